@@ -1,0 +1,96 @@
+"""The frozen records that travel: a sample, a batch of them, what a model makes of it, and a split's predictions.
+
+B is the batch size, M the number of modalities, C the number of classes, d_m a modality's feature width.
+Modalities are ordered as the user declared them; every mapping here keeps that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Input = Tensor | Mapping[str, Tensor]
+"""One modality's input: a tensor (B, …), or several named ones (token ids and attention mask, say)."""
+
+
+def map_input(value: Input, function: Callable[[Tensor], Tensor]) -> Input:
+    """Apply `function` to the tensor, or to each of the named tensors, of one modality."""
+    if isinstance(value, Mapping):
+        return {name: function(tensor) for name, tensor in value.items()}
+    return function(value)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of a table. A modality that is absent from the row is absent from `inputs`."""
+
+    inputs: Mapping[str, Input]
+    label: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples side by side."""
+
+    inputs: Mapping[str, Input]  # {modality: (B, …)}; rows of absent modalities are zeros
+    present: Mapping[str, Tensor]  # {modality: bool (B,)}; never all False for a sample
+    label: Tensor  # int64 (B,)
+    index: Tensor  # int64 (B,), the row in the table: the key of per-sample memory
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.inputs)
+
+    def __len__(self) -> int:
+        return int(self.label.shape[0])
+
+    def apply(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """A batch with `function` applied to every tensor (moving it to a device, or selecting rows)."""
+        return Batch(
+            {m: map_input(x, function) for m, x in self.inputs.items()},
+            {m: function(p) for m, p in self.present.items()},
+            function(self.label),
+            function(self.index),
+        )
+
+    def to(self, device: torch.device | str) -> Batch:
+        """This batch on another device."""
+        return self.apply(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def rows(self, select: Tensor | slice) -> Batch:
+        """Some samples of this batch, by index tensor, mask or slice."""
+        return self.apply(lambda tensor: tensor[select])
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a model makes of a batch. Mappings hold the modalities that were run."""
+
+    features: Mapping[str, Tensor]  # {modality: (B, d_m)}; zeros where absent
+    logits: Mapping[str, Tensor]  # {modality: (B, C)}: what that modality alone predicts
+    fused: Tensor  # (B, C)
+    weights: Tensor | None = None  # (B, M) fusion weights, where the head has any
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits of a whole split, on the CPU; metrics are pure functions of it."""
+
+    index: np.ndarray  # int64 (N,)
+    label: np.ndarray  # int64 (N,); −1 where the label is unknown
+    present: Mapping[str, np.ndarray]  # {modality: bool (N,)}
+    logits: Mapping[str, np.ndarray]  # {modality: float32 (N, C)}
+    fused: np.ndarray  # float32 (N, C)
+    classes: tuple[str, ...]
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.logits)
+
+    def __len__(self) -> int:
+        return len(self.label)

@@ -1,0 +1,59 @@
+"""The errors a user can cause. Each message says what is wrong, where, and how to mend it, in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EquipoiseError(Exception):
+    """Base of every error a user can mend. The command line prints it as one line and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class DataError(EquipoiseError):
+    """A file, row, column or value of the user's data is unusable."""
+
+
+class ConfigError(EquipoiseError, ValueError):
+    """An option, name or value is wrong."""
+
+    exit_code = 2
+
+
+class RunError(EquipoiseError):
+    """A run folder or checkpoint cannot be used as asked."""
+
+
+class TrainingError(EquipoiseError):
+    """Training cannot go on, for example because the loss is not finite."""
+
+
+class NotFittedError(EquipoiseError, ValueError, AttributeError):
+    """An estimator was used before `fit`."""
+
+
+class Interrupted(EquipoiseError):
+    """A signal stopped the run after a checkpoint was written."""
+
+    exit_code = 130
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'mla'?"` for the nearest known names, or the whole list when nothing is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        return "; did you mean " + " or ".join(repr(n) for n in near) + "?"
+    return "; known: " + ", ".join(names) if names else ""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The standard error for a name nobody registered."""
+    return ConfigError(f"unknown {kind} {name!r}{suggest(name, known)}")
+
+
+def invalid(owner: str, parameter: str, expectation: str, found: object) -> ConfigError:
+    """The one sentence for a bad parameter: owner, parameter, expectation, value found."""
+    return ConfigError(f"{owner}: {parameter!r} must be {expectation}, found {found!r}")

@@ -1,0 +1,111 @@
+"""Name → entry, for methods, heads, encoders and data sets. Facts about a component are data that machines read.
+
+An entry names its class by import path, so that listing (`equipoise list`) imports neither torch nor the class.
+Packages add their own through the entry points `equipoise.methods`, `.heads`, `.encoders` and `.datasets`; each
+entry point loads to an `Entry`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import Any
+
+from equipoise.errors import ConfigError, suggest, unknown
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one component before it is imported."""
+
+    name: str
+    target: str  # "package.module:Class"
+    summary: str  # one line, shown by `equipoise list`
+    paper: str = ""  # authors, title, venue
+    year: int | None = None
+    url: str = ""  # the paper
+    code: str = ""  # the authors' code
+    licence: str = ""  # of that code or of the data
+
+    def load(self) -> Any:
+        """The class or function itself."""
+        module, _, attribute = self.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+@dataclass(frozen=True)
+class MethodEntry(Entry):
+    """A training method. `cost` counts passes of every encoder per minibatch, relative to one for joint training."""
+
+    modalities: str = "any"  # "any", or "2" where the published form has no generalisation
+    head: str = "concat"  # the head it is trained with unless another is asked for
+    needs_holdout: bool = False
+    needs_decomposable: bool = False
+    forward_passes: float = 1.0
+    backward_passes: float = 1.0
+    neutral: Mapping[str, object] | None = None  # options under which it equals `neutral_of` bit for bit
+    neutral_of: str = "joint"
+    ordered: bool = False  # True where the order of the modalities matters by design
+    float16: bool = False
+
+
+class Registry:
+    """The entries of one kind, with third-party entry points merged in on first use."""
+
+    def __init__(self, kind: str, entries: list[Entry]) -> None:
+        self.kind = kind
+        self._own = {entry.name: entry for entry in entries}
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        merged = dict(self._own)
+        for point in entry_points(group=f"equipoise.{self.kind}s"):
+            if point.name in merged:
+                warnings.warn(f"{self.kind} {point.name!r} is replaced by {point.value}", stacklevel=2)
+            merged[point.name] = point.load()
+        return merged
+
+    def add(self, entry: Entry) -> None:
+        """Register at run time, for a class that lives in a script or a test."""
+        self._entries[entry.name] = entry
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __getitem__(self, name: str) -> Entry:
+        """The entry of that name.
+
+        Raises:
+            ConfigError: nobody registered the name; the message suggests the nearest ones.
+        """
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise unknown(self.kind, name, self._entries) from None
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Registered names that match a wildcard pattern, in the order of registration."""
+        return [name for name in self._entries if fnmatch(name, pattern)]
+
+    def build(self, name: str, options: Mapping[str, object] | None = None, /, **given: object) -> Any:
+        """Construct the component; `given` comes from the library, `options` from the user.
+
+        Raises:
+            ConfigError: unknown name, unknown option or a value the constructor refuses.
+        """
+        options = options or {}
+        target = self[name].load()
+        known = set(inspect.signature(target).parameters) - set(given)
+        for option in options:
+            if option not in known:
+                raise ConfigError(f"{self.kind} {name!r} has no option {option!r}{suggest(option, known)}")
+        return target(**given, **options)
