@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -49,6 +50,11 @@ class Batch:
     def __len__(self) -> int:
         return int(self.label.shape[0])
 
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """{modality: number of present rows}; counted before the batch moves, so that no step waits for a device."""
+        return {m: int(p.sum()) for m, p in self.present.items()}
+
     def apply(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """A batch with `function` applied to every tensor (moving it to a device, or selecting rows)."""
         return Batch(
@@ -60,7 +66,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """This batch on another device."""
-        return self.apply(lambda tensor: tensor.to(device, non_blocking=True))
+        moved = self.apply(lambda tensor: tensor.to(device, non_blocking=True))
+        moved.__dict__["counts"] = self.counts
+        return moved
 
     def rows(self, select: Tensor | slice) -> Batch:
         """Some samples of this batch, by index tensor, mask or slice."""

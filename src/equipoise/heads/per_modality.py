@@ -1,0 +1,38 @@
+"""MIE's head: a small multilayer classifier per modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from equipoise.errors import invalid
+from equipoise.heads.base import SeparateHead
+
+
+class PerModality(SeparateHead):
+    """Linear(d, 256) – ReLU – Linear(256, 64) – Linear(64, C) for each modality (MIE, section 4).
+
+    Args:
+        hidden: widths of the hidden layers; only the first is followed by a ReLU, as published.
+        fusion: "probability" (mean of the softmax outputs), "entropy", "mean" or "fixed".
+        fusion_weights: {modality: weight} for "fixed".
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        classes: int,
+        hidden: Sequence[int] = (256, 64),
+        fusion: str = "probability",
+        fusion_weights: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__(widths, classes, fusion, fusion_weights)
+        if not hidden or any(width < 1 for width in hidden):
+            raise invalid("PerModality", "hidden", "one or more positive widths", hidden)
+        for modality, width in widths.items():
+            sizes = [width, *hidden, classes]
+            layers: list[nn.Module] = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+            layers.insert(1, nn.ReLU())
+            self.blocks[modality] = nn.Sequential(*layers)

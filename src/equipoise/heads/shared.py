@@ -1,0 +1,42 @@
+"""MLA's head: one linear classifier that every modality passes through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from equipoise.errors import ConfigError
+from equipoise.heads.base import SeparateHead
+
+
+class Shared(SeparateHead):
+    """f_m = z_m Wᵀ + b with one W and b for all modalities, fused per sample (MLA Eq. 6-8).
+
+    Args:
+        fusion: "entropy" (MLA), "mean" or "fixed" (its ablation without dynamic fusion), "probability", or
+            "entropy-batch" (the published code, whose predictions depend on the batch; for comparison only).
+        fusion_weights: {modality: weight} for "fixed".
+
+    Raises:
+        ConfigError: the encoders' feature widths differ.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        classes: int,
+        fusion: str = "entropy",
+        fusion_weights: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__(widths, classes, fusion, fusion_weights)
+        if len(set(widths.values())) != 1:
+            found = ", ".join(f"{m} {w}" for m, w in widths.items())
+            raise ConfigError(
+                f"head 'shared' needs encoders of one feature width, found {found}; set the same 'width'"
+            )
+        self.classifier = nn.Linear(next(iter(widths.values())), classes)
+
+    def unimodal(self, modality: str, features: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(features)
+        return logits

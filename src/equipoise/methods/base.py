@@ -1,0 +1,63 @@
+"""What a method is. Most override `loss` and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from equipoise.batch import Batch, Output
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of epochs.
+
+    Attributes:
+        epochs: how many times the training table is read.
+        modalities: those that train; None for all.
+    """
+
+    epochs: int
+    modalities: tuple[str, ...] | None = None
+
+
+class Method(nn.Module):
+    """Base of all methods.
+
+    A method never steps an optimiser, draws a random number or talks to other ranks itself: whatever changes a
+    parameter or the method's memory comes from the context. Memory that outlives a step is a buffer, and hence
+    checkpointed and moved.
+    """
+
+    def setup(self, ctx: Context) -> None:
+        """Allocate memory, once the model's shapes are known."""
+
+    def phases(self, epochs: int, modalities: tuple[str, ...]) -> Iterator[Phase]:
+        """The stretches of training; every modality is to see the data `epochs` times."""
+        yield Phase(epochs)
+
+    def on_phase_start(self, ctx: Context) -> None: ...
+
+    def on_phase_end(self, ctx: Context) -> None: ...
+
+    def on_epoch_start(self, ctx: Context) -> None: ...
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        """The scalar to minimise."""
+        raise NotImplementedError
+
+    def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
+        """Change the averaged gradients before the optimiser steps."""
+
+    def step(self, batch: Batch, ctx: Context) -> None:
+        """One minibatch."""
+        output = ctx.model(batch)
+        ctx.backward(self.loss(output, batch, ctx))
+        self.edit_gradients(output, batch, ctx)
+        ctx.update()

@@ -1,0 +1,25 @@
+"""Joint training: one loss on the fused prediction, whatever the head.
+
+With the head `concat` this is the Concat baseline of the papers, with `sum` the Sum baseline. It is the yardstick:
+every other method is compared with it, and is equal to it at its neutral setting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from equipoise.batch import Batch, Output
+from equipoise.methods.base import Method
+from equipoise.methods.losses import fused_loss
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+
+class Joint(Method):
+    """L = CE(fused, y)."""
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        return fused_loss(output, batch, ctx)

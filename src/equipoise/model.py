@@ -1,0 +1,137 @@
+"""The network: an encoder per modality and a head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.batch import Batch, Output, map_input
+from equipoise.errors import ConfigError, suggest
+from equipoise.heads.base import Head
+
+
+def _full(tensor: Tensor) -> Tensor:
+    """Out of autocast's half precision; losses and statistics are never computed in it."""
+    return tensor.float() if tensor.dtype is torch.bfloat16 else tensor
+
+
+class Group(NamedTuple):
+    """The parameters that belong to one modality alone."""
+
+    encoder: tuple[nn.Parameter, ...]
+    head: tuple[nn.Parameter, ...]
+
+
+class Model(nn.Module):
+    """Encoders and a head.
+
+    Args:
+        encoders: {modality: module}; each maps (B, …) to (B, width) and tells its `width`.
+        head: made for the same modalities in the same order.
+        precision: "float32" or "bfloat16"; under the latter encoders and head run in autocast, and every tensor
+            of the `Output` comes back in float32.
+
+    Raises:
+        ConfigError: encoders and head disagree on the modalities, or two modalities share a parameter.
+    """
+
+    def __init__(self, encoders: Mapping[str, nn.Module], head: Head, precision: str = "float32") -> None:
+        super().__init__()
+        if tuple(encoders) != head.modalities:
+            raise ConfigError(f"the head is made for {head.modalities}, the encoders for {tuple(encoders)}")
+        self.encoders = nn.ModuleDict(encoders)
+        self.head = head
+        self.precision = precision
+        owners: dict[int, str] = {}
+        for modality in encoders:
+            for parameter in self.encoders[modality].parameters():
+                if owners.setdefault(id(parameter), modality) != modality:
+                    raise ConfigError(f"modalities {owners[id(parameter)]!r} and {modality!r} share a parameter")
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return self.head.modalities
+
+    def group(self, modality: str) -> Group:
+        """The parameters of one modality: its encoder's, and those of its block of the head.
+
+        Raises:
+            ConfigError: unknown modality.
+        """
+        self._check([modality])
+        block = self.head.blocks[modality].parameters() if modality in self.head.blocks else ()
+        return Group(tuple(self.encoders[modality].parameters()), tuple(block))
+
+    @property
+    def shared(self) -> tuple[nn.Parameter, ...]:
+        """The head's parameters that serve every modality."""
+        owned = {id(p) for block in self.head.blocks.values() for p in block.parameters()}
+        return tuple(p for p in self.head.parameters() if id(p) not in owned)
+
+    def encode(self, batch: Batch, only: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Features {modality: (B, d_m)}, zeros where absent; modalities without a single present row are left out.
+
+        An encoder sees the present rows only, so that batch statistics never meet filler.
+        """
+        features = {}
+        for modality in self._check(only):
+            count = batch.counts[modality]
+            if count == 0:
+                continue
+            if count == len(batch):
+                features[modality] = _full(self.encoders[modality](batch.inputs[modality]))
+                continue
+            rows = batch.present[modality].nonzero(as_tuple=True)[0]
+            shown = _full(self.encoders[modality](map_input(batch.inputs[modality], itemgetter(rows))))
+            features[modality] = shown.new_zeros(len(batch), shown.shape[1]).index_copy(0, rows, shown)
+        return features
+
+    def forward(self, batch: Batch, only: Iterable[str] | None = None) -> Output:
+        """Run the network.
+
+        Args:
+            batch: the samples; absent modalities are skipped row by row.
+            only: run these modalities as if no other existed; no other encoder runs and no other input is read.
+
+        Returns:
+            An `Output` whose features and logits hold the modalities that were run.
+        """
+        chosen = self._check(only)
+        device = batch.label.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            features = self.encode(batch, chosen)
+            return self.read(features, batch.present, chosen)
+
+    def read(
+        self, features: Mapping[str, Tensor], present: Mapping[str, Tensor], only: Iterable[str] | None = None
+    ) -> Output:
+        """The head on given features, with the modalities outside `only` deactivated."""
+        chosen = self._check(only)
+        shown = {m: present[m] if m in chosen else torch.zeros_like(present[m]) for m in self.modalities}
+        given = {m: features[m] for m in chosen if m in features}
+        output = self.head(given, shown)
+        zeros = {m: self._blank(m, present) for m in chosen if m not in given}
+        weights = None if output.weights is None else _full(output.weights)
+        return Output(
+            {m: given.get(m, zeros.get(m)) for m in chosen},  # type: ignore[misc]
+            {m: _full(output.logits[m]) for m in chosen},
+            _full(output.fused),
+            weights,
+        )
+
+    def _blank(self, modality: str, present: Mapping[str, Tensor]) -> Tensor:
+        reference = next(self.parameters())
+        return reference.new_zeros(len(present[modality]), self.head.widths[modality])
+
+    def _check(self, only: Iterable[str] | None) -> tuple[str, ...]:
+        if only is None:
+            return self.modalities
+        chosen = tuple(only)
+        for modality in chosen:
+            if modality not in self.encoders:
+                raise ConfigError(f"no modality {modality!r}{suggest(modality, self.modalities)}")
+        return chosen

@@ -1,0 +1,182 @@
+"""The ranks of one training, and what they say to each other. The only file that imports torch.distributed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from equipoise.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Who this process is. With one rank every exchange is the identity and costs nothing."""
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = torch.device("cpu")
+
+    @property
+    def main(self) -> bool:
+        """True on the rank that writes files and speaks to the user."""
+        return self.rank == 0
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over ranks, without gradient."""
+        if self.world == 1:
+            return tensor.detach()
+        total = tensor.detach().clone()
+        dist.all_reduce(total)
+        return total
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """The mean over ranks; differentiable (any number of times)."""
+        if self.world == 1:
+            return tensor
+        mean: Tensor = _Mean.apply(tensor)
+        return mean
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The rows of all ranks below each other, in rank order; differentiable (any number of times)."""
+        if self.world == 1:
+            return tensor
+        rows = [0] * self.world
+        dist.all_gather_object(rows, len(tensor))
+        gathered: Tensor = _Gather.apply(tensor, tuple(rows), self.rank)
+        return gathered
+
+    def objects(self, value: Any) -> list[Any]:
+        """Every rank's value, in rank order."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """True everywhere as soon as it is True on one rank."""
+        return flag if self.world == 1 else any(self.objects(flag))
+
+    def barrier(self) -> None:
+        if self.world > 1:
+            dist.barrier()
+
+
+class _Mean(torch.autograd.Function):
+    """Mean over ranks; its own adjoint."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        result: Tensor = _Mean.apply(gradient)
+        return result
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all ranks; the adjoint sums over ranks and keeps this rank's rows. Each is the other's derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, rows: tuple[int, ...], rank: int) -> Tensor:
+        ctx.rows, ctx.rank = rows, rank
+        padded = tensor.new_zeros(max(rows), *tensor.shape[1:])
+        padded[: len(tensor)] = tensor
+        parts = [torch.empty_like(padded) for _ in rows]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return _Scatter.apply(gradient, ctx.rows, ctx.rank), None, None
+
+
+class _Scatter(torch.autograd.Function):
+    """Sum over ranks, cut to this rank's rows."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, rows: tuple[int, ...], rank: int) -> Tensor:
+        ctx.rows, ctx.rank = rows, rank
+        total = tensor.clone()
+        dist.all_reduce(total)
+        start = sum(rows[:rank])
+        return total[start : start + rows[rank]]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return _Gather.apply(gradient, ctx.rows, ctx.rank), None, None
+
+
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device called `name`; "auto" takes a GPU where there is one.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError("device 'cuda' was asked for, and PyTorch sees no GPU here; use device 'cpu' or 'auto'")
+        return torch.device("cuda", local_rank)
+    if name != "cpu":
+        raise ConfigError(f"'device' must be 'auto', 'cpu' or 'cuda', found {name!r}")
+    return torch.device("cpu")
+
+
+def start(device: str = "auto") -> Runtime:
+    """Join the ranks torchrun started, if it did."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return Runtime(device=pick_device(device))
+    place = pick_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=timedelta(minutes=10))
+    return Runtime(dist.get_rank(), world, place)
+
+
+def stop() -> None:
+    """Leave the group, if this process is in one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def inside_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def launch(devices: int, arguments: Sequence[str], device: str = "auto") -> int:
+    """Run `equipoise <arguments>` once per device under torchrun, and return the exit code.
+
+    Raises:
+        ConfigError: fewer GPUs (or processor cores) than asked for.
+    """
+    place = pick_device(device)
+    available = torch.cuda.device_count() if place.type == "cuda" else os.cpu_count() or 1
+    if not 1 <= devices <= available:
+        kind = "GPUs" if place.type == "cuda" else "processor cores"
+        raise ConfigError(f"--devices {devices}: this machine has {available} {kind}; give a number from 1 to that")
+    with socket.socket() as probe:  # a free port, so that two trainings on one machine do not meet
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={devices}"),
+        *(f"--master-port={port}", "--master-addr=127.0.0.1", "-m", "equipoise.cli", *arguments),
+    ]
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    return subprocess.run(command, env=environment, check=False).returncode
