@@ -38,8 +38,8 @@ class Method(nn.Module):
     def setup(self, ctx: Context) -> None:
         """Allocate memory, once the model's shapes are known."""
 
-    def phases(self, epochs: int, modalities: tuple[str, ...]) -> Iterator[Phase]:
-        """The stretches of training; every modality is to see the data `epochs` times."""
+    def phases(self, epochs: int) -> Iterator[Phase]:
+        """The stretches of training, asked after `setup`; every modality is to see the data `epochs` times."""
         yield Phase(epochs)
 
     def on_phase_start(self, ctx: Context) -> None: ...

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from equipoise.errors import ConfigError
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -24,7 +26,7 @@ class Runtime:
 
     rank: int = 0
     world: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     @property
     def main(self) -> bool:
@@ -43,7 +45,7 @@ class Runtime:
         """The mean over ranks; differentiable (any number of times)."""
         if self.world == 1:
             return tensor
-        mean: Tensor = _Mean.apply(tensor)
+        mean: Tensor = _Mean.apply(tensor)  # type: ignore[no-untyped-call]
         return mean
 
     def gather(self, tensor: Tensor) -> Tensor:
@@ -52,7 +54,7 @@ class Runtime:
             return tensor
         rows = [0] * self.world
         dist.all_gather_object(rows, len(tensor))
-        gathered: Tensor = _Gather.apply(tensor, tuple(rows), self.rank)
+        gathered: Tensor = _Gather.apply(tensor, tuple(rows), self.rank)  # type: ignore[no-untyped-call]
         return gathered
 
     def objects(self, value: Any) -> list[Any]:
@@ -82,8 +84,8 @@ class _Mean(torch.autograd.Function):
         return total / dist.get_world_size()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        result: Tensor = _Mean.apply(gradient)
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        result: Tensor = _Mean.apply(gradient)  # type: ignore[no-untyped-call]
         return result
 
 
@@ -100,8 +102,8 @@ class _Gather(torch.autograd.Function):
         return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return _Scatter.apply(gradient, ctx.rows, ctx.rank), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Scatter.apply(gradient, ctx.rows, ctx.rank), None, None  # type: ignore[no-untyped-call]
 
 
 class _Scatter(torch.autograd.Function):
@@ -116,8 +118,8 @@ class _Scatter(torch.autograd.Function):
         return total[start : start + rows[rank]]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return _Gather.apply(gradient, ctx.rows, ctx.rank), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Gather.apply(gradient, ctx.rows, ctx.rank), None, None  # type: ignore[no-untyped-call]
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:

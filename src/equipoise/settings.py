@@ -1,0 +1,281 @@
+"""Every setting of a run: what `config.yaml` holds, the command line takes and `equipoise.fit` accepts as keywords.
+
+This file imports nothing heavy, since `--help` is made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from equipoise.errors import ConfigError, invalid, suggest
+
+Component = dict[str, Any]
+"""A registered component: {"name": …, option: value, …}. Users may write the bare name instead."""
+
+
+def component(value: object, kind: str) -> Component:
+    """A component from a bare name or a mapping with a `name`.
+
+    Raises:
+        ConfigError: neither of the two.
+    """
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+        return dict(value)
+    raise ConfigError(f"{kind} must be a name or a mapping with a 'name', found {value!r}")
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """How parameters move.
+
+    Attributes:
+        name: sgd, adam or adamw.
+        lr: learning rate.
+        momentum: of SGD.
+        weight_decay: L2 penalty (decoupled under adamw).
+        schedule: none, step (times gamma every step_size epochs), cosine (to zero) or plateau (times gamma when the
+            validation metric has not improved for step_size epochs).
+        step_size: epochs, see schedule.
+        gamma: factor, see schedule.
+        clip: largest gradient norm of the groups that step together; 0 for none.
+    """
+
+    name: str = "sgd"
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: str = "none"
+    step_size: int = 30
+    gamma: float = 0.1
+    clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        schedules = ("none", "step", "cosine", "plateau")
+        checks = [
+            ("name", self.name in ("sgd", "adam", "adamw"), "sgd, adam or adamw"),
+            ("lr", self.lr > 0, "positive"),
+            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("weight_decay", self.weight_decay >= 0, "at least 0"),
+            ("schedule", self.schedule in schedules, "one of " + ", ".join(schedules)),
+            ("step_size", self.step_size >= 1, "at least 1"),
+            ("gamma", 0 < self.gamma <= 1, "in (0, 1]"),
+            ("clip", self.clip >= 0, "at least 0"),
+        ]
+        _check("optimiser", self, checks)
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where the samples come from.
+
+    Attributes:
+        source: a built-in data set, a folder made by `equipoise prepare`, or a manifest (CSV, TSV, JSONL, Parquet).
+        modality: declarations name=column[,column…][:kind] for a manifest.
+        label: label column.
+        split: column that holds train, validation or test; without it splits are drawn.
+        group: column whose values never straddle two splits (speaker, subject, session).
+        id: column of unique sample ids.
+        root: folder that relative paths start from; the manifest's own by default.
+        validation: share of the samples for validation where no split is given.
+        test: share of the samples for testing where no split is given.
+        holdout: share of the training samples kept back for methods that estimate on data; 0 lets the method decide.
+        missing: share of the (sample, modality) cells hidden at random, in every split.
+        missing_test: the same for validation and test alone, where it differs.
+        problems: what a bad file does: error (stop), drop (its row) or absent (its modality).
+        cache: folder for decoded arrays.
+        seed: of the splits and the missing cells; the run's seed by default.
+        options: further options of a built-in data set.
+    """
+
+    source: Any = "digits"
+    modality: list[str] = field(default_factory=list)
+    label: str = "label"
+    split: str | None = None
+    group: str | None = None
+    id: str | None = None
+    root: str | None = None
+    validation: float = 0.15
+    test: float = 0.15
+    holdout: float = 0.0
+    missing: float = 0.0
+    missing_test: float | None = None
+    problems: str = "error"
+    cache: str | None = None
+    seed: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checks = [
+            ("validation", 0 < self.validation < 1, "in (0, 1)"),
+            ("test", 0 <= self.test < 1 - self.validation, "at least 0, and less than 1 − validation"),
+            ("holdout", 0 <= self.holdout < 1, "in [0, 1)"),
+            ("missing", 0 <= self.missing < 1, "in [0, 1)"),
+            ("missing_test", self.missing_test is None or 0 <= self.missing_test < 1, "in [0, 1)"),
+            ("problems", self.problems in ("error", "drop", "absent"), "error, drop or absent"),
+        ]
+        _check("data", self, checks)
+
+
+METRICS = ("accuracy", "macro_f1", "mean_average_precision")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run.
+
+    Attributes:
+        data: where the samples come from.
+        method: how the network is trained; see `equipoise list methods`.
+        head: how the modalities meet; `auto` takes the method's own.
+        encoder: {modality: encoder}; a modality left out takes the default of its kind.
+        width: feature width of every encoder that is not told its own.
+        optimiser: how parameters move.
+        epochs: how often every modality sees the training samples.
+        batch_size: samples a step, over all devices.
+        seed: of initialisation, order and every random draw.
+        select: fused validation metric that chooses the epoch: accuracy, macro_f1 or mean_average_precision.
+        patience: stop after this many epochs without improvement; 0 trains to the end.
+        device: auto, cpu or cuda.
+        precision: float32 or bfloat16.
+        compile: compile every encoder.
+        channels_last: memory format of the encoders' weights.
+        checkpoint_every: also checkpoint after this many steps; 0 for the ends of epochs only.
+    """
+
+    data: DataSettings = field(default_factory=DataSettings)
+    method: Component = field(default_factory=lambda: {"name": "joint"})
+    head: Component = field(default_factory=lambda: {"name": "auto"})
+    encoder: dict[str, Any] = field(default_factory=dict)
+    width: int = 128
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    epochs: int = 15
+    batch_size: int = 64
+    seed: int = 0
+    select: str = "accuracy"
+    patience: int = 0
+    device: str = "auto"
+    precision: str = "float32"
+    compile: bool = False
+    channels_last: bool = False
+    checkpoint_every: int = 0
+
+    def __post_init__(self) -> None:
+        checks = [
+            ("width", self.width >= 1, "at least 1"),
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 2, "at least 2"),
+            ("seed", self.seed >= 0, "at least 0"),
+            ("select", self.select in METRICS, "one of " + ", ".join(METRICS)),
+            ("patience", self.patience >= 0, "at least 0"),
+            ("device", self.device in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),
+            ("precision", self.precision in ("float32", "bfloat16"), self._precisions()),
+            ("checkpoint_every", self.checkpoint_every >= 0, "at least 0"),
+        ]
+        _check("settings", self, checks)
+
+    @staticmethod
+    def _precisions() -> str:
+        reason = "float16 would need its gradients scaled, which the methods that read gradients would misread"
+        return f"float32 or bfloat16 ({reason})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `config.yaml` holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """Settings from plain values; what is left out takes its default.
+
+        Raises:
+            ConfigError: unknown key (with the nearest known ones), wrong type or value.
+        """
+        values = dict(values)
+        given = {
+            "data": _nested(DataSettings, "data", _source(values.pop("data", {}))),
+            "optimiser": _nested(OptimiserSettings, "optimiser", values.pop("optimiser", {})),
+            "method": component(values.pop("method", "joint"), "method"),
+            "head": component(values.pop("head", "auto"), "head"),
+            "encoder": {m: component(v, f"encoder.{m}") for m, v in (values.pop("encoder", None) or {}).items()},
+        }
+        settings: Settings = _nested(cls, "", {**values, **given})
+        return settings
+
+    def save(self, path: Path) -> None:
+        path.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Settings:
+        """Read what `save` wrote, or what a user wrote by hand.
+
+        Raises:
+            ConfigError: no such file, not YAML, or wrong values.
+        """
+        return cls.from_dict(read_yaml(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping from a file.
+
+    Raises:
+        ConfigError: no such file, or not a YAML mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read the configuration ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected 'option: value' lines, found {type(values).__name__}")
+    return values
+
+
+def _source(value: Any) -> dict[str, Any]:
+    """`data` may be the bare source."""
+    return dict(value) if isinstance(value, Mapping) else {"source": value}
+
+
+def _nested(cls: Any, prefix: str, values: object) -> Any:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{prefix} must be a mapping of options, found {values!r}")
+    known = {f.name: f for f in fields(cls)}
+    shown = f"{prefix}." if prefix else ""
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"unknown option {shown + str(name)!r}{suggest(str(name), known)}")
+        _check_type(shown + name, str(known[name].type), value)
+    return cls(**{name: float(v) if known[name].type == "float" else v for name, v in values.items()})
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "bool": (bool,),
+    "str | None": (str, type(None)),
+    "float | None": (int, float, type(None)),
+    "list[str]": (list,),
+    "dict[str, Any]": (dict,),
+}
+
+
+def _check_type(name: str, declared: str, value: object) -> None:
+    allowed = _TYPES.get(declared)
+    wrong = allowed is not None and (
+        not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed)
+    )
+    if wrong:
+        raise ConfigError(f"{name!r} must be {declared.replace(' | None', ' or null')}, found {value!r}")
+
+
+def _check(owner: str, settings: object, checks: list[tuple[str, bool, str]]) -> None:
+    for name, good, expectation in checks:
+        if not good:
+            raise invalid(owner, name, expectation, getattr(settings, name))

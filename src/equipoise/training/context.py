@@ -1,0 +1,293 @@
+"""The one door to whatever changes a parameter: gradients, steps, randomness and exchange between ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.batch import Batch
+from equipoise.data.loader import Loader
+from equipoise.errors import TrainingError
+from equipoise.methods.base import Method, Phase
+from equipoise.model import Model
+from equipoise.settings import OptimiserSettings
+from equipoise.training.cost import PassCounter
+from equipoise.training.journal import Journal, Loggable
+from equipoise.training.optimisation import Optimisers
+from equipoise.training.runtime import Runtime
+
+
+@dataclass
+class Position:
+    """Where a training stands. Randomness is a pure function of (seed, rank, position)."""
+
+    phase: int = 0  # number of the phase
+    phase_epoch: int = 0  # epochs finished in it
+    epoch: int = 0  # epochs finished in all
+    batch: int = 0  # batches finished in the current epoch
+    step: int = 0  # batches finished in all
+
+
+class Observer(Protocol):
+    """Who watches a training: validates, writes, interrupts."""
+
+    def after_step(self, ctx: Context) -> None: ...
+
+    def after_epoch(self, ctx: Context) -> float:
+        """Validate and record; returns the metric that selects (larger is better)."""
+
+    def stopped(self) -> bool:
+        """True when no further epoch is wanted."""
+
+
+class Silent:
+    """Watches nothing."""
+
+    def after_step(self, ctx: Context) -> None: ...
+
+    def after_epoch(self, ctx: Context) -> float:
+        return 0.0
+
+    def stopped(self) -> bool:
+        return False
+
+
+class Context:
+    """What a method is given.
+
+    Args:
+        model: on `runtime.device` already.
+        train: loader of the training table.
+        holdout: loader of a part cut from train, for methods that estimate on data; None where nobody asked for it.
+        optimiser: how parameters move.
+        epochs: length of the training.
+        seed: of every random draw.
+        runtime: this process among the ranks.
+        observer: validates and records at the end of an epoch.
+
+    Attributes:
+        rng: generator on the CPU with the same stream on every rank.
+        phase: the phase in progress.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        train: Loader,
+        *,
+        holdout: Loader | None = None,
+        optimiser: OptimiserSettings | None = None,
+        epochs: int = 1,
+        seed: int = 0,
+        runtime: Runtime | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.model = model
+        self.train = train
+        self.holdout = holdout
+        self.epochs = epochs
+        self.seed = seed
+        self.runtime = runtime or Runtime()
+        self.observer = observer or Silent()
+        self.optimisers = Optimisers(model, optimiser or OptimiserSettings(), epochs)
+        self.position = Position()
+        self.phase = Phase(epochs)
+        self.rng = torch.Generator()
+        self.journal = Journal()
+        self.passes = PassCounter(model)
+        self._watched: tuple[Tensor, Position, Tensor] | None = None
+        self._rows = torch.empty(0, dtype=torch.int64)
+
+    # --- what a method asks -------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished, hence the number of the current one, from 0."""
+        return self.position.epoch
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """The modalities that train in this phase."""
+        return self.phase.modalities or self.model.modalities
+
+    def backward(self, loss: Tensor) -> None:
+        """Back-propagate, and average the gradients over ranks; a gradient is None only if None on every rank."""
+        self._check_finite()
+        self._watched = (loss.detach(), replace(self.position), self._rows)
+        if loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
+        self._average_gradients()
+        self.journal.add({"loss": loss})
+
+    def gradient(
+        self, loss: Tensor, parameters: Sequence[nn.Parameter], create_graph: bool = False
+    ) -> tuple[Tensor, ...]:
+        """`torch.autograd.grad` averaged over ranks, zeros for a parameter the loss does not reach.
+
+        With `create_graph` the result can be differentiated again (through this same function).
+        """
+        if loss.requires_grad:
+            local = torch.autograd.grad(
+                loss, parameters, create_graph=create_graph, allow_unused=True, materialize_grads=True
+            )
+        else:
+            local = tuple(torch.zeros_like(p) for p in parameters)
+        return tuple(self.runtime.mean(g) for g in local)
+
+    def sample_mean(self, values: Tensor, where: Tensor | None = None) -> Tensor:
+        """Mean of per-sample values (B, …) over the samples of all ranks, or over those where `where` (B,) is True.
+
+        The result is scaled so that the mean over ranks of its value, and of its gradient, is that of the whole
+        batch. Without any sample it is 0.
+        """
+        if where is None:
+            where = torch.ones(len(values), dtype=torch.bool, device=values.device)
+        mask = where.view(-1, *(1,) * (values.dim() - 1))
+        total, count = torch.where(mask, values, 0).sum(0), where.sum().to(values.dtype)
+        if self.runtime.world > 1:
+            count = self.runtime.sum(count) / self.runtime.world
+        return total / count.clamp_min(torch.finfo(values.dtype).tiny)
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Sum over ranks, detached."""
+        return self.runtime.sum(tensor)
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Mean over ranks; differentiable twice."""
+        return self.runtime.mean(tensor)
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The rows of all ranks; differentiable twice."""
+        return self.runtime.gather(tensor)
+
+    def anyone_has(self, modality: str, batch: Batch) -> bool:
+        """True if the modality is present in some sample of the batch, on any rank."""
+        return self.runtime.any(batch.counts[modality] > 0)
+
+    def update(self, modalities: Sequence[str] | None = None) -> None:
+        """Clip, step and clear the groups of these modalities (default: those of the phase) and the shared one."""
+        moving = self.training if modalities is None else modalities
+        self.passes.updates += len(moving)
+        self.optimisers.step(moving)
+
+    def reset_optimisers(self, modalities: Sequence[str]) -> None:
+        """Fresh optimisers for these modalities."""
+        self.optimisers.reset(modalities)
+
+    def log(self, **values: Loggable) -> None:
+        """Record scalars (averaged over the epoch) or lists (the last one counts) under the method's name."""
+        self.journal.add({f"method/{name}": value for name, value in values.items()})
+
+    def batches(self, loader: Loader, epoch: int | None = None) -> Iterator[Batch]:
+        """Batches of any loader on this rank's device, for estimates outside the steps."""
+        for batch in loader.batches(self.epoch if epoch is None else epoch):
+            yield batch.to(self.runtime.device)
+
+    # --- what the loop asks -------------------------------------------------------------------------------------
+
+    def phases(self, method: Method, epochs: int) -> Iterator[Phase]:
+        """The phases not yet finished; the one in progress first."""
+        for number, phase in enumerate(method.phases(epochs)):
+            if number < self.position.phase:
+                continue
+            if self.observer.stopped():
+                return
+            self.phase = phase
+            yield phase
+            self.position.phase, self.position.phase_epoch = number + 1, 0
+
+    def starts_phase(self) -> bool:
+        """True at the beginning of a phase, False when a checkpoint was taken inside it."""
+        self._seed_generators(1)
+        return self.position.phase_epoch == 0 and self.position.batch == 0
+
+    def wants_epoch(self) -> bool:
+        """True while the phase has an epoch left."""
+        self._seed_generators(3)
+        return self.position.phase_epoch < self.phase.epochs and not self.observer.stopped()
+
+    def starts_epoch(self) -> bool:
+        """True at the beginning of an epoch, False when a checkpoint was taken inside it."""
+        self._seed_generators(2)
+        return self.position.batch == 0
+
+    def steps(self) -> Iterator[Batch]:
+        """The batches left in this epoch, in train mode, each with its own seed."""
+        self.model.train()
+        for batch in self.train.batches(self.epoch, self.position.batch):
+            self._seed_generators(0)
+            self._rows = batch.index
+            self.passes.active = True
+            yield batch.to(self.runtime.device)
+            self.passes.active = False
+            self.position.batch += 1
+            self.position.step += 1
+            self.observer.after_step(self)
+
+    def end_epoch(self) -> None:
+        """Validate, advance the schedules, and let the observer write."""
+        self._check_finite()
+        self.synchronise_buffers()
+        self.position.batch = 0
+        self.position.epoch += 1
+        self.position.phase_epoch += 1
+        self.observer.after_epoch(self)
+
+    def synchronise_buffers(self) -> None:
+        """Average running statistics (BatchNorm's) over ranks, as evaluation and saving need them alike."""
+        if self.runtime.world > 1:
+            for buffer in self.model.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(self.runtime.mean(buffer))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "position": asdict(self.position),
+            "optimisers": self.optimisers.state_dict(),
+            "journal": self.journal.state_dict(),
+            "passes": self.passes.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.position = Position(**state["position"])
+        self.optimisers.load_state_dict(state["optimisers"])
+        self.journal.load_state_dict(state["journal"])
+        self.passes.load_state_dict(state["passes"])
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _seed_generators(self, kind: int) -> None:
+        base = (self.seed * 1_000_003 + self.position.step) * 4 + kind
+        self.rng.manual_seed(base)
+        torch.manual_seed(base * 4099 + self.runtime.rank)
+
+    def _check_finite(self) -> None:
+        """Look at the loss of the step before: by now it is known without waiting for the device."""
+        if self._watched is None:
+            return
+        loss, at, rows = self._watched
+        self._watched = None
+        if not bool(torch.isfinite(loss)):
+            shown = ", ".join(str(int(r)) for r in rows[:8]) + (", …" if len(rows) > 8 else "")
+            raise TrainingError(
+                f"the loss is {float(loss)} in epoch {at.epoch}, step {at.step}, training rows {shown}; the last "
+                "good checkpoint is kept: try a smaller 'optimiser.lr', or set 'optimiser.clip'"
+            )
+
+    def _average_gradients(self) -> None:
+        if self.runtime.world == 1:
+            return
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        reached = self.runtime.sum(torch.tensor([p.grad is not None for p in parameters], device=self.runtime.device))
+        moving = [p for p, count in zip(parameters, reached.tolist(), strict=True) if count]
+        if not moving:
+            return
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in moving]
+        flat = self.runtime.sum(torch.cat([g.reshape(-1) for g in gradients])) / self.runtime.world
+        sizes = [g.numel() for g in gradients]
+        for parameter, average in zip(moving, torch.split(flat, sizes), strict=True):
+            parameter.grad = average.view_as(parameter).clone()

@@ -1,0 +1,51 @@
+"""What a method costs: encoder passes per trained minibatch, counted as they happen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from equipoise.model import Model
+
+
+class PassCounter:
+    """Counts forward and backward passes of the encoders while `active` is True.
+
+    Ratios are per minibatch and modality that was stepped, so that joint training has 1 and 1, however many
+    modalities there are and whether they train together or in turn.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.active = False
+        self.forwards = 0
+        self.backwards = 0
+        self.updates = 0
+        self._handles = [encoder.register_forward_hook(self._forward) for encoder in model.encoders.values()]
+
+    def _forward(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        if self.active:
+            self.forwards += 1
+            if output.requires_grad:
+                output.register_hook(self._backward)  # type: ignore[no-untyped-call]
+
+    def _backward(self, gradient: Tensor) -> None:
+        self.backwards += 1
+
+    @property
+    def forward_passes(self) -> float:
+        return self.forwards / max(self.updates, 1)
+
+    @property
+    def backward_passes(self) -> float:
+        return self.backwards / max(self.updates, 1)
+
+    def state_dict(self) -> dict[str, int]:
+        return {"forwards": self.forwards, "backwards": self.backwards, "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.forwards, self.backwards, self.updates = state["forwards"], state["backwards"], state["updates"]
+
+    def close(self) -> None:
+        for handle in self._handles:
+            handle.remove()

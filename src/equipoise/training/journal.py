@@ -1,0 +1,42 @@
+"""What is logged within an epoch: scalars are averaged, lists keep their last value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Loggable = float | Tensor | Sequence[float]
+
+
+class Journal:
+    """Collects values without waiting for the device; they are read once, at the end of the epoch."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._last: dict[str, list[float]] = {}
+
+    def add(self, values: dict[str, Loggable]) -> None:
+        for name, value in values.items():
+            if (isinstance(value, Tensor) and value.dim() == 0) or isinstance(value, int | float):
+                value = torch.as_tensor(value).detach().double()
+                self._sums[name] = self._sums[name] + value if name in self._sums else value
+                self._counts[name] = self._counts.get(name, 0) + 1
+            else:
+                self._last[name] = [float(v) for v in value]
+
+    def read(self) -> dict[str, Any]:
+        """{name: mean or list}, and start afresh."""
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        result: dict[str, Any] = {**means, **self._last}
+        self.__init__()  # type: ignore[misc]
+        return result
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": dict(self._sums), "counts": dict(self._counts), "last": dict(self._last)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._sums, self._counts, self._last = state["sums"], state["counts"], state["last"]

@@ -1,0 +1,99 @@
+"""One optimiser per parameter group (each modality, and what they share): stepping one leaves the others be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau, StepLR
+
+from equipoise.model import Model
+from equipoise.settings import OptimiserSettings
+
+SHARED = "shared"
+
+
+class Optimisers:
+    """The optimisers and learning-rate schedules of a model's groups.
+
+    Args:
+        model: its groups are those of the modalities, and "shared".
+        settings: the same for every group.
+        epochs: length of the training, for the cosine.
+    """
+
+    def __init__(self, model: Model, settings: OptimiserSettings, epochs: int) -> None:
+        self.settings = settings
+        self._epochs = epochs
+        self.groups: dict[str, list[nn.Parameter]] = {
+            m: [p for p in (*model.group(m).encoder, *model.group(m).head) if p.requires_grad]
+            for m in model.modalities
+        }
+        self.groups[SHARED] = [p for p in model.shared if p.requires_grad]
+        self._optimisers: dict[str, Optimizer] = {}
+        self._schedules: dict[str, LRScheduler | ReduceLROnPlateau] = {}
+        self.reset(self.groups)
+
+    def reset(self, names: Iterable[str]) -> None:
+        """Fresh optimisers and schedules for these groups; what they had learned is forgotten."""
+        for name in names:
+            if self.groups[name]:
+                self._optimisers[name] = self._make(self.groups[name])
+                schedule = self._schedule(self._optimisers[name])
+                if schedule is not None:
+                    self._schedules[name] = schedule
+
+    def step(self, modalities: Sequence[str]) -> None:
+        """Clip, step and clear the groups of these modalities and the shared one. None gradients do not move."""
+        names = [name for name in (*modalities, SHARED) if name in self._optimisers]
+        if self.settings.clip:
+            moving = [p for name in names for p in self.groups[name] if p.grad is not None]
+            torch.nn.utils.clip_grad_norm_(moving, self.settings.clip)
+        for name in names:
+            self._optimisers[name].step()
+            self._optimisers[name].zero_grad(set_to_none=True)
+
+    def end_epoch(self, modalities: Sequence[str], metric: float) -> None:
+        """Advance the schedules of the groups that trained; `metric` is larger for better."""
+        for name in (*modalities, SHARED):
+            schedule = self._schedules.get(name)
+            if isinstance(schedule, ReduceLROnPlateau):
+                schedule.step(metric)
+            elif schedule is not None:
+                schedule.step()
+
+    def learning_rate(self, name: str) -> float:
+        """The current learning rate of a group."""
+        return float(self._optimisers[name].param_groups[0]["lr"])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "optimisers": {name: o.state_dict() for name, o in self._optimisers.items()},
+            "schedules": {name: s.state_dict() for name, s in self._schedules.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, optimiser in self._optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        for name, schedule in self._schedules.items():
+            schedule.load_state_dict(state["schedules"][name])
+
+    def _make(self, parameters: list[nn.Parameter]) -> Optimizer:
+        s = self.settings
+        if s.name == "sgd":
+            return torch.optim.SGD(parameters, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay)
+        kind = torch.optim.Adam if s.name == "adam" else torch.optim.AdamW
+        return kind(parameters, lr=s.lr, weight_decay=s.weight_decay)
+
+    def _schedule(self, optimiser: Optimizer) -> LRScheduler | ReduceLROnPlateau | None:
+        s = self.settings
+        if s.schedule == "step":
+            return StepLR(optimiser, s.step_size, s.gamma)
+        if s.schedule == "cosine":
+            return CosineAnnealingLR(optimiser, self._epochs)
+        if s.schedule == "plateau":
+            return ReduceLROnPlateau(optimiser, mode="max", factor=s.gamma, patience=s.step_size)
+        return None
