@@ -37,8 +37,11 @@ class Observer(Protocol):
 
     def after_step(self, ctx: Context) -> None: ...
 
-    def after_epoch(self, ctx: Context) -> float:
-        """Validate and record; returns the metric that selects (larger is better)."""
+    def validate(self, ctx: Context) -> float:
+        """Look at the validation split; returns the metric that selects (larger is better)."""
+
+    def record(self, ctx: Context) -> None:
+        """Write down the epoch that has just been validated."""
 
     def stopped(self) -> bool:
         """True when no further epoch is wanted."""
@@ -49,8 +52,10 @@ class Silent:
 
     def after_step(self, ctx: Context) -> None: ...
 
-    def after_epoch(self, ctx: Context) -> float:
+    def validate(self, ctx: Context) -> float:
         return 0.0
+
+    def record(self, ctx: Context) -> None: ...
 
     def stopped(self) -> bool:
         return False
@@ -229,13 +234,22 @@ class Context:
             self.observer.after_step(self)
 
     def end_epoch(self) -> None:
-        """Validate, advance the schedules, and let the observer write."""
+        """Validate, advance the learning rates, and let the observer write."""
         self._check_finite()
         self.synchronise_buffers()
         self.position.batch = 0
         self.position.epoch += 1
         self.position.phase_epoch += 1
-        self.observer.after_epoch(self)
+        self.optimisers.end_epoch(self.training, self.observer.validate(self))
+        self.observer.record(self)
+
+    def read_journal(self) -> dict[str, Any]:
+        """What the epoch logged, scalars averaged over ranks."""
+        ranks = self.runtime.objects(self.journal.read())
+        return {
+            name: sum(values[name] for values in ranks) / len(ranks) if isinstance(value, float) else value
+            for name, value in ranks[0].items()
+        }
 
     def synchronise_buffers(self) -> None:
         """Average running statistics (BatchNorm's) over ranks, as evaluation and saving need them alike."""

@@ -1,0 +1,66 @@
+"""From names and options to objects."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+
+from equipoise.data.table import Splits
+from equipoise.encoders import ENCODERS, default_encoder
+from equipoise.errors import ConfigError, suggest
+from equipoise.heads import HEADS
+from equipoise.methods import METHODS
+from equipoise.methods.base import Method
+from equipoise.model import Model
+from equipoise.registry import MethodEntry
+from equipoise.settings import Component, Settings
+
+
+def build_method(settings: Settings) -> Method:
+    """The method of these settings.
+
+    Raises:
+        ConfigError: unknown name, option or value.
+    """
+    options = {k: v for k, v in settings.method.items() if k != "name"}
+    return cast(Method, METHODS.build(settings.method["name"], options))
+
+
+def head_of(settings: Settings) -> Component:
+    """The head asked for, or the method's own; options given with `auto` go to the latter."""
+    name = settings.head["name"]
+    if name == "auto":
+        name = cast(MethodEntry, METHODS[settings.method["name"]]).head
+    return {**settings.head, "name": name}
+
+
+def build_model(settings: Settings, splits: Splits) -> Model:
+    """Encoders and head for these data, initialised from the run's seed.
+
+    Raises:
+        ConfigError: an encoder is named for a modality the data do not have, or any name, option or value is wrong.
+    """
+    specs = splits.train.specs
+    for modality in settings.encoder:
+        if modality not in specs:
+            raise ConfigError(f"encoder.{modality}: the data have no such modality{suggest(modality, specs)}")
+    torch.manual_seed(settings.seed)
+    encoders = {}
+    for modality, spec in specs.items():
+        chosen = settings.encoder.get(modality) or {"name": default_encoder(spec.kind, spec.shape)}
+        options = {"width": settings.width, **{k: v for k, v in chosen.items() if k != "name"}}
+        encoder = ENCODERS.build(chosen["name"], options, shape=spec.shape)
+        if settings.channels_last:
+            encoder.to(memory_format=torch.channels_last)
+        if settings.compile:
+            encoder.compile()  # in place, so that parameter names stay
+        encoders[modality] = encoder
+    head = head_of(settings)
+    widths = {m: encoder.width for m, encoder in encoders.items()}
+    options = {k: v for k, v in head.items() if k != "name"}
+    return Model(
+        encoders,
+        HEADS.build(head["name"], options, widths=widths, classes=len(splits.train.classes)),
+        precision=settings.precision,
+    )

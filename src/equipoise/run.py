@@ -1,0 +1,311 @@
+"""One run: from settings to a folder with weights, predictions and a result."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import equipoise
+from equipoise import data
+from equipoise.build import build_method, build_model
+from equipoise.data.loader import Loader
+from equipoise.data.table import Splits
+from equipoise.errors import RunError
+from equipoise.evaluation.metrics import measure
+from equipoise.evaluation.predict import contribution, predict
+from equipoise.evaluation.predictions import save_predictions
+from equipoise.methods.base import Method
+from equipoise.model import Model
+from equipoise.settings import Settings
+from equipoise.training.checkpoint import Checkpoints, replace_file, write_file
+from equipoise.training.context import Context
+from equipoise.training.environment import environment
+from equipoise.training.interrupt import Interrupt
+from equipoise.training.loop import fit
+from equipoise.training.monitor import Monitor, Report
+from equipoise.training.runtime import Runtime, start
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: the run folder.
+        result: what `result.json` holds: metrics of validation and test, contributions, cost.
+    """
+
+    folder: Path
+    result: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """Read a finished run.
+
+        Raises:
+            RunError: there is no such run, or it has not finished.
+        """
+        folder = Path(folder)
+        if not (folder / "config.yaml").is_file():
+            raise RunError(f"{folder}: not a run folder (it has no config.yaml)")
+        try:
+            return cls(folder, json.loads((folder / "result.json").read_text(encoding="utf-8")))
+        except OSError:
+            raise RunError(f"{folder}: not finished; go on with: equipoise train --resume {folder}") from None
+        except ValueError:
+            raise RunError(f"{folder / 'result.json'}: not valid JSON; was it edited?") from None
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.load(self.folder / "config.yaml")
+
+
+def load_splits(settings: Settings, method: Method) -> Splits:
+    """The four splits a run needs; a method that estimates on held-out data gets 15 % of train unless told otherwise."""
+    d = settings.data
+    holdout = d.holdout or (0.15 if method.needs_holdout else 0.0)
+    return data.load(
+        d.source,
+        modalities=d.modality or None,
+        label=d.label,
+        split=d.split,
+        group=d.group,
+        id=d.id,
+        root=d.root,
+        seed=d.seed,
+        holdout=holdout,
+        validation=d.validation,
+        test=d.test,
+        missing=d.missing,
+        missing_test=d.missing_test,
+        problems=d.problems,
+        cache=d.cache,
+        options=d.options,
+    )
+
+
+def train(
+    settings: Settings,
+    folder: str | Path,
+    *,
+    splits: Splits | None = None,
+    label: str | None = None,
+    resume: bool = False,
+    checkpoint: str = "newest",
+    report: Report = lambda line: None,
+) -> Run:
+    """Train, choose the epoch on validation, read the test split once, and write it all down.
+
+    Args:
+        settings: everything that matters.
+        folder: a new folder, unless `resume`.
+        splits: data already loaded; by default they are loaded as the settings say.
+        label: name in tables and reports; the method's by default.
+        resume: go on from the newest checkpoint in `folder` (from the start if there is none yet).
+        checkpoint: "newest" or "previous", where to go on from.
+        report: called after each epoch with its line of `metrics.jsonl`.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        DataError: the data are.
+        RunError: the folder exists (or, resuming, does not), or its checkpoint is unusable.
+        Interrupted: a signal came; a checkpoint is written.
+    """
+    folder = Path(folder)
+    runtime = start(settings.device)
+    if not resume and folder.exists():
+        raise RunError(
+            f"{folder}: exists already; choose another folder, or go on with: equipoise train --resume {folder}"
+        )
+    if resume and not (folder / "config.yaml").is_file():
+        raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")
+    if resume and (folder / "result.json").is_file():
+        return Run.open(folder)
+    method = build_method(settings)
+    splits = splits or load_splits(settings, method)
+    with torch.random.fork_rng():
+        model = build_model(settings, splits).to(runtime.device)
+        ctx = make_context(settings, splits, model, runtime)
+        method.setup(ctx)
+        method.to(runtime.device)
+        if not resume and runtime.main:
+            create_folder(folder, settings)
+        runtime.barrier()
+        identity = {"settings": _identity(settings), "data": splits.digest, "devices": runtime.world}
+        checkpoints = Checkpoints(folder / "checkpoints", identity)
+        with Interrupt() as interrupt:
+            monitor = Monitor(
+                folder,
+                checkpoints,
+                method,
+                splits.validation,
+                select=settings.select,
+                patience=settings.patience,
+                every=settings.checkpoint_every,
+                interrupt=interrupt,
+                report=report,
+            )
+            ctx.observer = monitor
+            if resume:
+                _restore(monitor, ctx, checkpoint)
+            fit(method, ctx, settings.epochs)
+        model.load_state_dict(checkpoints.load(checkpoints.best()).model)
+        result = _finish(folder, settings, splits, ctx, monitor, label or settings.method["name"])
+    runtime.barrier()
+    return Run(folder, result)
+
+
+def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runtime) -> Context:
+    """The context of a run; it is given no way to the validation and test splits."""
+    ranks = {"rank": runtime.rank, "world": runtime.world}
+    holdout = splits.holdout and Loader(
+        splits.holdout, settings.batch_size, seed=settings.seed + 1, shuffle=True, **ranks
+    )
+    return Context(
+        model,
+        Loader(splits.train, settings.batch_size, seed=settings.seed, shuffle=True, **ranks),
+        holdout=holdout,
+        optimiser=settings.optimiser,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        runtime=runtime,
+    )
+
+
+def create_folder(folder: Path, settings: Settings) -> None:
+    """Make the run folder with its configuration, whole or not at all.
+
+    Raises:
+        RunError: it exists, or cannot be made.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        settings.save(temporary / "config.yaml")
+        write_file(temporary / "environment.json", json.dumps(environment(), indent=1).encode())
+        os.rename(temporary, folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(f"{folder}: cannot make the run folder ({error.strerror}); choose another --out") from None
+
+
+def resume_settings(folder: str | Path) -> Settings:
+    """The settings a run was started with.
+
+    Raises:
+        RunError: no run there.
+    """
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")
+    return Settings.load(path)
+
+
+def _identity(settings: Settings) -> dict[str, Any]:
+    """What a checkpoint must agree with: all settings but those that do not change the result."""
+    values = settings.to_dict()
+    for free in ("checkpoint_every", "device"):
+        del values[free]
+    values["data"] = {k: v for k, v in values["data"].items() if k != "cache"}
+    if not isinstance(values["data"]["source"], str):
+        values["data"]["source"] = type(values["data"]["source"]).__name__
+    return values
+
+
+def _restore(monitor: Monitor, ctx: Context, which: str) -> None:
+    found = monitor.checkpoints.resumable()
+    if which == "previous":
+        found = found[1:]
+    if found:
+        monitor.restore(monitor.checkpoints.load(found[0]), ctx)
+    elif ctx.runtime.main:
+        (monitor.folder / "metrics.jsonl").unlink(missing_ok=True)
+
+
+def _finish(
+    folder: Path, settings: Settings, splits: Splits, ctx: Context, monitor: Monitor, label: str
+) -> dict[str, Any]:
+    """Read validation and test with the chosen weights; this is the one place that sees the test split."""
+    parts = {
+        name: predict(ctx.model, table, runtime=ctx.runtime)
+        for name, table in (("validation", splits.validation), ("test", splits.test))
+        if len(table)
+    }
+    shares = contribution(ctx.model, splits.test if len(splits.test) else splits.validation, runtime=ctx.runtime)
+    result = {
+        "method": settings.method["name"],
+        "label": label,
+        "seed": settings.seed,
+        "data": splits.name,
+        "classes": list(splits.train.classes),
+        "modalities": list(splits.train.modalities),
+        "epochs": ctx.position.epoch,
+        "best_epoch": monitor.best_epoch,
+        **{name: measure(predictions) for name, predictions in parts.items()},
+        "contribution": shares,
+        "cost": _cost(ctx, monitor),
+        "problems": len(splits.problems),
+        "command": _command(settings),
+        "version": equipoise.__version__,
+    }
+    if ctx.runtime.main:
+        (folder / "predictions").mkdir(exist_ok=True)
+        for name, predictions in parts.items():
+            save_predictions(predictions, folder / "predictions" / f"{name}.npz")
+        replace_file(folder / "result.json", json.dumps(result, indent=1).encode())
+    return result
+
+
+def _cost(ctx: Context, monitor: Monitor) -> dict[str, Any]:
+    if ctx.runtime.device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 2**20
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return {
+        "seconds": round(monitor.seconds, 3),
+        "seconds_per_epoch": round(monitor.seconds / max(ctx.position.epoch, 1), 4),
+        "forward_passes": round(ctx.passes.forward_passes, 4),
+        "backward_passes": round(ctx.passes.backward_passes, 4),
+        "peak_memory_mb": round(peak, 1),
+        "parameters": sum(p.numel() for p in ctx.model.parameters()),
+    }
+
+
+def _command(settings: Settings) -> str:
+    """The command line that repeats this run."""
+    return shlex.join(["equipoise", "train", *flags(settings)])
+
+
+def flags(settings: Settings) -> list[str]:
+    """Command-line flags for every setting that differs from its default."""
+    return list(_flags(settings.to_dict(), Settings().to_dict(), ""))
+
+
+def _flags(values: dict[str, Any], defaults: dict[str, Any], prefix: str) -> Sequence[str]:
+    found: list[str] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if value == defaults.get(key):
+            continue
+        if name in ("method", "head") or prefix == "encoder.":
+            options = {k: v for k, v in value.items() if k != "name"}
+            found += [f"--{name}={value['name']}", *_flags(options, {}, f"{name}.")]
+        elif isinstance(value, dict):
+            found += _flags(value, defaults.get(key, {}), f"{name}.")
+        elif name == "data.source":
+            found.append(f"--data={value}")
+        elif name == "data.modality":
+            found += [f"--data.modality={item}" for item in value]
+        else:
+            found.append(f"--{name}={value if isinstance(value, str) else json.dumps(value)}")
+    return found

@@ -1,0 +1,153 @@
+"""Watches a run: validates, keeps the best weights, writes `metrics.jsonl` and checkpoints, obeys signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from equipoise.data.table import Table
+from equipoise.errors import Interrupted
+from equipoise.evaluation.metrics import measure
+from equipoise.evaluation.predict import predict
+from equipoise.methods.base import Method
+from equipoise.training.checkpoint import Checkpoint, Checkpoints, replace_file
+from equipoise.training.context import Context
+from equipoise.training.interrupt import Interrupt
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class Monitor:
+    """The observer of a run that has a folder.
+
+    Args:
+        folder: the run folder.
+        checkpoints: where they go.
+        method: its memory is saved with the model.
+        validation: the split that selects; the test split is not known here.
+        select: metric of the fused prediction that chooses the epoch.
+        patience: epochs without improvement after which to stop; 0 for never.
+        every: also checkpoint after this many steps; 0 for never.
+        interrupt: what says that a signal came.
+        report: called with each epoch's record, for a progress display.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        checkpoints: Checkpoints,
+        method: Method,
+        validation: Table,
+        *,
+        select: str,
+        patience: int,
+        every: int,
+        interrupt: Interrupt,
+        report: Report,
+    ) -> None:
+        self.folder = folder
+        self.checkpoints = checkpoints
+        self.method = method
+        self.validation = validation
+        self.select = select
+        self.patience = patience
+        self.every = every
+        self.interrupt = interrupt
+        self.report = report
+        self.best_metric = -1.0
+        self.best_epoch = -1
+        self.seconds = 0.0
+        self._epochs = 0
+        self._since = time.perf_counter()
+        self._metrics: dict[str, Any] = {}
+
+    def after_step(self, ctx: Context) -> None:
+        """Checkpoint inside an epoch where asked, and stop for a signal."""
+        step = ctx.position.step
+        stop = ctx.runtime.any(self.interrupt.requested)
+        if stop or (self.every and step % self.every == 0 and ctx.position.batch < len(ctx.train)):
+            self._tick()
+            self.save(ctx)
+        if stop:
+            raise Interrupted(
+                f"stopped by a signal after step {step} of epoch {ctx.epoch}; a checkpoint is written, "
+                f"go on with: equipoise train --resume {self.folder}"
+            )
+
+    def validate(self, ctx: Context) -> float:
+        """Read the validation split, once, and remember the weights if they are the best so far."""
+        self._epochs = ctx.position.epoch
+        self._metrics = measure(predict(ctx.model, self.validation, runtime=ctx.runtime))
+        metric = self._metrics["fused"][self.select]
+        value = 0.0 if metric is None else float(metric)
+        if value > self.best_metric:
+            self.best_metric, self.best_epoch = value, ctx.position.epoch - 1
+            name = f"best-epoch-{self.best_epoch:05d}"
+            if ctx.runtime.main:
+                self.checkpoints.save(name, ctx.model.state_dict())
+        return value
+
+    def record(self, ctx: Context) -> None:
+        """Append the epoch to `metrics.jsonl`, then checkpoint."""
+        self._tick()
+        values = ctx.read_journal()
+        line = {
+            "epoch": ctx.position.epoch - 1,
+            "phase": ctx.position.phase,
+            "training": list(ctx.training),
+            "step": ctx.position.step,
+            "seconds": round(self.seconds, 3),
+            "loss": values.pop("loss", None),
+            "learning_rate": ctx.optimisers.learning_rate(ctx.training[0]),
+            "method": {name.removeprefix("method/"): value for name, value in values.items()},
+            "validation": self._metrics,
+        }
+        if ctx.runtime.main:
+            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        self.save(ctx)
+        if ctx.runtime.main:
+            self.checkpoints.prune_best(f"best-epoch-{self.best_epoch:05d}")
+            self.report(line)
+
+    def stopped(self) -> bool:
+        """True when `patience` has run out."""
+        return bool(self.patience) and self._epochs - 1 - self.best_epoch >= self.patience
+
+    def save(self, ctx: Context) -> None:
+        """Write a checkpoint to resume from."""
+        ctx.synchronise_buffers()
+        if ctx.runtime.main:
+            name = f"epoch-{ctx.position.epoch:05d}-step-{ctx.position.step:08d}"
+            state = {"context": ctx.state_dict(), "monitor": self.state_dict()}
+            self.checkpoints.save(name, ctx.model.state_dict(), self.method.state_dict(), state)
+            self.checkpoints.prune()
+        ctx.runtime.barrier()
+
+    def restore(self, checkpoint: Checkpoint, ctx: Context) -> None:
+        """Stand where the checkpoint was taken; later lines of `metrics.jsonl` go."""
+        ctx.model.load_state_dict(checkpoint.model)
+        self.method.load_state_dict(checkpoint.method)
+        ctx.load_state_dict(checkpoint.state["context"])
+        known = checkpoint.state["monitor"]
+        self.best_metric, self.best_epoch, self.seconds = known["best_metric"], known["best_epoch"], known["seconds"]
+        self._since = time.perf_counter()
+        self._epochs = ctx.position.epoch
+        path = self.folder / "metrics.jsonl"
+        if ctx.runtime.main and path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            replace_file(path, "".join(lines[: ctx.position.epoch]).encode())
+        ctx.runtime.barrier()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_metric": self.best_metric, "best_epoch": self.best_epoch, "seconds": self.seconds}
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.seconds, self._since = self.seconds + now - self._since, now
