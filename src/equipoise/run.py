@@ -71,7 +71,7 @@ class Run:
 
 
 def load_splits(settings: Settings, method: Method) -> Splits:
-    """The four splits a run needs; a method that estimates on held-out data gets 15 % of train unless told otherwise."""
+    """The splits a run needs; a method that estimates on held-out data gets 15 % of train unless told otherwise."""
     d = settings.data
     holdout = d.holdout or (0.15 if method.needs_holdout else 0.0)
     return data.load(

@@ -33,7 +33,12 @@ class Method(nn.Module):
     A method never steps an optimiser, draws a random number or talks to other ranks itself: whatever changes a
     parameter or the method's memory comes from the context. Memory that outlives a step is a buffer, and hence
     checkpointed and moved.
+
+    Attributes:
+        needs_holdout: True where the method, as constructed, estimates something on `ctx.holdout`.
     """
+
+    needs_holdout = False
 
     def setup(self, ctx: Context) -> None:
         """Allocate memory, once the model's shapes are known."""

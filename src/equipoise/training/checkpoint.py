@@ -174,8 +174,8 @@ class Checkpoints:
         if different:
             key = different[0]
             raise RunError(
-                f"{path}: made with another configuration, {key} was {theirs.get(key)!r} and is {ours.get(key)!r} now; "
-                "resume with the settings of the run, or train in a new folder"
+                f"{path}: made with another configuration, {key} was {theirs.get(key)!r} and is {ours.get(key)!r} "
+                "now; resume with the settings of the run, or train in a new folder"
             )
 
 

@@ -1,0 +1,41 @@
+# `make demo` and `make test` set up .venv by themselves on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# On a machine with a GPU: make demo CONSTRAINTS=
+CONSTRAINTS ?= -c constraints-cpu.txt
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-slow lint docs clean
+
+demo: $(VENV)/.runtime
+	$(BIN)/equipoise demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) docs/_build docs/generated .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Equipoise needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints-cpu.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints-cpu.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e ".[dev]"
+	touch $@ $(VENV)/.runtime
