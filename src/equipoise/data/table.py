@@ -1,0 +1,136 @@
+"""A split as a table of arrays, and the four splits of a run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from equipoise.batch import Batch
+from equipoise.data.modality import ModalitySpec
+
+
+class Table:
+    """One split; rows are read from (memory-mapped) arrays.
+
+    Args:
+        specs: {modality: spec}, in the order of declaration.
+        arrays: {modality: (K, …)} store of decoded samples.
+        rows: (N,) row of the store that each sample of this split reads.
+        label: int64 (N,); −1 where unknown.
+        present: {modality: bool (N,)}.
+        classes: class names; a label is an index into them.
+        ids: (N,) unique sample ids.
+        raw: {modality: original cells}, for reports.
+    """
+
+    def __init__(
+        self,
+        specs: Mapping[str, ModalitySpec],
+        arrays: Mapping[str, np.ndarray],
+        rows: np.ndarray,
+        label: np.ndarray,
+        present: Mapping[str, np.ndarray],
+        classes: Sequence[str],
+        ids: Sequence[str],
+        raw: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        self.specs = dict(specs)
+        self.arrays = dict(arrays)
+        self.store_rows = np.asarray(rows, dtype=np.int64)
+        self.label = np.asarray(label, dtype=np.int64)
+        self.present = {m: np.asarray(present[m], dtype=bool) for m in specs}
+        self.classes = tuple(classes)
+        self.ids = list(ids)
+        self._raw = raw or {}
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return tuple(self.specs)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def rows(self, indices: np.ndarray, epoch: int = 0) -> Batch:
+        """The samples of these rows as a batch; content of absent cells is zeros, whatever the store holds."""
+        inputs, present = {}, {}
+        for modality, spec in self.specs.items():
+            here = self.present[modality][indices]
+            block = np.zeros((len(indices), *spec.shape), dtype=np.float32)
+            if here.all():
+                block[...] = self.arrays[modality][self.store_rows[indices]]
+            elif here.any():
+                block[here] = self.arrays[modality][self.store_rows[indices[here]]]
+            inputs[modality] = torch.from_numpy(block)
+            present[modality] = torch.from_numpy(here)
+        label = torch.from_numpy(self.label[indices])
+        return Batch(inputs, present, label, torch.from_numpy(np.asarray(indices, dtype=np.int64)))
+
+    def original(self, modality: str, row: int) -> Any:
+        """The cell this sample was read from (a path, text or numbers), or None where it is not known."""
+        cells = self._raw.get(modality)
+        return None if cells is None else cells[int(self.store_rows[row])]
+
+    def take(self, rows: np.ndarray) -> Table:
+        """Some rows of this table, over the same store."""
+        return Table(
+            self.specs,
+            self.arrays,
+            self.store_rows[rows],
+            self.label[rows],
+            {m: p[rows] for m, p in self.present.items()},
+            self.classes,
+            [self.ids[int(r)] for r in rows],
+            self._raw,
+        )
+
+    def with_present(self, present: Mapping[str, np.ndarray]) -> Table:
+        """The same samples with other cells hidden."""
+        return Table(self.specs, self.arrays, self.store_rows, self.label, present, self.classes, self.ids, self._raw)
+
+    def only(self, modalities: Sequence[str]) -> Table:
+        """The same samples with some of the modalities."""
+        specs = {m: self.specs[m] for m in modalities}
+        return Table(specs, self.arrays, self.store_rows, self.label, self.present, self.classes, self.ids, self._raw)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a run reads.
+
+    Attributes:
+        train: moves parameters.
+        validation: chooses the epoch and the settings.
+        test: is read once, at the end.
+        holdout: cut from train, for methods that estimate on data; None where nobody asked for it.
+        name: of the data set.
+        problems: rows that were dropped or lost a modality, with the reason.
+        preprocessing: plain values from which the same transforms are made for new data.
+    """
+
+    train: Table
+    validation: Table
+    test: Table
+    holdout: Table | None = None
+    name: str = "data"
+    problems: Sequence[Mapping[str, Any]] = ()
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """A short digest of ids, labels and presence of the training split: other data, other digest."""
+        hashed = hashlib.sha256("\n".join(self.train.ids).encode())
+        hashed.update(self.train.label.tobytes())
+        for modality, present in self.train.present.items():
+            hashed.update(modality.encode() + present.tobytes())
+        return hashed.hexdigest()[:16]
+
+    def only(self, modalities: Sequence[str]) -> Splits:
+        """The same splits with some of the modalities."""
+        holdout = self.holdout and self.holdout.only(modalities)
+        train, validation, test = (t.only(modalities) for t in (self.train, self.validation, self.test))
+        return Splits(train, validation, test, holdout, self.name, self.problems, self.preprocessing)

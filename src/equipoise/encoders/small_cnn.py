@@ -1,0 +1,46 @@
+"""A few convolutions for small images and spectrograms, quick on a processor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.errors import invalid
+
+
+class SmallCNN(nn.Module):
+    """Convolution – GroupNorm – ReLU blocks, each halving the map while it can, then average and maximum over it.
+
+    GroupNorm rather than BatchNorm: a sample's feature does not depend on its batch, so k ranks equal one process.
+
+    Args:
+        shape: (channels, height, width) of one sample.
+        width: of the feature.
+        channels: of the blocks.
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: int = 128, channels: Sequence[int] = (16, 32, 64)) -> None:
+        super().__init__()
+        if len(shape) != 3:
+            raise invalid("SmallCNN", "shape", "(channels, height, width)", shape)
+        self.width = width
+        size = min(shape[1:])
+        layers: list[nn.Module] = []
+        before = shape[0]
+        for after in channels:
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(min(8, after), after), nn.ReLU()]
+            if size >= 4:
+                layers.append(nn.MaxPool2d(2))
+                size //= 2
+            before = after
+        self.layers = nn.Sequential(*layers)
+        self.feature = nn.Linear(2 * before, width)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, channels, height, width) → (B, width)."""
+        maps = self.layers(inputs).flatten(2)
+        pooled = torch.cat([maps.mean(-1), maps.amax(-1)], dim=1)
+        feature: Tensor = self.feature(pooled)
+        return feature
