@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +71,12 @@ class SeparateHead(Head):
     Args:
         fusion_rule: one of `fusion.RULES`.
         fusion_weights: {modality: weight} for the rule "fixed".
+
+    Attributes:
+        active: bool (M,), the modalities that take part in the fusion; saved with the weights.
     """
+
+    active: Tensor
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class SeparateHead(Head):
         super().__init__(widths, classes)
         self.fusion = fusion_rule
         self.decomposable = fusion_rule == "sum"
+        self.register_buffer("active", torch.ones(len(widths), dtype=torch.bool))
         self._rule = fusion.rule(type(self).__name__, fusion_rule, self.modalities, fusion_weights)
 
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
@@ -92,7 +98,11 @@ class SeparateHead(Head):
     def fuse(
         self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor | None]:
-        order = self.modalities
-        shown = torch.stack([present[m] for m in order])
-        shown = shown | ~shown.any(0)  # a row with every modality deactivated: finite, and nobody reads it
-        return self._rule(torch.stack([logits[m] for m in order]), shown)
+        shown = torch.stack([present[m] for m in self.modalities]) & self.active.unsqueeze(1)
+        nothing = ~shown.any(0)  # no modality to go by: every class alike
+        values = torch.stack([logits[m] for m in self.modalities]).masked_fill(nothing.unsqueeze(1), 0.0)
+        return self._rule(values, shown | nothing)
+
+    def fuse_only(self, modalities: Collection[str]) -> None:
+        """Leave the other modalities out of every fused prediction from now on."""
+        self.active.copy_(torch.tensor([m in modalities for m in self.modalities]))
