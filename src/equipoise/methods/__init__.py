@@ -8,5 +8,63 @@ METHODS = Registry(
     "method",
     [
         MethodEntry("joint", "equipoise.methods.joint:Joint", "one loss on the fused prediction", neutral={}),
+        MethodEntry(
+            "mla",
+            "equipoise.methods.mla:MLA",
+            "modalities in turn through one shared head, its gradient orthogonal to what the others taught",
+            paper="Zhang, Yoon, Bansal, Yao. Multimodal Representation Learning by Alternating Unimodal Adaptation. "
+            "CVPR 2024",
+            year=2024,
+            url="https://arxiv.org/abs/2311.10707",
+            code="https://github.com/Cecile-hi/Multimodal-Learning-with-Alternating-Unimodal-Adaptation",
+            head="shared",
+            ordered=True,
+        ),
+        MethodEntry(
+            "ogm",
+            "equipoise.methods.ogm:OGM",
+            "joint training with the leading modality's encoder gradient shrunk",
+            paper="Peng, Wei, Deng, Wang, Hu. Balanced Multimodal Learning via On-the-fly Gradient Modulation. "
+            "CVPR 2022",
+            year=2022,
+            url="https://arxiv.org/abs/2203.15332",
+            code="https://github.com/GeWu-Lab/OGM-GE_CVPR2022",
+            licence="MIT",
+            needs_decomposable=True,
+            neutral={"alpha": 0.0},
+        ),
+        MethodEntry(
+            "ogm-ge",
+            "equipoise.methods.ogm:OGMGE",
+            "OGM with Gaussian noise on the encoders' gradients (generalisation enhancement)",
+            paper="Peng, Wei, Deng, Wang, Hu. Balanced Multimodal Learning via On-the-fly Gradient Modulation. "
+            "CVPR 2022",
+            year=2022,
+            url="https://arxiv.org/abs/2203.15332",
+            code="https://github.com/GeWu-Lab/OGM-GE_CVPR2022",
+            licence="MIT",
+            needs_decomposable=True,
+            neutral={"alpha": 0.0, "noise": False},
+        ),
+        MethodEntry(
+            "late",
+            "equipoise.methods.late:Late",
+            "independent networks, one per modality, that meet at prediction only",
+            paper="Gunes, Piccardi. Affect recognition from face and body: early fusion vs. late fusion. "
+            "IEEE SMC 2005",
+            year=2005,
+            url="https://doi.org/10.1109/ICSMC.2005.1571679",
+            head="late",
+            neutral={},
+            neutral_of="unimodal",
+        ),
+        MethodEntry(
+            "unimodal",
+            "equipoise.methods.unimodal:Unimodal",
+            "one modality alone, or each on its own",
+            head="late",
+            neutral={},
+            neutral_of="late",
+        ),
     ],
 )

@@ -96,7 +96,7 @@ class OrthogonalMemory(nn.Module):
         self.projection.copy_(projection / projection.norm() if self.normalize else projection)
         self.updates += 1
 
-    def modify(self, weight: nn.Parameter, mean_feature: Tensor, alpha: float) -> None:
+    def modify(self, weight: Tensor, mean_feature: Tensor, alpha: float) -> None:
         """Project the weight's gradient and remember the mean feature; the very first gradient stays as it is."""
         if weight.grad is None:
             return

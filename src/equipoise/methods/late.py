@@ -1,0 +1,48 @@
+"""Late fusion: independent networks, one per modality, that meet at prediction only.
+
+Gunes, Piccardi. Affect recognition from face and body: early fusion vs. late fusion. IEEE SMC 2005, pp. 3437-3443
+(the reference of the MLA paper, which uses it as a baseline).
+
+L = Σ_m CE(v_m, y), v_m = z_m W_mᵀ + b_m. There is no loss on the fused prediction: with one it would be the Sum
+baseline. How the predictions meet is the head's affair.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from equipoise.batch import Batch, Output
+from equipoise.errors import ConfigError
+from equipoise.methods.base import Method
+from equipoise.methods.losses import unimodal_loss
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+
+class Late(Method):
+    """The sum of the modalities' own losses."""
+
+    def setup(self, ctx: Context) -> None:
+        """Check that nothing couples the modalities.
+
+        Raises:
+            ConfigError: the head has parameters that serve several modalities.
+        """
+        if ctx.model.shared:
+            raise ConfigError(
+                f"independent training needs a head without shared parameters, and {type(ctx.model.head).__name__} "
+                "has some; use head 'late' or 'per-modality'"
+            )
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        return torch.stack([unimodal_loss(m, output, batch, ctx) for m in ctx.training]).sum()
+
+    def step(self, batch: Batch, ctx: Context) -> None:
+        """As every method's, except that modalities which do not train are not run either."""
+        output = ctx.model(batch, only=ctx.training)
+        ctx.backward(self.loss(output, batch, ctx))
+        ctx.update()

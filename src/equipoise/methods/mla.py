@@ -1,0 +1,106 @@
+"""MLA: multimodal learning with alternating unimodal adaptation.
+
+Zhang, Yoon, Bansal, Yao. Multimodal Representation Learning by Alternating Unimodal Adaptation. CVPR 2024.
+Code: github.com/Cecile-hi/Multimodal-Learning-with-Alternating-Unimodal-Adaptation
+
+Each step trains one modality m through one head shared by all (Eq. 1-2): L = CE(g(h_m(x_m)), y). The encoder takes
+its plain gradient. The head's weight takes ∇W P (Eq. 3), orthogonal to the mean features seen so far: with r the mean
+of h_m(x_m) over the batch (Eq. 4), P ← P − q rᵀP and q = P r / (α + rᵀP r) (Eq. 5). The very first gradient and the
+bias are left as they are. Prediction weighs the modalities by their entropy (Eq. 6-8); that is the head's affair, and
+the paper's ablation without it is the head's option `fusion: mean` or `fixed`.
+
+Where the published code departs from the paper:
+  P is divided by its Frobenius norm after every update              `normalize_projection: true`
+  α falls from 0.1 to 0.01 within every epoch, 0.1^(1 + b/N)         `alpha: epoch-decay`
+  the head's gradient is in fact never projected: the plug-in looks
+  for a parameter "module.weight" where it is called "weight"        `projection: false`
+  were it found, Eq. 5 would divide by the matrix α + P r rᵀ instead
+  of the number α + rᵀP r                                            not offered
+  all encoders run before the first step, and those not in hand
+  still take momentum and weight decay                               not offered: one modality at a time
+  entropy is taken over the whole batch                              head option `fusion: entropy-batch`
+The text of section 3.2 protects what the *previous* modality taught, Algorithm 1 also the current one's direction;
+`projection_order` chooses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from equipoise.batch import Batch
+from equipoise.errors import ConfigError, invalid
+from equipoise.methods.base import Method
+from equipoise.methods.losses import unimodal_loss
+from equipoise.methods.projections import OrthogonalMemory, mean_rows, reading_layer
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+EPOCH_DECAY = "epoch-decay"
+
+
+def alpha_at(alpha: float | str, batch: int, batches: int) -> float:
+    """α for one batch: constant, or 0.1^(1 + b/N) for batch b of the N of an epoch."""
+    return float(0.1 ** (1 + batch / batches)) if isinstance(alpha, str) else alpha
+
+
+class MLA(Method):
+    """Alternating unimodal adaptation.
+
+    Args:
+        alpha: α of Eq. 5, positive; small forgets nothing, `.inf` switches the projection off. Or "epoch-decay".
+        projection: False is the paper's ablation without the head's gradient modification.
+        projection_order: "current" (Algorithm 1) or "previous" (the text of section 3.2).
+        normalize_projection: divide P by its Frobenius norm after every update.
+    """
+
+    def __init__(
+        self,
+        alpha: float | str = 0.1,
+        projection: bool = True,
+        projection_order: str = "current",
+        normalize_projection: bool = False,
+    ) -> None:
+        super().__init__()
+        if alpha != EPOCH_DECAY and (isinstance(alpha, str) or not alpha > 0):
+            raise invalid("MLA", "alpha", f"a positive number or {EPOCH_DECAY!r}", alpha)
+        if projection_order not in ("current", "previous"):
+            raise invalid("MLA", "projection_order", "'current' or 'previous'", projection_order)
+        self.alpha = alpha
+        self.projection = projection
+        self.projection_order = projection_order
+        self.normalize_projection = normalize_projection
+        self.memory: OrthogonalMemory | None = None
+
+    def setup(self, ctx: Context) -> None:
+        """Start P as the identity.
+
+        Raises:
+            ConfigError: the head is not one for all modalities.
+        """
+        head = ctx.model.head
+        if len(head.blocks):
+            raise ConfigError(
+                f"method 'mla' trains one head for all modalities, and {type(head).__name__} has a part for each; "
+                "use head 'shared', or method 'compose' to project other heads"
+            )
+        if self.projection:
+            weight = reading_layer(head, head.modalities[0]).weight
+            self.memory = OrthogonalMemory(weight, normalize=self.normalize_projection, order=self.projection_order)
+
+    def on_epoch_start(self, ctx: Context) -> None:
+        if self.memory is not None:
+            ctx.log(**{"spectrum/shared": self.memory.spectrum()})
+
+    def step(self, batch: Batch, ctx: Context) -> None:
+        """Every modality in turn, each with its own pass and update."""
+        alpha = alpha_at(self.alpha, ctx.position.batch, len(ctx.train))
+        for modality in ctx.training:
+            if not ctx.anyone_has(modality, batch):
+                continue
+            output = ctx.model(batch, only=(modality,))
+            ctx.backward(unimodal_loss(modality, output, batch, ctx))
+            if self.memory is not None:
+                mean = mean_rows(output.features[modality], batch, modality, ctx)
+                self.memory.modify(reading_layer(ctx.model.head, modality).weight, mean, alpha)
+            ctx.update((modality,))

@@ -1,0 +1,167 @@
+"""OGM and OGM-GE: on-the-fly gradient modulation, without and with generalisation enhancement.
+
+Peng, Wei, Deng, Wang, Hu. Balanced Multimodal Learning via On-the-fly Gradient Modulation. CVPR 2022.
+Code: github.com/GeWu-Lab/OGM-GE_CVPR2022
+
+Joint training, L = CE(f, y), whose encoder gradients are edited before the step. With u_m the share of modality m in
+the fused logits,
+
+    s_m = mean over the samples of softmax(u_m)[y]           how well it does alone (means, so that counts may differ)
+    ρ_m = s_m / mean of the others' s                        for two modalities, the paper's s_m / s_m'
+    k_m = 1 − tanh(α ρ_m) if ρ_m > 1, else 1                 Eq. 10
+    OGM:     g_m ← k_m g_m
+    OGM-GE:  g_m ← k_m g_m + n,  n ~ N(0, σ²)                σ the standard deviation of the tensor's own gradient
+
+The head is never modulated. Where codes depart:
+  published: only 4-D tensors, that is convolutions, are edited         `parameters: conv`
+  published: s from the logits with their graph attached                 not offered: scores are detached
+  MLA's repository, three modalities: ratio to the others' sum          `others: sum`
+  BalanceBenchmark: ratio to the weakest of the others                   `others: min`
+The paper's noise has the covariance of the minibatch gradient; the isotropic σ per tensor is its published surrogate.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.batch import Batch, Output
+from equipoise.errors import ConfigError, invalid
+from equipoise.methods.joint import Joint
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+OTHERS = ("mean", "sum", "min")
+PARAMETERS = ("all-2d", "conv")
+
+
+def ratios(scores: Tensor, others: str = "mean") -> Tensor:
+    """ρ (M,): each score over the mean, sum or minimum of the others' (M,), M ≥ 2."""
+    count = len(scores)
+    own = torch.eye(count, dtype=torch.bool, device=scores.device)
+    if others == "min":
+        reduced = scores.expand(count, count).masked_fill(own, torch.inf).amin(1)
+    else:
+        reduced = scores.expand(count, count).masked_fill(own, 0).sum(1) / (count - 1 if others == "mean" else 1)
+    return scores / reduced.clamp_min(torch.finfo(scores.dtype).tiny)
+
+
+def coefficients(ratio: Tensor, alpha: float) -> Tensor:
+    """k (M,), Eq. 10: 1 − tanh(α ρ) where ρ exceeds 1, else exactly 1."""
+    return torch.where(ratio > 1, 1 - torch.tanh(alpha * ratio), torch.ones_like(ratio))
+
+
+def gradient_noise(gradient: Tensor, generator: torch.Generator) -> Tensor:
+    """Gaussian noise of the gradient's shape and standard deviation."""
+    sigma = gradient.std(correction=min(1, gradient.numel() - 1)) + 1e-8
+    noise = torch.randn(gradient.shape, generator=generator, dtype=gradient.dtype, device=gradient.device)
+    return noise * sigma
+
+
+class OGM(Joint):
+    """On-the-fly gradient modulation.
+
+    Args:
+        alpha: α of Eq. 10; 0 modulates nothing. The authors recommend 0.8 for CREMA-D and 0.1 for VGGSound.
+        window: first and last epoch of the modulation, from 0, both included.
+        others: what a modality is compared with when there are more than two: "mean", "sum" or "min".
+        parameters: "all-2d" edits encoder tensors of two or more dimensions, "conv" those of exactly four.
+        noise: add the noise of OGM-GE.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.1,
+        window: Sequence[int] = (0, 50),
+        others: str = "mean",
+        parameters: str = "all-2d",
+        noise: bool = False,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        if not alpha >= 0:
+            raise invalid(owner, "alpha", "at least 0", alpha)
+        if len(window) != 2 or not 0 <= window[0] <= window[1]:
+            raise invalid(owner, "window", "the first and the last epoch, [start, end] with 0 ≤ start ≤ end", window)
+        if others not in OTHERS:
+            raise invalid(owner, "others", "one of " + ", ".join(OTHERS), others)
+        if parameters not in PARAMETERS:
+            raise invalid(owner, "parameters", "one of " + ", ".join(PARAMETERS), parameters)
+        self.alpha = alpha
+        self.window = (window[0], window[1])
+        self.others = others
+        self.parameter_rule = parameters
+        self.noise = noise
+
+    def setup(self, ctx: Context) -> None:
+        """Check that head and optimiser suit the method.
+
+        Raises:
+            ConfigError: the fused logits are not a sum of one share per modality, so there is nothing to compare.
+        """
+        head = ctx.model.head
+        if not head.decomposable:
+            raise ConfigError(
+                "gradient modulation compares the modalities' shares in the fused logits, and those of "
+                f"{type(head).__name__} are not a sum of shares; use head 'concat' or 'sum'"
+            )
+        optimiser = ctx.optimisers.settings.name
+        if optimiser != "sgd":
+            warnings.warn(
+                f"{optimiser} divides a constant factor on the gradient out again, so that gradient modulation does "
+                "little under it; use optimiser 'sgd'",
+                stacklevel=2,
+            )
+
+    def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
+        if not self.window[0] <= ctx.epoch <= self.window[1]:
+            return
+        shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
+        if len(shown) < 2:
+            return
+        factors = coefficients(ratios(self.scores(shown, output, batch, ctx), self.others), self.alpha)
+        generator = self._generator(ctx)
+        for modality, factor in zip(shown, factors, strict=True):
+            for parameter in self._edited(modality, ctx):
+                gradient = parameter.grad
+                if gradient is not None:
+                    noise = gradient_noise(gradient, generator) if self.noise else None
+                    parameter.grad = gradient * factor.to(gradient.dtype)
+                    if noise is not None:
+                        parameter.grad += noise
+        ctx.log(**{f"coefficient/{m}": k for m, k in zip(shown, factors, strict=True)})
+
+    @torch.no_grad()
+    def scores(self, shown: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:
+        """s (M,): mean probability of the true class, over the samples of all ranks that have the modality."""
+        label = batch.label.unsqueeze(1)
+        true = {m: output.logits[m].softmax(1).gather(1, label).squeeze(1) for m in shown}
+        return ctx.mean(torch.stack([ctx.sample_mean(true[m], batch.present[m]) for m in shown]))
+
+    def _edited(self, modality: str, ctx: Context) -> list[nn.Parameter]:
+        conv = self.parameter_rule == "conv"
+        return [p for p in ctx.model.group(modality).encoder if (p.dim() == 4 if conv else p.dim() >= 2)]
+
+    def _generator(self, ctx: Context) -> torch.Generator:
+        """Where the gradients are, so that noise is not drawn on the CPU and carried over; the same on every rank."""
+        seed = int(torch.randint(2**62, (), generator=ctx.rng))
+        return torch.Generator(ctx.runtime.device).manual_seed(seed)
+
+
+class OGMGE(OGM):
+    """OGM with generalisation enhancement: the same, with the noise on."""
+
+    def __init__(
+        self,
+        alpha: float = 0.1,
+        window: Sequence[int] = (0, 50),
+        others: str = "mean",
+        parameters: str = "all-2d",
+        noise: bool = True,
+    ) -> None:
+        super().__init__(alpha, window, others, parameters, noise)
