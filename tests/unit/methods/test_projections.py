@@ -1,0 +1,140 @@
+"""Orthogonal and flat projections against their definitions."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from equipoise.methods.projections import FlatMemory, OrthogonalMemory, flat_projection, orthogonal_update, project
+
+WIDTH = 7
+
+
+def test_orthogonal_update_is_equation_5_written_out(seed: int) -> None:
+    projection = torch.eye(WIDTH, dtype=torch.float64)
+    expected = projection.clone()
+    for r in torch.randn(5, WIDTH, dtype=torch.float64):
+        projection = orthogonal_update(projection, r, 0.3)
+        q = expected @ r / (0.3 + r @ expected @ r)
+        expected = expected - torch.outer(q, r) @ expected
+    torch.testing.assert_close(projection, expected)
+    # and the recursion is the inverse of the regularised second moment (Woodbury)
+    rows = torch.randn(4, WIDTH, dtype=torch.float64)
+    projection = torch.eye(WIDTH, dtype=torch.float64)
+    for r in rows:
+        projection = orthogonal_update(projection, r, 0.3)
+    inverse = torch.linalg.inv(torch.eye(WIDTH, dtype=torch.float64) + rows.T @ rows / 0.3)
+    torch.testing.assert_close(projection, inverse)
+
+
+def test_orthogonal_projection_stays_symmetric_positive_and_never_grows(seed: int) -> None:
+    projection = torch.eye(WIDTH)
+    for r in torch.randn(200, WIDTH) * torch.rand(200, 1) * 10:
+        following = orthogonal_update(projection, r, 0.05)
+        assert torch.equal(following, following.T)
+        values = torch.linalg.eigvalsh(following)
+        assert values.min() > -1e-6
+        assert values.max() <= 1 + 1e-6
+        assert following.norm() <= projection.norm() + 1e-6
+        projection = following
+
+
+def test_a_seen_direction_is_removed_and_seeing_it_again_changes_less(seed: int) -> None:
+    r = torch.randn(WIDTH, dtype=torch.float64)
+    identity = torch.eye(WIDTH, dtype=torch.float64)
+    left = [float((orthogonal_update(identity, r, alpha) @ r).norm()) for alpha in (1.0, 1e-3, 1e-6)]
+    assert left[0] > left[1] > left[2]
+    assert left[2] < 1e-5
+    once = orthogonal_update(identity, r, 0.1)
+    twice = orthogonal_update(once, r, 0.1)
+    assert (twice - once).norm() < (once - identity).norm()
+
+
+def test_infinite_alpha_leaves_the_identity(seed: int) -> None:
+    assert torch.equal(orthogonal_update(torch.eye(WIDTH), torch.randn(WIDTH), math.inf), torch.eye(WIDTH))
+
+
+@pytest.mark.parametrize("order", ["current", "previous"])
+def test_memory_leaves_the_first_gradient_and_changes_the_second(seed: int, order: str) -> None:
+    weight = nn.Parameter(torch.randn(3, WIDTH))
+    memory = OrthogonalMemory(weight, order=order)
+    first, second = torch.randn(2, 3, WIDTH)
+    means = torch.randn(2, WIDTH)
+    weight.grad = first.clone()
+    memory.modify(weight, means[0], 0.1)
+    assert torch.equal(weight.grad, first)
+    weight.grad = second.clone()
+    memory.modify(weight, means[1], 0.1)
+    seen = means if order == "current" else means[:1]
+    projection = torch.eye(WIDTH)
+    for r in seen:
+        projection = orthogonal_update(projection, r, 0.1)
+    torch.testing.assert_close(weight.grad, second @ projection)
+
+
+def test_normalised_memory_has_unit_norm_and_survives_a_round_trip(seed: int) -> None:
+    weight = nn.Parameter(torch.randn(3, WIDTH))
+    memory, copy = OrthogonalMemory(weight, normalize=True), OrthogonalMemory(weight, normalize=True)
+    memory.update(torch.randn(WIDTH), 0.1)
+    assert float(memory.projection.norm()) == pytest.approx(1)
+    copy.load_state_dict(memory.state_dict())
+    assert torch.equal(copy.projection, memory.projection)
+    assert torch.equal(copy.updates, memory.updates)
+
+
+def test_projection_is_done_in_float32_for_half_precision(seed: int) -> None:
+    weight = torch.randn(3, WIDTH).bfloat16()
+    memory = OrthogonalMemory(weight)
+    assert memory.projection.dtype is torch.float32
+    assert project(weight, memory.projection).dtype is torch.bfloat16
+
+
+def moment(rows: torch.Tensor) -> torch.Tensor:
+    return rows.T @ rows
+
+
+def test_flat_projection_damps_what_is_used_most(seed: int) -> None:
+    basis = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64)).Q
+    spectrum = torch.tensor([0.0, 1.0, 3.0, 4.0], dtype=torch.float64)
+    found = flat_projection(basis @ torch.diag(spectrum) @ basis.T, 0.4)
+    expected = basis @ torch.diag(torch.exp(-0.4 * spectrum / 4)) @ basis.T
+    torch.testing.assert_close(found, expected)
+
+
+def test_flat_projection_is_symmetric_with_bounded_spectrum_and_ignores_scale(seed: int) -> None:
+    second = moment(torch.randn(20, WIDTH))
+    found = flat_projection(second, 0.4)
+    torch.testing.assert_close(found, found.T)
+    values = torch.linalg.eigvalsh(found)
+    assert values.min() == pytest.approx(math.exp(-0.4), abs=1e-5)
+    assert values.max() == pytest.approx(1, abs=1e-5)
+    torch.testing.assert_close(flat_projection(second * 123.0, 0.4), found, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("second", [torch.zeros(3, 3), 5 * torch.eye(3), torch.ones(1, 1)])
+def test_flat_projection_without_spread_is_the_identity(second: torch.Tensor) -> None:
+    assert torch.equal(flat_projection(second, 0.4), torch.eye(len(second)))
+
+
+def test_flat_projection_with_tau_zero_is_the_identity(seed: int) -> None:
+    assert torch.equal(flat_projection(moment(torch.randn(9, WIDTH)), 0.0), torch.eye(WIDTH))
+
+
+def block(width: int = 5, classes: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, 4), nn.ReLU(), nn.Linear(4, classes))
+
+
+def test_flat_memory_is_neutral_until_it_has_collected(seed: int) -> None:
+    head = nn.Module()
+    head.blocks = nn.ModuleDict({"a": block(), "b": block()})  # type: ignore[assignment]
+    memory = FlatMemory({m: head.blocks[m] for m in ("a", "b")}, 0.4)
+    gradients = [torch.randn_like(p) for p in head.blocks["a"].parameters()]
+    for parameter, gradient in zip(head.blocks["a"].parameters(), gradients, strict=True):
+        parameter.grad = gradient.clone()
+    memory.modify("a", "b", head)  # type: ignore[arg-type]
+    for parameter, gradient in zip(head.blocks["a"].parameters(), gradients, strict=True):
+        assert parameter.grad is not None
+        assert torch.equal(parameter.grad, gradient)
