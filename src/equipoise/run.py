@@ -24,10 +24,11 @@ from equipoise.errors import RunError
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predict import contribution, predict
 from equipoise.evaluation.predictions import save_predictions
+from equipoise.files import replace_file, write_file
 from equipoise.methods.base import Method
 from equipoise.model import Model
 from equipoise.settings import Settings
-from equipoise.training.checkpoint import Checkpoints, replace_file, write_file
+from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.environment import environment
 from equipoise.training.interrupt import Interrupt

@@ -23,6 +23,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from equipoise.errors import RunError
+from equipoise.files import write_file
 
 Tensors = Mapping[str, Tensor]
 
@@ -39,24 +40,6 @@ class Checkpoint:
 
 def _encode(tensors: Tensors) -> bytes:
     return save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write and force to disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file so that a reader finds the old or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write_file(temporary, content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _force(folder: Path) -> None:

@@ -13,8 +13,9 @@ from equipoise.data.table import Table
 from equipoise.errors import Interrupted
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predict import predict
+from equipoise.files import replace_file
 from equipoise.methods.base import Method
-from equipoise.training.checkpoint import Checkpoint, Checkpoints, replace_file
+from equipoise.training.checkpoint import Checkpoint, Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.interrupt import Interrupt
 

@@ -1,0 +1,80 @@
+"""Metrics of a split: pure functions of logits and labels. Softmax is taken in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from equipoise.batch import Predictions
+
+BINS = 15
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (N, C) in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    exponent = np.exp(shifted)
+    probability: np.ndarray = exponent / exponent.sum(axis=1, keepdims=True)
+    return probability
+
+
+def accuracy(probability: np.ndarray, label: np.ndarray) -> float:
+    """Share of samples whose most probable class is theirs."""
+    return float((probability.argmax(axis=1) == label).mean())
+
+
+def macro_f1(probability: np.ndarray, label: np.ndarray) -> float:
+    """Mean over the classes that occur (in labels or predictions) of the F1 score."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(label, probability.argmax(axis=1), average="macro", zero_division=0))
+
+
+def mean_average_precision(probability: np.ndarray, label: np.ndarray) -> float:
+    """Mean over the classes that occur in the labels of the average precision of their probability."""
+    from sklearn.metrics import average_precision_score
+
+    scores = [average_precision_score(label == k, probability[:, k]) for k in np.unique(label)]
+    return float(np.mean(scores))
+
+
+def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = BINS) -> float:
+    """Expected calibration error: mean |confidence − accuracy| over equal-width bins, weighted by their size."""
+    confidence = probability.max(axis=1)
+    correct = probability.argmax(axis=1) == label
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(which, weights=confidence - correct, minlength=bins)
+    return float(np.abs(gaps).sum() / len(label))
+
+
+_METRICS = {
+    "accuracy": accuracy,
+    "macro_f1": macro_f1,
+    "mean_average_precision": mean_average_precision,
+    "calibration_error": calibration_error,
+}
+
+
+def score(logits: np.ndarray, label: np.ndarray) -> dict[str, Any]:
+    """Every metric of some logits (N, C); None for each where there is no sample."""
+    if len(label) == 0:
+        return dict.fromkeys(_METRICS)
+    probability = softmax(logits)
+    return {name: metric(probability, label) for name, metric in _METRICS.items()}
+
+
+def measure(predictions: Predictions) -> dict[str, Any]:
+    """Metrics of a split: fused over all labelled samples, each modality over those that have it.
+
+    Returns:
+        {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n}}, "count": N}
+    """
+    known = predictions.label >= 0
+    modalities = {}
+    for modality in predictions.modalities:
+        rows = known & predictions.present[modality]
+        values = score(predictions.logits[modality][rows], predictions.label[rows])
+        modalities[modality] = {**values, "count": int(rows.sum())}
+    fused = score(predictions.fused[known], predictions.label[known])
+    return {"fused": fused, "modalities": modalities, "count": int(known.sum())}

@@ -1,0 +1,63 @@
+"""Predictions on disk: .npz for machines, CSV for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from equipoise.batch import Predictions
+from equipoise.errors import RunError
+from equipoise.evaluation.metrics import softmax
+from equipoise.files import replace_file
+
+
+def save_predictions(predictions: Predictions, path: Path) -> None:
+    """Write as .npz, whole or not at all; nothing is pickled."""
+    arrays = {
+        "index": predictions.index,
+        "label": predictions.label,
+        "fused": predictions.fused,
+        "classes": np.array(predictions.classes, dtype=np.str_),
+        **{f"present/{m}": p for m, p in predictions.present.items()},
+        **{f"logits/{m}": x for m, x in predictions.logits.items()},
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    replace_file(path, buffer.getvalue())
+
+
+def load_predictions(path: Path) -> Predictions:
+    """Read what `save_predictions` wrote.
+
+    Raises:
+        RunError: no such file, or not one of ours.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            modalities = [name.removeprefix("logits/") for name in stored.files if name.startswith("logits/")]
+            return Predictions(
+                index=stored["index"],
+                label=stored["label"],
+                present={m: stored[f"present/{m}"] for m in modalities},
+                logits={m: stored[f"logits/{m}"] for m in modalities},
+                fused=stored["fused"],
+                classes=tuple(str(c) for c in stored["classes"]),
+            )
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise RunError(f"{path}: no readable predictions ({type(error).__name__}); train or evaluate again") from None
+
+
+def write_csv(predictions: Predictions, ids: Sequence[str], path: Path) -> None:
+    """A row per sample: id, predicted class, its probability, and the probability of every class."""
+    probability = softmax(predictions.fused)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "prediction", "confidence", *(f"p_{name}" for name in predictions.classes)])
+    for identifier, row in zip(ids, probability, strict=True):
+        best = int(row.argmax())
+        writer.writerow([identifier, predictions.classes[best], f"{row[best]:.6f}", *(f"{p:.6f}" for p in row)])
+    replace_file(path, text.getvalue().encode())

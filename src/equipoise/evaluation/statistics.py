@@ -1,0 +1,48 @@
+"""What several seeds, and two methods on the same samples, say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation (n − 1); None for the latter with a single value."""
+    data = np.asarray(values, dtype=np.float64)
+    return float(data.mean()), float(data.std(ddof=1)) if len(data) > 1 else None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean accuracy of A minus that of B, with a 95 % interval and a two-sided p-value."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def paired_bootstrap(a: np.ndarray, b: np.ndarray, *, draws: int = 2000, seed: int = 0) -> Difference:
+    """Compare two methods on the same test samples.
+
+    Seeds and samples are both drawn anew, the same samples for A and B, so that the interval holds for another
+    training as well as for other samples.
+
+    Args:
+        a: bool (S_a, N), whether method A was right; a row per seed.
+        b: bool (S_b, N), the same for B.
+        draws: bootstrap draws.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    observed = float(a.mean() - b.mean())
+    differences = np.empty(draws)
+    for draw in range(draws):
+        samples = rng.integers(a.shape[1], size=a.shape[1])
+        rows_a, rows_b = rng.integers(len(a), size=len(a)), rng.integers(len(b), size=len(b))
+        differences[draw] = a[rows_a][:, samples].mean() - b[rows_b][:, samples].mean()
+    low, high = np.quantile(differences, [0.025, 0.975])
+    beyond = min((differences <= 0).mean(), (differences >= 0).mean())
+    return Difference(observed, float(low), float(high), float(min(1.0, 2 * max(beyond, 1 / draws))))
