@@ -1,0 +1,61 @@
+"""Train, validation and test: drawn by class or by group, and the holdout cut from train."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equipoise.data.table import Table
+from equipoise.errors import DataError
+
+NAMES = ("train", "validation", "test")
+
+
+def draw(
+    label: np.ndarray, *, validation: float, test: float, seed: int, group: np.ndarray | None = None
+) -> np.ndarray:
+    """Assign every sample to a split.
+
+    Args:
+        label: int (N,); each class is spread over the splits in proportion, unless `group` is given.
+        validation: share of all samples.
+        test: share of all samples; may be 0.
+        seed: of the draw.
+        group: (N,); samples of one group (speaker, subject, session) stay together, and shares count groups.
+
+    Returns:
+        (N,) of "train", "validation" and "test".
+
+    Raises:
+        DataError: a class has too few samples, or there are too few groups.
+    """
+    split = np.full(len(label), "train", dtype=object)
+    rest = np.arange(len(label))
+    if test:
+        rest, taken = _cut(rest, test, label, group, seed)
+        split[taken] = "test"
+    _, taken = _cut(rest, validation / (1 - test), label, group, seed + 1)
+    split[taken] = "validation"
+    return split
+
+
+def cut_holdout(table: Table, share: float, seed: int) -> tuple[Table, Table]:
+    """Cut a share of the training table off, by class, for methods that estimate on data they do not train on."""
+    kept, taken = _cut(np.arange(len(table)), share, table.label, None, seed)
+    return table.take(kept), table.take(taken)
+
+
+def _cut(
+    rows: np.ndarray, share: float, label: np.ndarray, group: np.ndarray | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split
+
+    try:
+        if group is not None:
+            splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
+            kept, taken = next(splitter.split(rows, groups=group[rows]))
+            return rows[kept], rows[taken]
+        kept, taken = train_test_split(rows, test_size=share, random_state=seed, stratify=label[rows])
+    except ValueError as error:
+        kind = "groups" if group is not None else "samples of each class"
+        raise DataError(f"too few {kind} to split: {error}; give a split column, or add data") from None
+    return np.sort(kept), np.sort(taken)
