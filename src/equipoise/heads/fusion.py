@@ -30,14 +30,15 @@ def entropy_weights(logits: Tensor, present: Tensor) -> Tensor:
 
 
 def batch_entropy_weights(logits: Tensor, present: Tensor) -> Tensor:
-    """The weights of MLA's published code: a softmax over the *batch* axis, then one weight per modality (M, B).
+    """The weights (M, B) of MLA's published code: softmax over the *batch* axis, entropy over batch and classes.
 
-    They depend on which samples share the batch; for comparison with published numbers only.
+    One weight per modality and batch, so that a prediction depends on which samples share the batch; for comparison
+    with published numbers only.
     """
-    inverse = entropy(logits).amax(0, keepdim=True) - entropy(logits)
-    score = (torch.where(present, inverse, -torch.inf).softmax(1) * entropy(logits)).nan_to_num().sum(1, keepdim=True)
-    total = score.sum(0).clamp_min(torch.finfo(score.dtype).tiny)
-    return (score / total).expand_as(inverse) * present
+    there = present.unsqueeze(-1)
+    log_probability = torch.where(there, logits, -torch.inf).log_softmax(1)
+    whole = -torch.where(there, log_probability.exp() * log_probability, 0).sum((1, 2))
+    return torch.where(present, -whole.unsqueeze(1), -torch.inf).softmax(0)
 
 
 def weigh(logits: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
