@@ -1,0 +1,160 @@
+"""MLA against a plain re-implementation of Algorithm 1, and its promises."""
+
+from __future__ import annotations
+
+import copy
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from equipoise.errors import ConfigError
+from equipoise.methods.base import Phase
+from equipoise.methods.mla import MLA, alpha_at
+from equipoise.model import Model
+
+INPUTS = {"a": 3, "b": 4, "c": 2}
+
+
+def named(count: int) -> dict[str, int]:
+    return dict(list(INPUTS.items())[:count])
+
+
+def algorithm_1(model: Model, batches: list, alpha: float, lr: float, order: str, normalize: bool) -> None:
+    """Algorithm 1 of the paper with plain gradient descent, written without the library's methods."""
+    weight, bias = model.head.classifier.weight, model.head.classifier.bias
+    projection = torch.eye(weight.shape[1])
+    seen, t = None, 0
+    for batch in batches:
+        for m, encoder in model.encoders.items():
+            z = encoder(batch.inputs[m])
+            loss = F.cross_entropy(z @ weight.T + bias, batch.label)
+            own = list(encoder.parameters())
+            *gradients, g_weight, g_bias = torch.autograd.grad(loss, [*own, weight, bias])
+            r = z.detach().mean(0, keepdim=True).T if order == "current" else seen
+            if r is not None:
+                q = projection @ r / (alpha + r.T @ projection @ r)
+                projection = projection - q @ r.T @ projection
+                if normalize:
+                    projection = projection / projection.norm()
+            seen = z.detach().mean(0, keepdim=True).T
+            with torch.no_grad():
+                for p, g in zip(own, gradients, strict=True):
+                    p -= lr * g
+                weight -= lr * (g_weight if t == 0 else g_weight @ projection)
+                bias -= lr * g_bias
+            t += 1
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("order", ["current", "previous"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_equals_algorithm_1(seed: int, world: SimpleNamespace, count: int, order: str, normalize: bool) -> None:
+    model = world.model("shared", named(count))
+    other = copy.deepcopy(model)
+    batches = [world.batch(named(count)) for _ in range(4)]
+    ctx = world.context(model, batches, lr=0.2, momentum=0.0, weight_decay=0.0)
+    world.train("mla", ctx, alpha=0.3, projection_order=order, normalize_projection=normalize)
+    algorithm_1(other, batches, 0.3, 0.2, order, normalize)
+    for (name, p), q in zip(model.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p, q, msg=name, rtol=1e-4, atol=1e-6)
+
+
+def test_with_one_modality_and_infinite_alpha_it_is_plain_training(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("shared", named(1))
+    other = copy.deepcopy(model)
+    batches = [world.batch(named(1)) for _ in range(4)]
+    world.train("mla", world.context(model, batches), 2, alpha=math.inf)
+    world.train("joint", world.context(other, batches), 2)
+    for p, q in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_without_projection_infinite_alpha_changes_nothing(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("shared", INPUTS)
+    other = copy.deepcopy(model)
+    batches = [world.batch(INPUTS) for _ in range(4)]
+    world.train("mla", world.context(model, batches), 2, alpha=math.inf)
+    world.train("mla", world.context(other, batches), 2, projection=False)
+    for p, q in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_a_modality_in_hand_leaves_the_others_bit_identical(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("shared", INPUTS)
+    for encoder in model.encoders.values():
+        encoder.layers.append(torch.nn.BatchNorm1d(encoder.width))
+    batches = [world.batch(INPUTS) for _ in range(3)]
+    ctx = world.context(model, batches, momentum=0.9, weight_decay=0.1)
+    method = world.train("mla", ctx)  # momentum is warm now
+    before = {m: copy.deepcopy(model.encoders[m].state_dict()) for m in INPUTS}
+    ctx.phase = Phase(1, ("b",))
+    batches[0].inputs["a"].fill_(torch.nan)  # not even read
+    model.train()
+    method.step(batches[0], ctx)
+    for m in INPUTS:
+        same = [torch.equal(value, before[m][name]) for name, value in model.encoders[m].state_dict().items()]
+        assert all(same) if m != "b" else not any(same)
+
+
+def test_a_modality_absent_from_the_batch_moves_neither_its_encoder_nor_the_memory(
+    seed: int, world: SimpleNamespace
+) -> None:
+    model = world.model("shared", named(2))
+    rows = list(range(8))
+    ctx = world.context(model, [world.batch(named(2)), world.batch(named(2), absent={"b": rows})])
+    method = MLA()
+    method.setup(ctx)
+    steps = ctx.steps()
+    method.step(next(steps), ctx)
+    before = copy.deepcopy(model.encoders["b"].state_dict())
+    assert method.memory is not None
+    assert int(method.memory.updates) == 2
+    method.step(next(steps), ctx)
+    assert int(method.memory.updates) == 3
+    for name, value in model.encoders["b"].state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_the_mean_feature_is_that_of_the_present_rows(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("shared", named(1))
+    batch = world.batch(named(1), absent={"a": [0, 5]})
+    with torch.no_grad():
+        r = model.encoders["a"](batch.inputs["a"][batch.present["a"]]).mean(0)
+    method = world.train("mla", world.context(model, [batch]), alpha=0.5)
+    expected = torch.eye(len(r)) - torch.outer(r, r) / (0.5 + r @ r)
+    torch.testing.assert_close(method.memory.projection, expected)
+
+
+def test_memory_holds_the_projection_and_nothing_of_the_model(seed: int, world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("shared", named(2)), [world.batch(named(2)) for _ in range(2)])
+    method = world.train("mla", ctx)
+    assert set(method.state_dict()) == {"memory.projection", "memory.updates"}
+    assert not list(method.parameters())
+    logged = ctx.read_journal()["method/spectrum/shared"]
+    assert len(logged) == 16
+    assert logged == sorted(logged)
+
+
+def test_alpha_decays_within_an_epoch() -> None:
+    assert [alpha_at("epoch-decay", b, 4) for b in range(5)] == pytest.approx(
+        [0.1, 10**-1.25, 10**-1.5, 10**-1.75, 0.01]
+    )
+    assert alpha_at(0.3, 7, 9) == 0.3
+
+
+def test_wants_one_head_for_all(world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("late", named(2)), [])
+    with pytest.raises(ConfigError, match="use head 'shared'"):
+        MLA().setup(ctx)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"alpha": 0.0}, {"alpha": -1.0}, {"alpha": "decay"}, {"alpha": math.nan}, {"projection_order": "next"}],
+)
+def test_refuses_bad_options(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"MLA: '{next(iter(options))}' must be"):
+        MLA(**options)  # type: ignore[arg-type]
