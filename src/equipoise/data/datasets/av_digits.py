@@ -1,0 +1,117 @@
+"""`av-digits`: each spoken digit of the Free Spoken Digit Dataset with a handwritten digit of the same class.
+
+The images are scikit-learn's bundled 8×8 digits. Two speakers are held out for testing and one for validation, so the
+audio is the hard, slow modality; the images are partitioned too, and none is in two splits.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from equipoise.errors import DataError
+
+_NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[A-Za-z]+)_(?P<take>\d+)\.wav")
+SHARES = {"train": 3, "validation": 1, "test": 2}  # of the six speakers, and of the images
+
+
+def prepare(out: Path, *, fsdd: str | Path, seed: int = 0) -> dict[str, int]:
+    """Write `manifest.csv`, `dataset.json` and the images into an existing empty folder.
+
+    Args:
+        out: the folder.
+        fsdd: folder of the recordings, `<digit>_<speaker>_<take>.wav`, or the folder above it.
+        seed: decides which speakers are held out and which image goes with which recording.
+
+    Returns:
+        {split: number of pairs}.
+
+    Raises:
+        DataError: no recordings there, or of fewer than four speakers.
+    """
+    recordings = find_recordings(Path(fsdd))
+    rng = np.random.default_rng(seed)
+    split_of = assign_speakers(sorted({speaker for _, speaker, _ in recordings}), rng)
+    pools = image_pools(rng)
+    save_images(out / "images")
+    rows = list(_pairs(recordings, split_of, pools))
+    with (out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["id", "audio", "image", "digit", "speaker", "split"])
+        writer.writerows(rows)
+    facts = {
+        "name": "av-digits",
+        "manifest": "manifest.csv",
+        "modalities": ["audio=audio:audio", "image=image:image"],
+        "label": "digit",
+        "split": "split",
+        "id": "id",
+        "options": {"audio": {"seconds": 0.6}, "image": {"size": 8, "channels": 1}},
+    }
+    (out / "dataset.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return {name: sum(row[-1] == name for row in rows) for name in SHARES}
+
+
+def find_recordings(folder: Path) -> list[tuple[int, str, Path]]:
+    """(digit, speaker, path) of every recording, in the order of the names."""
+    if (folder / "recordings").is_dir():
+        folder = folder / "recordings"
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give the recordings of the Free Spoken Digit Dataset with --fsdd")
+    found = []
+    for path in sorted(folder.iterdir()):
+        match = _NAME.fullmatch(path.name)
+        if match:
+            found.append((int(match["digit"]), match["speaker"], path.resolve()))
+    if not found:
+        raise DataError(f"{folder}: no file is named <digit>_<speaker>_<take>.wav; is this the 'recordings' folder?")
+    return found
+
+
+def assign_speakers(speakers: list[str], rng: np.random.Generator) -> dict[str, str]:
+    """{speaker: split}: two for testing, one for validation, the others for training."""
+    if len(speakers) < 4:
+        raise DataError(f"four speakers are needed to hold three out, found {len(speakers)}: {', '.join(speakers)}")
+    order = [str(s) for s in rng.permutation(speakers)]
+    return {s: "test" if k < 2 else "validation" if k == 2 else "train" for k, s in enumerate(order)}
+
+
+def image_pools(rng: np.random.Generator) -> dict[tuple[str, int], np.ndarray]:
+    """{(split, digit): numbers of the images}, disjoint."""
+    from sklearn.datasets import load_digits
+
+    target = load_digits().target
+    pools = {}
+    for digit in range(10):
+        members = rng.permutation(np.flatnonzero(target == digit))
+        bounds = np.cumsum([*SHARES.values()]) * len(members) // sum(SHARES.values())
+        for name, part in zip(SHARES, np.split(members, bounds[:-1]), strict=True):
+            pools[name, digit] = part
+    return pools
+
+
+def save_images(folder: Path) -> None:
+    """Every digit image as an 8-bit png; their 17 grey levels survive exactly."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    folder.mkdir()
+    for number, image in enumerate(load_digits().images):
+        Image.fromarray((image * 15).astype(np.uint8)).save(folder / f"{number:04d}.png")
+
+
+def _pairs(
+    recordings: list[tuple[int, str, Path]], split_of: dict[str, str], pools: dict[tuple[str, int], np.ndarray]
+) -> Iterator[list[object]]:
+    """Within a split the images of a class are dealt out in turn, so that none is used much more than another."""
+    used: dict[tuple[str, int], int] = {}
+    for digit, speaker, path in recordings:
+        key = (split_of[speaker], digit)
+        number = pools[key][used.get(key, 0) % len(pools[key])]
+        used[key] = used.get(key, 0) + 1
+        yield [path.stem, str(path), f"images/{number:04d}.png", digit, speaker, key[0]]

@@ -1,0 +1,81 @@
+"""`digits`: scikit-learn's 1,797 real handwritten digits (8×8), each image seen as several views.
+
+The default views are the left half as a vector of pixels (an MLP reads it) and the right half as a small image (a CNN
+reads it). Each knows the digit about equally well, but the image is learned faster and joint training neglects the
+vector. Validation accuracy after 10 epochs at the default settings, seed 0: joint training reads the left half at
+26 %, the right half at 85 % and fuses to 93 %; trained side by side (late fusion) the same halves reach 85 % and
+88 %; MLA 84 % and 88 %, fused 94 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from equipoise.data import splits as splitting
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.table import Splits, Table
+from equipoise.errors import unknown
+
+
+def _spectrum(images: np.ndarray) -> np.ndarray:
+    return np.log(np.abs(np.fft.fft2(images)) + 0.1)
+
+
+View = Callable[[np.ndarray], np.ndarray]
+VIEWS: dict[str, tuple[str, View]] = {
+    "left": ("vector", lambda images: images[:, :, :4].reshape(len(images), -1)),
+    "right": ("image", lambda images: images[:, None, :, 4:]),
+    "spectrum": ("vector", lambda images: _spectrum(images).reshape(len(images), -1)),
+    "top": ("vector", lambda images: images[:, :4].reshape(len(images), -1)),
+    "bottom": ("image", lambda images: images[:, None, 4:]),
+    "whole": ("image", lambda images: images[:, None]),
+}
+"""{view: (kind, images in [0, 1] of shape (N, 8, 8) → array)}"""
+
+
+def load(
+    *, seed: int = 0, validation: float = 0.15, test: float = 0.25, views: Sequence[str] = ("left", "right")
+) -> Splits:
+    """The digits as views.
+
+    Args:
+        seed: of the splits.
+        validation: share of the images.
+        test: share of the images.
+        views: of `VIEWS`; each is a modality.
+
+    Raises:
+        ConfigError: unknown view.
+    """
+    from sklearn.datasets import load_digits
+
+    bundled = load_digits()
+    images, label = bundled.images / 16, bundled.target
+    split = splitting.draw(label, validation=validation, test=test, seed=seed)
+    arrays, specs = {}, {}
+    for name in views:
+        if name not in VIEWS:
+            raise unknown("view", name, VIEWS)
+        kind, view = VIEWS[name]
+        array = _standardise(view(images), split == "train") if kind == "vector" else view(images)
+        arrays[name] = array.astype(np.float32)
+        specs[name] = ModalitySpec(name, kind, array.shape[1:])
+    whole = Table(
+        specs,
+        arrays,
+        np.arange(len(label)),
+        label,
+        {m: np.ones(len(label), dtype=bool) for m in specs},
+        [str(k) for k in range(10)],
+        [f"digit-{k:04d}" for k in range(len(label))],
+    )
+    parts = [whole.take(np.flatnonzero(split == name)) for name in splitting.NAMES]
+    return Splits(*parts, name="digits")
+
+
+def _standardise(array: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """By the training rows' mean and standard deviation; pixels that are always blank stay zero."""
+    standard: np.ndarray = (array - array[train].mean(0)) / (array[train].std(0) + 1e-3)
+    return standard
