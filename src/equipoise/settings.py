@@ -136,7 +136,7 @@ class Settings:
         method: how the network is trained; see `equipoise list methods`.
         head: how the modalities meet; `auto` takes the method's own.
         encoder: {modality: encoder}; a modality left out takes the default of its kind.
-        width: feature width of every encoder that is not told its own.
+        width: feature width of every encoder that is not told its own; null for each encoder's default.
         optimiser: how parameters move.
         epochs: how often every modality sees the training samples.
         batch_size: samples a step, over all devices.
@@ -154,7 +154,7 @@ class Settings:
     method: Component = field(default_factory=lambda: {"name": "joint"})
     head: Component = field(default_factory=lambda: {"name": "auto"})
     encoder: dict[str, Any] = field(default_factory=dict)
-    width: int = 128
+    width: int | None = None
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     epochs: int = 15
     batch_size: int = 64
@@ -169,7 +169,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         checks = [
-            ("width", self.width >= 1, "at least 1"),
+            ("width", self.width is None or self.width >= 1, "at least 1, or null"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 2, "at least 2"),
             ("seed", self.seed >= 0, "at least 0"),
@@ -208,8 +208,12 @@ class Settings:
         settings: Settings = _nested(cls, "", {**values, **given})
         return settings
 
+    def to_yaml(self) -> str:
+        """The complete, reloadable text of a `config.yaml`."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
     def save(self, path: Path) -> None:
-        path.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        path.write_text(self.to_yaml(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Settings:
@@ -279,6 +283,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "bool": (bool,),
     "str | None": (str, type(None)),
+    "int | None": (int, type(None)),
     "float | None": (int, float, type(None)),
     "list[str]": (list,),
     "dict[str, Any]": (dict,),

@@ -1,0 +1,53 @@
+"""The command line. Exit codes: 0 done, 1 failed, 2 misused, 130 interrupted.
+
+Commands import what is heavy when they run, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from equipoise.errors import EquipoiseError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; an error a user can mend is one line on stderr.
+
+    Args:
+        arguments: without the program's name; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    from equipoise.cli.parser import parse
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        command = parse(given)
+        return int(command.run(command))
+    except SystemExit as done:  # argparse, after --help and --version
+        return int(done.code or 0)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except (EquipoiseError, OSError) as error:
+        if "--debug" in given:
+            raise
+        return _fail(_describe(error), error.exit_code if isinstance(error, EquipoiseError) else 1)
+
+
+def _describe(error: EquipoiseError | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
+
+
+def _fail(message: str, code: int) -> int:
+    """All ranks of a distributed run meet the same error; the first one says it."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"equipoise: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,97 @@
+"""One cell of a comparison: trained, skipped because it is done, resumed, or failed with its reason kept."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from equipoise import run
+from equipoise.benchmark.plan import Cell
+from equipoise.build import build_method
+from equipoise.data.table import Splits
+from equipoise.errors import EquipoiseError, Interrupted, RunError
+from equipoise.settings import Settings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell. `error` is one line; None where the cell is done."""
+
+    cell: Cell
+    status: Literal["done", "skipped", "failed", "interrupted"]
+    result: dict[str, Any] | None = None
+    error: str | None = None
+
+
+class CellRunner:
+    """Runs cells one after the other, loading each distinct data set once."""
+
+    def __init__(self) -> None:
+        self._splits: dict[str, Splits] = {}
+
+    def __call__(self, cell: Cell) -> Outcome:
+        """Run one cell; whatever goes wrong stays in it."""
+        if (cell.folder / "result.json").is_file():
+            return Outcome(cell, "skipped", run.Run.open(cell.folder).result)
+        started = (cell.folder / "config.yaml").is_file()
+        try:
+            _clear(cell.folder)
+            done = run.train(
+                cell.settings, cell.folder, splits=self._load(cell.settings), label=cell.label, resume=started
+            )
+        except Interrupted as error:
+            return Outcome(cell, "interrupted", error=str(error))
+        except EquipoiseError as error:
+            return fail(cell, str(error))
+        except Exception as error:  # a defect in one method must not cost the others their results
+            return fail(cell, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return Outcome(cell, "done", done.result)
+
+    def _load(self, settings: Settings) -> Splits:
+        method = build_method(settings)
+        key = json.dumps([settings.to_dict()["data"], method.needs_holdout], default=repr)
+        if key not in self._splits:
+            self._splits[key] = run.load_splits(settings, method)
+        return self._splits[key]
+
+
+def fail(cell: Cell, message: str, details: str = "") -> Outcome:
+    """Write the reason to `error.txt` in the cell."""
+    line = " ".join(message.split())
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    (cell.folder / "error.txt").write_text(f"{line}\n{details}", encoding="utf-8")
+    return Outcome(cell, "failed", error=line)
+
+
+def check_finished(cell: Cell) -> None:
+    """Refuse to mix settings in one folder.
+
+    Raises:
+        RunError: the cell was begun with other settings.
+    """
+    path = cell.folder / "config.yaml"
+    if not path.is_file():
+        return
+    was, now = (_flatten(s.to_dict()) for s in (Settings.load(path), cell.settings))
+    different = sorted(k for k in {*was, *now} if was.get(k) != now.get(k))
+    if different:
+        k = different[0]
+        raise RunError(
+            f"{cell.folder}: made with another {k} ({was.get(k)!r}, now {now.get(k)!r}); choose another --out"
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Forget an earlier failure, so that the cell is tried again."""
+    (folder / "error.txt").unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict):
+        return {prefix.removesuffix("."): values}
+    return {k: v for key, value in values.items() for k, v in _flatten(value, f"{prefix}{key}.").items()}

@@ -1,0 +1,98 @@
+"""What a comparison runs: methods × seeds under settings they share. It is written down as `bench.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from equipoise.errors import ConfigError, RunError
+from equipoise.methods import METHODS
+from equipoise.overrides import make_settings, nest
+from equipoise.settings import Settings
+
+Changes = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a comparison."""
+
+    label: str
+    seed: int
+    settings: Settings
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison.
+
+    Attributes:
+        methods: {label: nested changes to the shared settings, with at least a `method`}.
+        seeds: every method is trained with each of them.
+        shared: nested settings of all cells.
+        grid: {dotted setting: values}, tried for each method and chosen on validation.
+        chosen: {label: {dotted setting: value}}, what the search chose.
+    """
+
+    methods: Mapping[str, Changes]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    shared: Changes = field(default_factory=dict)
+    grid: Mapping[str, list[Any]] = field(default_factory=dict)
+    chosen: Mapping[str, Changes] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse a plan before anything of it runs.
+
+        Raises:
+            ConfigError: no methods or seeds, an unknown name, or a setting that no run would take.
+        """
+        if not self.methods or not self.seeds:
+            raise ConfigError("a comparison needs at least one method and one seed")
+        for label in self.methods:
+            if not label or label.startswith(".") or "/" in label:
+                raise ConfigError(f"label {label!r}: it names a folder, so it cannot hold '/' nor start with '.'")
+            for choice in self.choices():
+                METHODS[self.settings(label, self.seeds[0], choice).method["name"]]
+
+    def settings(self, label: str, seed: int, choice: Mapping[str, Any] | None = None) -> Settings:
+        """Settings of one cell, under what was chosen for its method or under another `choice`."""
+        choice = self.chosen.get(label, {}) if choice is None else choice
+        return make_settings([self.shared, self.methods[label], nest(choice), {"seed": seed}])
+
+    def cells(self, folder: Path, labels: Iterable[str] | None = None) -> Iterator[Cell]:
+        """The cells in `folder`, seed by seed, so that every method has a first result early."""
+        for seed, label in product(self.seeds, labels or self.methods):
+            yield Cell(label, seed, self.settings(label, seed), folder / "cells" / label / f"seed-{seed}")
+
+    def choices(self) -> list[dict[str, Any]]:
+        """All combinations of the grid; a single empty one without a grid."""
+        return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
+
+    def to_yaml(self) -> str:
+        """The text of a `bench.yaml`, from which `equipoise bench --config` repeats the comparison."""
+        values = {
+            **self.shared,
+            "methods": {label: dict(changes) for label, changes in self.methods.items()},
+            "seeds": list(self.seeds),
+            "grid": dict(self.grid),
+            "chosen": {label: dict(choice) for label, choice in self.chosen.items()},
+        }
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+    def save(self, path: Path) -> None:
+        """Write `bench.yaml`.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.to_yaml(), encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{path}: cannot write the plan ({error.strerror}); choose another --out") from None

@@ -1,0 +1,66 @@
+"""Compare methods over several seeds, and write the report.
+
+What is done is skipped, what was interrupted goes on, and a cell that fails does not stop the others.
+
+examples:
+  equipoise bench --data digits --methods joint,mla,mie --seeds 3 --out runs/bench
+  equipoise bench --methods all --seeds 0,1,2 --grid optimiser.lr=0.01,0.1 --jobs 2 --out runs/tuned
+  equipoise bench --config bench.yaml --out runs/bench
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from equipoise.cli.options import add_settings, read_layers
+
+if TYPE_CHECKING:
+    from equipoise.benchmark.plan import Plan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--methods", metavar="LIST", help="all, or names, settings files and label=either, separated by commas"
+    )
+    parser.add_argument("--seeds", metavar="SEEDS", help="a list such as 0,1,2, or how many [3]")
+    parser.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUES",
+        help="values to choose from for each method, on the mean validation metric; repeat for a grid",
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time [1]")
+    parser.add_argument("--out", metavar="DIR", default="runs/bench", help="folder of the comparison [runs/bench]")
+    parser.add_argument("--json", action="store_true", help="print the leaderboard as JSON")
+    add_settings(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from equipoise.cli.comparison import compare
+
+    plan = read_plan(args)
+    if args.print_config:
+        sys.stdout.write(plan.to_yaml())
+        return 0
+    return compare(plan, Path(args.out), jobs=args.jobs, as_json=args.json)
+
+
+def read_plan(args: argparse.Namespace) -> Plan:
+    """The comparison a command line asks for; flags stand above a bench file."""
+    from functools import reduce
+
+    from equipoise.benchmark.items import read_grid, read_methods, read_seeds, split_plan
+    from equipoise.benchmark.plan import Plan
+    from equipoise.overrides import overlay
+
+    shared, own = split_plan(reduce(overlay, read_layers(args), {}))
+    return Plan(
+        methods=read_methods(args.methods or own.get("methods", "all")),
+        seeds=read_seeds(args.seeds or own.get("seeds", 3)),
+        shared=shared,
+        grid=read_grid(args.grid or own.get("grid", {})),
+    )

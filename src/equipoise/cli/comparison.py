@@ -1,0 +1,64 @@
+"""What `bench` and `demo` share: run a plan, show how far it is, end with the leaderboard and the report."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from equipoise.cli.output import print_json, print_leaderboard
+
+if TYPE_CHECKING:
+    from equipoise.benchmark.cells import Outcome
+    from equipoise.benchmark.plan import Plan
+
+
+def compare(plan: Plan, folder: Path, *, jobs: int, as_json: bool) -> int:
+    """Run a plan; returns the exit code, 1 if a cell failed."""
+    from equipoise.benchmark.runner import run_bench
+    from equipoise.report import write_report
+
+    with Cells() as cells:
+        outcomes = run_bench(plan, folder, jobs=jobs, watch=cells)
+    failed = [outcome for outcome in outcomes if outcome.error]
+    results = [outcome.result for outcome in outcomes if outcome.result]
+    if results:
+        page = write_report([folder], folder / "report")
+        if as_json:
+            print_json(results)
+        else:
+            print_leaderboard(results, title=str(page))
+    for outcome in failed:
+        print(f"equipoise: {outcome.cell.folder}: {outcome.error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+class Cells:
+    """Progress on stderr: a bar on a terminal, a line per training elsewhere."""
+
+    def __enter__(self) -> Cells:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._since = time.monotonic()
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+        self._task = self._bar.add_task("loading", total=None)
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int, total: int, outcome: Outcome) -> None:
+        line = f"{outcome.cell.label} seed {outcome.cell.seed}: {_describe(outcome)}"
+        self._bar.update(self._task, completed=done, total=total, description=line)
+        if self._bar.disable:
+            print(f"[{done}/{total}] {time.monotonic() - self._since:.0f} s  {line}", file=sys.stderr, flush=True)
+
+
+def _describe(outcome: Outcome) -> str:
+    if outcome.result is None:
+        return f"{outcome.status} ({outcome.error})"
+    return f"{outcome.status}, validation {outcome.result['validation']['fused']['accuracy']:.3f}"

@@ -1,0 +1,35 @@
+"""Measure a finished run, on its own data or on other data with the same columns.
+
+examples:
+  equipoise evaluate runs/mla
+  equipoise evaluate runs/mla --missing 0.5
+  equipoise evaluate runs/mla --data other.csv --json
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", help="a finished run")
+    parser.add_argument("--data", metavar="SOURCE", help="other data, all of it, instead of the run's own")
+    parser.add_argument(
+        "--split", choices=("validation", "test"), default="test", help="of the run's own data [test]"
+    )
+    parser.add_argument(
+        "--missing", type=float, metavar="SHARE", help="share of the cells to hide at random [as the run]"
+    )
+    parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    import equipoise
+    from equipoise.cli.output import print_json, print_metrics
+
+    metrics = equipoise.evaluate(args.run_folder, args.data, split=args.split, missing=args.missing)
+    if args.json:
+        print_json(metrics)
+    else:
+        print_metrics({args.split if args.data is None else "data": metrics}, title=args.data or args.run_folder)
+    return 0

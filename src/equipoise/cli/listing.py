@@ -1,0 +1,56 @@
+"""List what is registered: methods, heads, encoders or data sets."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from equipoise.registry import Registry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=list(REGISTRIES), help="what to list")
+    parser.add_argument("pattern", nargs="?", default="*", help="only names that match, such as 'ogm*'")
+    parser.add_argument("--json", action="store_true", help="all that is known of each, as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from equipoise.cli.output import print_json, print_table
+
+    registry = REGISTRIES[args.kind]()
+    entries = [registry[name] for name in registry.names(args.pattern)]
+    if args.json:
+        print_json([{f.name: getattr(e, f.name) for f in fields(e)} for e in entries])
+    else:
+        rows = [(e.name, str(e.year or ""), e.summary) for e in entries]
+        print_table(("name", "year", "summary"), rows)
+    return 0
+
+
+def _methods() -> Registry:
+    from equipoise.methods import METHODS
+
+    return METHODS
+
+
+def _heads() -> Registry:
+    from equipoise.heads import HEADS
+
+    return HEADS
+
+
+def _encoders() -> Registry:
+    from equipoise.encoders import ENCODERS
+
+    return ENCODERS
+
+
+def _datasets() -> Registry:
+    from equipoise.data.datasets import DATASETS
+
+    return DATASETS
+
+
+REGISTRIES = {"methods": _methods, "heads": _heads, "encoders": _encoders, "datasets": _datasets}

@@ -1,0 +1,51 @@
+"""What commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+HEADINGS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "mean_average_precision": "mAP",
+    "calibration_error": "ECE",
+}
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1))
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
+    """Columns side by side; nothing is cut where the output is not a terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="", pad_edge=False)
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+
+
+def print_metrics(splits: Mapping[str, Mapping[str, Any]], title: str | None = None) -> None:
+    """A row for the fused prediction and one for each modality; {split: METRICS}."""
+    header = ["", *(f"{split} {heading}" for split in splits for heading in HEADINGS.values())]
+    names = ["fused", *next(iter(splits.values()))["modalities"]]
+    rows = [[name, *(_number(_of(m, name)[key]) for m in splits.values() for key in HEADINGS)] for name in names]
+    print_table(header, rows, title)
+
+
+def _of(metrics: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = metrics["fused"] if name == "fused" else metrics["modalities"][name]
+    return found
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
