@@ -49,7 +49,9 @@ def build_model(settings: Settings, splits: Splits) -> Model:
     encoders = {}
     for modality, spec in specs.items():
         chosen = settings.encoder.get(modality) or {"name": default_encoder(spec.kind, spec.shape)}
-        options = {"width": settings.width, **{k: v for k, v in chosen.items() if k != "name"}}
+        options = {k: v for k, v in chosen.items() if k != "name"}
+        if settings.width is not None:
+            options = {"width": settings.width, **options}
         encoder = ENCODERS.build(chosen["name"], options, shape=spec.shape)
         if settings.channels_last:
             encoder.to(memory_format=torch.channels_last)

@@ -13,6 +13,14 @@ ENCODERS = Registry(
             "equipoise.encoders.small_cnn:SmallCNN",
             "a few convolutions, for small images and spectrograms",
         ),
+        Entry(
+            "resnet",
+            "equipoise.encoders.resnet:ResNet",
+            "residual network of depth 18, 34 or 50, for images, spectrograms and frames",
+            paper="He et al. Deep Residual Learning for Image Recognition. CVPR 2016",
+            year=2016,
+            url="https://arxiv.org/abs/1512.03385",
+        ),
     ],
 )
 

@@ -71,8 +71,8 @@ def load(
         [str(k) for k in range(10)],
         [f"digit-{k:04d}" for k in range(len(label))],
     )
-    parts = [whole.take(np.flatnonzero(split == name)) for name in splitting.NAMES]
-    return Splits(*parts, name="digits")
+    train, validating, testing = (whole.take(np.flatnonzero(split == name)) for name in splitting.NAMES)
+    return Splits(train, validating, testing, name="digits")
 
 
 def _standardise(array: np.ndarray, train: np.ndarray) -> np.ndarray:

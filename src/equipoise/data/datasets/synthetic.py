@@ -58,9 +58,9 @@ def load(
         [f"class {k}" for k in range(classes)],
         [str(k) for k in range(samples)],
     )
-    parts = [whole.take(np.flatnonzero(split == name)) for name in splitting.NAMES]
+    train, validating, testing = (whole.take(np.flatnonzero(split == name)) for name in splitting.NAMES)
     facts = {"best_accuracy": best_accuracies(sensors, classes, redundancy)}
-    return Splits(*parts, name="synthetic", preprocessing=facts)
+    return Splits(train, validating, testing, name="synthetic", preprocessing=facts)
 
 
 def prepare(

@@ -1,0 +1,111 @@
+"""Residual networks (He et al., CVPR 2016), for images, spectrograms and frames.
+
+Parameters are named as in torchvision, so that its weights load strictly once their classifier (`fc.*`) is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from equipoise.errors import invalid
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, before: int, planes: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, planes, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.downsample = shortcut(before, planes, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(out)) + (x if self.downsample is None else self.downsample(x)))
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3 and 1×1 convolutions and a shortcut; the stride sits on the 3×3 one."""
+
+    expansion = 4
+
+    def __init__(self, before: int, planes: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * planes)
+        self.downsample = shortcut(before, 4 * planes, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn2(self.conv2(out)))
+        return F.relu(self.bn3(self.conv3(out)) + (x if self.downsample is None else self.downsample(x)))
+
+
+def shortcut(before: int, after: int, stride: int) -> nn.Module | None:
+    """A projection where the shape changes, nothing elsewhere."""
+    if before == after and stride == 1:
+        return None
+    return nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+
+
+DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], Sequence[int]]] = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+}
+
+
+class ResNet(nn.Module):
+    """ResNet-18, -34 or -50 without its classifier.
+
+    Args:
+        shape: (channels, height, width) of one sample, or (frames, channels, height, width); frames are folded into
+            the batch and their features averaged. Any number of channels.
+        depth: 18, 34 or 50.
+        width: of the feature; null for the network's own (512, or 2048 at depth 50), else a linear layer follows.
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: int | None = None, depth: int = 18) -> None:
+        super().__init__()
+        if len(shape) not in (3, 4):
+            raise invalid("ResNet", "shape", "(channels, height, width), with frames before it or not", shape)
+        if depth not in DEPTHS:
+            raise invalid("ResNet", "depth", "18, 34 or 50", depth)
+        block, counts = DEPTHS[depth]
+        self.conv1 = nn.Conv2d(shape[-3], 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        before = 64
+        for number, count in enumerate(counts):
+            planes, layers = 64 * 2**number, []
+            for place in range(count):
+                layers.append(block(before, planes, stride=2 if place == 0 and number > 0 else 1))
+                before = planes * block.expansion
+            self.add_module(f"layer{number + 1}", nn.Sequential(*layers))
+        self.projection = nn.Identity() if width in (None, before) else nn.Linear(before, int(width or before))
+        self.width = before if width is None else width
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, C, H, W) or (B, T, C, H, W) → (B, width)."""
+        frames = inputs.flatten(0, 1) if inputs.dim() == 5 else inputs
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(frames))), 3, stride=2, padding=1)
+        for number in range(1, 5):
+            x = self.get_submodule(f"layer{number}")(x)
+        pooled = x.mean((2, 3))
+        if inputs.dim() == 5:
+            pooled = pooled.unflatten(0, inputs.shape[:2]).mean(1)
+        feature: Tensor = self.projection(pooled)
+        return feature
