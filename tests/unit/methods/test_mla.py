@@ -57,6 +57,7 @@ def test_equals_algorithm_1(seed: int, world: SimpleNamespace, count: int, order
     batches = [world.batch(named(count)) for _ in range(4)]
     ctx = world.context(model, batches, lr=0.2, momentum=0.0, weight_decay=0.0)
     world.train("mla", ctx, alpha=0.3, projection_order=order, normalize_projection=normalize)
+    assert (ctx.passes.forward_passes, ctx.passes.backward_passes) == (1, 1)
     algorithm_1(other, batches, 0.3, 0.2, order, normalize)
     for (name, p), q in zip(model.named_parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(p, q, msg=name, rtol=1e-4, atol=1e-6)

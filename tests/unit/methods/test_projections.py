@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -138,3 +139,45 @@ def test_flat_memory_is_neutral_until_it_has_collected(seed: int) -> None:
     for parameter, gradient in zip(head.blocks["a"].parameters(), gradients, strict=True):
         assert parameter.grad is not None
         assert torch.equal(parameter.grad, gradient)
+
+
+def test_flat_memory_collects_the_inputs_of_every_layer(seed: int, world: SimpleNamespace) -> None:
+    inputs = {"a": 3, "b": 4}
+    model = world.model("per-modality", inputs, hidden=[6, 4])
+    model.encoders["a"].layers.append(nn.Dropout(0.5))  # the statistic is taken in eval mode
+    batches = [world.batch(inputs, absent={"a": [1, 2]}) for _ in range(3)]
+    batches.append(world.batch(inputs, absent={"a": list(range(8))}))
+    ctx = world.context(model, batches)
+    memory = FlatMemory(dict(model.head.blocks.items()), 0.4)
+    memory.collect("a", ctx)
+    memory.collect("a", ctx)  # rebuilt, not accumulated
+    assert model.training
+    model.eval()
+    first, relu, second, _ = model.head.blocks["a"]
+    expected = [torch.zeros(width, width) for width in (5, 6, 4)]
+    with torch.no_grad():
+        for batch in batches[:3]:
+            z = model.encoders["a"](batch.inputs["a"][batch.present["a"]])
+            h = relu(first(z))
+            for moment, seen in zip(expected, (z, h, second(h)), strict=True):
+                moment += torch.outer(seen.mean(0), seen.mean(0))
+    for spectrum, moment in zip(memory.spectra["a"], expected, strict=True):
+        torch.testing.assert_close(spectrum.moment, moment, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(spectrum.transform, flat_projection(moment, 0.4), rtol=1e-3, atol=1e-3)
+    assert all(torch.equal(s.transform, torch.eye(len(s.transform))) for s in memory.spectra["b"])
+    assert len(memory.spectrum("a", 0)) == 16
+
+
+def test_flat_memory_modifies_layers_of_equal_width_only(seed: int) -> None:
+    blocks = {"a": block(5), "b": block(3)}
+    head = nn.Module()
+    head.blocks = nn.ModuleDict(blocks)  # type: ignore[assignment]
+    memory = FlatMemory(blocks, 0.4)
+    for spectrum in memory.spectra["b"]:
+        spectrum.transform.copy_(2 * torch.eye(len(spectrum.transform)))
+    for parameter in head.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    memory.modify("a", "b", head)  # type: ignore[arg-type]
+    factors = [float(p.grad.mean()) for p in head.blocks["a"].parameters()]
+    assert factors == [1, 1, 2, 1]  # first layer (unequal), its bias, last layer, its bias
+    assert all(float(p.grad.mean()) == 1 for p in head.blocks["b"].parameters())

@@ -20,9 +20,9 @@ def test_the_others_are_neither_run_nor_moved(seed: int, world: SimpleNamespace)
     before = copy.deepcopy(model.state_dict())
     batch = world.batch(INPUTS)
     inputs = {m: x if m == "b" else torch.full_like(x, torch.nan) for m, x in batch.inputs.items()}
-    world.train(
-        "unimodal", world.context(model, [Batch(inputs, batch.present, batch.label, batch.index)]), modality="b"
-    )
+    ctx = world.context(model, [Batch(inputs, batch.present, batch.label, batch.index)])
+    world.train("unimodal", ctx, modality="b")
+    assert (ctx.passes.forwards, ctx.passes.backwards) == (1, 1)
     for name, value in model.state_dict().items():
         if ".b." in name:
             assert not torch.equal(value, before[name])
