@@ -46,7 +46,8 @@ def draw(present: np.ndarray, rate: float, rng: np.random.Generator, *, exact: b
         result[dropped[:, 0], dropped[:, 1]] = False
         return result
     chance = rate * modalities / (modalities - 1)
-    return present & ~(droppable & (rng.random(present.shape) < chance))
+    hidden: np.ndarray = droppable & (rng.random(present.shape) < chance)
+    return present & ~hidden
 
 
 def mask(table: Table, rate: float, *, seed: int, split: str, exact: bool = False) -> Table:

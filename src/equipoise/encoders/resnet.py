@@ -106,6 +106,6 @@ class ResNet(nn.Module):
             x = self.get_submodule(f"layer{number}")(x)
         pooled = x.mean((2, 3))
         if inputs.dim() == 5:
-            pooled = pooled.unflatten(0, inputs.shape[:2]).mean(1)
+            pooled = pooled.view(*inputs.shape[:2], -1).mean(1)
         feature: Tensor = self.projection(pooled)
         return feature

@@ -1,0 +1,77 @@
+"""The two data sets of digits: views, and no speaker or image in two splits."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from equipoise.data.datasets import av_digits, digits
+from equipoise.errors import ConfigError, DataError
+
+
+def test_views_come_from_the_same_image():
+    parts = digits.load(views=["left", "right", "whole"])
+    batch = parts.test.rows(np.arange(20))
+    assert (batch.inputs["whole"][:, :, :, 4:] == batch.inputs["right"]).all()
+    assert parts.train.specs["left"].shape == (32,)
+
+
+def test_vectors_are_standardised_by_train_alone():
+    parts = digits.load(views=["left", "right"])
+    left = parts.train.rows(np.arange(len(parts.train))).inputs["left"]
+    assert left.mean(0).abs().max() < 1e-4
+    held = parts.test.rows(np.arange(len(parts.test))).inputs["left"]
+    assert held.mean(0).abs().max() > 1e-3
+
+
+def test_unknown_view_is_refused():
+    with pytest.raises(ConfigError, match="did you mean 'left'"):
+        digits.load(views=["lefft", "right"])
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    folder = tmp_path / "fsdd" / "recordings"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng()
+    for speaker in ("ann", "ben", "cem", "dan", "eve", "fay"):
+        for digit in range(10):
+            for take in range(3):
+                wave = rng.uniform(-0.1, 0.1, 800)
+                soundfile.write(folder / f"{digit}_{speaker}_{take}.wav", wave, 8000, subtype="PCM_16")
+    return tmp_path / "fsdd"
+
+
+def test_av_digits_holds_speakers_and_images_apart(recordings, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    counts = av_digits.prepare(out, fsdd=recordings, seed=int(np.random.default_rng().integers(1000)))
+    rows = list(csv.DictReader((out / "manifest.csv").open()))
+    assert counts == {"train": 90, "validation": 30, "test": 60}
+    for column in ("speaker", "image"):
+        seen = {name: {r[column] for r in rows if r["split"] == name} for name in counts}
+        assert not seen["train"] & seen["test"]
+        assert not seen["train"] & seen["validation"]
+        assert not seen["validation"] & seen["test"]
+    assert all((out / r["image"]).is_file() for r in rows)
+    assert json.loads((out / "dataset.json").read_text())["label"] == "digit"
+
+
+def test_av_digits_pairs_by_class(recordings, tmp_path):
+    from sklearn.datasets import load_digits
+
+    out = tmp_path / "out"
+    out.mkdir()
+    av_digits.prepare(out, fsdd=recordings)
+    target = load_digits().target
+    for row in csv.DictReader((out / "manifest.csv").open()):
+        assert target[int(row["image"][len("images/") : -len(".png")])] == int(row["digit"])
+
+
+def test_av_digits_without_recordings_says_what_is_wanted(tmp_path):
+    with pytest.raises(DataError, match=r"<digit>_<speaker>_<take>\.wav"):
+        av_digits.find_recordings(tmp_path)
+    with pytest.raises(DataError, match="no such folder"):
+        av_digits.find_recordings(tmp_path / "nowhere")

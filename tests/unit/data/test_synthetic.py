@@ -1,0 +1,79 @@
+"""Synthetic data: the accuracy it claims is the accuracy the Bayes rule reaches, for vectors and for files."""
+
+import numpy as np
+import pytest
+
+from equipoise.data.datasets import synthetic
+from equipoise.data.synthetic import Sensor, best_accuracies, best_accuracy, embed, signals
+
+
+def bayes(shown, sensors, redundancy):
+    """The Bayes rule by hand: Gaussian log-likelihood of every class under the joint covariance."""
+    names = list(shown)
+    strength = np.array([sensors[m].strength for m in names])
+    covariance = (1 - redundancy) * np.eye(len(names)) + redundancy
+    x = np.stack([shown[m] for m in names])  # (M, N, C)
+    pull = np.linalg.solve(covariance, strength)  # log p(x | y) = Σ_m pull_m x_m[y] + const
+    return np.tensordot(pull, x, axes=(0, 0)).argmax(axis=1)
+
+
+@pytest.mark.parametrize("redundancy", [0.0, 0.6])
+@pytest.mark.parametrize("strengths", [(2.0, 1.0), (1.5, 1.0, 0.5)])
+def test_stated_accuracy_is_reached_by_the_bayes_rule(redundancy, strengths):
+    rng = np.random.default_rng()
+    classes, rows = 5, 60_000
+    sensors = {f"m{k}": Sensor(s) for k, s in enumerate(strengths)}
+    label = rng.integers(0, classes, rows)
+    shown = signals(sensors, label, classes, redundancy, rng)
+    stated = best_accuracies(sensors, classes, redundancy)
+    assert (bayes(shown, sensors, redundancy) == label).mean() == pytest.approx(stated["fused"], abs=0.01)
+    for name in sensors:
+        assert (shown[name].argmax(axis=1) == label).mean() == pytest.approx(stated[name], abs=0.01)
+
+
+def test_no_signal_is_chance_and_much_signal_is_certain():
+    assert best_accuracy(0.0, 7) == pytest.approx(1 / 7, abs=1e-6)
+    assert best_accuracy(12.0, 7) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_bending_loses_nothing():
+    """Every layer is invertible, so distinct signals stay distinct: undo the layers and find the rotation."""
+    rng = np.random.default_rng()
+    signal = rng.standard_normal((500, 4))
+    straight = embed(signal, Sensor(bends=0, noise=0), rng).astype(np.float64)
+    solution, residual, _, _ = np.linalg.lstsq(straight, signal - signal.mean(0), rcond=None)
+    assert residual.max() < 1e-6
+    assert solution.T @ solution == pytest.approx(np.eye(4), abs=1e-4)
+
+
+def test_splits_are_disjoint_and_complete():
+    parts = synthetic.load(samples=300, seed=int(np.random.default_rng().integers(1000)))
+    ids = parts.train.ids + parts.validation.ids + parts.test.ids
+    assert len(ids) == len(set(ids)) == 300
+
+
+def test_three_modalities_by_name():
+    parts = synthetic.load(samples=200, modalities={"a": {"strength": 1.0}, "b": {}, "c": {"bends": 2}})
+    assert parts.train.modalities == ("a", "b", "c")
+    assert set(parts.preprocessing["best_accuracy"]) == {"a", "b", "c", "fused"}
+
+
+def test_rendered_files_carry_the_signal(tmp_path):
+    """Read the tones and the grey squares back: a rule that knows only the rendering reaches the stated accuracy."""
+    import csv
+
+    import soundfile
+    from PIL import Image
+
+    stated = synthetic.prepare(tmp_path, samples=400, classes=4, sound=3.0, picture=3.0)
+    rows = list(csv.DictReader((tmp_path / "manifest.csv").open()))
+    label = np.array([int(r["label"].split()[-1]) for r in rows])
+    tones = []
+    for row in rows:
+        wave, rate = soundfile.read(tmp_path / row["sound"])
+        time = np.arange(len(wave)) / rate
+        frequency = np.geomspace(300, 3000, 4)
+        tones.append(np.abs(np.exp(-2j * np.pi * frequency[:, None] * time) @ wave))
+    squares = [np.asarray(Image.open(tmp_path / r["picture"]))[::4, ::4].reshape(-1)[:4] for r in rows]
+    assert (np.array(tones).argmax(1) == label).mean() == pytest.approx(stated["sound"], abs=0.07)
+    assert (np.array(squares).argmax(1) == label).mean() == pytest.approx(stated["picture"], abs=0.07)
