@@ -25,6 +25,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,11 @@ def gradient_noise(gradient: Tensor, generator: torch.Generator) -> Tensor:
     sigma = gradient.std(correction=min(1, gradient.numel() - 1)) + 1e-8
     noise = torch.randn(gradient.shape, generator=generator, dtype=gradient.dtype, device=gradient.device)
     return noise * sigma
+
+
+def _generator(seed: int, modality: str, device: torch.device) -> torch.Generator:
+    """A stream for one modality, whatever the order of the modalities, on the device where its gradients are."""
+    return torch.Generator(device).manual_seed(seed + crc32(modality.encode()))
 
 
 class OGM(Joint):
@@ -125,8 +131,9 @@ class OGM(Joint):
         if len(shown) < 2:
             return
         factors = coefficients(ratios(self.scores(shown, output, batch, ctx), self.others), self.alpha)
-        generator = self._generator(ctx)
+        seed = int(torch.randint(2**31, (), generator=ctx.rng))  # drawn on the CPU: no wait, and alike on every rank
         for modality, factor in zip(shown, factors, strict=True):
+            generator = _generator(seed, modality, ctx.runtime.device)
             for parameter in self._edited(modality, ctx):
                 gradient = parameter.grad
                 if gradient is not None:
@@ -146,11 +153,6 @@ class OGM(Joint):
     def _edited(self, modality: str, ctx: Context) -> list[nn.Parameter]:
         conv = self.parameter_rule == "conv"
         return [p for p in ctx.model.group(modality).encoder if (p.dim() == 4 if conv else p.dim() >= 2)]
-
-    def _generator(self, ctx: Context) -> torch.Generator:
-        """Where the gradients are, so that noise is not drawn on the CPU and carried over; the same on every rank."""
-        seed = int(torch.randint(2**62, (), generator=ctx.rng))
-        return torch.Generator(ctx.runtime.device).manual_seed(seed)
 
 
 class OGMGE(OGM):
