@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
 
-from equipoise.data.table import Splits
+from equipoise.data.modality import ModalitySpec
 from equipoise.encoders import ENCODERS, default_encoder
 from equipoise.errors import ConfigError, suggest
 from equipoise.heads import HEADS
@@ -35,13 +36,12 @@ def head_of(settings: Settings) -> Component:
     return {**settings.head, "name": name}
 
 
-def build_model(settings: Settings, splits: Splits) -> Model:
-    """Encoders and head for these data, initialised from the run's seed.
+def build_model(settings: Settings, specs: Mapping[str, ModalitySpec], classes: Sequence[str]) -> Model:
+    """Encoders and head for data of these modalities and classes, initialised from the run's seed.
 
     Raises:
         ConfigError: an encoder is named for a modality the data do not have, or any name, option or value is wrong.
     """
-    specs = splits.train.specs
     for modality in settings.encoder:
         if modality not in specs:
             raise ConfigError(f"encoder.{modality}: the data have no such modality{suggest(modality, specs)}")
@@ -63,6 +63,6 @@ def build_model(settings: Settings, splits: Splits) -> Model:
     options = {k: v for k, v in head.items() if k != "name"}
     return Model(
         encoders,
-        HEADS.build(head["name"], options, widths=widths, classes=len(splits.train.classes)),
+        HEADS.build(head["name"], options, widths=widths, classes=len(classes)),
         precision=settings.precision,
     )

@@ -75,7 +75,7 @@ def load_splits(settings: Settings, method: Method) -> Splits:
     """The splits a run needs; a method that estimates on held-out data gets 15 % of train unless told otherwise."""
     d = settings.data
     holdout = d.holdout or (0.15 if method.needs_holdout else 0.0)
-    return data.load(
+    splits: Splits = data.load(
         d.source,
         modalities=d.modality or None,
         label=d.label,
@@ -93,6 +93,7 @@ def load_splits(settings: Settings, method: Method) -> Splits:
         cache=d.cache,
         options=d.options,
     )
+    return splits
 
 
 def train(
@@ -124,7 +125,7 @@ def train(
     """
     folder = Path(folder)
     runtime = start(settings.device)
-    if not resume and folder.exists():
+    if not resume and runtime.any(folder.exists()):  # all ranks look before the first one makes it
         raise RunError(
             f"{folder}: exists already; choose another folder, or go on with: equipoise train --resume {folder}"
         )
@@ -135,14 +136,14 @@ def train(
     method = build_method(settings)
     splits = splits or load_splits(settings, method)
     with torch.random.fork_rng():
-        model = build_model(settings, splits).to(runtime.device)
+        model = build_model(settings, splits.train.specs, splits.train.classes).to(runtime.device)
         ctx = make_context(settings, splits, model, runtime)
         method.setup(ctx)
         method.to(runtime.device)
         if not resume and runtime.main:
-            create_folder(folder, settings)
+            create_folder(folder, settings, splits)
         runtime.barrier()
-        identity = {"settings": _identity(settings), "data": splits.digest, "devices": runtime.world}
+        identity = {"settings": identity_of(settings), "data": splits.digest, "devices": runtime.world}
         checkpoints = Checkpoints(folder / "checkpoints", identity)
         with Interrupt() as interrupt:
             monitor = Monitor(
@@ -169,9 +170,9 @@ def train(
 def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runtime) -> Context:
     """The context of a run; it is given no way to the validation and test splits."""
     ranks = {"rank": runtime.rank, "world": runtime.world}
-    holdout = splits.holdout and Loader(
-        splits.holdout, settings.batch_size, seed=settings.seed + 1, shuffle=True, **ranks
-    )
+    holdout = None
+    if splits.holdout is not None:
+        holdout = Loader(splits.holdout, settings.batch_size, seed=settings.seed + 1, shuffle=True, **ranks)
     return Context(
         model,
         Loader(splits.train, settings.batch_size, seed=settings.seed, shuffle=True, **ranks),
@@ -183,8 +184,8 @@ def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runt
     )
 
 
-def create_folder(folder: Path, settings: Settings) -> None:
-    """Make the run folder with its configuration, whole or not at all.
+def create_folder(folder: Path, settings: Settings, splits: Splits) -> None:
+    """Make the run folder with its configuration and what new data must look like, whole or not at all.
 
     Raises:
         RunError: it exists, or cannot be made.
@@ -194,10 +195,21 @@ def create_folder(folder: Path, settings: Settings) -> None:
         temporary.mkdir(parents=True)
         settings.save(temporary / "config.yaml")
         write_file(temporary / "environment.json", json.dumps(environment(), indent=1).encode())
+        write_file(temporary / "data.json", json.dumps(describe(splits), indent=1).encode())
         os.rename(temporary, folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise RunError(f"{folder}: cannot make the run folder ({error.strerror}); choose another --out") from None
+
+
+def describe(splits: Splits) -> dict[str, Any]:
+    """What `data.json` holds: enough to rebuild the model and to bring new data into the same shape."""
+    return {
+        "name": splits.name,
+        "classes": list(splits.train.classes),
+        "modalities": {m: {"kind": s.kind, "shape": list(s.shape)} for m, s in splits.train.specs.items()},
+        "preprocessing": dict(splits.preprocessing),
+    }
 
 
 def resume_settings(folder: str | Path) -> Settings:
@@ -212,14 +224,12 @@ def resume_settings(folder: str | Path) -> Settings:
     return Settings.load(path)
 
 
-def _identity(settings: Settings) -> dict[str, Any]:
+def identity_of(settings: Settings) -> dict[str, Any]:
     """What a checkpoint must agree with: all settings but those that do not change the result."""
     values = settings.to_dict()
     for free in ("checkpoint_every", "device"):
         del values[free]
     values["data"] = {k: v for k, v in values["data"].items() if k != "cache"}
-    if not isinstance(values["data"]["source"], str):
-        values["data"]["source"] = type(values["data"]["source"]).__name__
     return values
 
 

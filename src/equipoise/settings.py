@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,9 @@ class DataSettings:
         _check("data", self, checks)
 
 
+IN_MEMORY = "<DataFrame>"
+"""What `config.yaml` says of a source that is not a name or a path."""
+
 METRICS = ("accuracy", "macro_f1", "mean_average_precision")
 
 
@@ -187,8 +190,10 @@ class Settings:
         return f"float32 or bfloat16 ({reason})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as `config.yaml` holds them."""
-        return asdict(self)
+        """Plain values, as `config.yaml` holds them; data that were handed over in Python are only named."""
+        if isinstance(self.data.source, str):
+            return asdict(self)
+        return asdict(replace(self, data=replace(self.data, source=IN_MEMORY)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 HEADINGS = {
@@ -38,14 +39,38 @@ def print_metrics(splits: Mapping[str, Mapping[str, Any]], title: str | None = N
     """A row for the fused prediction and one for each modality; {split: METRICS}."""
     header = ["", *(f"{split} {heading}" for split in splits for heading in HEADINGS.values())]
     names = ["fused", *next(iter(splits.values()))["modalities"]]
-    rows = [[name, *(_number(_of(m, name)[key]) for m in splits.values() for key in HEADINGS)] for name in names]
+    rows = [[name, *(_number(_of(m, name).get(key)) for m in splits.values() for key in HEADINGS)] for name in names]
     print_table(header, rows, title)
 
 
 def _of(metrics: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = metrics["fused"] if name == "fused" else metrics["modalities"][name]
+    """Metrics of the fused prediction or of a modality; empty for a modality this run did not have."""
+    found: Mapping[str, Any] = metrics["fused"] if name == "fused" else metrics["modalities"].get(name, {})
     return found
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def print_leaderboard(results: Iterable[Mapping[str, Any]], title: str | None = None) -> None:
+    """A row per method: accuracy, mean ± std over seeds, fused and per modality; test where there is one."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results:
+        groups.setdefault(result["label"], []).append(result)
+    modalities = list(dict.fromkeys(m for group in groups.values() for m in group[0]["modalities"]))
+    rows = []
+    for label, group in groups.items():
+        measured = [result.get("test", result["validation"]) for result in group]
+        columns = [_spread(_of(m, name).get("accuracy") for m in measured) for name in ("fused", *modalities)]
+        validation = _spread(_of(result["validation"], "fused").get("accuracy") for result in group)
+        rows.append([label, str(len(group)), *columns, validation])
+    print_table(("method", "seeds", "fused", *modalities, "fused, validation"), rows, title)
+
+
+def _spread(values: Iterable[float | None]) -> str:
+    """Percent, mean ± sample standard deviation."""
+    known = [100 * value for value in values if value is not None]
+    if not known:
+        return "–"
+    return f"{fmean(known):.1f} ± {stdev(known):.1f}" if len(known) > 1 else f"{fmean(known):.1f}"

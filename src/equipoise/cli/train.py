@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace, settings: Settings) -> int:
     from equipoise import run as runs
+    from equipoise.api import default_folder
     from equipoise.cli.output import print_json, print_metrics
     from equipoise.cli.progress import Progress
     from equipoise.training import runtime
@@ -63,11 +64,6 @@ def _train(args: argparse.Namespace, settings: Settings) -> int:
     else:
         print_metrics({s: done.result[s] for s in ("validation", "test") if s in done.result}, title=str(folder))
     return 0
-
-
-def default_folder(settings: Settings) -> str:
-    """runs/<data>-<method>-seed<seed>"""
-    return f"runs/{Path(str(settings.data.source)).stem}-{settings.method['name']}-seed{settings.seed}"
 
 
 def _without_devices(arguments: list[str]) -> list[str]:

@@ -152,7 +152,7 @@ class Checkpoints:
         return f"; to go on from the previous one ({older[0].name}) add --checkpoint previous"
 
     def _compare(self, path: Path, identity: Mapping[str, Any]) -> None:
-        ours, theirs = _flatten(self.identity), _flatten(identity)
+        ours, theirs = _flatten(self.identity), _flatten({k: identity.get(k) for k in self.identity})
         different = sorted(k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k))
         if different:
             key = different[0]

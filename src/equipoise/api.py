@@ -1,0 +1,194 @@
+"""The Python front door: the commands as functions, with the same names and options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise.errors import RunError
+from equipoise.overrides import make_settings, nest
+from equipoise.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from equipoise.benchmark.cells import Outcome
+    from equipoise.run import Run
+
+
+def fit(data: Any, method: str | Mapping[str, Any] = "joint", out: str | Path | None = None, **settings: Any) -> Run:
+    """Train one model.
+
+    Args:
+        data: a built-in data set, a folder made by `equipoise prepare`, a manifest, or a pandas DataFrame.
+        method: a name of `equipoise list methods`, or {"name": …, option: value}.
+        out: new run folder; the first free runs/<data>-<method>-seed<seed> by default.
+        **settings: any setting of `equipoise train`: `epochs=30`, `optimiser={"lr": 0.1}`, `label="emotion"`,
+            `encoder={"image": "small_cnn"}`, or dotted: `**{"method.alpha": 0.1}`.
+
+    Returns:
+        The finished run; `run.result["test"]["fused"]["accuracy"]` is its accuracy.
+
+    Raises:
+        ConfigError: a name, option or value is wrong.
+        DataError: the data are.
+        RunError: the folder exists or cannot be written.
+    """
+    from equipoise.run import train
+
+    chosen = make_settings([nest({"data": _source(data), "method": method, **settings})])
+    return train(chosen, Path(out) if out is not None else free_folder(default_folder(chosen)))
+
+
+def evaluate(
+    run: Run | str | Path, data: Any = None, *, split: str = "test", missing: float | None = None
+) -> dict[str, Any]:
+    """Metrics of a finished run.
+
+    Args:
+        run: what `fit` returned, or a run folder.
+        data: other data with the same columns; the run's own by default.
+        split: "validation" or "test" of the run's own data.
+        missing: share of the cells to hide at random; as in training by default.
+
+    Returns:
+        {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n}}, "count": N}
+
+    Raises:
+        RunError: no finished run there.
+        DataError: the data cannot be read, or have no labels.
+    """
+    from equipoise.trained import Trained
+
+    return Trained(_folder(run)).evaluate(data, split=split, missing=missing)
+
+
+def predict(run: Run | str | Path, data: Any) -> pd.DataFrame:
+    """Classes of new samples.
+
+    Args:
+        run: what `fit` returned, or a run folder.
+        data: a manifest or DataFrame with the columns of the run's own; it needs no labels.
+
+    Returns:
+        A row per sample, its index the id: `prediction`, `confidence`, and `p_<class>` for every class.
+
+    Raises:
+        RunError: no finished run there.
+        DataError: the data cannot be read.
+    """
+    import pandas as pd
+
+    from equipoise.evaluation.metrics import softmax
+    from equipoise.trained import Trained
+
+    trained = Trained(_folder(run))
+    table = trained.read(data)
+    probability = softmax(trained.predict(table).fused)
+    frame = pd.DataFrame(
+        probability, index=pd.Index(table.ids, name="id"), columns=[f"p_{c}" for c in trained.classes]
+    )
+    frame.insert(0, "prediction", [trained.classes[k] for k in probability.argmax(axis=1)])
+    frame.insert(1, "confidence", probability.max(axis=1))
+    return frame
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        folder: of the comparison; each cell in it is a run folder.
+        report: the page.
+        table: a row per method: mean and standard deviation of the test accuracy, fused and per modality.
+        errors: {(label, seed): reason} of the cells that failed.
+    """
+
+    folder: Path
+    report: Path
+    table: pd.DataFrame
+    errors: Mapping[tuple[str, int], str]
+
+
+def compare(
+    data: Any,
+    methods: Iterable[str] | Mapping[str, Any] | str,
+    seeds: Iterable[int] | int = 3,
+    out: str | Path | None = None,
+    *,
+    grid: Mapping[str, list[Any]] | None = None,
+    jobs: int = 1,
+    **settings: Any,
+) -> Comparison:
+    """Train every method with every seed, and write the report.
+
+    Args:
+        data: as for `fit`.
+        methods: names, or {label: {"method": …, other settings}}, or "all".
+        seeds: a list, or how many.
+        out: folder of the comparison, gone on with if it exists; the first free runs/<data>-comparison by default.
+        grid: {dotted setting: values} to choose from for each method, on the mean validation metric.
+        jobs: trainings at a time, each in a process of its own; guard a script with `if __name__ == "__main__"`.
+        **settings: of all cells, as for `fit`.
+
+    Raises:
+        ConfigError: a name, option or value is wrong.
+        RunError: every cell failed, or the folder holds cells made with other settings.
+    """
+    from equipoise.benchmark.items import read_grid, read_methods, read_seeds
+    from equipoise.benchmark.plan import Plan
+    from equipoise.benchmark.runner import run_bench
+    from equipoise.report import write_report
+
+    shared = nest({"data": _source(data), **settings})
+    plan = Plan(read_methods(methods), read_seeds(seeds), shared, read_grid(grid or {}))
+    plan.check()
+    folder = Path(out) if out is not None else free_folder(f"runs/{_stem(data)}-comparison")
+    outcomes = run_bench(plan, folder, jobs=jobs)
+    errors = {(o.cell.label, o.cell.seed): o.error for o in outcomes if o.error}
+    if len(errors) == len(outcomes):
+        raise RunError(f"{folder}: every cell failed, the first one with: {next(iter(errors.values()))}")
+    return Comparison(folder, write_report([folder], folder / "report"), _table(outcomes), errors)
+
+
+def default_folder(settings: Settings) -> str:
+    """runs/<data>-<method>-seed<seed>"""
+    return f"runs/{_stem(settings.data.source)}-{settings.method['name']}-seed{settings.seed}"
+
+
+def free_folder(name: str) -> Path:
+    """The folder, or the first of name-2, name-3, … that does not exist yet."""
+    return next(path for path in map(Path, _numbered(name)) if not path.exists())
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}-{number}" for number in count(2))
+
+
+def _source(data: Any) -> Any:
+    return str(data) if isinstance(data, Path) else data
+
+
+def _stem(source: Any) -> str:
+    return Path(source).stem if isinstance(source, str | Path) else "data"
+
+
+def _folder(run: Run | str | Path) -> Path:
+    return Path(run) if isinstance(run, str | Path) else run.folder
+
+
+def _table(outcomes: Iterable[Outcome]) -> pd.DataFrame:
+    import pandas as pd
+
+    accuracies = [
+        {"method": o.cell.label, "fused": m["fused"]["accuracy"]}
+        | {name: values["accuracy"] for name, values in m["modalities"].items()}
+        for o in outcomes
+        if o.result
+        for m in [o.result.get("test", o.result["validation"])]
+    ]
+    return pd.DataFrame(accuracies).groupby("method", sort=False).agg(["mean", "std"])

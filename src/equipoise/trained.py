@@ -1,0 +1,116 @@
+"""A finished run at work: its model rebuilt from disk, and its preprocessing applied to new data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from equipoise import data
+from equipoise.batch import Predictions
+from equipoise.build import build_method, build_model
+from equipoise.data.missing import mask
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.table import Table
+from equipoise.errors import DataError, RunError
+from equipoise.evaluation.metrics import measure
+from equipoise.evaluation.predict import predict
+from equipoise.model import Model
+from equipoise.run import Run, identity_of, load_splits
+from equipoise.settings import IN_MEMORY
+from equipoise.training.checkpoint import Checkpoints
+from equipoise.training.runtime import pick_device
+
+
+class Trained:
+    """The model of a finished run, with the weights that validation chose.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        RunError: no finished run there, or its files are damaged or do not belong together.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.run = Run.open(self.folder)
+        self.settings = self.run.settings
+        facts = _read_facts(self.folder / "data.json")
+        self.classes = tuple(facts["classes"])
+        self.specs = {m: ModalitySpec(m, f["kind"], tuple(f["shape"])) for m, f in facts["modalities"].items()}
+        self.preprocessing = facts["preprocessing"]
+        self.model = self._load_model()
+
+    def read(self, source: Any) -> Table:
+        """All rows of a manifest, DataFrame or prepared folder as the run saw its own; labels may be missing (−1).
+
+        Raises:
+            DataError: a file, column or label the run cannot take.
+        """
+        d = self.settings.data
+        return data.read_table(
+            source,
+            specs=self.specs,
+            classes=self.classes,
+            preprocessing=self.preprocessing,
+            modalities=d.modality,
+            label=d.label,
+            id=d.id,
+            root=d.root,
+            problems=d.problems,
+            cache=d.cache,
+        )
+
+    def own(self, split: str = "test", missing: float | None = None) -> Table:
+        """A split of the run's own data.
+
+        Args:
+            split: "train", "validation" or "test".
+            missing: share of the cells to hide; as in training by default.
+
+        Raises:
+            DataError: the data are gone, or the split is empty.
+        """
+        settings = self.settings
+        if settings.data.source == IN_MEMORY:
+            raise DataError(f"{self.folder}: trained on a DataFrame, which is not kept; give the data to evaluate on")
+        if missing is not None:
+            settings = replace(settings, data=replace(settings.data, missing_test=missing))
+        table: Table = getattr(load_splits(settings, build_method(settings)), split)
+        if not len(table):
+            raise DataError(f"{settings.data.source}: the {split} split is empty; choose another one")
+        return table
+
+    def predict(self, table: Table) -> Predictions:
+        """Logits of every row, fused and per modality."""
+        return predict(self.model, table)
+
+    def evaluate(self, source: Any = None, *, split: str = "test", missing: float | None = None) -> dict[str, Any]:
+        """Metrics on a split of the run's own data, or on all labelled rows of other data.
+
+        Raises:
+            DataError: the data cannot be read, or have no labels.
+        """
+        if source is None:
+            return measure(self.predict(self.own(split, missing)))
+        table = self.read(source)
+        if not (table.label >= 0).any():
+            raise DataError(f"{source}: no labels in column {self.settings.data.label!r}; nothing to measure against")
+        hidden = mask(table, missing or 0.0, seed=self.settings.data.seed, split="data")
+        return measure(self.predict(hidden))
+
+    def _load_model(self) -> Model:
+        checkpoints = Checkpoints(self.folder / "checkpoints", {"settings": identity_of(self.settings)})
+        model = build_model(self.settings, self.specs, self.classes)
+        model.load_state_dict(checkpoints.load(checkpoints.best()).model)
+        return model.to(pick_device(self.settings.device)).eval()
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RunError(f"{path}: missing or damaged, without it the run's model cannot be rebuilt") from None
+    return facts
