@@ -102,5 +102,5 @@ class MLA(Method):
             ctx.backward(unimodal_loss(modality, output, batch, ctx))
             if self.memory is not None:
                 mean = mean_rows(output.features[modality], batch, modality, ctx)
-                self.memory.modify(reading_layer(ctx.model.head, modality).weight, mean, alpha)
+                self.memory.modify([reading_layer(ctx.model.head, modality).weight], [mean], alpha)
             ctx.update((modality,))

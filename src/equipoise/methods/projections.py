@@ -9,7 +9,7 @@ A projection acts on the input side of the weight (C, d), so it multiplies the g
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -96,16 +96,21 @@ class OrthogonalMemory(nn.Module):
         self.projection.copy_(projection / projection.norm() if self.normalize else projection)
         self.updates += 1
 
-    def modify(self, weight: Tensor, mean_feature: Tensor, alpha: float) -> None:
-        """Project the weight's gradient and remember the mean feature; the very first gradient stays as it is."""
-        if weight.grad is None:
-            return
+    def modify(self, weights: Sequence[Tensor], mean_features: Sequence[Tensor], alpha: float) -> None:
+        """Project the gradients of weights and remember mean features: one of each where one modality trains alone.
+
+        The very first gradients stay as they are.
+        """
+        first = self.updates == 0
         if self.order == "current":
-            self.update(mean_feature, alpha)
-            weight.grad = torch.where(self.updates > 1, project(weight.grad, self.projection), weight.grad)
-        else:  # P is still the identity at the first step
-            weight.grad = project(weight.grad, self.projection)
-            self.update(mean_feature, alpha)
+            for mean in mean_features:
+                self.update(mean, alpha)
+        for weight in weights:
+            if weight.grad is not None:
+                weight.grad = torch.where(first, weight.grad, project(weight.grad, self.projection))
+        if self.order == "previous":
+            for mean in mean_features:
+                self.update(mean, alpha)
 
     def spectrum(self, points: int = 16) -> list[float]:
         """Quantiles of the eigenvalues of P, ascending."""

@@ -65,10 +65,10 @@ def test_memory_leaves_the_first_gradient_and_changes_the_second(seed: int, orde
     first, second = torch.randn(2, 3, WIDTH)
     means = torch.randn(2, WIDTH)
     weight.grad = first.clone()
-    memory.modify(weight, means[0], 0.1)
+    memory.modify([weight], [means[0]], 0.1)
     assert torch.equal(weight.grad, first)
     weight.grad = second.clone()
-    memory.modify(weight, means[1], 0.1)
+    memory.modify([weight], [means[1]], 0.1)
     seen = means if order == "current" else means[:1]
     projection = torch.eye(WIDTH)
     for r in seen:
