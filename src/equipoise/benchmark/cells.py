@@ -33,9 +33,7 @@ class CellRunner:
         self._splits: dict[str, Splits] = {}
 
     def __call__(self, cell: Cell) -> Outcome:
-        """Run one cell; whatever goes wrong stays in it."""
-        if (cell.folder / "result.json").is_file():
-            return Outcome(cell, "skipped", run.Run.open(cell.folder).result)
+        """Run one cell, or go on with it; whatever goes wrong stays in it."""
         started = (cell.folder / "config.yaml").is_file()
         try:
             _clear(cell.folder)
@@ -58,6 +56,13 @@ class CellRunner:
         return self._splits[key]
 
 
+def finished(cell: Cell) -> Outcome | None:
+    """The outcome of a cell that was done before."""
+    if not (cell.folder / "result.json").is_file():
+        return None
+    return Outcome(cell, "skipped", run.Run.open(cell.folder).result)
+
+
 def fail(cell: Cell, message: str, details: str = "") -> Outcome:
     """Write the reason to `error.txt` in the cell."""
     line = " ".join(message.split())
@@ -66,7 +71,7 @@ def fail(cell: Cell, message: str, details: str = "") -> Outcome:
     return Outcome(cell, "failed", error=line)
 
 
-def check_finished(cell: Cell) -> None:
+def check_settings(cell: Cell) -> None:
     """Refuse to mix settings in one folder.
 
     Raises:

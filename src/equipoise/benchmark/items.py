@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from equipoise.benchmark.plan import Changes
+from equipoise.benchmark.plan import Changes, Plan
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
 from equipoise.overrides import nest
@@ -16,13 +16,17 @@ from equipoise.settings import parse_yaml, read_yaml
 def method_changes(item: str) -> tuple[str, Changes]:
     """(label, changes) of one item of `--methods`: a name, a settings file, or either after `label=`.
 
+    A file's data and seed are left out: a comparison is on the data and seeds of all.
+
     Raises:
         ConfigError: unknown method, or unreadable file.
     """
     label, equals, what = item.partition("=")
     what = what if equals else item
     if what.endswith((".yaml", ".yml")):
-        return (label if equals else Path(what).stem), nest(read_yaml(Path(what)))
+        changes = nest(read_yaml(Path(what)))
+        kept = {key: value for key, value in changes.items() if key not in ("data", "seed")}
+        return (label if equals else Path(what).stem), kept
     METHODS[what]
     return label, {"method": {"name": what}}
 
@@ -72,10 +76,26 @@ def _mapping(label: str, changes: Any) -> Changes:
     return {"method": label, **changes} if "method" not in changes and label in METHODS else dict(changes)
 
 
-def split_plan(values: Mapping[str, Any]) -> tuple[Changes, Changes]:
-    """(shared settings, the plan's own keys) of a bench file."""
-    own = {key: values[key] for key in ("methods", "seeds", "grid", "chosen") if key in values}
-    return {key: value for key, value in values.items() if key not in own}, own
+def plan_from(values: Mapping[str, Any], **above: Any) -> Plan:
+    """A plan from the content of a bench file: settings shared by all cells, and `methods`, `seeds` and `grid`.
+
+    Args:
+        values: nested settings with the plan's own keys.
+        **above: `methods`, `seeds` or `grid` that take precedence where they are given.
+
+    Raises:
+        ConfigError: a part cannot be read.
+    """
+    shared = dict(values)
+    own = {key: shared.pop(key, None) for key in ("methods", "seeds", "grid", "chosen")}
+    own |= {key: value for key, value in above.items() if value}
+    return Plan(
+        methods=read_methods(own["methods"] or "all"),
+        seeds=read_seeds(3 if own["seeds"] is None else own["seeds"]),
+        shared=shared,
+        grid=read_grid(own["grid"] or {}),
+        chosen=own["chosen"] or {},
+    )
 
 
 def read_grid(items: Iterable[str] | Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection
 
-from equipoise.benchmark.cells import CellRunner, Outcome, fail
+from equipoise.benchmark.cells import CellRunner, Outcome, fail, finished
 from equipoise.benchmark.plan import Cell
 from equipoise.training.interrupt import Interrupt
 
@@ -21,7 +21,13 @@ def run_cells(cells: Iterable[Cell], jobs: int = 1) -> Iterator[Outcome]:
         cells: in the order to start them.
         jobs: worker processes; 1 runs the cells in this process.
     """
-    waiting = list(cells)
+    waiting = []
+    for cell in cells:
+        outcome = finished(cell)
+        if outcome:
+            yield outcome
+        else:
+            waiting.append(cell)
     if jobs <= 1 or len(waiting) <= 1:
         runner = CellRunner()
         for cell in waiting:

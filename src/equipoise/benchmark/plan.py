@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,15 @@ class Plan:
     def choices(self) -> list[dict[str, Any]]:
         """All combinations of the grid; a single empty one without a grid."""
         return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
+
+    def joined(self, earlier: Plan) -> Plan:
+        """This plan and what else an earlier one put into the same folder."""
+        return replace(
+            self,
+            methods={**earlier.methods, **self.methods},
+            seeds=tuple(sorted({*earlier.seeds, *self.seeds})),
+            chosen={**earlier.chosen, **self.chosen},
+        )
 
     def to_yaml(self) -> str:
         """The text of a `bench.yaml`, from which `equipoise bench --config` repeats the comparison."""

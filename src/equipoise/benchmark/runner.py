@@ -9,10 +9,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from equipoise.benchmark.cells import Outcome, check_finished
+from equipoise.benchmark.cells import Outcome, check_settings
+from equipoise.benchmark.items import plan_from
 from equipoise.benchmark.lanes import run_cells
 from equipoise.benchmark.plan import Cell, Plan
 from equipoise.errors import Interrupted
+from equipoise.settings import read_yaml
 
 Watch = Callable[[int, int, Outcome], None]
 
@@ -37,13 +39,10 @@ def run_bench(
         Interrupted: a signal came; what runs has been checkpointed.
     """
     plan.check()
-    plan.save(folder / "bench.yaml")
     if plan.grid:
         plan = search(plan, folder, jobs=jobs, watch=watch)
     cells = list(plan.cells(folder))
-    for cell in cells:
-        check_finished(cell)
-    plan.save(folder / "bench.yaml")
+    _begin(plan, cells, folder)
     outcomes = _run(cells, jobs, watch, folder)
     order = {cell.folder: number for number, cell in enumerate(cells)}
     return sorted(outcomes, key=lambda outcome: order[outcome.cell.folder])
@@ -64,8 +63,7 @@ def search(plan: Plan, folder: Path, *, jobs: int = 1, watch: Watch) -> Plan:
         for number, choice in enumerate(plan.choices())
     }
     cells = [cell for group in trials.values() for cell in group]
-    for cell in cells:
-        check_finished(cell)
+    _begin(plan, cells, folder)
     outcomes = {outcome.cell.folder: outcome for outcome in _run(cells, jobs, watch, folder)}
     chosen = {}
     for label in plan.methods:
@@ -77,6 +75,14 @@ def search(plan: Plan, folder: Path, *, jobs: int = 1, watch: Watch) -> Plan:
         for cell in trials[label, best]:
             _adopt(cell, folder)
     return replace(plan, chosen=chosen)
+
+
+def _begin(plan: Plan, cells: Iterable[Cell], folder: Path) -> None:
+    """Write the plan down, together with what an earlier one left in the folder, once nothing contradicts it."""
+    for cell in cells:
+        check_settings(cell)
+    path = folder / "bench.yaml"
+    (plan.joined(plan_from(read_yaml(path))) if path.is_file() else plan).save(path)
 
 
 def _trial(folder: Path, label: str, number: int, seed: int) -> Path:

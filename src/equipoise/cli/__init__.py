@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from equipoise.errors import EquipoiseError
+from equipoise.errors import EquipoiseError, TrainingError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (EquipoiseError, OSError) as error:
         if "--debug" in given:
             raise
-        return _fail(_describe(error), error.exit_code if isinstance(error, EquipoiseError) else 1)
+        code = error.exit_code if isinstance(error, EquipoiseError) else 1
+        return _fail(_describe(error), code, alone=isinstance(error, TrainingError | OSError))
 
 
 def _describe(error: EquipoiseError | OSError) -> str:
@@ -46,8 +47,11 @@ def _describe(error: EquipoiseError | OSError) -> str:
     return " ".join(str(error).split())
 
 
-def _fail(message: str, code: int) -> int:
-    """All ranks of a distributed run meet the same error; the first one says it."""
-    if os.environ.get("RANK", "0") == "0":
+def _fail(message: str, code: int, alone: bool = False) -> int:
+    """The ranks of a distributed run mostly meet the same error: then the first one says it."""
+    rank = os.environ.get("RANK", "0")
+    if rank == "0":
         print(f"equipoise: {message}", file=sys.stderr)
+    elif alone:
+        print(f"equipoise, rank {rank}: {message}", file=sys.stderr)
     return code

@@ -13,9 +13,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from equipoise.cli.options import add_settings, read_layers
+from equipoise.overrides import overlay
 
 if TYPE_CHECKING:
     from equipoise.benchmark.plan import Plan
@@ -51,16 +52,9 @@ def run(args: argparse.Namespace) -> int:
 
 def read_plan(args: argparse.Namespace) -> Plan:
     """The comparison a command line asks for; flags stand above a bench file."""
-    from functools import reduce
+    from equipoise.benchmark.items import plan_from
 
-    from equipoise.benchmark.items import read_grid, read_methods, read_seeds, split_plan
-    from equipoise.benchmark.plan import Plan
-    from equipoise.overrides import overlay
-
-    shared, own = split_plan(reduce(overlay, read_layers(args), {}))
-    return Plan(
-        methods=read_methods(args.methods or own.get("methods", "all")),
-        seeds=read_seeds(args.seeds or own.get("seeds", 3)),
-        shared=shared,
-        grid=read_grid(args.grid or own.get("grid", {})),
-    )
+    values: dict[str, Any] = {}
+    for layer in read_layers(args):
+        values = overlay(values, layer)
+    return plan_from(values, methods=args.methods, seeds=args.seeds, grid=args.grid)

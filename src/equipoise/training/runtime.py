@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import socket
-import subprocess
 import sys
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +14,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from equipoise.errors import ConfigError
 
@@ -173,12 +176,24 @@ def launch(devices: int, arguments: Sequence[str], device: str = "auto") -> int:
     if not 1 <= devices <= available:
         kind = "GPUs" if place.type == "cuda" else "processor cores"
         raise ConfigError(f"--devices {devices}: this machine has {available} {kind}; give a number from 1 to that")
-    with socket.socket() as probe:  # a free port, so that two trainings on one machine do not meet
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={devices}"),
-        *(f"--master-port={port}", "--master-addr=127.0.0.1", "-m", "equipoise.cli", *arguments),
-    ]
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
-    return subprocess.run(command, env=environment, check=False).returncode
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
+    logging.disable(logging.ERROR)  # the ranks say themselves what is wrong
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=devices,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",  # a free port, so that two trainings on one machine do not meet
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        monitor_interval=0.1,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "equipoise.cli", *arguments)
+    except ChildFailedError as error:
+        codes = [failure.exitcode for failure in error.failures.values()]
+        return next((code for code in codes if code > 0), 1)
+    except SignalException:  # the ranks were sent the signal, and have checkpointed
+        return 130
+    return 0
