@@ -47,7 +47,8 @@ def draw(present: np.ndarray, rate: float, rng: np.random.Generator, *, exact: b
         return result
     chance = rate * modalities / (modalities - 1)
     hidden: np.ndarray = droppable & (rng.random(present.shape) < chance)
-    return present & ~hidden
+    kept_cells: np.ndarray = present & ~hidden
+    return kept_cells
 
 
 def mask(table: Table, rate: float, *, seed: int, split: str, exact: bool = False) -> Table:

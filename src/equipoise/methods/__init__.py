@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from equipoise.registry import MethodEntry, Registry
 
+LFM = (
+    "Yang, Wan, Jiang, Xu. Facilitating Multimodal Classification via Dynamically Learning Modality Gap. NeurIPS 2024"
+)
+
 METHODS = Registry(
     "method",
     [
@@ -45,6 +49,40 @@ METHODS = Registry(
             licence="MIT",
             needs_decomposable=True,
             neutral={"alpha": 0.0, "noise": False},
+        ),
+        MethodEntry(
+            "lfm",
+            "equipoise.methods.lfm:LFM",
+            "joint training with a contrastive loss between the modalities whose weight falls over the epochs",
+            paper=LFM,
+            year=2024,
+            url="https://arxiv.org/abs/2411.00315",
+            code="https://github.com/njustkmg/NeurIPS24-LFM",
+            neutral={"alpha": "constant", "alpha_value": 0.0},
+        ),
+        MethodEntry(
+            "lfm-lb",
+            "equipoise.methods.lfm_learned:LFMLearned",
+            "LFM whose weight is learned on held-out samples by bilevel optimisation",
+            paper=LFM,
+            year=2024,
+            url="https://arxiv.org/abs/2411.00315",
+            code="https://github.com/njustkmg/NeurIPS24-LFM",
+            needs_holdout=True,
+        ),
+        MethodEntry(
+            "mie",
+            "equipoise.methods.mie:MIE",
+            "modalities in turn, sharpness-aware, head gradients along directions flat for the one before",
+            paper="Jiang, Chi, Yang. Multimodal Classification via Modal-Aware Interactive Enhancement. 2024 "
+            "(IJCAI 2025 as IGM)",
+            year=2024,
+            url="https://arxiv.org/abs/2407.04587",
+            code="https://github.com/njustkmg/IJCAI25-IGM",
+            head="per-modality",
+            forward_passes=2.0,
+            backward_passes=2.0,
+            ordered=True,
         ),
         MethodEntry(
             "late",

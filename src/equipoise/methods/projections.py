@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from equipoise.batch import Batch
+from equipoise.data.loader import Loader
 from equipoise.heads.base import Head
+from equipoise.model import Model
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -64,9 +67,25 @@ def reading_layer(head: Head, modality: str) -> nn.Linear:
     return next(layer for layer in block.modules() if isinstance(layer, nn.Linear))
 
 
-def linear_layers(block: nn.Module) -> list[nn.Linear]:
-    """The linear layers of a head block, from the features to the logits."""
-    return [layer for layer in block.modules() if isinstance(layer, nn.Linear)]
+def weighted_layers(module: nn.Module) -> list[nn.Linear | nn.Conv2d]:
+    """The linear and (ungrouped) convolutional layers of a module, in the order they were built."""
+    return [x for x in module.modules() if isinstance(x, nn.Linear) or (isinstance(x, nn.Conv2d) and x.groups == 1)]
+
+
+def deepest_layers(model: Model, modality: str, share: float) -> list[nn.Linear | nn.Conv2d]:
+    """The layers of one modality from the logits back: its head block's, or this share of the encoder's and those."""
+    head = weighted_layers(model.head.blocks[modality])[::-1]
+    whole = head + weighted_layers(model.encoders[modality])[::-1]
+    return whole[: max(len(head), round(share * len(whole)))]
+
+
+def input_directions(layer: nn.Linear | nn.Conv2d, mean: Tensor) -> Tensor:
+    """The vectors (n, d) that a layer's weight (C, d) meets in a mean input; a convolution meets its patches."""
+    if isinstance(layer, nn.Linear):
+        return mean.reshape(-1, layer.in_features)
+    padding = layer.padding if isinstance(layer.padding, tuple) else 0
+    patches = F.unfold(mean.unsqueeze(0), layer.kernel_size, layer.dilation, padding, layer.stride)
+    return patches[0].T
 
 
 class OrthogonalMemory(nn.Module):
@@ -131,42 +150,41 @@ class _Spectrum(nn.Module):
 
 
 class FlatMemory(nn.Module):
-    """MIE's Ȳ and T for every linear layer of every modality's head block; T is the identity until `collect`.
+    """MIE's Ȳ and T for given layers of every modality; T is the identity until `collect`.
 
     Args:
-        blocks: {modality: block of the head}.
+        layers: {modality: its layers}, from the deepest back to the first or the other way round, but the same way
+            for all: layer number l of one modality is modified by layer number l of another.
         tau: how strongly the directions in use are damped.
     """
 
-    def __init__(self, blocks: Mapping[str, nn.Module], tau: float) -> None:
+    def __init__(self, layers: Mapping[str, Sequence[nn.Linear | nn.Conv2d]], tau: float) -> None:
         super().__init__()
         self.tau = tau
+        self._layers = {m: tuple(of) for m, of in layers.items()}  # a plain mapping: they belong to the model
         self.spectra = nn.ModuleDict(
-            {m: nn.ModuleList(_Spectrum(layer.weight) for layer in linear_layers(b)) for m, b in blocks.items()}
+            {m: nn.ModuleList(_Spectrum(layer.weight.flatten(1)) for layer in of) for m, of in layers.items()}
         )
 
     @torch.no_grad()
-    def collect(self, modality: str, ctx: Context) -> None:
-        """Rebuild Ȳ and T of one modality from a pass over the training batches in eval mode."""
-        layers = linear_layers(ctx.model.head.blocks[modality])
+    def collect(self, modality: str, ctx: Context, loader: Loader) -> None:
+        """Rebuild Ȳ and T of one modality from a pass over the loader's batches in eval mode."""
+        layers, spectra = self._layers[modality], self._of(modality)
         inputs: dict[nn.Module, Tensor] = {}
         handles = [layer.register_forward_pre_hook(lambda m, x: inputs.__setitem__(m, x[0])) for layer in layers]
-        spectra = self._of(modality)
         for spectrum in spectra:
             spectrum.moment.zero_()
         was_training = ctx.model.training
         ctx.model.eval()
         try:
-            for batch in ctx.batches(ctx.train):
+            for batch in ctx.batches(loader):
                 if not ctx.anyone_has(modality, batch):
                     continue
                 inputs.clear()
-                ctx.model(batch, only=(modality,))
+                ctx.model(batch.rows(batch.present[modality]), only=(modality,))
                 for layer, spectrum in zip(layers, spectra, strict=True):
-                    blank = spectrum.moment.new_zeros(len(batch), layer.in_features)  # a rank without the modality
-                    seen = inputs.get(layer, blank).to(spectrum.moment.dtype)
-                    mean = mean_rows(seen, batch, modality, ctx)
-                    spectrum.moment += torch.outer(mean, mean)
+                    rows = input_directions(layer, _mean_input(inputs.get(layer), ctx)).to(spectrum.moment.dtype)
+                    spectrum.moment += rows.T @ rows
         finally:
             ctx.model.train(was_training)
             for handle in handles:
@@ -174,15 +192,15 @@ class FlatMemory(nn.Module):
         for spectrum in spectra:
             spectrum.transform.copy_(flat_projection(spectrum.moment, self.tau))
 
-    def modify(self, to_modality: str, from_modality: str, head: Head) -> None:
+    def modify(self, to_modality: str, from_modality: str) -> None:
         """MIE Eq. 8: ∇W ← ∇W T for the layers of one modality, T from the same layer of another.
 
         Layers of unequal input width, and layers without a gradient, are left alone.
         """
-        layers = linear_layers(head.blocks[to_modality])
-        for layer, spectrum in zip(layers, self._of(from_modality), strict=False):
-            if layer.weight.grad is not None and layer.in_features == len(spectrum.transform):
-                layer.weight.grad = project(layer.weight.grad, spectrum.transform)
+        for layer, spectrum in zip(self._layers[to_modality], self._of(from_modality), strict=False):
+            gradient = layer.weight.grad
+            if gradient is not None and gradient.flatten(1).shape[1] == len(spectrum.transform):
+                layer.weight.grad = project(gradient.flatten(1), spectrum.transform).view_as(gradient)
 
     def spectrum(self, modality: str, layer: int, points: int = 16) -> list[float]:
         """Quantiles of the eigenvalues of T of one layer, ascending."""
@@ -190,6 +208,15 @@ class FlatMemory(nn.Module):
 
     def _of(self, modality: str) -> list[_Spectrum]:
         return list(cast(Iterable[_Spectrum], self.spectra[modality]))
+
+
+def _mean_input(inputs: Tensor | None, ctx: Context) -> Tensor:
+    """Mean of a layer's inputs (n, …) over the rows of all ranks; None on a rank that ran none."""
+    shapes = [shape for shape in ctx.runtime.objects(None if inputs is None else tuple(inputs.shape[1:])) if shape]
+    device = ctx.runtime.device
+    total = torch.zeros(shapes[0], device=device) if inputs is None else inputs.sum(0)
+    count = torch.tensor(0.0 if inputs is None else len(inputs), device=device)
+    return ctx.sum(total) / ctx.sum(count)
 
 
 def quantiles(values: Tensor, points: int) -> list[float]:

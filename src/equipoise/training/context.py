@@ -129,7 +129,11 @@ class Context:
         self.journal.add({"loss": loss})
 
     def gradient(
-        self, loss: Tensor, parameters: Sequence[nn.Parameter], create_graph: bool = False
+        self,
+        loss: Tensor,
+        parameters: Sequence[nn.Parameter],
+        create_graph: bool = False,
+        retain_graph: bool = False,
     ) -> tuple[Tensor, ...]:
         """`torch.autograd.grad` averaged over ranks, zeros for a parameter the loss does not reach.
 
@@ -137,7 +141,12 @@ class Context:
         """
         if loss.requires_grad:
             local = torch.autograd.grad(
-                loss, parameters, create_graph=create_graph, allow_unused=True, materialize_grads=True
+                loss,
+                parameters,
+                create_graph=create_graph,
+                retain_graph=create_graph or retain_graph,
+                allow_unused=True,
+                materialize_grads=True,
             )
         else:
             local = tuple(torch.zeros_like(p) for p in parameters)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise.methods.projections import FlatMemory, OrthogonalMemory, flat_projection, orthogonal_update, project
+from equipoise.methods.projections import FlatMemory, OrthogonalMemory, flat_projection, orthogonal_update, project, weighted_layers
 
 WIDTH = 7
 
@@ -131,11 +131,11 @@ def block(width: int = 5, classes: int = 3) -> nn.Sequential:
 def test_flat_memory_is_neutral_until_it_has_collected(seed: int) -> None:
     head = nn.Module()
     head.blocks = nn.ModuleDict({"a": block(), "b": block()})  # type: ignore[assignment]
-    memory = FlatMemory({m: head.blocks[m] for m in ("a", "b")}, 0.4)
+    memory = FlatMemory({m: weighted_layers(head.blocks[m]) for m in ("a", "b")}, 0.4)
     gradients = [torch.randn_like(p) for p in head.blocks["a"].parameters()]
     for parameter, gradient in zip(head.blocks["a"].parameters(), gradients, strict=True):
         parameter.grad = gradient.clone()
-    memory.modify("a", "b", head)  # type: ignore[arg-type]
+    memory.modify("a", "b")
     for parameter, gradient in zip(head.blocks["a"].parameters(), gradients, strict=True):
         assert parameter.grad is not None
         assert torch.equal(parameter.grad, gradient)
@@ -148,9 +148,9 @@ def test_flat_memory_collects_the_inputs_of_every_layer(seed: int, world: Simple
     batches = [world.batch(inputs, absent={"a": [1, 2]}) for _ in range(3)]
     batches.append(world.batch(inputs, absent={"a": list(range(8))}))
     ctx = world.context(model, batches)
-    memory = FlatMemory(dict(model.head.blocks.items()), 0.4)
-    memory.collect("a", ctx)
-    memory.collect("a", ctx)  # rebuilt, not accumulated
+    memory = FlatMemory({m: weighted_layers(b) for m, b in model.head.blocks.items()}, 0.4)
+    memory.collect("a", ctx, ctx.train)
+    memory.collect("a", ctx, ctx.train)  # rebuilt, not accumulated
     assert model.training
     model.eval()
     first, relu, second, _ = model.head.blocks["a"]
@@ -172,12 +172,12 @@ def test_flat_memory_modifies_layers_of_equal_width_only(seed: int) -> None:
     blocks = {"a": block(5), "b": block(3)}
     head = nn.Module()
     head.blocks = nn.ModuleDict(blocks)  # type: ignore[assignment]
-    memory = FlatMemory(blocks, 0.4)
+    memory = FlatMemory({m: weighted_layers(b) for m, b in blocks.items()}, 0.4)
     for spectrum in memory.spectra["b"]:
         spectrum.transform.copy_(2 * torch.eye(len(spectrum.transform)))
     for parameter in head.parameters():
         parameter.grad = torch.ones_like(parameter)
-    memory.modify("a", "b", head)  # type: ignore[arg-type]
+    memory.modify("a", "b")
     factors = [float(p.grad.mean()) for p in head.blocks["a"].parameters()]
     assert factors == [1, 1, 2, 1]  # first layer (unequal), its bias, last layer, its bias
     assert all(float(p.grad.mean()) == 1 for p in head.blocks["b"].parameters())

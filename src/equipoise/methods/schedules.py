@@ -1,0 +1,37 @@
+"""The weight α of an alignment loss over the epochs t = 1, 2, … (LFM, section 3.3 and Table 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[int, int], float]
+"""(epoch t from 1, number of epochs T) → α in [0, 1]"""
+
+
+def heuristic(epoch: int) -> float:
+    """α_t = 1 − exp(−1/t): 0.632, 0.393, 0.283, … (Ours-H)."""
+    return 1 - math.exp(-1 / epoch)
+
+
+def stepwise(epoch: int, epochs: int, value: float) -> float:
+    """h(p): α = p in the first half of the epochs, 1 − p after."""
+    return value if 2 * epoch <= epochs else 1 - value
+
+
+def polynomial(epoch: int) -> float:
+    """The fit reported for Kinetics-Sounds, 1.5e-4 t³ − 6.5e-3 t² + 3.2e-2 t + 1, clipped to [0, 1]."""
+    return min(1.0, max(0.0, 1.5e-4 * epoch**3 - 6.5e-3 * epoch**2 + 3.2e-2 * epoch + 1))
+
+
+def schedule(name: str, value: float) -> Schedule:
+    """The schedule called "constant", "stepwise", "heuristic" or "polynomial"; `value` is α or p of the first two."""
+    return {
+        "constant": lambda t, epochs: value,
+        "stepwise": lambda t, epochs: stepwise(t, epochs, value),
+        "heuristic": lambda t, epochs: heuristic(t),
+        "polynomial": lambda t, epochs: polynomial(t),
+    }[name]
+
+
+SCHEDULES = ("constant", "stepwise", "heuristic", "polynomial")
