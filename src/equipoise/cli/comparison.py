@@ -60,5 +60,5 @@ class Cells:
 
 def _describe(outcome: Outcome) -> str:
     if outcome.result is None:
-        return f"{outcome.status} ({outcome.error})"
+        return outcome.status
     return f"{outcome.status}, validation {outcome.result['validation']['fused']['accuracy']:.3f}"

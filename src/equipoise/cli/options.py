@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ components take options of their own: --method.OPTION VALUE, --head.OPTION VALUE
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add `--config`, `--print_config` and a flag for every setting."""
-    parser.set_defaults(overrides=[], open_ended=True)
     parser.add_argument("--config", action="append", default=[], metavar="FILE", help="settings from a YAML file")
     parser.add_argument("--print_config", action="store_true", help="print all settings as YAML and exit")
     run = parser.add_argument_group("settings of the run, which override --config", COMPONENTS)
@@ -39,10 +38,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     for setting in fields(Settings):
         if setting.name not in ("data", "optimiser"):
             _add(run, setting, setting.name, _help(Settings)[setting.name])
-    for title, prefix, cls in (("data", "data.", DataSettings), ("optimiser", "optimiser.", OptimiserSettings)):
-        group = parser.add_argument_group(title)
-        for setting in fields(cls):
-            _add(group, setting, prefix + setting.name, _help(cls)[setting.name])
+    add_data_settings(parser)
+    _add_group(parser, "optimiser", OptimiserSettings)
+
+
+def add_data_settings(parser: argparse.ArgumentParser, without: str = "") -> None:
+    """Add a flag for every setting of the data, but one."""
+    parser.set_defaults(overrides=[], open_ended=True)
+    _add_group(parser, "data", DataSettings, without)
 
 
 def read_layers(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -51,11 +54,14 @@ def read_layers(args: argparse.Namespace) -> list[dict[str, Any]]:
     Raises:
         ConfigError: a file cannot be read, a flag is unknown or has no value.
     """
-    flags = [*args.overrides, *_unknown_flags(args.rest)]
     changes: dict[str, Any] = {}
-    for name, value in flags:
+    for name, value in args.overrides:
         changes[name] = changes[name] + value if isinstance(value, list) and name in changes else value
-    return [*(nest(read_yaml(Path(file))) for file in args.config), nest(changes)]
+    for name, value in read_pairs(args.rest):
+        if not name.startswith(OPEN):
+            raise ConfigError(f"unknown option {'--' + name!r}{suggest('--' + name, args.known)}")
+        changes[name] = value
+    return [*(nest(read_yaml(Path(file))) for file in getattr(args, "config", ())), nest(changes)]
 
 
 def read_settings(args: argparse.Namespace) -> Settings:
@@ -67,6 +73,27 @@ def read_settings(args: argparse.Namespace) -> Settings:
     return make_settings(read_layers(args))
 
 
+def read_pairs(words: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """`--name value` and `--name=value` as (name, YAML value), for options that argparse does not know.
+
+    Raises:
+        ConfigError: something else stands there, or a value is missing.
+    """
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--"):
+            raise ConfigError(f"unexpected argument {word!r}; settings are given as --name value")
+        name, equals, text = word.removeprefix("--").partition("=")
+        if not equals:
+            text = next(rest, "--")
+            if text.startswith("--"):
+                raise ConfigError(f"--{name} needs a value, if it is an option at all; see --help")
+        try:
+            yield name, _value(text)
+        except argparse.ArgumentTypeError as error:
+            raise ConfigError(f"argument --{name}: {error}") from None
+
+
 class Override(argparse.Action):
     """Collects (dotted name, value) in the order given."""
 
@@ -76,9 +103,16 @@ class Override(argparse.Action):
         namespace.overrides = [*namespace.overrides, (self.dest, values)]
 
 
+def _add_group(parser: argparse.ArgumentParser, prefix: str, cls: Any, without: str = "") -> None:
+    group = parser.add_argument_group(prefix)
+    for setting in fields(cls):
+        if setting.name != without:
+            _add(group, setting, f"{prefix}.{setting.name}", _help(cls)[setting.name])
+
+
 def _add(group: Any, setting: Field[Any], name: str, text: str) -> None:
     declared = str(setting.type)
-    short = [f"--{s}" for s, long in SHORT.items() if long == name]
+    short = ["--data"] if name == "data.source" else [f"--{s}" for s, long in SHORT.items() if long == name]
     optional = {"nargs": "?", "const": True} if declared == "bool" else {}
     group.add_argument(
         *short,
@@ -86,14 +120,14 @@ def _add(group: Any, setting: Field[Any], name: str, text: str) -> None:
         action=Override,
         dest=name,
         default=argparse.SUPPRESS,
-        type=_reader(name, declared),
+        type=_reader(declared),
         metavar=setting.name.upper(),
         help=f"{text} [{_shown(setting)}]",
         **optional,
     )
 
 
-def _reader(name: str, declared: str) -> Any:
+def _reader(declared: str) -> Any:
     """What turns a flag's text into a value: text where text is wanted, YAML elsewhere."""
 
     def read(text: str) -> Any:
@@ -103,40 +137,16 @@ def _reader(name: str, declared: str) -> Any:
             return None if text == "null" else text
         if declared == "list[str]":
             return [text]
-        return _value(name, text)
+        return _value(text)
 
     return read
 
 
-def _value(name: str, text: str) -> Any:
+def _value(text: str) -> Any:
     try:
         return parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--{name}: not a YAML value: {text!r} ({' '.join(str(error).split())})") from None
-
-
-def _unknown_flags(rest: list[str]) -> Iterator[tuple[str, Any]]:
-    """Flags that argparse does not know, as (dotted name, value)."""
-    words = iter(rest)
-    for word in words:
-        name, equals, text = word.removeprefix("--").partition("=")
-        if not word.startswith("--"):
-            raise ConfigError(f"unexpected argument {word!r}; settings are given as --name value")
-        if not name.startswith(OPEN):
-            raise ConfigError(f"unknown option {'--' + name!r}{suggest('--' + name, _known())}")
-        if not equals:
-            text = next(words, "--")
-            if text.startswith("--"):
-                raise ConfigError(f"--{name} needs a value")
-        yield name, _value(name, text)
-
-
-def _known() -> list[str]:
-    names = [f.name for f in fields(Settings)]
-    names += [f"data.{f.name}" for f in fields(DataSettings)] + [
-        f"optimiser.{f.name}" for f in fields(OptimiserSettings)
-    ]
-    return [f"--{name}" for name in (*names, *SHORT, "config", "print_config", "out", "resume", "devices", "json")]
+    except yaml.YAMLError:
+        raise argparse.ArgumentTypeError(f"not a YAML value: {text!r}") from None
 
 
 def _help(cls: type) -> dict[str, str]:

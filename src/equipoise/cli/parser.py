@@ -46,6 +46,7 @@ def parser() -> Parser:
         command.set_defaults(run=module.run, open_ended=False, prog=command.prog)
         module.add_arguments(command)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.set_defaults(known=_flags(command))
     return top
 
 
@@ -66,13 +67,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     found.arguments = list(arguments)
     found.rest = rest
     if rest and not found.open_ended:
-        raise ConfigError(f"{found.prog}: unexpected argument {rest[0]!r}{_near(found, rest[0])}")
+        raise ConfigError(f"{found.prog}: unexpected argument {rest[0]!r}{suggest(rest[0], found.known)}")
     return found
 
 
-def _near(found: argparse.Namespace, argument: str) -> str:
-    options = [f"--{name}" for name in vars(found) if name not in ("run", "open_ended", "prog")]
-    return suggest(argument.partition("=")[0], options) if argument.startswith("--") else ""
+def _flags(parser: argparse.ArgumentParser) -> list[str]:
+    return [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
 
 
 def _first_line(text: str) -> str:
