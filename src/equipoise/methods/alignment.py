@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,19 @@ def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
     return ((p.exp() * (p - middle)).sum(1) + (q.exp() * (q - middle)).sum(1)) / 2
 
 
-def alignment_loss(kind: str, output: Output, batch: Batch, ctx: Context, temperature: float) -> Tensor:
-    """Mean over all M(M−1)/2 pairs of modalities; a sample enters a pair only with both present.
+def alignment_loss(
+    kind: str,
+    output: Output,
+    batch: Batch,
+    ctx: Context,
+    temperature: float,
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> Tensor:
+    """Mean over pairs of modalities, all M(M−1)/2 unless given; a sample enters a pair only with both present.
 
     "infonce" compares features against the samples of all ranks; "js" compares logits.
     """
-    pairs = list(combinations(ctx.training, 2))
+    pairs = list(combinations(ctx.training, 2)) if pairs is None else pairs
     total = output.fused.new_zeros(())
     for pair in pairs:
         both = batch.present[pair[0]] & batch.present[pair[1]]

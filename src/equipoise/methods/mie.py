@@ -30,11 +30,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from equipoise.batch import Batch
-from equipoise.data.loader import Loader
 from equipoise.errors import ConfigError, invalid
 from equipoise.methods.base import Method, Phase
 from equipoise.methods.mixup import Blend, mixup
-from equipoise.methods.projections import FlatMemory, deepest_layers
+from equipoise.methods.projections import FlatMemory, deepest_layers, statistic_loader
 from equipoise.methods.sharpness import frozen_statistics, perturbation, perturbed
 
 if TYPE_CHECKING:
@@ -121,10 +120,8 @@ class MIE(Method):
         """Eq. 5 and 7 for the modality that has just trained."""
         if self.tau == 0:
             return
-        (modality,), ranks = ctx.training, ctx.runtime
-        size = self.statistic_batch
-        loader = Loader(ctx.train.table, size, seed=0, shuffle=False, rank=ranks.rank, world=ranks.world)
-        self.memory.collect(modality, ctx, loader)
+        (modality,) = ctx.training
+        self.memory.collect(modality, ctx, statistic_loader(ctx, self.statistic_batch))
         ctx.log(**{f"spectrum/{modality}": self.memory.spectrum(modality, 0)})
 
     def step(self, batch: Batch, ctx: Context) -> None:

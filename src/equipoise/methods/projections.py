@@ -219,6 +219,12 @@ def _mean_input(inputs: Tensor | None, ctx: Context) -> Tensor:
     return ctx.sum(total) / ctx.sum(count)
 
 
+def statistic_loader(ctx: Context, batch_size: int) -> Loader:
+    """The training table in order, in the small batches whose means the flat projection is built from."""
+    runtime = ctx.runtime
+    return Loader(ctx.train.table, batch_size, seed=0, shuffle=False, rank=runtime.rank, world=runtime.world)
+
+
 def quantiles(values: Tensor, points: int) -> list[float]:
     """Evenly spaced quantiles of a spectrum, short enough to log."""
     steps = torch.linspace(0, 1, points, dtype=values.dtype, device=values.device)
