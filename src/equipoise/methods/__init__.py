@@ -104,5 +104,11 @@ METHODS = Registry(
             neutral={},
             neutral_of="late",
         ),
+        MethodEntry(
+            "compose",
+            "equipoise.methods.compose:Compose",
+            "any schedule, head projection, flatness and alignment: MLA, LFM, MIE and what lies between",
+            neutral={},
+        ),
     ],
 )

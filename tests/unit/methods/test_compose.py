@@ -1,0 +1,162 @@
+"""Compose: the papers' methods are settings of it, bit for bit, and every other combination trains."""
+
+from __future__ import annotations
+
+import copy
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from equipoise.data.loader import Loader
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.table import Table
+from equipoise.errors import ConfigError
+from equipoise.methods.compose import Compose
+from equipoise.settings import OptimiserSettings
+from equipoise.training.context import Context
+
+INPUTS = {"a": 3, "b": 4, "c": 2}
+
+SAME = [
+    ("joint", {}, "concat", {}),
+    ("late", {}, "late", {"loss": "separate"}),
+    ("mla", {}, "shared", {"schedule": "step", "projection": "orthogonal"}),
+    (
+        "mla",
+        {"alpha": "epoch-decay", "normalize_projection": True, "projection_order": "previous"},
+        "shared",
+        {
+            "schedule": "step",
+            "projection": "orthogonal",
+            "projection_alpha": "epoch-decay",
+            "normalize_projection": True,
+            "projection_order": "previous",
+        },
+    ),
+    ("mla", {"projection": False}, "shared", {"schedule": "step"}),
+    ("lfm", {}, "concat", {"alignment": "infonce"}),
+    (
+        "lfm",
+        {"alignment": "js", "alpha": "stepwise", "alpha_value": 0.3},
+        "sum",
+        {"alignment": "js", "alpha": "stepwise", "alpha_value": 0.3},
+    ),
+    ("mie", {}, "per-modality", {"schedule": "phase", "projection": "flat", "flatness": "sam"}),
+    ("mie", {"sam": "none", "cycles": 2}, "per-modality", {"schedule": "phase", "projection": "flat", "cycles": 2}),
+    ("mie", {"tau": 0.0, "rho": 0.2}, "late", {"schedule": "phase", "flatness": "sam", "rho": 0.2}),
+]
+
+
+def table(inputs: dict[str, int], rows: int = 40) -> Table:
+    """Random vectors, some cells of them absent."""
+    draw = np.random.default_rng(int(torch.randint(2**31, ())))
+    present = {m: draw.random(rows) < 0.8 for m in inputs}
+    present["a"] |= ~np.logical_or.reduce(list(present.values()))
+    return Table(
+        {m: ModalitySpec(m, "vector", (width,)) for m, width in inputs.items()},
+        {m: draw.standard_normal((rows, width)).astype(np.float32) for m, width in inputs.items()},
+        np.arange(rows),
+        draw.integers(4, size=rows),
+        present,
+        ["w", "x", "y", "z"],
+        [str(row) for row in range(rows)],
+    )
+
+
+def context(model: torch.nn.Module, data: Table, epochs: int) -> Context:
+    loader = Loader(data, 10, seed=1, shuffle=True)
+    return Context(model, loader, optimiser=OptimiserSettings(lr=0.05), epochs=epochs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize(("method", "options", "head", "settings"), SAME)
+def test_the_papers_methods_are_settings(
+    seed: int, world: SimpleNamespace, method: str, options: dict, head: str, settings: dict, count: int
+) -> None:
+    inputs = dict(list(INPUTS.items())[:count])
+    model = world.model(head, inputs)
+    for encoder in model.encoders.values():
+        encoder.layers.append(torch.nn.BatchNorm1d(encoder.width))
+    other, data = copy.deepcopy(model), table(inputs)
+    start = copy.deepcopy(model.state_dict())
+    world.train(method, context(model, data, 4), 4, **options)
+    world.train("compose", context(other, data, 4), 4, **settings)
+    moved = 0
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+        moved += not torch.equal(value, start[name])
+    assert moved > 4
+
+
+@pytest.mark.parametrize(
+    ("schedule", "projection", "flatness", "alignment"),
+    list(
+        product(
+            ["joint", "step", "phase"], ["none", "orthogonal", "flat"], ["none", "sam"], ["none", "infonce", "js"]
+        )
+    ),
+)
+def test_every_combination_trains(
+    seed: int, world: SimpleNamespace, schedule: str, projection: str, flatness: str, alignment: str
+) -> None:
+    model = world.model("late", INPUTS)
+    before = copy.deepcopy(model.state_dict())
+    ctx = context(model, table(INPUTS, rows=20), 2)
+    settings = {
+        "cycles": 2,
+        "schedule": schedule,
+        "projection": projection,
+        "flatness": flatness,
+        "alignment": alignment,
+    }
+    world.train("compose", ctx, 2, **settings)
+    for name, value in model.state_dict().items():
+        assert bool(value.isfinite().all())
+        assert torch.equal(value, before[name]) == (name == "head.active"), name
+
+
+def test_aligning_in_turn_moves_the_modality_in_hand_only(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("late", INPUTS)
+    for encoder in model.encoders.values():
+        encoder.layers.append(torch.nn.BatchNorm1d(encoder.width))
+    method = Compose(schedule="phase", alignment="infonce", alpha="constant", alpha_value=1.0, cycles=1)
+    ctx = context(model, table(INPUTS), 1)
+    method.setup(ctx)
+    ctx.phase = next(iter(method.phases(1)))
+    before = {m: copy.deepcopy(model.encoders[m].state_dict()) for m in INPUTS}
+    method.step(next(ctx.steps()), ctx)
+    for m in INPUTS:
+        same = [torch.equal(value, before[m][name]) for name, value in model.encoders[m].state_dict().items()]
+        assert not any(same[:2]) if m == "a" else all(same)
+
+
+def test_orthogonal_memory_of_a_joint_step_sees_every_modality(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("shared", INPUTS, fusion="mean")
+    ctx = context(model, table(INPUTS), 1)
+    method = world.train("compose", ctx, projection="orthogonal")
+    assert int(method.orthogonal.updates) == 3 * len(ctx.train)
+
+
+def test_what_does_not_fit_is_refused(world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("shared", INPUTS), [])
+    with pytest.raises(ConfigError, match="projection 'flat' needs a head per modality"):
+        Compose(projection="flat").setup(ctx)
+    for option, value in [
+        ("schedule", "cyclic"),
+        ("loss", "sum"),
+        ("projection", "p"),
+        ("flatness", "asam"),
+        ("alignment", "clip"),
+        ("cycles", 0),
+        ("projection_alpha", 0.0),
+        ("rho", -1.0),
+        ("tau", -1.0),
+        ("alpha", "learned"),
+        ("alpha_value", 2.0),
+        ("temperature", 0.0),
+    ]:
+        with pytest.raises(ConfigError, match=f"Compose: '{option}' must be"):
+            Compose(**{option: value})  # type: ignore[arg-type]
