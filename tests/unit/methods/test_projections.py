@@ -9,7 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise.methods.projections import FlatMemory, OrthogonalMemory, flat_projection, orthogonal_update, project, weighted_layers
+from equipoise.methods.projections import (
+    FlatMemory,
+    OrthogonalMemory,
+    flat_projection,
+    orthogonal_update,
+    project,
+    weighted_layers,
+)
 
 WIDTH = 7
 
