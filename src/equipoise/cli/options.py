@@ -32,9 +32,6 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", action="append", default=[], metavar="FILE", help="settings from a YAML file")
     parser.add_argument("--print_config", action="store_true", help="print all settings as YAML and exit")
     run = parser.add_argument_group("settings of the run, which override --config", COMPONENTS)
-    run.add_argument(
-        "--data", action=Override, dest="data.source", metavar="SOURCE", help=_help(DataSettings)["source"]
-    )
     for setting in fields(Settings):
         if setting.name not in ("data", "optimiser"):
             _add(run, setting, setting.name, _help(Settings)[setting.name])

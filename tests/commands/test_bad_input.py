@@ -1,0 +1,170 @@
+"""Whatever a user gets wrong ends in one line that names it; nothing half-written stays."""
+
+import os
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("trian", ["'trian'", "'train'"]),
+        ("train --optimser.lr 1", ["--optimser.lr", "--optimiser.lr"]),
+        ("train --epochs many", ["epochs", "many"]),
+        ("train --epochs", ["--epochs"]),
+        ("train --method.alpha", ["--method.alpha"]),
+        ("train --optimiser.lr [", ["--optimiser.lr", "["]),
+        ("train stray", ["stray"]),
+        ("train --config nowhere.yaml", ["nowhere.yaml"]),
+        ("train TINY --method mlaa", ["'mlaa'", "'mla'"]),
+        ("train TINY --method mla --method.alhpa 1", ["'alhpa'", "'alpha'"]),
+        ("train TINY --method mla --method.alpha -3", ["alpha", "-3"]),
+        ("train TINY --head concta", ["'concta'", "'concat'"]),
+        ("train TINY --encoder.easi mlp", ["easi", "'easy'"]),
+        ("train TINY --encoder.easy mpl", ["'mpl'", "'mlp'"]),
+        ("train TINY --device tpu", ["device", "tpu"]),
+        ("train TINY --devices 4096", ["--devices 4096"]),
+        ("train TINY --devices 0", ["--devices 0"]),
+        ("train TINY --data.options.sampels 3", ["sampels"]),
+        ("train --data digts", ["digts"]),
+        ("list metods", ["metods", "methods"]),
+        ("list methods --jsn", ["--jsn", "--json"]),
+        ("bench --methods jiont", ["'jiont'", "'joint'"]),
+        ("bench --methods joint --seeds none", ["seeds"]),
+        ("bench --methods joint --grid optimiser.lr", ["optimiser.lr"]),
+        ("prepare av-digits --out x", ["--fsdd"]),
+        ("prepare synthetic --sampels 3 --out x", ["sampels", "samples"]),
+        ("train --resume runs/x --epochs 3", ["--resume"]),
+    ],
+)
+def test_misuse(refuse, line, words):
+    refuse(line, 2, *words)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train --resume nowhere", ["nowhere"]),
+        ("evaluate nowhere", ["nowhere"]),
+        ("predict nowhere --data x.csv --out y.csv", ["nowhere"]),
+        ("report nowhere --out page", ["nowhere"]),
+        ("prepare av-digits --fsdd nowhere --out x", ["nowhere"]),
+        ("train --data missing.csv --modality a=x:vector", ["missing.csv"]),
+    ],
+)
+def test_what_is_not_there(refuse, line, words):
+    refuse(line, 1, *words)
+
+
+def test_a_run_is_never_overwritten(command, refuse):
+    assert command("train TINY --out runs/a").code == 0
+    refuse("train TINY --out runs/a", 1, "runs/a", "--resume")
+
+
+def test_predictions_are_overwritten_on_request_only(command, refuse, rows, write, declared, tmp_path):
+    write(rows)
+    command(f"train --data rows.csv {declared} --out runs/a")
+    (tmp_path / "p.csv").write_text("mine")
+    refuse("predict runs/a --data rows.csv --out p.csv", 1, "p.csv", "--force")
+    assert (tmp_path / "p.csv").read_text() == "mine"
+    assert command("predict runs/a --data rows.csv --out p.csv --force").code == 0
+    assert (tmp_path / "p.csv").read_text().startswith("id,prediction")
+    refuse("predict runs/a --data rows.csv --out no/such/p.csv", 1, "no/such")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_no_permission(refuse, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    refuse("train TINY --out closed/run", 1, "closed/run")
+
+
+def test_no_folder_can_be_made_below_a_file(refuse, tmp_path):
+    (tmp_path / "file").write_text("")
+    refuse("train TINY --out file/run", 1, "file/run")
+    refuse("bench TINY --methods joint --out file/run", 1, "file/run")
+
+
+def damaged(rows, column, value, row=4):
+    return [{**cells, column: value} if number == row else cells for number, cells in enumerate(rows)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("label", "", ["label"]),
+        ("id", "row 9", ["row 9"]),
+        ("x1", "nan", ["x1"]),
+        ("x1", "much", ["x1", "much"]),
+    ],
+)
+def test_a_bad_cell(refuse, rows, write, declared, column, value, words):
+    write(damaged(rows, column, value))
+    refuse(f"train --data rows.csv {declared} --out runs/a", 1, "rows.csv", *words)
+
+
+def test_a_sample_without_any_modality(refuse, rows, write, declared):
+    empty = {**rows[4], **dict.fromkeys(("x0", "x1", "x2", "y0", "y1"), "")}
+    write([*rows[:4], empty, *rows[5:]])
+    refuse(f"train --data rows.csv {declared} --out runs/a", 1, "rows.csv")
+
+
+def test_a_single_class(refuse, rows, write, declared):
+    write([{**row, "label": "only"} for row in rows])
+    refuse(f"train --data rows.csv {declared} --out runs/a", 1, "class")
+
+
+def test_a_label_that_training_never_sees(refuse, rows, write, declared):
+    splits = [
+        {**row, "fold": "test" if k >= 50 else "validation" if k >= 40 else "train"} for k, row in enumerate(rows)
+    ]
+    splits[-1]["label"] = "unseen"
+    write(splits)
+    refuse(f"train --data rows.csv {declared} --split fold --out runs/a", 1, "unseen")
+
+
+def test_a_column_that_is_not_there(refuse, rows, write, declared):
+    write(rows)
+    for words in ("--modality third=z9:vector", "--label emotion", "--group speaker", "--split fold"):
+        refuse(
+            f"train --data rows.csv {declared} {words} --out runs/a",
+            1,
+            "rows.csv",
+            words.split("=")[-1].split()[-1].split(":")[0],
+        )
+
+
+def test_an_unknown_kind(refuse, rows, write):
+    write(rows)
+    refuse("train --data rows.csv --modality first=x0:vektor --out runs/a", 2, "vektor", "vector")
+
+
+FILES = {
+    "a.wav": b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00",
+    "a.png": b"",
+    "b.png": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "word"),
+    [
+        ("audio", "a.wav", "a.wav"),
+        ("image", "a.png", "a.png"),
+        ("image", "b.png", "LFS"),
+        ("image", "c.png", "c.png"),
+    ],
+)
+def test_a_bad_file(refuse, command, tmp_path, kind, file, word):
+    assert command("prepare synthetic --samples 40 --out files").code == 0
+    for name, content in FILES.items():
+        (tmp_path / "files" / name).write_bytes(content)
+    manifest = tmp_path / "files/manifest.csv"
+    good = "00003.wav" if kind == "audio" else "00003.png"
+    manifest.write_text(manifest.read_text().replace(good, file))
+    column = "sound" if kind == "audio" else "picture"
+    line = f"train --data files/manifest.csv --modality m={column}:{kind} --cache {tmp_path / 'cache'} --out runs/a"
+    answer = command(line)
+    assert answer.code == 1
+    assert answer.err.count("\n") == 1
+    assert word in answer.err
+    assert not (tmp_path / "runs").exists()

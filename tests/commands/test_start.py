@@ -1,0 +1,54 @@
+"""What needs a process of its own."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAVY = ("torch", "sklearn", "pandas", "matplotlib", "scipy", "numpy")
+
+
+@pytest.mark.parametrize("line", ["--help", "train --help", "list methods", "list datasets", "list encoders"])
+def test_help_and_lists_import_nothing_heavy(line):
+    code = (
+        "import sys\nfrom equipoise.cli import main\n"
+        f"assert main({line.split()!r}) == 0\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def start(line, folder, **options):
+    command = [sys.executable, "-m", "equipoise", *line.split()]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_checkpoints_and_the_resumed_run_ends_the_same(number, command, tiny, tmp_path):
+    settings = f"{tiny} --epochs 60"
+    process = start(f"train {settings} --out stopped", tmp_path)
+    while not (tmp_path / "stopped/metrics.jsonl").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].endswith("equipoise train --resume stopped")
+    resumed = command("train --resume stopped --json")
+    assert resumed.code == 0, resumed.err
+    whole = command(f"train {settings} --out whole --json")
+    assert json.loads(resumed.out)["test"] == json.loads(whole.out)["test"]
+
+
+def test_two_devices_print_one_result(tiny, tmp_path):
+    process = start(f"train {tiny} --devices 2 --out two --json", tmp_path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert json.loads(out)["folder"] == "two"
+    assert [line.split()[1] for line in err.splitlines()] == ["1/2", "2/2"]

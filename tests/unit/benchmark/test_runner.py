@@ -1,0 +1,130 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from equipoise.benchmark import cells as cells_module
+from equipoise.benchmark.items import plan_from
+from equipoise.benchmark.runner import run_bench
+from equipoise.errors import Interrupted, RunError, TrainingError
+
+SHARED = {
+    "data": {"source": "synthetic", "options": {"samples": 120}},
+    "epochs": 1,
+    "width": 8,
+}
+
+
+def test_cells_are_run_once_and_more_can_be_added(tmp_path):
+    first = run_bench(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0, 1]}), tmp_path)
+    assert [outcome.status for outcome in first] == ["done", "done"]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("cells/**/*.*")}
+    plan = plan_from(
+        {**SHARED, "methods": {"joint": None, "sum": {"method": "joint", "head": "sum"}}, "seeds": [0, 1]}
+    )
+    second = run_bench(plan, tmp_path)
+    assert [outcome.status for outcome in second] == ["skipped", "done"] * 2
+    assert [outcome.result for outcome in second[::2]] == [outcome.result for outcome in first]
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    run_bench(plan_from({**SHARED, "methods": {"late": {"method": "joint", "head": "late"}}, "seeds": [1]}), tmp_path)
+    recorded = plan_from(yaml.safe_load((tmp_path / "bench.yaml").read_text()))
+    assert set(recorded.methods) == {"joint", "sum", "late"}
+    assert recorded.seeds == (0, 1)
+
+
+def test_other_settings_are_not_mixed_in(tmp_path):
+    run_bench(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path)
+    before = (tmp_path / "bench.yaml").read_text()
+    with pytest.raises(RunError, match="epochs"):
+        run_bench(plan_from({**SHARED, "epochs": 2, "methods": {"joint": None}, "seeds": [0]}), tmp_path)
+    assert (tmp_path / "bench.yaml").read_text() == before
+
+
+def test_a_failed_cell_is_recorded_tried_again_and_costs_no_other(tmp_path, monkeypatch):
+    train = cells_module.run.train
+
+    def broken(settings, folder, **options):
+        if settings.seed == 0:
+            raise ZeroDivisionError("a defect\nin two lines")
+        return train(settings, folder, **options)
+
+    plan = plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0, 1]})
+    monkeypatch.setattr(cells_module.run, "train", broken)
+    outcomes = run_bench(plan, tmp_path)
+    assert [outcome.status for outcome in outcomes] == ["failed", "done"]
+    assert outcomes[0].error == "ZeroDivisionError: a defect in two lines"
+    written = (tmp_path / "cells/joint/seed-0/error.txt").read_text()
+    assert written.splitlines()[0] == outcomes[0].error
+    assert "Traceback" in written
+    monkeypatch.setattr(cells_module.run, "train", train)
+    assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["done", "skipped"]
+    assert not (tmp_path / "cells/joint/seed-0/error.txt").exists()
+
+
+def test_the_grid_is_chosen_on_validation(tmp_path, monkeypatch):
+    """The choice with the better test and the worse validation metric must lose."""
+
+    def pretend(settings, folder, **options):
+        folder.mkdir(parents=True)
+        settings.save(folder / "config.yaml")
+        good = settings.optimiser.lr == 0.5
+        metrics = {
+            split: {"fused": {"accuracy": value}, "modalities": {}}
+            for split, value in (("validation", 0.9 if good else 0.2), ("test", 0.1 if good else 1.0))
+        }
+        (folder / "result.json").write_text(json.dumps(metrics))
+        return cells_module.run.Run(folder, metrics)
+
+    monkeypatch.setattr(cells_module.run, "train", pretend)
+    plan = plan_from(
+        {**SHARED, "methods": {"joint": None}, "seeds": [0, 1], "grid": {"optimiser.lr": [0.1, 0.5, 1.0]}}
+    )
+    outcomes = run_bench(plan, tmp_path)
+    assert {outcome.cell.settings.optimiser.lr for outcome in outcomes} == {0.5}
+    assert yaml.safe_load((tmp_path / "bench.yaml").read_text())["chosen"] == {"joint": {"optimiser.lr": 0.5}}
+    assert len(list(tmp_path.glob("search/joint/choice-*/seed-*"))) == 6
+
+
+def test_an_interrupted_comparison_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    train = cells_module.run.train
+
+    def stopped(settings, folder, **options):
+        if settings.seed == 1:
+            raise Interrupted("by a signal")
+        return train(settings, folder, **options)
+
+    plan = plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0, 1, 2]})
+    monkeypatch.setattr(cells_module.run, "train", stopped)
+    with pytest.raises(Interrupted, match=r"bench\.yaml"):
+        run_bench(plan, tmp_path)
+    assert not Path(tmp_path / "cells/joint/seed-2").exists()
+    monkeypatch.setattr(cells_module.run, "train", train)
+    assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["skipped", "done", "done"]
+
+
+def test_data_are_read_once_for_all_cells(tmp_path, monkeypatch):
+    read = []
+    load = cells_module.run.load_splits
+    monkeypatch.setattr(cells_module.run, "load_splits", lambda *given: read.append(given) or load(*given))
+    run_bench(plan_from({**SHARED, "methods": {"a": "joint", "b": "joint"}, "seeds": [0, 1]}), tmp_path)
+    assert len(read) == 1
+
+
+@pytest.mark.slow
+def test_worker_processes_give_the_same_results(tmp_path):
+    values = {**SHARED, "methods": {"joint": None, "sum": {"method": "joint", "head": "sum"}}, "seeds": [0]}
+    alone = run_bench(plan_from(values), tmp_path / "alone")
+    together = run_bench(plan_from(values), tmp_path / "together", jobs=2)
+    for one, other in zip(alone, together, strict=True):
+        assert one.result["test"] == other.result["test"]
+
+
+def test_an_error_of_the_run_is_recorded_as_its_one_line(tmp_path, monkeypatch):
+    def diverged(*given, **options):
+        raise TrainingError("the loss is nan")
+
+    monkeypatch.setattr(cells_module.run, "train", diverged)
+    outcomes = run_bench(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path)
+    assert (tmp_path / "cells/joint/seed-0/error.txt").read_text() == "the loss is nan\n"
+    assert outcomes[0].status == "failed"
