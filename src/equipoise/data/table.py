@@ -12,6 +12,7 @@ import torch
 
 from equipoise.batch import Batch
 from equipoise.data.modality import ModalitySpec
+from equipoise.data.scale import Scale
 
 
 class Table:
@@ -26,6 +27,7 @@ class Table:
         classes: class names; a label is an index into them.
         ids: (N,) unique sample ids.
         raw: {modality: original cells}, for reports.
+        scales: {modality: scale}, applied to present rows as they are read.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Table:
         classes: Sequence[str],
         ids: Sequence[str],
         raw: Mapping[str, Sequence[Any]] | None = None,
+        scales: Mapping[str, Scale] | None = None,
     ) -> None:
         self.specs = dict(specs)
         self.arrays = dict(arrays)
@@ -46,7 +49,8 @@ class Table:
         self.present = {m: np.asarray(present[m], dtype=bool) for m in specs}
         self.classes = tuple(classes)
         self.ids = list(ids)
-        self._raw = raw or {}
+        self.raw = dict(raw or {})
+        self.scales = dict(scales or {})
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -61,41 +65,57 @@ class Table:
         for modality, spec in self.specs.items():
             here = self.present[modality][indices]
             block = np.zeros((len(indices), *spec.shape), dtype=np.float32)
-            if here.all():
-                block[...] = self.arrays[modality][self.store_rows[indices]]
-            elif here.any():
-                block[here] = self.arrays[modality][self.store_rows[indices[here]]]
+            if here.any():
+                block[here] = self._read(modality, self.store_rows[indices[here]])
             inputs[modality] = torch.from_numpy(block)
             present[modality] = torch.from_numpy(here)
         label = torch.from_numpy(self.label[indices])
         return Batch(inputs, present, label, torch.from_numpy(np.asarray(indices, dtype=np.int64)))
 
+    def _read(self, modality: str, store_rows: np.ndarray) -> np.ndarray:
+        block = self.arrays[modality][store_rows]
+        scale = self.scales.get(modality)
+        return block if scale is None else scale.apply(block)
+
     def original(self, modality: str, row: int) -> Any:
         """The cell this sample was read from (a path, text or numbers), or None where it is not known."""
-        cells = self._raw.get(modality)
+        cells = self.raw.get(modality)
         return None if cells is None else cells[int(self.store_rows[row])]
 
     def take(self, rows: np.ndarray) -> Table:
         """Some rows of this table, over the same store."""
-        return Table(
-            self.specs,
-            self.arrays,
-            self.store_rows[rows],
-            self.label[rows],
-            {m: p[rows] for m, p in self.present.items()},
-            self.classes,
-            [self.ids[int(r)] for r in rows],
-            self._raw,
+        return self._like(
+            rows=self.store_rows[rows],
+            label=self.label[rows],
+            present={m: p[rows] for m, p in self.present.items()},
+            ids=[self.ids[int(r)] for r in rows],
         )
 
     def with_present(self, present: Mapping[str, np.ndarray]) -> Table:
         """The same samples with other cells hidden."""
-        return Table(self.specs, self.arrays, self.store_rows, self.label, present, self.classes, self.ids, self._raw)
+        return self._like(present=present)
+
+    def scaled(self, scales: Mapping[str, Scale]) -> Table:
+        """The same samples, centred and scaled as they are read."""
+        return self._like(scales=scales)
 
     def only(self, modalities: Sequence[str]) -> Table:
         """The same samples with some of the modalities."""
-        specs = {m: self.specs[m] for m in modalities}
-        return Table(specs, self.arrays, self.store_rows, self.label, self.present, self.classes, self.ids, self._raw)
+        return self._like(specs={m: self.specs[m] for m in modalities})
+
+    def _like(self, **changes: Any) -> Table:
+        same = {
+            "specs": self.specs,
+            "arrays": self.arrays,
+            "rows": self.store_rows,
+            "label": self.label,
+            "present": self.present,
+            "classes": self.classes,
+            "ids": self.ids,
+            "raw": self.raw,
+            "scales": self.scales,
+        }
+        return Table(**{**same, **changes})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,111 @@
+"""Files into arrays. Every failure names the file and the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from equipoise.errors import DataError
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+
+
+def check_file(path: Path) -> None:
+    """Catch what no decoder explains well.
+
+    Raises:
+        DataError: no such file, not readable, empty, or a Git LFS pointer instead of its content.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_LFS))
+    except FileNotFoundError:
+        raise DataError(f"{path}: file not found") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    if not head:
+        raise DataError(f"{path}: the file is empty (0 bytes)")
+    if head == _LFS:
+        raise DataError(f"{path}: a Git LFS pointer, not the file itself; run 'git lfs pull'")
+
+
+def read_audio(path: Path, rate: int) -> np.ndarray:
+    """Mono float32 samples in [−1, 1] at `rate` Hz; channels are averaged.
+
+    Raises:
+        DataError: not decodable, or shorter than its header says.
+    """
+    import soundfile
+    import soxr
+
+    check_file(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            promised, native = file.frames, file.samplerate
+            wave = file.read(dtype="float32", always_2d=True).mean(axis=1)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        raise DataError(f"{path}: not readable as audio ({_reason(error, path)})") from None
+    if len(wave) == 0:
+        raise DataError(f"{path}: the sound has no samples")
+    if len(wave) < promised or _cut_short(path):
+        raise DataError(f"{path}: truncated, the header promises more samples than there are")
+    resampled: np.ndarray = wave if native == rate else soxr.resample(wave, native, rate)
+    return resampled
+
+
+def _cut_short(path: Path) -> bool:
+    """True for a RIFF wav whose data chunk is longer than the file: decoders silently give what is left."""
+    content = path.read_bytes()
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        return False
+    place = 12
+    while place + 8 <= len(content):
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        if content[place : place + 4] == b"data":
+            streamed = size == 0xFFFFFFFF  # written to a pipe: the length was not known
+            return not streamed and place + 8 + size > len(content)
+        place += 8 + size + size % 2
+    return True
+
+
+def read_image(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
+    """float32 (channels, height, width) in [0, 1], resized (bilinear) to (height, width).
+
+    Raises:
+        DataError: not decodable.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    check_file(path)
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("L" if channels == 1 else "RGB")
+            if image.size != (size[1], size[0]):
+                image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image, dtype=np.float32) / 255
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: not readable as an image ({_reason(error, path)})") from None
+    planes: np.ndarray = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+    return planes
+
+
+def read_array(path: Path) -> np.ndarray:
+    """float32 vector from a .npy file of any shape.
+
+    Raises:
+        DataError: not a .npy file of finite numbers.
+    """
+    check_file(path)
+    try:
+        array = np.load(path, allow_pickle=False).astype(np.float32).reshape(-1)
+    except (ValueError, EOFError, OSError, TypeError) as error:
+        raise DataError(f"{path}: not a .npy array of numbers ({_reason(error, path)})") from None
+    if not np.isfinite(array).all():
+        raise DataError(f"{path}: holds NaN or infinite numbers")
+    return array
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """The decoder's words in one line, without repeating the path."""
+    return " ".join(str(error).replace(str(path), "file").split()) or type(error).__name__
