@@ -19,8 +19,9 @@ The ingredients are those of `projections`, `sharpness`, `alignment` and `schedu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -28,21 +29,13 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
-from equipoise.heads.base import Head
+from equipoise.errors import invalid
 from equipoise.methods.alignment import KINDS, alignment_loss, check_widths
 from equipoise.methods.base import Method, Phase
+from equipoise.methods.head_projection import FlatProjection, HeadProjection, OrthogonalProjection
 from equipoise.methods.losses import fused_loss, unimodal_loss
 from equipoise.methods.mie import spread
-from equipoise.methods.mla import EPOCH_DECAY, alpha_at
-from equipoise.methods.projections import (
-    FlatMemory,
-    OrthogonalMemory,
-    mean_rows,
-    reading_layer,
-    statistic_loader,
-    weighted_layers,
-)
+from equipoise.methods.mla import EPOCH_DECAY
 from equipoise.methods.schedules import SCHEDULES
 from equipoise.methods.schedules import schedule as weight_schedule
 from equipoise.methods.sharpness import frozen_statistics, perturbation, perturbed
@@ -122,15 +115,16 @@ class Compose(Method):
         if not decay and (isinstance(projection_alpha, str) or not projection_alpha > 0):
             raise invalid("Compose", "projection_alpha", f"a positive number or {EPOCH_DECAY!r}", projection_alpha)
         self.turns, self.separate, self.cycles = schedule, loss == "separate" or schedule != "joint", cycles
-        self.projection, self.projection_alpha = projection, projection_alpha
-        self.projection_order, self.normalize_projection = projection_order, normalize_projection
-        self.tau, self.statistic_batch = tau, statistic_batch
+        projections: dict[str, Callable[[], HeadProjection]] = {
+            "none": HeadProjection,
+            "orthogonal": partial(OrthogonalProjection, projection_alpha, projection_order, normalize_projection),
+            "flat": partial(FlatProjection, tau, statistic_batch, schedule == "phase"),
+        }
+        self.projection = projections[projection]()
         self.sharp, self.rho = flatness == "sam", rho
         self.alignment, self.temperature = alignment, temperature
         self.weight = weight_schedule(alpha, alpha_value)
         self.modalities: tuple[str, ...] = ()
-        self.orthogonal: OrthogonalMemory | None = None
-        self.flat: FlatMemory | None = None
 
     def setup(self, ctx: Context) -> None:
         """Allocate the memory of the projection.
@@ -138,23 +132,10 @@ class Compose(Method):
         Raises:
             ConfigError: the head or the feature widths do not suit the ingredients.
         """
-        head = ctx.model.head
-        self.modalities = head.modalities
+        self.modalities = ctx.model.modalities
         if self.alignment == "infonce":
             check_widths("InfoNCE", ctx)
-        if self.projection == "orthogonal":
-            check_widths("the orthogonal projection", ctx)
-            (weight, *_) = self._readers(head.modalities, head)
-            self.orthogonal = OrthogonalMemory(
-                weight, normalize=self.normalize_projection, order=self.projection_order
-            )
-        if self.projection == "flat":
-            if set(head.blocks) != set(head.modalities):
-                raise ConfigError(
-                    f"projection 'flat' needs a head per modality, and {type(head).__name__} is none; "
-                    "use head 'per-modality' or 'late'"
-                )
-            self.flat = FlatMemory({m: weighted_layers(block) for m, block in head.blocks.items()}, self.tau)
+        self.projection.setup(ctx)
 
     def phases(self, epochs: int) -> Iterator[Phase]:
         if self.turns == "phase":
@@ -163,23 +144,19 @@ class Compose(Method):
             yield Phase(epochs)
 
     def on_epoch_start(self, ctx: Context) -> None:
-        if self.flat is not None and self.turns != "phase" and ctx.epoch > 0:
-            self._collect(ctx)
-        if self.orthogonal is not None:
-            ctx.log(**{"spectrum/shared": self.orthogonal.spectrum()})
+        self.projection.on_epoch_start(ctx)
         if self.alignment != "none":
             ctx.log(alpha=self.weight(ctx.epoch + 1, ctx.epochs))
 
     def on_phase_end(self, ctx: Context) -> None:
-        if self.flat is not None and self.turns == "phase":
-            self._collect(ctx)
+        self.projection.on_phase_end(ctx)
 
     def step(self, batch: Batch, ctx: Context) -> None:
         """One update of all modalities that train together, or one for each."""
         for moving in [(m,) for m in ctx.training] if self.turns == "step" else [ctx.training]:
             if any(ctx.anyone_has(m, batch) for m in moving):
                 output = self._backward(moving, batch, ctx)
-                self._project(moving, output, batch, ctx)
+                self.projection.modify(moving, output, batch, ctx)
                 ctx.update(moving)
 
     def _backward(self, moving: tuple[str, ...], batch: Batch, ctx: Context) -> Output:
@@ -225,25 +202,3 @@ class Compose(Method):
         return replace(
             output, features={**there.features, **output.features}, logits={**there.logits, **output.logits}
         )
-
-    def _project(self, moving: tuple[str, ...], output: Output, batch: Batch, ctx: Context) -> None:
-        if self.orthogonal is not None:
-            shown = [m for m in moving if ctx.anyone_has(m, batch)]
-            means = [mean_rows(output.features[m], batch, m, ctx) for m in shown]
-            alpha = alpha_at(self.projection_alpha, ctx.position.batch, len(ctx.train))
-            self.orthogonal.modify(self._readers(shown, ctx.model.head), means, alpha)
-        if self.flat is not None and len(self.modalities) > 1:
-            for modality in moving:
-                self.flat.modify(modality, self.modalities[self.modalities.index(modality) - 1])
-
-    def _readers(self, modalities: Sequence[str], head: Head) -> list[Tensor]:
-        """The weights that read these modalities' features, each once."""
-        weights = [reading_layer(head, m).weight for m in modalities]
-        return list({id(w): w for w in weights}.values())
-
-    def _collect(self, ctx: Context) -> None:
-        """Rebuild T of the modalities in training."""
-        assert self.flat is not None
-        for modality in ctx.training:
-            self.flat.collect(modality, ctx, statistic_loader(ctx, self.statistic_batch))
-            ctx.log(**{f"spectrum/{modality}": self.flat.spectrum(modality, 0)})

@@ -137,7 +137,7 @@ def test_orthogonal_memory_of_a_joint_step_sees_every_modality(seed: int, world:
     model = world.model("shared", INPUTS, fusion="mean")
     ctx = context(model, table(INPUTS), 1)
     method = world.train("compose", ctx, projection="orthogonal")
-    assert int(method.orthogonal.updates) == 3 * len(ctx.train)
+    assert int(method.projection.memory.updates) == 3 * len(ctx.train)
 
 
 def test_what_does_not_fit_is_refused(world: SimpleNamespace) -> None:
