@@ -26,7 +26,6 @@ import pytest
         ("train TINY --devices 4096", ["--devices 4096"]),
         ("train TINY --devices 0", ["--devices 0"]),
         ("train TINY --data.options.sampels 3", ["sampels"]),
-        ("train --data digts", ["digts"]),
         ("list metods", ["metods", "methods"]),
         ("list methods --jsn", ["--jsn", "--json"]),
         ("bench --methods jiont", ["'jiont'", "'joint'"]),
@@ -50,6 +49,7 @@ def test_misuse(refuse, line, words):
         ("report nowhere --out page", ["nowhere"]),
         ("prepare av-digits --fsdd nowhere --out x", ["nowhere"]),
         ("train --data missing.csv --modality a=x:vector", ["missing.csv"]),
+        ("train --data digts", ["digts", "'digits'"]),
     ],
 )
 def test_what_is_not_there(refuse, line, words):
@@ -122,15 +122,18 @@ def test_a_label_that_training_never_sees(refuse, rows, write, declared):
     refuse(f"train --data rows.csv {declared} --split fold --out runs/a", 1, "unseen")
 
 
-def test_a_column_that_is_not_there(refuse, rows, write, declared):
+@pytest.mark.parametrize(
+    ("words", "column"),
+    [
+        ("--modality third=z9:vector", "z9"),
+        ("--label emotion", "emotion"),
+        ("--group speaker", "speaker"),
+        ("--split fold", "fold"),
+    ],
+)
+def test_a_column_that_is_not_there(refuse, rows, write, declared, words, column):
     write(rows)
-    for words in ("--modality third=z9:vector", "--label emotion", "--group speaker", "--split fold"):
-        refuse(
-            f"train --data rows.csv {declared} {words} --out runs/a",
-            1,
-            "rows.csv",
-            words.split("=")[-1].split()[-1].split(":")[0],
-        )
+    refuse(f"train --data rows.csv {declared} {words} --out runs/a", 2, "rows.csv", repr(column))
 
 
 def test_an_unknown_kind(refuse, rows, write):

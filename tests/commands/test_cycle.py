@@ -69,13 +69,13 @@ def test_other_data_are_evaluated_over_all_their_rows(command, rows, write, decl
 
 def test_settings_are_stored_as_given(command, tmp_path):
     command(
-        "train TINY --method mla --method.alpha 0.1 --head shared --head.fusion mean --missing=0.2 "
-        "--encoder.hard mlp --encoder.hard.width 16 --optimiser.schedule cosine --out runs/a"
+        "train TINY --method mla --method.alpha 0.1 --head shared --head.fusion probability --missing=0.2 "
+        "--encoder.hard mlp --encoder.hard.width 8 --optimiser.schedule cosine --out runs/a"
     )
     settings = Settings.load(tmp_path / "runs/a/config.yaml")
     assert settings.method == {"name": "mla", "alpha": 0.1}
-    assert settings.head == {"name": "shared", "fusion": "mean"}
-    assert settings.encoder == {"hard": {"name": "mlp", "width": 16}}
+    assert settings.head == {"name": "shared", "fusion": "probability"}
+    assert settings.encoder == {"hard": {"name": "mlp", "width": 8}}
     assert settings.data.missing == 0.2
     assert settings.optimiser.schedule == "cosine"
 
