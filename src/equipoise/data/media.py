@@ -98,7 +98,7 @@ def read_array(path: Path) -> np.ndarray:
     """
     check_file(path)
     try:
-        array = np.load(path, allow_pickle=False).astype(np.float32).reshape(-1)
+        array: np.ndarray = np.load(path, allow_pickle=False).astype(np.float32).reshape(-1)
     except (ValueError, EOFError, OSError, TypeError) as error:
         raise DataError(f"{path}: not a .npy array of numbers ({_reason(error, path)})") from None
     if not np.isfinite(array).all():

@@ -1,0 +1,42 @@
+"""A method of your own in one class, checked by the conformance suite, then compared with joint training."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+import equipoise
+from equipoise.batch import Batch, Output
+from equipoise.errors import invalid
+from equipoise.methods import METHODS
+from equipoise.methods.base import Method
+from equipoise.methods.losses import fused_loss, unimodal_loss
+from equipoise.registry import MethodEntry
+from equipoise.training.context import Context
+
+
+class Auxiliary(Method):
+    """L = CE(fused, y) + w · Σ_m CE(f_m, y): joint training with a loss on every modality's own read-out."""
+
+    def __init__(self, weight: float = 0.5) -> None:
+        super().__init__()
+        if not weight >= 0:
+            raise invalid("Auxiliary", "weight", "at least 0", weight)
+        self.weight = weight
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        total = fused_loss(output, batch, ctx)
+        for modality in ctx.model.modalities:
+            total = total + self.weight * unimodal_loss(modality, output, batch, ctx)
+        return total
+
+
+METHODS.add(MethodEntry("auxiliary", f"{__name__}:Auxiliary", "joint training with a loss per modality", head="sum"))
+
+
+def main() -> None:
+    table = equipoise.compare("digits", methods=["joint", "auxiliary"], seeds=[0], epochs=5)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

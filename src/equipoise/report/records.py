@@ -1,0 +1,149 @@
+"""What a report reads from run folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise.batch import Predictions
+from equipoise.errors import RunError
+from equipoise.evaluation.predictions import load_predictions
+from equipoise.evaluation.statistics import Difference, mean_and_std, paired_bootstrap
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run."""
+
+    folder: Path
+    result: dict[str, Any]
+    epochs: list[dict[str, Any]]  # lines of metrics.jsonl
+
+    @property
+    def split(self) -> str:
+        """The split that is reported: test where there is one."""
+        return "test" if "test" in self.result else "validation"
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        measured: dict[str, Any] = self.result[self.split]
+        return measured
+
+    def predictions(self) -> Predictions:
+        return load_predictions(self.folder / "predictions" / f"{self.split}.npz")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell of a comparison that ended in an error."""
+
+    label: str
+    seed: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """The seeds of one method."""
+
+    label: str
+    runs: Sequence[Record]
+
+    @property
+    def modalities(self) -> list[str]:
+        return list(self.runs[0].result["modalities"])
+
+    def values(self, part: str, metric: str) -> list[float]:
+        """One value per seed; `part` is "fused" or a modality."""
+        found = []
+        for run in self.runs:
+            of = run.measured["fused"] if part == "fused" else run.measured["modalities"].get(part, {})
+            if of.get(metric) is not None:
+                found.append(float(of[metric]))
+        return found
+
+    def summary(self, part: str, metric: str = "accuracy") -> tuple[float, float | None] | None:
+        """Mean and standard deviation over seeds, or None where nothing was measured."""
+        values = self.values(part, metric)
+        return mean_and_std(values) if values else None
+
+    def cost(self, name: str) -> float:
+        return mean_and_std([float(run.result["cost"][name]) for run in self.runs])[0]
+
+    def contribution(self, modality: str) -> float:
+        return mean_and_std([float(run.result["contribution"].get(modality, 0)) for run in self.runs])[0]
+
+
+def read_runs(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
+    """Group the runs of run folders and comparison folders by label.
+
+    Raises:
+        RunError: a folder is neither, or holds no finished run.
+    """
+    records: list[Record] = []
+    failures: list[Failure] = []
+    for folder in folders:
+        cells = sorted((folder / "cells").glob("*/seed-*")) if (folder / "cells").is_dir() else [folder]
+        for cell in cells:
+            if (cell / "result.json").is_file():
+                records.append(read_record(cell))
+            elif (cell / "error.txt").is_file():
+                reason = (cell / "error.txt").read_text(encoding="utf-8").strip()
+                failures.append(Failure(cell.parent.name, cell.name.removeprefix("seed-"), reason))
+            elif cells == [folder]:
+                raise RunError(f"{folder}: neither a finished run (no result.json) nor a comparison (no cells)")
+    if not records:
+        raise RunError("nothing to report: no run has finished")
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.result["label"], []).append(record)
+    return [Group(label, runs) for label, runs in groups.items()], failures
+
+
+def read_record(folder: Path) -> Record:
+    """Read one run folder.
+
+    Raises:
+        RunError: a file is missing or damaged.
+    """
+    try:
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return Record(folder, result, [json.loads(line) for line in lines if line.strip()])
+    except OSError as error:
+        raise RunError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise RunError(f"{folder}: result.json or metrics.jsonl is damaged; train again") from None
+
+
+def difference(group: Group, reference: Group) -> Difference | None:
+    """Paired bootstrap of fused accuracy, where both saw the same samples."""
+    right, reference_right = _correct(group), _correct(reference)
+    if right.shape[1] != reference_right.shape[1]:
+        return None
+    return paired_bootstrap(right, reference_right)
+
+
+def confusion(group: Group) -> np.ndarray:
+    """Counts (C, C) of true class by predicted class, over the seeds."""
+    classes = len(group.runs[0].result["classes"])
+    counts = np.zeros((classes, classes), dtype=int)
+    for run in group.runs:
+        predictions = run.predictions()
+        known = predictions.label >= 0
+        np.add.at(counts, (predictions.label[known], predictions.fused[known].argmax(1)), 1)
+    return counts
+
+
+def _correct(group: Group) -> np.ndarray:
+    rows = []
+    for run in group.runs:
+        predictions = run.predictions()
+        known = predictions.label >= 0
+        rows.append(predictions.fused[known].argmax(1) == predictions.label[known])
+    return np.stack(rows)
