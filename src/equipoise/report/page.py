@@ -115,9 +115,8 @@ def _differences(groups: Sequence[Group]) -> dict[str, Difference | None]:
 
 def _html(figure: Any) -> Markup:
     """A figure as a piece of the page; plotly escapes what it embeds."""
-    text = plotly.io.to_html(
-        figure, full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
-    )
+    config = {"displayModeBar": False, "responsive": True}
+    text = plotly.io.to_html(figure, full_html=False, include_plotlyjs=False, default_width="100%", config=config)
     return Markup(text)
 
 

@@ -14,6 +14,7 @@ from equipoise.batch import Predictions
 from equipoise.errors import RunError
 from equipoise.evaluation.predictions import load_predictions
 from equipoise.evaluation.statistics import Difference, mean_and_std, paired_bootstrap
+from equipoise.settings import read_yaml
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
     records: list[Record] = []
     failures: list[Failure] = []
     for folder in folders:
-        cells = sorted((folder / "cells").glob("*/seed-*")) if (folder / "cells").is_dir() else [folder]
+        cells = _cells(folder) if (folder / "cells").is_dir() else [folder]
         for cell in cells:
             if (cell / "result.json").is_file():
                 records.append(read_record(cell))
@@ -103,6 +104,18 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
     for record in records:
         groups.setdefault(record.result["label"], []).append(record)
     return [Group(label, runs) for label, runs in groups.items()], failures
+
+
+def _cells(folder: Path) -> list[Path]:
+    """The cells of a comparison in the order of its plan, seeds by number."""
+    planned = list(read_yaml(folder / "bench.yaml").get("methods", {})) if (folder / "bench.yaml").is_file() else []
+    place = {label: number for number, label in enumerate(planned)}
+
+    def order(cell: Path) -> tuple[int, str, int]:
+        label = cell.parent.name
+        return place.get(label, len(place)), label, int(cell.name.removeprefix("seed-"))
+
+    return sorted((folder / "cells").glob("*/seed-*"), key=order)
 
 
 def read_record(folder: Path) -> Record:
