@@ -13,7 +13,7 @@ import yaml
 from equipoise.errors import ConfigError, RunError
 from equipoise.methods import METHODS
 from equipoise.overrides import make_settings, nest
-from equipoise.settings import Settings
+from equipoise.settings import IN_MEMORY, Settings
 
 Changes = dict[str, Any]
 
@@ -86,7 +86,7 @@ class Plan:
     def to_yaml(self) -> str:
         """The text of a `bench.yaml`, from which `equipoise bench --config` repeats the comparison."""
         values = {
-            **self.shared,
+            **_named(self.shared),
             "methods": {label: dict(changes) for label, changes in self.methods.items()},
             "seeds": list(self.seeds),
             "grid": dict(self.grid),
@@ -105,3 +105,11 @@ class Plan:
             path.write_text(self.to_yaml(), encoding="utf-8")
         except OSError as error:
             raise RunError(f"{path}: cannot write the plan ({error.strerror}); choose another --out") from None
+
+
+def _named(shared: Changes) -> Changes:
+    """Data that were handed over in Python cannot be written down, only named."""
+    data = shared.get("data")
+    if not isinstance(data, dict) or isinstance(data.get("source", ""), str):
+        return shared
+    return {**shared, "data": {**data, "source": IN_MEMORY}}

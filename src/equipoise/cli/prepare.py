@@ -54,12 +54,16 @@ def _prepare_dataset(name: str, args: argparse.Namespace) -> int:
 
 def _prepare_manifest(args: argparse.Namespace) -> int:
     from equipoise.build import build_method
+    from equipoise.cli.output import print_table
     from equipoise.run import load_splits
 
+    if args.out:
+        raise ConfigError("a manifest stays where it is; --cache says where its decoded files go, instead of --out")
     settings = read_settings(args)
     splits = load_splits(settings, build_method(settings))
-    for problem in splits.problems:
-        print("  ".join(str(value) for value in problem.values()))
+    if splits.problems:
+        rows = [[str(value) for value in problem.values()] for problem in splits.problems]
+        print_table(list(splits.problems[0]), rows)
     counts = [f"{name} {len(getattr(splits, name))}" for name in ("train", "validation", "test")]
     print(f"{settings.data.source}: {', '.join(counts)}; {len(splits.problems)} problems", file=sys.stderr)
     return 0
