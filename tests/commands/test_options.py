@@ -63,3 +63,13 @@ def test_every_command_has_help(command, name):
     assert answer.code == 0
     assert answer.out.startswith(f"usage: equipoise {name}")
     assert name in command("--help").out
+
+
+def test_what_the_demo_runs_can_be_run():
+    from equipoise.benchmark.plan import Plan
+    from equipoise.cli import demo
+
+    plan = Plan(demo.METHODS, shared=demo.SETTINGS)
+    plan.check()
+    assert len(plan.methods) == 5
+    assert len(plan.seeds) == 3

@@ -29,7 +29,7 @@ def start(line, folder, **options):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_checkpoints_and_the_resumed_run_ends_the_same(number, command, tiny, tmp_path):
-    settings = f"{tiny} --epochs 60"
+    settings = f"{tiny} --epochs 20"
     process = start(f"train {settings} --out stopped", tmp_path)
     while not (tmp_path / "stopped/metrics.jsonl").exists():
         assert process.poll() is None, process.communicate()
