@@ -62,12 +62,16 @@ def method_page(entry: MethodEntry) -> str:
         ("order of modalities matters", "yes" if entry.ordered else "no"),
     ]
     rows = [f"| {name} | {value} |" for name, value in facts if value]
-    options = [
-        f"| `{p.name}` | `{p.default!r}` |" for p in inspect.signature(cls).parameters.values() if p.name != "self"
-    ]
+    options = [f"| `{p.name}` | `{p.default!r}` |" for p in entry.parameters().values()]
     lines = [f"# {entry.name}", "", entry.summary[0].upper() + entry.summary[1:] + ".", ""]
     lines += ["| | |", "|---|---|", *rows, ""]
-    lines += ["## What it does, and where the published code differs", "", "```text", inspect.getdoc(module) or "", "```"]
+    lines += [
+        "## What it does, and where the published code differs",
+        "",
+        "```text",
+        inspect.getdoc(module) or "",
+        "```",
+    ]
     lines += ["", "## Options", "", *(["| option | default |", "|---|---|", *options] if options else ["None."])]
     lines += ["", "```text", inspect.getdoc(cls) or "", "```"]
     lines += ["", "## Try it", "", "```bash", f"equipoise train --data digits --method {entry.name}", "```", ""]

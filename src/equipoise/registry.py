@@ -38,6 +38,11 @@ class Entry:
         module, _, attribute = self.target.partition(":")
         return getattr(importlib.import_module(module), attribute)
 
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """The constructor's named parameters; the class is imported."""
+        variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return {n: p for n, p in inspect.signature(self.load()).parameters.items() if p.kind not in variadic}
+
 
 @dataclass(frozen=True)
 class MethodEntry(Entry):
@@ -103,9 +108,12 @@ class Registry:
             ConfigError: unknown name, unknown option or a value the constructor refuses.
         """
         options = options or {}
-        target = self[name].load()
-        known = set(inspect.signature(target).parameters) - set(given)
+        entry = self[name]
+        known = set(entry.parameters()) - set(given)
         for option in options:
             if option not in known:
                 raise ConfigError(f"{self.kind} {name!r} has no option {option!r}{suggest(option, known)}")
-        return target(**given, **options)
+        try:
+            return entry.load()(**given, **options)
+        except TypeError as error:
+            raise ConfigError(f"{self.kind} {name!r}: an option has the wrong type ({error})") from error

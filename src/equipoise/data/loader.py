@@ -32,6 +32,10 @@ class Loader:
         self.rank = rank
         self.world = world
 
+    def again(self, table: Table, batch_size: int, *, seed: int, shuffle: bool) -> Loader:
+        """Another loader for the same rank, of this table in batches of this size."""
+        return type(self)(table, batch_size, seed=seed, shuffle=shuffle, rank=self.rank, world=self.world)
+
     def __len__(self) -> int:
         """Global batches an epoch."""
         return len(self._starts())

@@ -1,4 +1,7 @@
-"""LFM-LB: LFM whose weight α is learned by bilevel optimisation (NeurIPS 2024; the paper is cited in `lfm.py`).
+"""LFM-LB: LFM whose weight α is learned by bilevel optimisation.
+
+Yang, Wan, Jiang, Xu. Facilitating Multimodal Classification via Dynamically Learning Modality Gap. NeurIPS 2024.
+Code: github.com/njustkmg/NeurIPS24-LFM
 
 min over α in [0, 1] of L_CLS(θ*(α)) subject to θ*(α) = argmin (1 − α) L_CLS + α L_MM (Eq. 2). After every outer
 iteration (Algorithm 1) α ← clip(α − η_α dα, 0, 1) with dα = −(∇L_MM − ∇L_CLS)ᵀ [∇²L]⁻¹ ∇L_CLS (Eq. 3), the last
@@ -22,7 +25,6 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
-from equipoise.data.loader import Loader
 from equipoise.errors import ConfigError, invalid
 from equipoise.methods.hypergradient import SOLVERS, implicit_gradient
 from equipoise.methods.lfm import Aligned
@@ -103,7 +105,8 @@ class LFMLearned(Aligned):
         """A step on θ, and at the end of an outer iteration one on α."""
         super().step(batch, ctx)
         if (ctx.position.batch + 1) % (self.outer_every or len(ctx.train)) == 0:
-            self.learn(batch, ctx)
+            with ctx.passes.paused():
+                self.learn(batch, ctx)
 
     def learn(self, batch: Batch, ctx: Context) -> None:
         """Eq. 3 on this training batch and a held-out one, then a clipped step on α."""
@@ -133,6 +136,6 @@ class LFMLearned(Aligned):
         """
         if ctx.holdout is None:
             raise ConfigError("method 'lfm-lb' learns α on held-out samples and there are none; set 'data.holdout'")
-        size, ranks = self.outer_batch_size or ctx.train.batch_size, ctx.runtime
-        loader = Loader(ctx.holdout.table, size, seed=ctx.seed, shuffle=True, rank=ranks.rank, world=ranks.world)
+        size = self.outer_batch_size or ctx.train.batch_size
+        loader = ctx.holdout.again(ctx.holdout.table, size, seed=ctx.seed, shuffle=True)
         return next(ctx.batches(loader, epoch=ctx.position.step))

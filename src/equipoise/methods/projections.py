@@ -183,7 +183,7 @@ class FlatMemory(nn.Module):
                 inputs.clear()
                 ctx.model(batch.rows(batch.present[modality]), only=(modality,))
                 for layer, spectrum in zip(layers, spectra, strict=True):
-                    rows = input_directions(layer, _mean_input(inputs.get(layer), ctx)).to(spectrum.moment.dtype)
+                    rows = input_directions(layer, _mean_input(inputs.get(layer), layer.weight, ctx)).to(spectrum.moment.dtype)
                     spectrum.moment += rows.T @ rows
         finally:
             ctx.model.train(was_training)
@@ -210,19 +210,17 @@ class FlatMemory(nn.Module):
         return list(cast(Iterable[_Spectrum], self.spectra[modality]))
 
 
-def _mean_input(inputs: Tensor | None, ctx: Context) -> Tensor:
+def _mean_input(inputs: Tensor | None, like: Tensor, ctx: Context) -> Tensor:
     """Mean of a layer's inputs (n, …) over the rows of all ranks; None on a rank that ran none."""
     shapes = [shape for shape in ctx.runtime.objects(None if inputs is None else tuple(inputs.shape[1:])) if shape]
-    device = ctx.runtime.device
-    total = torch.zeros(shapes[0], device=device) if inputs is None else inputs.sum(0)
-    count = torch.tensor(0.0 if inputs is None else len(inputs), device=device)
+    total = like.new_zeros(shapes[0]) if inputs is None else inputs.sum(0).to(like.dtype)
+    count = like.new_tensor(0 if inputs is None else len(inputs))
     return ctx.sum(total) / ctx.sum(count)
 
 
 def statistic_loader(ctx: Context, batch_size: int) -> Loader:
     """The training table in order, in the small batches whose means the flat projection is built from."""
-    runtime = ctx.runtime
-    return Loader(ctx.train.table, batch_size, seed=0, shuffle=False, rank=runtime.rank, world=runtime.world)
+    return ctx.train.again(ctx.train.table, batch_size, seed=0, shuffle=False)
 
 
 def quantiles(values: Tensor, points: int) -> list[float]:

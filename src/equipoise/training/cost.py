@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,6 +33,15 @@ class PassCounter:
 
     def _backward(self, gradient: Tensor) -> None:
         self.backwards += 1
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """For estimates made once in a while; they show in the seconds, not in the passes of a step."""
+        before, self.active = self.active, False
+        try:
+            yield
+        finally:
+            self.active = before
 
     @property
     def forward_passes(self) -> float:

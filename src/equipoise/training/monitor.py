@@ -74,9 +74,10 @@ class Monitor:
             self._tick()
             self.save(ctx)
         if stop:
+            devices = f" --devices {ctx.runtime.world}" if ctx.runtime.world > 1 else ""
             raise Interrupted(
                 f"stopped by a signal after step {step} of epoch {ctx.epoch}; a checkpoint is written, "
-                f"go on with: equipoise train --resume {self.folder}"
+                f"go on with: equipoise train --resume {self.folder}{devices}"
             )
 
     def validate(self, ctx: Context) -> float:

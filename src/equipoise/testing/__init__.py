@@ -1,0 +1,14 @@
+"""Conformance suites, for Equipoise's own components and for anybody's.
+
+from equipoise.testing import check_method
+check_method(MyMethod)
+"""
+
+from __future__ import annotations
+
+from equipoise.testing.components import check_dataset, check_encoder, check_head
+from equipoise.testing.methods import CHECKS, check_method
+from equipoise.testing.ranks import rank_difference
+from equipoise.testing.world import World
+
+__all__ = ["CHECKS", "World", "check_dataset", "check_encoder", "check_head", "check_method", "rank_difference"]

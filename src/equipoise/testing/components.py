@@ -1,0 +1,92 @@
+"""What every registered head, encoder and data set passes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from equipoise.data.table import Splits
+from equipoise.encoders import ENCODERS
+from equipoise.heads import HEADS
+from equipoise.heads.base import Head
+
+
+def check_head(name: str, *, modalities: int = 2, options: Mapping[str, object] | None = None) -> None:
+    """Shapes, gradients, a sample's independence of its batch, weights of absent modalities, the claim to decompose.
+
+    Raises:
+        AssertionError: a property does not hold.
+    """
+    names = [f"m{k}" for k in range(modalities)]
+    head: Head = HEADS.build(name, options, widths=dict.fromkeys(names, 6), classes=4)
+    features = {m: torch.randn(5, 6, requires_grad=True) for m in names}
+    present = {m: torch.ones(5, dtype=torch.bool) for m in names}
+    output = head(features, present)
+    assert output.fused.shape == (5, 4)
+    assert all(output.logits[m].shape == (5, 4) for m in names)
+    output.fused.square().sum().backward()
+    assert all(torch.isfinite(features[m].grad).all() and features[m].grad.any() for m in names)  # type: ignore[arg-type, union-attr]
+    if head.decomposable:
+        total = torch.stack([output.logits[m] for m in names]).sum(0)
+        assert torch.allclose(total, output.fused, atol=1e-5), "the logits do not add up to the fused ones"
+    first = head({m: x[:1] for m, x in features.items()}, {m: p[:1] for m, p in present.items()})
+    assert torch.allclose(first.fused, output.fused[:1], atol=1e-5), "a prediction depends on the other samples"
+    _check_absence(head, features, present)
+
+
+def _check_absence(head: Head, features: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]) -> None:
+    """What stands in an absent cell does not matter, and its weight is 0."""
+    gone, *others = head.modalities
+    lacking = {**present, gone: torch.tensor([False, True, True, True, True])}
+    other = torch.randn(5, 6)
+    other[1:] = features[gone][1:]
+    outputs = [head({**features, gone: x}, lacking) for x in (features[gone], other)]
+    assert torch.allclose(outputs[0].fused, outputs[1].fused, atol=1e-6), "absent content changes the prediction"
+    if outputs[0].weights is not None:
+        assert (outputs[0].weights[0, 0] == 0).all(), "an absent modality has weight"
+    head.zero_grad()
+    head({m: features[m] for m in others}, {**present, gone: torch.zeros(5, dtype=torch.bool)}).fused.sum().backward()
+    block = head.blocks[gone].parameters() if gone in head.blocks else ()
+    assert all(p.grad is None for p in block), "a modality absent from the batch gets a gradient"
+
+
+def check_encoder(name: str, shape: Sequence[int], *, options: Mapping[str, object] | None = None) -> None:
+    """Feature width, finite gradients, no dependence on the other samples in eval mode, a round trip of its weights.
+
+    Raises:
+        AssertionError: a property does not hold.
+    """
+    encoder = ENCODERS.build(name, options, shape=tuple(shape))
+    inputs = torch.randn(4, *shape)
+    features = encoder(inputs)
+    assert features.shape == (4, encoder.width), f"features {tuple(features.shape)}, width {encoder.width}"
+    features.square().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in encoder.parameters())
+    encoder.eval()
+    assert torch.allclose(encoder(inputs[1:2]), encoder(inputs)[1:2], atol=1e-4), "a feature depends on other samples"
+    again = ENCODERS.build(name, options, shape=tuple(shape))
+    again.load_state_dict(encoder.state_dict())
+    assert torch.equal(again.eval()(inputs), encoder(inputs))
+
+
+def check_dataset(splits: Splits) -> None:
+    """Splits share no sample, labels are classes, every sample has a modality, content fits the specs and is finite.
+
+    Raises:
+        AssertionError: a property does not hold.
+    """
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    ids = [identifier for table in parts.values() for identifier in table.ids]
+    assert len(ids) == len(set(ids)), "a sample is in two splits"
+    assert set(splits.train.label.tolist()) == set(range(len(splits.train.classes))), "a class is not in train"
+    for name, table in parts.items():
+        assert ((table.label >= -1) & (table.label < len(table.classes))).all(), f"a label of {name} is no class"
+        assert np.logical_or.reduce(list(table.present.values())).all(), f"a sample of {name} has no modality"
+        batch = table.rows(np.arange(min(len(table), 32)))
+        for modality, spec in table.specs.items():
+            content = batch.inputs[modality]
+            assert isinstance(content, torch.Tensor)
+            assert content.shape[1:] == spec.shape, f"{modality}: {tuple(content.shape[1:])}, stated {spec.shape}"
+            assert torch.isfinite(content).all(), f"{modality} holds NaN or infinity"

@@ -1,0 +1,302 @@
+"""What every registered method passes. Each check is a function of (entry, number of modalities, seed)."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from equipoise.batch import Batch
+from equipoise.data.table import Table
+from equipoise.errors import ConfigError
+from equipoise.evaluation.predict import predict
+from equipoise.methods import METHODS
+from equipoise.methods.base import Method
+from equipoise.registry import MethodEntry
+from equipoise.run import train
+from equipoise.testing.ranks import rank_difference
+from equipoise.testing.world import World, differing, farthest, fresh_seed, small_splits, snapshot
+
+Check = Callable[[MethodEntry, int, int], None]
+
+
+def check_trains(entry: MethodEntry, count: int, seed: int) -> None:
+    """1. Learns easy data in float32, float64 and bfloat16 autocast; parameters stay finite."""
+    for precision in ("float32", "float64", "bfloat16"):
+        world = World(entry.name, count, seed, precision=precision, epochs=12)
+        _, ctx = world.train()
+        values = snapshot(ctx.model)
+        assert all(torch.isfinite(v).all() for v in values.values() if v.is_floating_point()), (
+            f"not finite in {precision}"
+        )
+        ctx.model.float()
+        table = world.data().validation
+        right = predict(ctx.model, table).fused.argmax(1) == table.label
+        assert right.mean() > 0.6, f"{precision}: {right.mean():.2f} right on easy data of three classes"
+
+
+def check_ranks(entry: MethodEntry, count: int, seed: int) -> None:
+    """2. Two ranks end with the parameters and memory of one process, with cells missing and shares unequal."""
+    worst = rank_difference([World(entry.name, count, seed, missing=0.4, precision="float64")])[0]
+    assert worst < 1e-8, f"two ranks and one process differ by {worst:.1e}"
+
+
+def check_resume(entry: MethodEntry, count: int, seed: int) -> None:
+    """3. Killed at any batch and resumed, it ends bit-identical to an uninterrupted run."""
+    world = World(entry.name, count, seed, missing=0.2, epochs=3, settings={"checkpoint_every": 2})
+    splits, settings = world.data(), world.run_settings()
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = _final(train(settings, Path(scratch) / "whole", splits=splits).folder)
+        reads = _CountingTable.of(splits.train)
+        train(settings, Path(scratch) / "counted", splits=replace(splits, train=reads))
+        for kill in sorted({*np.random.default_rng(seed).integers(1, reads.reads, 3).tolist()}):
+            folder = Path(scratch) / f"killed-{kill}"
+            with suppress(_Killed):
+                train(settings, folder, splits=replace(splits, train=_CountingTable.of(splits.train, limit=kill)))
+            ours = _final(train(settings, folder, splits=splits, resume=True).folder)
+            moved = differing(whole, ours)
+            assert not moved, f"killed at read {kill} of {reads.reads} and resumed, {moved[0]} differs"
+
+
+def check_missing(entry: MethodEntry, count: int, seed: int) -> None:
+    """4. An all-present mask changes nothing; a modality absent from a batch moves none of its parameters."""
+    plain = World(entry.name, count, seed)
+    splits = plain.data()
+    everything = {m: np.ones(len(splits.train), dtype=bool) for m in splits.train.modalities}
+    masked = replace(plain, splits=replace(splits, train=splits.train.with_present(everything)))
+    moved = differing(snapshot(plain.train()[1].model), snapshot(masked.train()[1].model))
+    assert not moved, f"an all-present mask changes {moved}"
+    _check_absent_batch(replace(plain, missing=0.3))
+
+
+def _check_absent_batch(world: World) -> None:
+    method, ctx = world.train()
+    batch = next(ctx.train.batches(0))
+    for modality in ctx.model.modalities:
+        present = {m: torch.full_like(p, m != modality) for m, p in batch.present.items()}
+        inputs = {m: x if m != modality else torch.zeros_like(cast(torch.Tensor, x)) for m, x in batch.inputs.items()}
+        group = ctx.model.group(modality)
+        before = [p.detach().clone() for p in (*group.encoder, *group.head)]
+        ctx.model.train()
+        method.step(Batch(inputs, present, batch.label, batch.index), ctx)
+        moved = [not torch.equal(a, b) for a, b in zip(before, (*group.encoder, *group.head), strict=True)]
+        assert not any(moved), f"{modality!r} was absent from the whole batch, and its parameters moved"
+
+
+def check_predictions(entry: MethodEntry, count: int, seed: int) -> None:
+    """5. A prediction depends neither on the batch size nor on the order of the samples."""
+    world = World(entry.name, count, seed, missing=0.3)
+    model, table = world.train()[1].model, small_splits(count, seed, missing=0.3).train
+    whole = predict(model, table).fused
+    order = np.random.default_rng(seed).permutation(len(table))
+    assert np.allclose(predict(model, table, batch_size=7).fused, whole, atol=1e-5), "the batch size matters"
+    assert np.allclose(predict(model, table.take(order)).fused, whole[order], atol=1e-5), "the order matters"
+
+
+def check_neutral(entry: MethodEntry, count: int, seed: int) -> None:
+    """6. At its neutral setting it is the method it generalises, bit for bit."""
+    if entry.neutral is None:
+        return
+    neutral = World(entry.name, count, seed, options=entry.neutral, head=entry.head)
+    other = World(entry.neutral_of, count, seed, head=entry.head)
+    moved = differing(snapshot(neutral.train()[1].model), snapshot(other.train()[1].model))
+    assert not moved, f"with {dict(entry.neutral)} it differs from {entry.neutral_of!r} in {moved[0]}"
+
+
+def check_order(entry: MethodEntry, count: int, seed: int) -> None:
+    """7. The order in which the modalities are declared does not matter, unless the entry says so."""
+    if entry.ordered:
+        return
+    forward = World(entry.name, count, seed, precision="float64")
+    splits = forward.data()
+    backward = replace(forward, splits=splits.only(splits.train.modalities[::-1]))
+    ends = []
+    start: dict[str, torch.Tensor] = {}
+    for world in (forward, backward):
+        with torch.random.fork_rng():
+            method, ctx = world.build()
+            start = start or snapshot(ctx.model)
+            ctx.model.load_state_dict(start)
+            _fit(method, ctx, world.epochs)
+        ends.append(snapshot(ctx.model))
+    worst = farthest(*ends)
+    assert worst < 1e-8, f"declared in reverse the modalities end {worst:.1e} apart"
+
+
+def check_test_split(entry: MethodEntry, count: int, seed: int) -> None:
+    """8. Training cannot read the test split: reading it raises, and nothing is raised before training is over."""
+    world = World(entry.name, count, seed, missing=0.2)
+    splits = world.data()
+    poisoned = replace(splits, test=_CountingTable.of(splits.test, limit=0))
+    lines: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            train(world.run_settings(), Path(scratch) / "run", splits=poisoned, report=lines.append)
+        except _Killed:
+            pass
+        else:
+            raise AssertionError("the test split was never read, not even at the end")
+    _, ctx = world.train()
+    assert len(lines) == ctx.position.epoch, "the test split was read before training was over"
+
+
+def check_cost(entry: MethodEntry, count: int, seed: int) -> None:
+    """9. The passes of the registry entry are those that are counted."""
+    passes = World(entry.name, count, seed).train()[1].passes
+    for kind in ("forward_passes", "backward_passes"):
+        declared, measured = getattr(entry, kind), getattr(passes, kind)
+        assert math.isclose(declared, measured, rel_tol=1e-6), f"{kind}: declared {declared}, measured {measured}"
+
+
+def check_construction(entry: MethodEntry, count: int, seed: int) -> None:
+    """10. Its memory survives a round trip, and wrong options are refused by the error for options."""
+    method, _ = World(entry.name, count, seed, missing=0.2).train()
+    other, _ = World(entry.name, count, seed + 1).build()
+    other.load_state_dict(method.state_dict())
+    assert not differing(snapshot(method), snapshot(other)), "state_dict does not hold the whole memory"
+    for name, parameter in entry.parameters().items():
+        for wrong in _wrong_values(parameter.default):
+            _check_refusal(entry.name, name, wrong)
+    _check_refusal(entry.name, "no_such_option", 1)
+
+
+def _check_refusal(method: str, option: str, value: object) -> None:
+    try:
+        METHODS.build(method, {option: value})
+    except ConfigError as error:
+        message = str(error)
+    else:
+        raise AssertionError(f"option {option!r} takes {value!r} without complaint")
+    assert option in message or "wrong type" in message, f"{option}={value!r}: {message!r} does not name the option"
+
+
+def check_entry(entry: MethodEntry, count: int, seed: int) -> None:
+    """11. The registry entry is complete."""
+    assert entry.summary, "no summary"
+    assert issubclass(entry.load(), Method), f"{entry.target} is no Method"
+    if entry.paper:
+        assert entry.year, "a paper without a year"
+        assert entry.url.startswith("https://"), "a paper without a link"
+    built = cast(Method, METHODS.build(entry.name))
+    assert built.needs_holdout == entry.needs_holdout, "needs_holdout differs between entry and class"
+
+
+def check_documentation(entry: MethodEntry, count: int, seed: int) -> None:
+    """12. The page that is made from it says what it is and explains every option."""
+    cls = entry.load()
+    text = inspect.getdoc(inspect.getmodule(cls)) or ""
+    assert len(text) > 80, "the module's header says too little"
+    if entry.paper:
+        author = entry.paper.split(",")[0].split(" et ")[0]
+        assert author in text, f"the module's header does not cite {author}"
+    explained = "\n".join(inspect.getdoc(c) or "" for c in cls.__mro__ if issubclass(c, Method))
+    for option in entry.parameters():
+        assert f"{option}:" in explained, f"option {option!r} is not explained"
+
+
+CHECKS: tuple[Check, ...] = (
+    check_trains,
+    check_ranks,
+    check_resume,
+    check_missing,
+    check_predictions,
+    check_neutral,
+    check_order,
+    check_test_split,
+    check_cost,
+    check_construction,
+    check_entry,
+    check_documentation,
+)
+
+
+def check_method(
+    method: str | MethodEntry | type[Method], *, modalities: Sequence[int] = (2, 3), seed: int | None = None
+) -> None:
+    """Run all twelve checks on a method; a minute or so.
+
+    Args:
+        method: registered name, entry, or class (its constructor must need no argument).
+        modalities: numbers of modalities to try.
+        seed: of data and initialisation; a fresh one by default.
+
+    Raises:
+        AssertionError: a check failed; the message says which, with how many modalities and which seed.
+    """
+    entry = _entry(method)
+    seed = fresh_seed() if seed is None else seed
+    for count in modalities:
+        for check in CHECKS:
+            try:
+                check(entry, count, seed)
+            except AssertionError as error:
+                where = f"{entry.name}, {check.__name__}, {count} modalities, seed {seed}"
+                raise AssertionError(f"{where}: {error}") from error
+
+
+def _entry(method: str | MethodEntry | type[Method]) -> MethodEntry:
+    if isinstance(method, str):
+        return cast(MethodEntry, METHODS[method])
+    if isinstance(method, type):
+        summary = (inspect.getdoc(method) or method.__name__).splitlines()[0]
+        method = MethodEntry(method.__name__, f"{method.__module__}:{method.__qualname__}", summary)
+    METHODS.add(method)
+    return method
+
+
+class _Killed(BaseException):
+    """As sudden as a signal: nothing catches it on the way."""
+
+
+class _CountingTable(Table):
+    """A table that counts its reads, and kills the reader at a limit."""
+
+    reads = 0
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, table: Table, limit: int | None = None) -> _CountingTable:
+        counting = table.with_present(table.present)
+        counting.__class__ = cls
+        found = cast(_CountingTable, counting)
+        found.limit = limit
+        return found
+
+    def rows(self, indices: np.ndarray, epoch: int = 0) -> Batch:
+        if self.limit is not None and self.reads >= self.limit:
+            raise _Killed
+        self.reads += 1
+        return super().rows(indices, epoch)
+
+
+def _final(folder: Path) -> dict[str, torch.Tensor]:
+    """Model and method of the newest checkpoint of a finished run."""
+    from safetensors.torch import load_file
+
+    newest = sorted((folder / "checkpoints").glob("epoch-*"))[-1]
+    return {**load_file(newest / "model.safetensors"), **load_file(newest / "method.safetensors")}
+
+
+def _fit(method: Method, ctx: Any, epochs: int) -> None:
+    from equipoise.training.loop import fit
+
+    fit(method, ctx, epochs)
+
+
+def _wrong_values(default: object) -> list[object]:
+    """Values that no option with this default can mean."""
+    if isinstance(default, bool) or default is None or default is inspect.Parameter.empty:
+        return []
+    if isinstance(default, str):
+        return ["no such choice"]
+    if isinstance(default, int | float):
+        return [-1, math.nan, "no number"]
+    return []
