@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from equipoise.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 
@@ -50,6 +54,8 @@ def read_audio(path: Path, rate: int) -> np.ndarray:
         raise DataError(f"{path}: the sound has no samples")
     if len(wave) < promised or _cut_short(path):
         raise DataError(f"{path}: truncated, the header promises more samples than there are")
+    if not np.isfinite(wave).all():
+        raise DataError(f"{path}: holds NaN or infinite samples")
     resampled: np.ndarray = wave if native == rate else soxr.resample(wave, native, rate)
     return resampled
 
@@ -80,7 +86,7 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
     check_file(path)
     try:
         with Image.open(path) as opened:
-            image = opened.convert("L" if channels == 1 else "RGB")
+            image = _eight_bits(opened).convert("L" if channels == 1 else "RGB")
             if image.size != (size[1], size[0]):
                 image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             pixels = np.asarray(image, dtype=np.float32) / 255
@@ -88,6 +94,17 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
         raise DataError(f"{path}: not readable as an image ({_reason(error, path)})") from None
     planes: np.ndarray = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
     return planes
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Pillow would clip 16-bit grey at 255 where it should divide, and leave other deep pixels without a range."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit pixels have no known range; save it with 8 or 16 bits")
+    return image
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -98,7 +115,10 @@ def read_array(path: Path) -> np.ndarray:
     """
     check_file(path)
     try:
-        array: np.ndarray = np.load(path, allow_pickle=False).astype(np.float32).reshape(-1)
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.ndarray):
+            raise ValueError("an archive of several arrays")
+        array = loaded.astype(np.float32).reshape(-1)
     except (ValueError, EOFError, OSError, TypeError) as error:
         raise DataError(f"{path}: not a .npy array of numbers ({_reason(error, path)})") from None
     if not np.isfinite(array).all():
