@@ -15,10 +15,11 @@ from equipoise.data.cache import decode_all
 from equipoise.data.kinds import make_transform
 from equipoise.data.manifest import Manifest
 from equipoise.data.modality import ModalitySpec
-from equipoise.errors import DataError
+from equipoise.errors import ConfigError, DataError, invalid, suggest
 from equipoise.files import replace_file
 
 Problem = dict[str, Any]
+POLICIES = ("error", "drop", "absent")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy:
         cache: folder of decoded arrays.
 
     Raises:
+        ConfigError: another policy, or settings for a modality that has none.
         DataError: a bad file under "error"; all of them are listed in `problems.csv` in the cache folder. Or a
             sample has no modality (left).
     """
@@ -59,7 +61,9 @@ def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy:
     transforms: dict[str, dict[str, Any]] = {}
     problems: list[Problem] = []
     keep = np.ones(len(manifest), dtype=bool)
-    for modality, kind in manifest.kinds.items():
+    _check_options(manifest, options, policy)
+    for declaration in manifest.declarations:
+        modality, kind = declaration.name, str(declaration.kind)
         if modality in manifest.numbers:
             values = manifest.numbers[modality]
             here = ~np.isnan(values).any(axis=1)
@@ -82,9 +86,22 @@ def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy:
     return Decoded(specs, arrays, present, keep, transforms, problems)
 
 
+def _check_options(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy: str) -> None:
+    if policy not in POLICIES:
+        raise invalid("data", "problems", f"one of {', '.join(POLICIES)}", policy)
+    names = [declaration.name for declaration in manifest.declarations]
+    for modality, settings in options.items():
+        if modality not in names:
+            raise ConfigError(f"data.options: there is no modality {modality!r}{suggest(modality, names)}")
+        if not isinstance(settings, Mapping):
+            raise invalid("data.options", modality, "settings by name", settings)
+        if settings and modality in manifest.numbers:
+            raise ConfigError(f"data.options.{modality}: number columns have no settings")
+
+
 def _problem(manifest: Manifest, modality: str, row: int, reason: str) -> Problem:
     return {
-        "row": row + manifest.first_row,
+        "row": manifest.sheet.numbers[row],
         "id": manifest.ids[row],
         "modality": modality,
         "file": str(manifest.files[modality][row]),
@@ -117,8 +134,8 @@ def _check_some_modality(
 ) -> None:
     """A row without any modality is an error of the manifest, unless bad files made it so: then it is dropped."""
     nothing = ~np.stack(list(present.values())).any(axis=0) & keep
-    spoilt = {p["row"] - manifest.first_row for p in problems}
+    spoilt = {p["row"] for p in problems}
     for row in np.flatnonzero(nothing):
-        if int(row) not in spoilt:
+        if manifest.sheet.numbers[int(row)] not in spoilt:
             raise DataError(f"{manifest.at(int(row))}: every modality is absent; remove the row, or fill a cell")
         keep[row] = False

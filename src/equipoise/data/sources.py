@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from equipoise.data import missing as masking
 from equipoise.data import splits as splitting
+from equipoise.data.assemble import assemble, label_codes, make_table
 from equipoise.data.cache import default_folder
 from equipoise.data.datasets import DATASETS
-from equipoise.data.decode import Decoded, decode
-from equipoise.data.manifest import Columns, Manifest, read_manifest
+from equipoise.data.declaration import Columns, Declaration
+from equipoise.data.decode import decode
+from equipoise.data.manifest import read_manifest
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.scale import Scale, fit_scale
+from equipoise.data.scale import Scale, standardise
 from equipoise.data.table import Splits, Table
-from equipoise.errors import ConfigError, DataError, suggest
+from equipoise.errors import ConfigError, DataError, invalid, suggest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def load(
@@ -65,19 +71,27 @@ def load(
         ConfigError: an unknown source, column, kind or option.
         DataError: the data are unusable; the message names file and row.
     """
+    if split is None:
+        _check_shares(validation, test)
+    finish = partial(_finish, seed=seed, holdout=holdout, missing=missing, missing_test=missing_test)
     options = dict(options or {})
     if isinstance(source, str) and source in DATASETS and not Path(source).exists():
         parts = _built_in(source, seed=seed, validation=validation, test=test, options=options)
-    else:
-        columns = Columns(list(modalities or ()), label, split, group, id)
-        source, columns, options, name = _resolve(source, columns, options)
-        manifest = read_manifest(source, columns, root)
-        decoded = decode(manifest, options, problems, Path(cache) if cache else default_folder())
-        which = manifest.split
-        if which is None:
-            which = _draw(manifest, decoded, validation=validation, test=test, seed=seed)
-        parts = _assemble(manifest, decoded, which, name, columns)
-    return _finish(parts, seed=seed, holdout=holdout, missing=missing, missing_test=missing_test)
+        return finish(parts)
+    declared = [Declaration.parse(text) for text in modalities or ()]
+    found = _resolve(source, declared, {"label": label, "split": split, "group": group, "id": id}, options)
+    manifest = read_manifest(found.data, found.columns, root)
+    decoded = decode(manifest, found.options, problems, Path(cache) if cache else default_folder())
+    parts = assemble(
+        manifest,
+        decoded,
+        name=found.name,
+        label=found.columns.label,
+        validation=validation,
+        test=test,
+        seed=seed,
+    )
+    return standardise(finish(parts))
 
 
 def read_table(
@@ -100,19 +114,22 @@ def read_table(
     """
     if "transforms" not in preprocessing:
         raise DataError("the run was trained on a built-in data set, which has no columns that new data could fill")
-    columns = Columns(list(preprocessing["modalities"]), preprocessing["label"], None, None, id)
-    if isinstance(source, str | Path) and Path(source).is_dir():
-        source = _prepared(Path(source))[0]
-    manifest = read_manifest(source, columns, root, labels=False)
-    decoded = decode(manifest, preprocessing["transforms"], problems, Path(cache) if cache else default_folder())
+    columns = Columns([Declaration(**d) for d in preprocessing["modalities"]], preprocessing["label"], id=id)
+    data = _as_path(source)
+    if isinstance(data, Path) and data.is_dir():
+        data, _ = _prepared(data)
+    manifest = read_manifest(data, columns, root, new=True)
+    named = [declaration.name for declaration in manifest.declarations]
+    transforms = {m: settings for m, settings in preprocessing["transforms"].items() if m in named}
+    decoded = decode(manifest, transforms, problems, Path(cache) if cache else default_folder())
     for modality, spec in decoded.specs.items():
         if spec.shape != specs[modality].shape:
             raise DataError(
                 f"{manifest.where}: modality {modality!r} has shape {spec.shape}, the run {specs[modality].shape}"
             )
-    whole = _table(manifest, decoded, classes, _codes(manifest, classes))
-    scales = {m: Scale(**values) for m, values in preprocessing["scales"].items()}
-    return whole.take(np.flatnonzero(decoded.keep)).scaled(scales)
+    rows = np.flatnonzero(decoded.keep)
+    whole = make_table(manifest, decoded, specs, rows, label_codes(manifest, rows, classes), classes)
+    return whole.scaled({m: Scale(**values) for m, values in preprocessing["scales"].items()})
 
 
 def _built_in(name: str, *, seed: int, validation: float, test: float, options: Mapping[str, Any]) -> Splits:
@@ -125,27 +142,51 @@ def _built_in(name: str, *, seed: int, validation: float, test: float, options: 
     return parts
 
 
-def _resolve(source: Any, columns: Columns, options: dict[str, Any]) -> tuple[Any, Columns, dict[str, Any], str]:
-    """A prepared folder says itself which columns hold what; what the user says stands above it."""
-    if not isinstance(source, str | Path):
-        return source, columns, options, "DataFrame"
-    path = Path(source)
-    if path.is_dir():
-        manifest, facts = _prepared(path)
-        named = {k: facts[k] for k in ("label", "split", "group", "id") if k in facts}
-        own = Columns(facts["modalities"], **named)
-        chosen = replace(own, modalities=columns.modalities or own.modalities)
-        return manifest, chosen, {**facts.get("options", {}), **options}, facts.get("name", path.name)
+@dataclass(frozen=True)
+class _Source:
+    """A table to read, and what it says of itself or the user of it."""
+
+    data: Path | pd.DataFrame
+    columns: Columns
+    options: dict[str, Any]
+    name: str
+
+
+def _resolve(source: Any, declared: list[Declaration], named: dict[str, Any], options: dict[str, Any]) -> _Source:
+    """What a dataset.json says holds where the user says nothing."""
+    path = _as_path(source)
+    if not isinstance(path, Path):
+        return _Source(path, Columns(declared, **named), options, "DataFrame")
     if not path.exists():
         near = suggest(str(source), DATASETS.names())
         raise DataError(f"{source}: no such file or folder, and no data set of that name{near}")
+    folder = path if path.is_dir() else path.parent
+    if path.is_file() and (declared or not (folder / "dataset.json").is_file()):
+        return _Source(path, Columns(declared, **named), options, path.stem)
+    manifest, facts = _prepared(folder)
+    if path.is_file() and path.resolve() != manifest.resolve():
+        return _Source(path, Columns(declared, **named), options, path.stem)
+    defaults = {"label": "label"}
+    chosen = {k: facts.get(k, value) if value == defaults.get(k) else value for k, value in named.items()}
+    own = declared or [Declaration.parse(text) for text in facts["modalities"]]
+    merged = {**facts.get("options", {}), **options}
+    return _Source(manifest, Columns(own, **chosen), merged, facts.get("name", folder.name))
 
-    return path, columns, options, path.stem
+
+def _as_path(source: Any) -> Path | pd.DataFrame:
+    if isinstance(source, str | Path):
+        return Path(source)
+    import pandas as pd
+
+    if not isinstance(source, pd.DataFrame):
+        raise invalid("data", "source", "a data set's name, a path or a DataFrame", type(source).__name__)
+    return source
 
 
 def _prepared(folder: Path) -> tuple[Path, dict[str, Any]]:
     try:
         facts: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        _ = facts["modalities"]
         return folder / facts["manifest"], facts
     except OSError:
         raise DataError(f"{folder}: not a prepared folder (it has no dataset.json); give a manifest file") from None
@@ -153,85 +194,16 @@ def _prepared(folder: Path) -> tuple[Path, dict[str, Any]]:
         raise DataError(f"{folder / 'dataset.json'}: not valid; prepare the data again") from None
 
 
-def _draw(manifest: Manifest, decoded: Decoded, *, validation: float, test: float, seed: int) -> np.ndarray:
-    """Splits for the rows that are kept."""
-    rows = np.flatnonzero(decoded.keep)
-    for row in rows:
-        if manifest.label[row] is None:
-            raise DataError(f"{manifest.at(int(row))}: the label is missing")
-    names = sorted({str(manifest.label[r]) for r in rows})
-    codes = np.array([names.index(str(manifest.label[r])) for r in rows])
-    _check_classes(manifest.where, names)
-    group = None if manifest.group is None else manifest.group[rows]
-    which = np.full(len(manifest), "train", dtype=object)
-    which[rows] = splitting.draw(codes, validation=validation, test=test, seed=seed, group=group)
-    return which
-
-
-def _assemble(manifest: Manifest, decoded: Decoded, which: np.ndarray, name: str, columns: Columns) -> Splits:
-    rows = {part: np.flatnonzero(decoded.keep & (which == part)) for part in splitting.NAMES}
-    for part in ("train", "validation"):
-        if not len(rows[part]):
-            raise DataError(f"{manifest.where}: no row is in the {part} split")
-    for row in rows["train"]:
-        if manifest.label[row] is None:
-            raise DataError(f"{manifest.at(int(row))}: the label of a training row is missing")
-    classes = _natural({str(manifest.label[r]) for r in rows["train"]})
-    _check_classes(manifest.where, classes)
-    whole = _table(manifest, decoded, classes, _codes(manifest, classes, which))
-    train = whole.take(rows["train"])
-    scales = {m: fit_scale(train, m) for m in train.modalities}
-    declared = [f"{d.split('=')[0]}={d.split('=', 1)[1].split(':')[0]}" for d in columns.modalities]
-    facts = {
-        "modalities": [f"{d}:{manifest.kinds[d.split('=')[0].strip()]}" for d in declared],
-        "label": columns.label,
-        "transforms": decoded.transforms,
-        "scales": {m: scale.to_dict() for m, scale in scales.items()},
-    }
-    parts = [whole.take(rows[part]).scaled(scales) for part in splitting.NAMES]
-    return Splits(parts[0], parts[1], parts[2], name=name, problems=decoded.problems, preprocessing=facts)
-
-
-def _codes(manifest: Manifest, classes: Sequence[str], which: np.ndarray | None = None) -> np.ndarray:
-    """Labels as indices of the classes, −1 where there is none."""
-    number = {name: code for code, name in enumerate(classes)}
-    codes = np.full(len(manifest), -1, dtype=np.int64)
-    for row, label in enumerate(manifest.label):
-        if label is None:
-            continue
-        if label not in number:
-            part = "" if which is None else f" of the {which[row]} split"
-            raise DataError(
-                f"{manifest.at(row)}{part}: label {label!r} is in no training row; known: {', '.join(classes)}"
-            )
-        codes[row] = number[label]
-    return codes
-
-
-def _table(manifest: Manifest, decoded: Decoded, classes: Sequence[str], codes: np.ndarray) -> Table:
-    raw = {m: [None if f is None else str(f) for f in files] for m, files in manifest.files.items()}
-    rows = np.arange(len(manifest))
-    return Table(decoded.specs, decoded.arrays, rows, codes, decoded.present, classes, manifest.ids, raw)
-
-
-def _check_classes(where: str, classes: Sequence[str]) -> None:
-    if len(classes) < 2:
-        raise DataError(
-            f"{where}: the training rows have a single class, {classes[0]!r}; there is nothing to tell apart"
-        )
-
-
-def _natural(names: set[str]) -> list[str]:
-    """Numbers by value, other names by the alphabet."""
-    try:
-        return sorted(names, key=float)
-    except ValueError:
-        return sorted(names)
+def _check_shares(validation: float, test: float) -> None:
+    if not (validation > 0 and test >= 0 and validation + test < 1):
+        raise invalid("data", "validation and test", "shares that leave rows to train on", (validation, test))
 
 
 def _finish(parts: Splits, *, seed: int, holdout: float, missing: float, missing_test: float | None) -> Splits:
     """Cut the holdout and hide cells; the same for every source."""
     train, held = parts.train, None
+    if not 0 <= holdout < 1:
+        raise invalid("data", "holdout", "in [0, 1)", holdout)
     if holdout:
         train, held = splitting.cut_holdout(train, holdout, seed + 2)
         held = masking.mask(held, missing, seed=seed, split="holdout")

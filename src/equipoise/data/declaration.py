@@ -1,0 +1,62 @@
+"""What the user says about the columns of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from equipoise.data.kinds import KINDS, check_kind
+from equipoise.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """`name=column[,column…][:kind]`. Columns may be patterns such as `f_*`; without a kind it is inferred."""
+
+    name: str
+    columns: Sequence[str]
+    kind: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Declaration:
+        """Raises ConfigError for another form, an unknown kind, or a name that cannot name a modality."""
+        name, equals, rest = text.partition("=")
+        columns, colon, kind = rest.rpartition(":")
+        if not colon:
+            columns, kind = rest, ""
+        elif kind not in KINDS and "," not in kind and columns:
+            check_kind(kind)
+        names = tuple(c.strip() for c in columns.split(",") if c.strip())
+        if not equals or not names:
+            raise ConfigError(
+                f"modality {text!r}: write it as name=column[,column…][:kind], for example sound=wav:audio"
+            )
+        name = name.strip()
+        if not name.replace("-", "_").isidentifier() or hasattr(dict, name):
+            raise ConfigError(f"modality {text!r}: {name!r} cannot name a modality; use letters, digits, '_' and '-'")
+        return cls(name, names, kind or None)
+
+    def __str__(self) -> str:
+        return f"{self.name}={','.join(self.columns)}" + (f":{self.kind}" if self.kind else "")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold what.
+
+    Raises:
+        ConfigError: no modality is declared, or one of them twice.
+    """
+
+    modalities: Sequence[Declaration]
+    label: str = "label"
+    split: str | None = None
+    group: str | None = None
+    id: str | None = None
+
+    def __post_init__(self) -> None:
+        names = [declaration.name for declaration in self.modalities]
+        if not names:
+            raise ConfigError("say what the modalities are: --modality name=column:kind, once for each")
+        if len(set(names)) < len(names):
+            raise ConfigError(f"modality {max(names, key=names.count)!r} is declared twice")

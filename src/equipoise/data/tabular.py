@@ -1,0 +1,93 @@
+"""CSV, TSV, JSONL, Parquet or a DataFrame as one table, each row with the number a person knows it by."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table with the number of each row: in a file, the header is row 1; blank lines count."""
+
+    where: str
+    table: pd.DataFrame
+    numbers: Sequence[int]
+
+    def at(self, row: int) -> str:
+        """ "clips.csv row 7", for messages."""
+        return f"{self.where} row {self.numbers[row]}"
+
+
+def read_sheet(source: Path | pd.DataFrame) -> Sheet:
+    """Read a table; cells of CSV and TSV are text.
+
+    Raises:
+        DataError: no such file, not a table, no rows, or a row that does not fit the header.
+    """
+    if not isinstance(source, Path):
+        if source.empty:
+            raise DataError("the DataFrame has no rows")
+        return Sheet("DataFrame", source.rename(columns=str).reset_index(drop=True), range(len(source)))
+    if not source.is_file():
+        raise DataError(f"{source}: no such manifest")
+    ending = source.suffix.lower()
+    if ending not in ENDINGS:
+        raise DataError(f"{source}: not a manifest; its name must end in .csv, .tsv, .jsonl or .parquet")
+    try:
+        sheet = _read(source, ending)
+    except ImportError:
+        raise DataError(f"{source}: reading Parquet needs pyarrow; pip install 'equipoise[parquet]'") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{source}: not readable as {ending[1:]} ({' '.join(str(error).split())})") from None
+    if sheet.table.empty:
+        raise DataError(f"{source}: the manifest has no rows")
+    return sheet
+
+
+def _read(path: Path, ending: str) -> Sheet:
+    import pandas as pd
+
+    if ending == ".parquet":
+        table = pd.read_parquet(path)
+        return Sheet(path.name, table.rename(columns=str).reset_index(drop=True), range(1, len(table) + 1))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        if ending in (".jsonl", ".ndjson"):
+            objects = dict(_objects(path, file))
+            return Sheet(path.name, pd.DataFrame(list(objects.values())), list(objects))
+        reader = csv.reader(file, delimiter="\t" if ending == ".tsv" else ",", strict=True)
+        header = next(reader, [])
+        rows = dict(_rows(path, header, reader))
+    return Sheet(path.name, pd.DataFrame(list(rows.values()), columns=header, dtype=object), list(rows))
+
+
+def _rows(path: Path, header: Sequence[str], reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    for number, cells in enumerate(reader, 2):
+        if cells and len(cells) != len(header):
+            raise DataError(f"{path} row {number}: {len(cells)} cells, but the header has {len(header)}")
+        if cells:
+            yield number, cells
+
+
+def _objects(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            raise DataError(f"{path} row {number}: not valid JSON") from None
+        if not isinstance(row, Mapping):
+            raise DataError(f"{path} row {number}: expected an object with a value per column")
+        yield number, dict(row)
