@@ -29,6 +29,7 @@ from equipoise.errors import ConfigError, invalid
 from equipoise.methods.hypergradient import SOLVERS, implicit_gradient
 from equipoise.methods.lfm import Aligned
 from equipoise.methods.losses import fused_loss
+from equipoise.methods.sharpness import frozen_statistics
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -104,8 +105,8 @@ class LFMLearned(Aligned):
     def step(self, batch: Batch, ctx: Context) -> None:
         """A step on θ, and at the end of an outer iteration one on α."""
         super().step(batch, ctx)
-        if (ctx.position.batch + 1) % (self.outer_every or len(ctx.train)) == 0:
-            with ctx.passes.paused():
+        if (ctx.position.step + 1) % (self.outer_every or len(ctx.train)) == 0:
+            with ctx.passes.paused(), frozen_statistics(ctx.model):
                 self.learn(batch, ctx)
 
     def learn(self, batch: Batch, ctx: Context) -> None:

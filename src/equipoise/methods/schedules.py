@@ -26,9 +26,10 @@ def polynomial(epoch: int) -> float:
 
 def schedule(name: str, value: float) -> Schedule:
     """The schedule called "constant", "stepwise", "heuristic" or "polynomial"; `value` is α or p of the first two."""
+    number = float(value)  # YAML writes 0 and 1 as whole numbers
     return {
-        "constant": lambda t, epochs: value,
-        "stepwise": lambda t, epochs: stepwise(t, epochs, value),
+        "constant": lambda t, epochs: number,
+        "stepwise": lambda t, epochs: stepwise(t, epochs, number),
         "heuristic": lambda t, epochs: heuristic(t),
         "polynomial": lambda t, epochs: polynomial(t),
     }[name]

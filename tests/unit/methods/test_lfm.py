@@ -1,0 +1,203 @@
+"""LFM with a given and with a learned weight."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from equipoise.data.loader import Loader
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.table import Table
+from equipoise.errors import ConfigError
+from equipoise.methods import lfm_learned
+from equipoise.methods.alignment import info_nce
+from equipoise.methods.lfm import LFM
+from equipoise.methods.lfm_learned import LFMLearned
+from equipoise.settings import OptimiserSettings
+from equipoise.training.context import Context
+
+INPUTS = {"a": 3, "b": 4, "c": 2}
+
+
+def named(count: int) -> dict[str, int]:
+    return dict(list(INPUTS.items())[:count])
+
+
+def table(inputs: dict[str, int], rows: int) -> Table:
+    specs = {m: ModalitySpec(m, "vector", (width,)) for m, width in inputs.items()}
+    arrays = {m: torch.randn(rows, width).numpy() for m, width in inputs.items()}
+    present = {m: torch.ones(rows, dtype=torch.bool).numpy() for m in inputs}
+    index = torch.arange(rows).numpy()
+    label = torch.randint(4, (rows,)).numpy()
+    return Table(specs, arrays, index, label, present, ["w", "x", "y", "z"], [str(row) for row in range(rows)])
+
+
+def held_out_context(model: nn.Module, rows: int = 24, epochs: int = 1, lr: float = 0.05) -> Context:
+    inputs = {m: encoder.layers[0].in_features for m, encoder in model.encoders.items()}
+    train, held = (Loader(table(inputs, n), 8, seed=3, shuffle=True) for n in (rows, 12))
+    return Context(model, train, holdout=held, optimiser=OptimiserSettings(lr=lr), epochs=epochs)  # type: ignore[arg-type]
+
+
+def normalised(world: SimpleNamespace, inputs: dict[str, int]) -> nn.Module:
+    model = world.model("concat", inputs)
+    for encoder in model.encoders.values():
+        encoder.layers.append(nn.BatchNorm1d(encoder.width))
+    return model
+
+
+def assert_same(model: nn.Module, other: nn.Module) -> None:
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize(
+    "options", [{"alpha": "constant", "alpha_value": 0}, {"alpha": "stepwise", "alpha_value": 0.0}]
+)
+def test_alpha_zero_is_joint_training(seed: int, world: SimpleNamespace, count: int, options: dict) -> None:
+    model = normalised(world, named(count))
+    other, start = copy.deepcopy(model), copy.deepcopy(model.state_dict())
+    batches = [world.batch(named(count), absent={"b": [1, 2]}) for _ in range(3)]
+    world.train("lfm", world.context(model, batches, epochs=8), 4, **options)  # the first half of 8 epochs
+    world.train("joint", world.context(other, batches, epochs=8), 4)
+    assert_same(model, other)
+    assert any(not torch.equal(value, start[name]) for name, value in model.state_dict().items())
+
+
+def test_alpha_one_never_moves_the_head(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("concat", INPUTS)
+    before = copy.deepcopy(model.state_dict())
+    ctx = world.context(model, [world.batch(INPUTS)], weight_decay=0.0)
+    world.train("lfm", ctx, alpha="constant", alpha_value=1.0)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith("head"), name
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_the_loss_is_equation_1_with_the_weight_of_the_epoch(seed: int, world: SimpleNamespace, scale: float) -> None:
+    model = world.model("concat", named(2))
+    batch = world.batch(named(2))
+    ctx = world.context(model, [batch], epochs=4)
+    output = model(batch)
+    classification = F.cross_entropy(output.fused, batch.label)
+    matching = info_nce(output.features["a"], output.features["b"], 0.2)
+    for epoch, alpha in enumerate((0.632121, 0.393469, 0.283469)):
+        ctx.position.epoch = epoch
+        expected = scale * ((1 - alpha) * classification + alpha * matching)
+        torch.testing.assert_close(LFM(temperature=0.2, loss_scale=scale).loss(output, batch, ctx), expected)
+
+
+def test_the_weight_is_logged_for_every_epoch(seed: int, world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("concat", named(2)), [world.batch(named(2))], epochs=2)
+    world.train("lfm", ctx, 2)
+    assert ctx.read_journal()["method/alpha"] == pytest.approx((0.632121 + 0.393469) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("solver", ["cg", "neumann", "identity"])
+def test_learned_weight_stays_in_its_bounds(seed: int, world: SimpleNamespace, count: int, solver: str) -> None:
+    for lr in (1e3, -1e3):
+        method = LFMLearned(hypergradient=solver, alpha_init=0.5, alpha_bounds=(0.2, 0.7), outer_every=1)
+        method.alpha_lr = lr  # to either side, far too fast
+        ctx = held_out_context(world.model("concat", named(count)))
+        world.train(method, ctx)
+        assert float(method.alpha) in (pytest.approx(0.2), pytest.approx(0.7))
+        assert int(method.outer_iterations) == 3
+
+
+def test_learned_weight_moves_against_the_hypergradient(
+    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = iter([0.4, -1.0, 2.0])
+    monkeypatch.setattr(lfm_learned, "implicit_gradient", lambda *args, **kwargs: torch.tensor(next(given)))
+    method = LFMLearned(alpha_init=0.5, alpha_lr=0.1, alpha_halving=1)
+    world.train(method, held_out_context(world.model("concat", named(2))), 3)
+    assert float(method.alpha) == pytest.approx(0.5 - 0.1 * 0.4 + 0.05 * 1.0 - 0.025 * 2.0)
+
+
+def test_without_curvature_a_step_on_the_weight_is_a_product_of_gradients(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("concat", named(2))
+    ctx = held_out_context(model)
+    method = LFMLearned(hypergradient="identity", alpha_init=0.5, alpha_lr=1e-3)
+    method.setup(ctx)
+    batch = next(ctx.batches(ctx.train))
+    held = method.held_out(ctx)
+    parameters = list(model.parameters())
+    classification, matching = method.terms(model(batch), batch, ctx)
+    outer = F.cross_entropy(model(held).fused, held.label)
+    options = {"retain_graph": True, "materialize_grads": True}
+    slopes = [
+        torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, parameters, **options)])
+        for loss in (classification, matching, outer)
+    ]
+    method.learn(batch, ctx)
+    expected = 0.5 + 1e-3 * (slopes[1] - slopes[0]) @ slopes[2]
+    torch.testing.assert_close(method.alpha, expected.detach(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("every", "iterations"), [(0, 4), (1, 12), (2, 6), (5, 2), (12, 1)])
+def test_outer_iterations_come_every_so_many_steps(
+    seed: int, world: SimpleNamespace, every: int, iterations: int
+) -> None:
+    method = LFMLearned(outer_every=every, alpha_lr=0.0, iterations=1)
+    world.train(method, held_out_context(world.model("concat", named(2)), epochs=4), 4)  # 3 batches an epoch
+    assert int(method.outer_iterations) == iterations
+
+
+def test_a_weight_that_does_not_learn_is_a_constant_weight(seed: int, world: SimpleNamespace) -> None:
+    """Looking at held-out samples leaves no trace in the network, batch statistics included."""
+    model = normalised(world, named(2))
+    other = copy.deepcopy(model)
+    ctx = held_out_context(model, epochs=2)
+    same = Context(other, ctx.train, optimiser=OptimiserSettings(lr=0.05), epochs=2)  # type: ignore[arg-type]
+    world.train("lfm-lb", ctx, 2, alpha_init=0.5, alpha_lr=0.0, outer_every=1)
+    world.train("lfm", same, 2, alpha="constant", alpha_value=0.5)
+    assert_same(model, other)
+
+
+def test_outer_batches_differ_and_have_the_size_asked_for(seed: int, world: SimpleNamespace) -> None:
+    ctx = held_out_context(world.model("concat", named(2)))
+    method = LFMLearned(outer_batch_size=5)
+    first = method.held_out(ctx)
+    again = method.held_out(ctx)
+    ctx.position.step += 1
+    second = method.held_out(ctx)
+    assert len(first) == 5
+    assert torch.equal(first.index, again.index)
+    assert not torch.equal(first.index, second.index)
+    assert len(LFMLearned().held_out(ctx)) == ctx.train.batch_size
+
+
+def test_without_held_out_samples_it_says_what_to_set(world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("concat", named(2)), [world.batch(named(2))])
+    ctx.holdout = None
+    with pytest.raises(ConfigError, match=r"set 'data\.holdout'"):
+        LFMLearned().held_out(ctx)
+
+
+@pytest.mark.parametrize(
+    ("build", "option", "value"),
+    [
+        (LFM, "alpha", "linear"),
+        (LFM, "alpha_value", 1.5),
+        (LFM, "alignment", "clip"),
+        (LFM, "temperature", 0.0),
+        (LFM, "loss_scale", -1.0),
+        (LFMLearned, "hypergradient", "newton"),
+        (LFMLearned, "alpha_bounds", (0.9, 0.1)),
+        (LFMLearned, "alpha_init", 1.1),
+        (LFMLearned, "iterations", 0),
+        (LFMLearned, "damping", -0.1),
+        (LFMLearned, "neumann_step", 0.0),
+        (LFMLearned, "alpha_lr", -1.0),
+        (LFMLearned, "outer_every", -1),
+    ],
+)
+def test_refuses_bad_options(build: type, option: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{build.__name__}: '{option}' must be"):
+        build(**{option: value})
