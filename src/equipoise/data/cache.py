@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -22,13 +23,15 @@ from equipoise.data.progress import track
 from equipoise.errors import DataError, RunError
 from equipoise.files import replace_file
 
+VERSION = 1  # of what the transforms compute: raise it when the same settings give other numbers
+
 
 def default_folder() -> Path:
     """$EQUIPOISE_CACHE, or the user's cache folder."""
     given = os.environ.get("EQUIPOISE_CACHE")
     if given:
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "equipoise"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equipoise"
 
 
 def decode_all(
@@ -51,23 +54,33 @@ def decode_all(
     path = folder / f"{_key(files, transform)}.npy"
     notes = path.with_suffix(".json")
     try:
-        if not (path.is_file() and notes.is_file()):
+        found = _read(path, notes, (len(files), *transform.shape))
+        if found is None:
             folder.mkdir(parents=True, exist_ok=True)
             bad = _decode(name, files, transform, path)
             replace_file(notes, json.dumps(bad).encode())
-        reasons = {int(row): reason for row, reason in json.loads(notes.read_text(encoding="utf-8")).items()}
-        return np.load(path, mmap_mode="r"), reasons
+            found = np.load(path, mmap_mode="r"), bad
+        return found
     except OSError as error:
         raise RunError(f"{folder}: cannot use the cache ({error.strerror or error}); set --data.cache") from None
 
 
-def _decode(name: str, files: Sequence[Path | None], transform: Transform, path: Path) -> dict[int, str]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    bad: dict[int, str] = {}
+def _read(path: Path, notes: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[int, str]] | None:
+    """What an earlier call decoded; None if it is not there, or damaged."""
     try:
-        store = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.float32, shape=(len(files), *transform.shape)
-        )
+        store = np.load(path, mmap_mode="r")
+        reasons = {int(row): str(reason) for row, reason in json.loads(notes.read_text(encoding="utf-8")).items()}
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return (store, reasons) if store.shape == shape else None
+
+
+def _decode(name: str, files: Sequence[Path | None], transform: Transform, path: Path) -> dict[int, str]:
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    bad: dict[int, str] = {}
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        store = _make_store(temporary, (len(files), *transform.shape))
 
         def one(row: int) -> None:
             file = files[row]
@@ -77,19 +90,28 @@ def _decode(name: str, files: Sequence[Path | None], transform: Transform, path:
             except DataError as error:
                 bad[row] = str(error)
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in track(pool.map(one, range(len(files))), len(files), f"decoding {name}"):
-                pass
+        for _ in track(pool.map(one, range(len(files))), len(files), f"decoding {name}"):
+            pass
         store.flush()
         os.replace(temporary, path)
     finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl+C does not wait for the files that are left
         temporary.unlink(missing_ok=True)
     return dict(sorted(bad.items()))
 
 
+def _make_store(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A writable memory map whose space is taken now: on a full disk, writing to a map would kill the process."""
+    store: np.memmap = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return store
+
+
 def _key(files: Sequence[Path | None], transform: Transform) -> str:
     settings: Any = asdict(transform)  # type: ignore[call-overload]
-    digest = hashlib.sha256(json.dumps([type(transform).__name__, settings], default=list).encode())
+    digest = hashlib.sha256(json.dumps([VERSION, type(transform).__name__, settings], default=list).encode())
     for file in files:
         digest.update(_identity(file).encode())
     return digest.hexdigest()[:32]
