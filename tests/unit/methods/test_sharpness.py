@@ -28,9 +28,10 @@ def test_parameters_come_back_bit_for_bit_even_after_an_error(seed: int) -> None
     parameters = [nn.Parameter(torch.randn(4, 3)), nn.Parameter(torch.randn(2))]
     offsets = [torch.randn_like(p) for p in parameters]
     before = [p.detach().clone() for p in parameters]
-    with pytest.raises(ZeroDivisionError), perturbed(parameters, offsets):
+    with perturbed(parameters, offsets):
         for parameter, value, offset in zip(parameters, before, offsets, strict=True):
             assert torch.equal(parameter, value + offset)
+    with pytest.raises(ZeroDivisionError), perturbed(parameters, offsets):
         raise ZeroDivisionError
     for parameter, value in zip(parameters, before, strict=True):
         assert torch.equal(parameter, value)

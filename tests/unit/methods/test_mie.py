@@ -1,0 +1,383 @@
+"""MIE against sharpness-aware minimisation and gradient modification written by hand, and its promises."""
+
+from __future__ import annotations
+
+import copy
+from itertools import groupby
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from equipoise.data.loader import Loader
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.table import Table
+from equipoise.errors import ConfigError
+from equipoise.methods.base import Phase
+from equipoise.methods.mie import MIE, spread
+from equipoise.settings import OptimiserSettings
+from equipoise.training.context import Context
+
+INPUTS = {"a": 3, "b": 4, "c": 2}
+HIDDEN = {"hidden": [6, 5]}
+
+
+def named(count: int) -> dict[str, int]:
+    return dict(list(INPUTS.items())[:count])
+
+
+def context(model: nn.Module, shapes: dict[str, tuple[int, ...]], epochs: int = 1, **optimiser: object) -> Context:
+    """Over a real loader of 24 rows, a sixth of the cells absent: the statistic is taken from the whole table."""
+    present = {m: torch.rand(24) < 5 / 6 for m in shapes}
+    present["a"] |= ~torch.stack(list(present.values())).any(0)
+    table = Table(
+        {m: ModalitySpec(m, "vector", shape) for m, shape in shapes.items()},
+        {m: torch.randn(24, *shape).numpy() for m, shape in shapes.items()},
+        torch.arange(24).numpy(),
+        torch.randint(4, (24,)).numpy(),
+        {m: p.numpy() for m, p in present.items()},
+        ["w", "x", "y", "z"],
+        [str(row) for row in range(24)],
+    )
+    settings = OptimiserSettings(**{"lr": 0.1, **optimiser})  # type: ignore[arg-type]
+    return Context(model, Loader(table, 6, seed=2, shuffle=True), optimiser=settings, epochs=epochs)  # type: ignore[arg-type]
+
+
+def vectors(inputs: dict[str, int]) -> dict[str, tuple[int, ...]]:
+    return {m: (width,) for m, width in inputs.items()}
+
+
+def normalised(world: SimpleNamespace, inputs: dict[str, int]) -> nn.Module:
+    model = world.model("per-modality", inputs, **HIDDEN)
+    for encoder in model.encoders.values():
+        encoder.layers.append(nn.BatchNorm1d(encoder.width))
+    return model
+
+
+def ready(method: MIE, ctx: Context, phase: int) -> MIE:
+    """Set up, and standing in this phase."""
+    method.setup(ctx)
+    ctx.position.phase = phase
+    ctx.phase = list(method.phases(12))[phase]
+    return method
+
+
+def gradients(method: MIE, ctx: Context, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """What one step hands to the optimiser, by parameter name."""
+    found: dict[str, torch.Tensor] = {}
+
+    def keep(modalities: tuple[str, ...]) -> None:
+        found.update({n: p.grad.clone() for n, p in ctx.model.named_parameters() if p.grad is not None})
+        ctx.model.zero_grad()
+
+    monkeypatch.setattr(ctx, "update", keep)
+    ctx.model.train()
+    batch = next(ctx.batches(ctx.train))
+    ctx._seed_generators(0)
+    method.step(batch, ctx)
+    return found
+
+
+def two_lines(model: nn.Module, batch: object, modality: str, rho: float) -> dict[str, torch.Tensor]:
+    """Sharpness-aware minimisation of one modality, on a copy of the network."""
+    moved = copy.deepcopy(model)
+    rows = batch.present[modality]
+
+    def loss() -> torch.Tensor:
+        features = moved.encoders[modality](batch.inputs[modality][rows])
+        return F.cross_entropy(moved.head.blocks[modality](features), batch.label[rows])
+
+    mine = {n: p for n, p in moved.named_parameters() if f".{modality}." in n}
+    first = torch.autograd.grad(loss(), list(mine.values()))
+    norm = sum(float((g**2).sum()) for g in first) ** 0.5
+    with torch.no_grad():
+        for p, g in zip(mine.values(), first, strict=True):
+            p += rho * g / norm
+    return dict(zip(mine, torch.autograd.grad(loss(), list(mine.values())), strict=True))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("flat_weight", [1.0, 0.3, 0.0])
+def test_the_gradient_is_that_of_sharpness_aware_minimisation(
+    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, count: int, flat_weight: float
+) -> None:
+    model = normalised(world, named(count))
+    ctx = context(model, vectors(named(count)))
+    method = ready(MIE(rho=0.2, flat_weight=flat_weight), ctx, 0)
+    batch = next(ctx.batches(ctx.train))
+    sharp, plain = (two_lines(model, batch, "a", rho) for rho in (0.2, 0.0))
+    before = copy.deepcopy(list(model.parameters()))
+    found = gradients(method, ctx, monkeypatch)
+    assert set(found) == set(sharp)
+    for name, gradient in found.items():
+        expected = flat_weight * sharp[name] + (1 - flat_weight) * plain[name]
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6, msg=name)
+    if flat_weight:
+        assert any(float((sharp[n] - plain[n]).abs().max()) > 1e-4 for n in sharp)
+    for parameter, value in zip(model.parameters(), before, strict=True):
+        assert torch.equal(parameter, value)  # the step was withheld: nothing moved
+
+
+def test_sam_of_the_head_goes_by_the_features_of_the_first_pass(
+    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = normalised(world, named(2))
+    ctx = context(model, vectors(named(2)))
+    batch = next(ctx.batches(ctx.train))
+    rows, other = batch.present["a"], copy.deepcopy(model)
+    head, features = other.head.blocks["a"], other.encoders["a"](batch.inputs["a"][batch.present["a"]])
+    first = torch.autograd.grad(
+        F.cross_entropy(head(features), batch.label[rows]), head.parameters(), retain_graph=True
+    )
+    norm = torch.cat([g.reshape(-1) for g in first]).norm()
+    with torch.no_grad():
+        for p, g in zip(head.parameters(), first, strict=True):
+            p += 0.2 * g / norm
+    F.cross_entropy(head(features), batch.label[rows]).backward()
+    found = gradients(ready(MIE(rho=0.2, sam="head"), ctx, 0), ctx, monkeypatch)
+    for name, parameter in other.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(found.pop(name), parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
+    assert not found
+
+
+def test_the_second_pass_leaves_no_trace_in_the_batch_statistics(
+    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statistics = []
+    model = normalised(world, named(2))
+    for method in (MIE(sam="none"), MIE(rho=0.5), MIE(rho=0.5, sam="head")):
+        same = copy.deepcopy(model)
+        torch.manual_seed(seed)
+        ctx = context(same, vectors(named(2)))
+        gradients(ready(method, ctx, 0), ctx, monkeypatch)
+        statistics.append(dict(same.named_buffers()))
+    for name, value in statistics[0].items():
+        assert all(torch.equal(value, other[name]) for other in statistics[1:]), name
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("options", [{"sam": "none", "tau": 0.0}, {"rho": 0.0, "tau": 0.0, "sam": "head"}])
+def test_without_radius_and_modification_it_is_plain_training_in_turn(
+    seed: int, world: SimpleNamespace, count: int, options: dict[str, object]
+) -> None:
+    """The modalities alone, one after the other, each for as many epochs: nothing passes between them."""
+    model = normalised(world, named(count))
+    neutral, alone = copy.deepcopy(model), copy.deepcopy(model)
+    torch.manual_seed(seed)
+    world.train("mie", context(model, vectors(named(count)), 4), 4, cycles=2, **options)
+    torch.manual_seed(seed)
+    world.train("mie", context(neutral, vectors(named(count)), 4), 4, cycles=2, rho=0.0, tau=0.0)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, neutral.state_dict()[name]), name
+    torch.manual_seed(seed)
+    ctx = context(alone, vectors(named(count)), 4)
+    for phase in range(2 * count):
+        modality = list(named(count))[phase % count]
+        for epoch in (2 * phase, 2 * phase + 1):
+            for batch in ctx.train.batches(epoch):
+                rows = batch.present[modality]
+                if rows.any():
+                    features = alone.encoders[modality](batch.inputs[modality][rows])
+                    F.cross_entropy(alone.head.blocks[modality](features), batch.label[rows]).backward()
+                    ctx.optimisers.step((modality,))
+    for (name, p), q in zip(model.named_parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_phase_moves_one_modality_only(seed: int, world: SimpleNamespace, count: int) -> None:
+    model = normalised(world, named(count))
+    ctx = context(model, vectors(named(count)))
+    method = MIE(cycles=2)
+    method.setup(ctx)
+    for phase in ctx.phases(method, 4):
+        before = copy.deepcopy(model.state_dict())
+        for batch in ctx.steps():
+            method.step(batch, ctx)
+        ctx.position.batch = 0
+        method.on_phase_end(ctx)
+        for name, value in model.state_dict().items():
+            moved = not torch.equal(value, before[name])
+            assert moved == (f".{phase.modalities[0]}." in name), name
+    assert ctx.position.phase == 2 * count
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_gradients_of_a_head_go_through_the_transforms_of_the_one_before(
+    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    model = normalised(world, named(count))
+    ctx = context(model, vectors(named(count)))
+    method, plain = MIE(), MIE(tau=0.0)
+    ready(plain, ctx, 1)
+    ready(method, ctx, 1)
+    raw = gradients(plain, ctx, monkeypatch)
+    for spectrum in (s for of in method.memory.spectra.values() for s in of):
+        root = torch.randn_like(spectrum.transform)
+        spectrum.transform.copy_(root + root.T)
+    for phase in range(4):
+        modality = list(named(count))[phase % count]
+        ctx.position.phase, ctx.phase = phase, Phase(1, (modality,))
+        raw, found = (gradients(m, ctx, monkeypatch) for m in (plain, method))
+        before = None if phase == 0 else list(named(count))[(phase - 1) % count]
+        transforms = {} if before is None else {s.transform for s in method.memory.spectra[before]}
+        assert len(transforms) in (0, 3)
+        weights = [f"head.blocks.{modality}.{k}.weight" for k in (3, 2, 0)]  # from the logits back
+        for name, gradient in found.items():
+            expected = raw[name]
+            if name in weights and before is not None:
+                expected = expected @ method.memory.spectra[before][weights.index(name)].transform
+            torch.testing.assert_close(gradient, expected, msg=f"{name} in phase {phase}")
+
+
+def test_one_direction_modifies_one_modality_once_the_other_has_trained(seed: int, world: SimpleNamespace) -> None:
+    ctx = context(world.model("per-modality", INPUTS, **HIDDEN), vectors(INPUTS))
+    method = ready(MIE(one_direction=["c", "a"]), ctx, 0)
+    sources = []
+    for ctx.position.phase in range(5):
+        sources.append([method.source(m, ctx) for m in INPUTS])
+    assert sources == [[None] * 3] * 3 + [["c", None, None]] * 2
+
+
+def test_every_modality_keeps_to_the_one_before_it(seed: int, world: SimpleNamespace) -> None:
+    ctx = context(world.model("per-modality", INPUTS, **HIDDEN), vectors(INPUTS))
+    method = ready(MIE(), ctx, 0)
+    found = []
+    for ctx.position.phase, modality in enumerate("abcab"):
+        found.append(method.source(modality, ctx))
+    assert found == [None, "a", "b", "c", "a"]
+
+
+class Convolutional(nn.Module):
+    """Two convolutions and a linear layer; `width` features."""
+
+    width = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 2, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(2, 3, 2), nn.Flatten(), nn.Linear(12, 5)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+def images(world: SimpleNamespace, **options: object) -> tuple[nn.Module, Context]:
+    model = world.model("per-modality", {"a": 1, "b": 1}, **HIDDEN)
+    model.encoders["a"], model.encoders["b"] = Convolutional(), Convolutional()
+    return model, context(model, {"a": (1, 6, 6), "b": (1, 6, 6)}, **options)
+
+
+@pytest.mark.parametrize(("scope", "layers"), [(0.0, 3), (0.3, 3), (0.67, 4), (0.84, 5), (1.0, 6)])
+def test_scope_counts_layers_from_the_logits_back(
+    seed: int, world: SimpleNamespace, scope: float, layers: int
+) -> None:
+    _, ctx = images(world)
+    method = ready(MIE(scope=scope), ctx, 0)
+    widths = [len(s.transform) for s in method.memory.spectra["a"]]
+    assert widths == [5, 6, 5, 12, 2 * 4, 9][:layers]
+
+
+def test_deep_scope_modifies_convolutions_by_their_patches(
+    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, ctx = images(world)
+    method, plain = (ready(MIE(scope=1.0, tau=tau, statistic_batch=5), ctx, 1) for tau in (0.4, 0.0))
+    ctx.phase = Phase(1, ("a",))
+    method.on_phase_end(ctx)
+    model.eval()
+    moment = torch.zeros(9, 9)
+    table = ctx.train.table
+    for start in range(0, 24, 5):
+        batch = table.rows(torch.arange(start, min(start + 5, 24)).numpy())
+        mean = batch.inputs["a"][batch.present["a"]].mean(0)
+        padded = F.pad(mean, (1, 1, 1, 1))[0]
+        for i in range(0, 6, 2):
+            for j in range(0, 6, 2):
+                patch = padded[i : i + 3, j : j + 3].reshape(-1)
+                moment += torch.outer(patch, patch)
+    torch.testing.assert_close(method.memory.spectra["a"][5].moment, moment, rtol=1e-4, atol=1e-5)
+    ctx.phase = Phase(1, ("b",))
+    raw, found = (gradients(m, ctx, monkeypatch) for m in (plain, method))
+    name = "encoders.b.layers.0.weight"
+    expected = raw[name].flatten(1) @ method.memory.spectra["a"][5].transform
+    torch.testing.assert_close(found[name].flatten(1), expected)
+    assert not torch.allclose(found[name], raw[name])
+
+
+@pytest.mark.parametrize(("epochs", "cycles"), [(12, 3), (10, 3), (2, 5), (1, 1), (7, 7)])
+@pytest.mark.parametrize("count", [2, 3])
+def test_every_modality_sees_the_data_as_often_as_asked(
+    world: SimpleNamespace, epochs: int, cycles: int, count: int
+) -> None:
+    method = MIE(cycles=cycles)
+    method.setup(context(world.model("per-modality", named(count), **HIDDEN), vectors(named(count))))
+    phases = list(method.phases(epochs))
+    order = [m for (m,) in (p.modalities for p in phases)]
+    assert order == list(named(count)) * min(epochs, cycles)
+    for m in named(count):
+        assert sum(p.epochs for p in phases if p.modalities == (m,)) == epochs
+    lengths = [k for k, _ in groupby(spread(epochs, cycles))]
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_given_phases_run_as_given(world: SimpleNamespace) -> None:
+    method = MIE(phases=[25, 50, 25])
+    method.setup(context(world.model("per-modality", named(2), **HIDDEN), vectors(named(2))))
+    assert list(method.phases(100)) == [Phase(25, ("a",)), Phase(50, ("b",)), Phase(25, ("a",))]
+
+
+def test_a_fresh_optimiser_forgets_the_momentum_of_the_phase_before(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("per-modality", named(2), **HIDDEN)
+    for fresh in (True, False):
+        ctx = context(copy.deepcopy(model), vectors(named(2)))
+        method = ready(MIE(fresh_optimiser=fresh), ctx, 0)
+        method.step(next(ctx.batches(ctx.train)), ctx)
+        method.on_phase_start(ctx)
+        assert bool(ctx.optimisers._optimisers["a"].state) != fresh
+
+
+def test_mixup_keeps_to_the_modality_in_hand(seed: int, world: SimpleNamespace) -> None:
+    model = normalised(world, named(2))
+    ctx = context(model, vectors(named(2)), momentum=0.0)
+    before = copy.deepcopy(model.state_dict())
+    world.train(MIE(mixup_alpha=1.0, phases=[1]), ctx)
+    for name, value in model.state_dict().items():
+        assert (".a." in name) == (not torch.equal(value, before[name])), name
+
+
+def test_refuses_heads_without_a_part_for_each_modality(world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("shared", named(2)), [])
+    with pytest.raises(ConfigError, match="use head 'per-modality'"):
+        MIE().setup(ctx)
+
+
+def test_one_direction_names_modalities_of_the_data(world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("per-modality", named(2), **HIDDEN), [])
+    with pytest.raises(ConfigError, match="no modality 'z'"):
+        MIE(one_direction=["a", "z"]).setup(ctx)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("rho", -0.1),
+        ("tau", -1.0),
+        ("sam", "asam"),
+        ("flat_weight", 1.1),
+        ("scope", 2.0),
+        ("one_direction", ["a"]),
+        ("mixup_alpha", -1.0),
+        ("cycles", 0),
+        ("phases", []),
+        ("phases", [3, 0]),
+        ("statistic_batch", 0),
+    ],
+)
+def test_refuses_bad_options(option: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"MIE: '{option}' must be"):
+        MIE(**{option: value})  # type: ignore[arg-type]
