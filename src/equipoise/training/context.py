@@ -150,7 +150,16 @@ class Context:
             )
         else:
             local = tuple(torch.zeros_like(p) for p in parameters)
-        return tuple(self.runtime.mean(g) for g in local)
+        if self.runtime.world == 1:
+            return local
+        # One exchange for all of them: a parameter that only some ranks reach must not make the others skip theirs,
+        # now or when the result is differentiated again.
+        flat = torch.cat([g.reshape(-1) for g in local])
+        if create_graph and not flat.requires_grad:
+            flat = flat + 0 * parameters[0].sum()
+        sizes = [p.numel() for p in parameters]
+        averaged = torch.split(self.runtime.mean(flat), sizes)
+        return tuple(g.view_as(p) for g, p in zip(averaged, parameters, strict=True))
 
     def sample_mean(self, values: Tensor, where: Tensor | None = None) -> Tensor:
         """Mean of per-sample values (B, …) over the samples of all ranks, or over those where `where` (B,) is True.
