@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,15 +48,16 @@ def make_transform(modality: str, kind: str, options: Mapping[str, Any], files: 
     """The transform of one modality; a vector's length is that of its first readable file.
 
     Raises:
-        ConfigError: an option the kind does not have.
+        ConfigError: unknown kind, a setting it does not have, or a value the setting cannot take.
         DataError: no array file is readable.
     """
+    known = [field.name for field in fields(KINDS[check_kind(kind)])]
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"data.options.{modality}: {kind} has no setting {option!r}{suggest(option, known)}")
     if kind == "vector" and "length" not in options:
         options = {**options, "length": _first_length(modality, files)}
-    try:
-        transform: Transform = KINDS[check_kind(kind)](**options)
-    except TypeError as error:
-        raise ConfigError(f"data.options.{modality}: {str(error).split('() ')[-1]} (kind {kind!r})") from None
+    transform: Transform = KINDS[kind](**options)
     return transform
 
 

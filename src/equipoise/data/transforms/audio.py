@@ -33,9 +33,12 @@ class LogMel:
     floor: float = 1e-6
 
     def __post_init__(self) -> None:
-        for name in ("rate", "seconds", "mels", "window", "hop", "floor"):
-            if not getattr(self, name) > 0:
-                raise invalid("audio", name, "positive", getattr(self, name))
+        for name in ("rate", "mels", "window", "hop"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) > 0):
+                raise invalid("audio", name, "a positive whole number", getattr(self, name))
+        for name in ("seconds", "floor"):
+            if not (isinstance(getattr(self, name), int | float) and getattr(self, name) > 0):
+                raise invalid("audio", name, "a positive number", getattr(self, name))
         if self.samples < self.window:
             raise invalid("audio", "seconds", f"at least one window ({self.window / self.rate:g} s)", self.seconds)
 

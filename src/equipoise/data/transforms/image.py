@@ -27,12 +27,15 @@ class Picture:
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
             raise invalid("image", "channels", "1 or 3", self.channels)
-        if len(self.extent) != 2 or min(self.extent) < 1:
-            raise invalid("image", "size", "one or two positive numbers", self.size)
+        numbers = self.size if isinstance(self.size, list | tuple) else [self.size]
+        if len(numbers) not in (1, 2) or not all(isinstance(n, int) and n > 0 for n in numbers):
+            raise invalid("image", "size", "one or two positive whole numbers", self.size)
 
     @property
     def extent(self) -> tuple[int, ...]:
-        return (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)
+        """Height and width."""
+        height, *width = [self.size] if isinstance(self.size, int) else self.size
+        return (height, *(width or [height]))
 
     @property
     def shape(self) -> tuple[int, ...]:

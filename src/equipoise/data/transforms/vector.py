@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from equipoise.data.media import read_array
-from equipoise.errors import DataError
+from equipoise.errors import DataError, invalid
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,10 @@ class Numbers:
     """
 
     length: int
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.length, int) and self.length > 0):
+            raise invalid("vector", "length", "a positive whole number", self.length)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -33,5 +37,5 @@ class Numbers:
         """
         array = read_array(path)
         if len(array) != self.length:
-            raise DataError(f"{path}: holds {len(array)} numbers, the first file {self.length}")
+            raise DataError(f"{path}: holds {len(array)} numbers, {self.length} are expected")
         return array

@@ -1,0 +1,160 @@
+"""Transforms against direct computations, and scaling by what the training rows show."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from equipoise.data.kinds import KINDS, make_transform
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.scale import fit_scale, standardise
+from equipoise.data.table import Splits, Table
+from equipoise.data.transforms.audio import LogMel
+from equipoise.data.transforms.image import Picture
+from equipoise.errors import ConfigError, DataError
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng()
+
+
+def spectrogram(wave, rate, mels, window, hop, floor):
+    """Log-mel power sample by sample: the Fourier sum written out, triangles by interpolation."""
+    turns = np.outer(np.arange(window // 2 + 1), np.arange(window)) / window
+    fourier = np.exp(-2j * np.pi * turns) * np.sin(np.pi * np.arange(window) / window) ** 2
+    hertz = np.arange(window // 2 + 1) * rate / window
+    edges = 700 * (np.exp(np.linspace(0, np.log(1 + rate / 1400), mels + 2)) - 1)
+    filters = np.stack([np.interp(hertz, edges[k : k + 3], [0, 1, 0]) for k in range(mels)])
+    starts = range(0, len(wave) - window + 1, hop)
+    power = np.stack([np.abs(fourier @ wave[s : s + window]) ** 2 for s in starts], axis=1)
+    return np.log(np.maximum(filters @ power, floor))
+
+
+@pytest.mark.parametrize(("rate", "mels", "window", "hop"), [(8000, 40, 256, 128), (16000, 23, 400, 170)])
+def test_log_mel_is_the_direct_sum(rng, rate, mels, window, hop):
+    transform = LogMel(rate, 0.2, mels, window, hop, 1e-5)
+    wave = rng.normal(scale=0.3, size=transform.samples).astype(np.float32)
+    found = transform.spectrogram(wave)
+    assert found.dtype == np.float32
+    assert found.shape == transform.shape
+    np.testing.assert_allclose(found[0], spectrogram(wave, rate, mels, window, hop, 1e-5), atol=1e-4)
+
+
+def test_log_mel_is_loudest_at_the_tone(rng):
+    transform = LogMel()
+    pitch = rng.uniform(300, 3000)
+    tone = np.sin(2 * np.pi * pitch * np.arange(8000) / 8000)
+    loudest = int(transform.spectrogram(tone)[0].mean(1).argmax())
+    centres = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 4000 / 700), 42)[1:-1] / 2595) - 1)
+    assert abs(loudest - int(np.abs(centres - pitch).argmin())) <= 1
+
+
+def test_silence_is_the_floor_and_fills_what_is_short(rng):
+    transform = LogMel(seconds=0.5, floor=1e-4)
+    assert np.allclose(transform.spectrogram(np.zeros(4000)), np.log(1e-4))
+    wave = rng.normal(size=6000)
+    np.testing.assert_array_equal(transform.spectrogram(wave), transform.spectrogram(wave[:4000]))
+    short = transform.spectrogram(wave[:1000])
+    assert short.shape == transform.shape
+    assert np.allclose(short[..., 8:], np.log(1e-4))
+    assert not np.allclose(short[..., :7], np.log(1e-4))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [6, [6], [6, 9]])
+def test_pictures_have_the_shape_asked_for(tmp_path, rng, channels, size):
+    Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    transform = Picture(size, channels)
+    found = transform.decode(tmp_path / "a.png")
+    assert found.dtype == np.float32
+    assert found.shape == transform.shape == (channels, 6, 9 if size == [6, 9] else 6)
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_settings_survive_json(tmp_path, rng, kind):
+    files = {"audio": "a.wav", "image": "a.png", "vector": "a.npy"}
+    path = tmp_path / files[kind]
+    soundfile.write(tmp_path / "a.wav", rng.uniform(-1, 1, 5000), 8000)
+    Image.fromarray(rng.integers(0, 256, (9, 9), dtype=np.uint8)).save(tmp_path / "a.png")
+    np.save(tmp_path / "a.npy", rng.normal(size=7))
+    first = make_transform("m", kind, {}, [None, path])
+    again = make_transform("m", kind, json.loads(json.dumps(asdict(first))), [])
+    np.testing.assert_array_equal(first.decode(path), again.decode(path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "word"),
+    [
+        ("audio", {"secnds": 1}, "did you mean 'seconds'"),
+        ("audio", {"rate": "fast"}, "'fast'"),
+        ("audio", {"mels": 0}, "'mels'"),
+        ("audio", {"hop": 12.5}, "12.5"),
+        ("audio", {"seconds": 0.001}, "one window"),
+        ("audio", {"floor": None}, "'floor'"),
+        ("image", {"channels": 2}, "1 or 3"),
+        ("image", {"size": 0}, "'size'"),
+        ("image", {"size": [3, 4, 5]}, "'size'"),
+        ("image", {"size": "32"}, "'32'"),
+        ("vector", {"length": -1}, "'length'"),
+        ("adio", {}, "did you mean 'audio'"),
+    ],
+)
+def test_settings_that_cannot_be(kind, options, word):
+    with pytest.raises(ConfigError) as caught:
+        make_transform("m", kind, options, [])
+    assert word in str(caught.value)
+
+
+def test_a_vector_without_a_readable_file(tmp_path):
+    with pytest.raises(DataError, match=r"'m'.*gone\.npy"):
+        make_transform("m", "vector", {}, [None, tmp_path / "gone.npy"])
+
+
+def table(arrays, present, rows=None):
+    count = len(next(iter(arrays.values())))
+    rows = np.arange(count) if rows is None else rows
+    specs = {m: ModalitySpec(m, "vector", array.shape[1:]) for m, array in arrays.items()}
+    ids = [str(row) for row in rows]
+    return Table(specs, arrays, rows, np.zeros(len(rows)), {m: p[rows] for m, p in present.items()}, "ab", ids)
+
+
+@pytest.mark.parametrize("modalities", [2, 3])
+def test_training_rows_that_are_present_decide_the_scale(rng, modalities):
+    shapes = [(700, 4), (700, 3, 5, 6), (700, 1, 8)][:modalities]
+    arrays = {f"m{k}": rng.normal(rng.normal(), 3, shape).astype(np.float32) for k, shape in enumerate(shapes)}
+    present = {m: rng.random(700) < 0.7 for m in arrays}
+    parts = [np.arange(600), np.arange(600, 650), np.arange(650, 700)]
+    train, validation, test = (table(arrays, present, rows) for rows in parts)
+    scaled = standardise(Splits(train, validation, test, preprocessing={"kept": 1}))
+    for m, array in arrays.items():
+        seen = array[:600][present[m][:600]].astype(np.float64)
+        axes = (0, *range(2, array.ndim))
+        expected = (array - seen.mean(axes, keepdims=True)) / seen.std(axes, keepdims=True)
+        for part, rows in zip((scaled.train, scaled.validation, scaled.test), parts, strict=True):
+            found = part.rows(np.arange(len(rows))).inputs[m].numpy()
+            np.testing.assert_allclose(found[present[m][rows]], expected[rows][present[m][rows]], atol=1e-4)
+            assert not found[~present[m][rows]].any()
+    assert scaled.preprocessing["kept"] == 1
+    assert json.loads(json.dumps(scaled.preprocessing["scales"])) == scaled.preprocessing["scales"]
+
+
+def test_scales_of_any_size_are_removed_and_constants_left(rng):
+    noise = rng.normal(size=(2000, 6))
+    columns = noise * [1e-12, 1e9, 3e3, 0, 0, 1] + [0, 0, 1.7e9, 0.1, -4e7, 12]
+    store = columns.astype(np.float32)
+    everywhere = {"m": np.ones(2000, dtype=bool)}
+    found = fit_scale(table({"m": store}, everywhere), "m").apply(store)
+    np.testing.assert_allclose(found.std(0), [1, 1, 1, 0, 0, 1], atol=1e-2)
+    assert np.abs(found.mean(0)).max() < 0.1
+
+
+def test_a_modality_no_training_row_has(rng):
+    arrays = {"m": rng.normal(size=(5, 2)).astype(np.float32)}
+    scale = fit_scale(table(arrays, {"m": np.zeros(5, dtype=bool)}), "m")
+    np.testing.assert_array_equal(scale.apply(arrays["m"]), arrays["m"])
