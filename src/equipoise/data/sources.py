@@ -169,8 +169,8 @@ def _resolve(source: Any, declared: list[Declaration], named: dict[str, Any], op
     defaults = {"label": "label"}
     chosen = {k: facts.get(k, value) if value == defaults.get(k) else value for k, value in named.items()}
     own = declared or [Declaration.parse(text) for text in facts["modalities"]]
-    merged = {**facts.get("options", {}), **options}
-    return _Source(manifest, Columns(own, **chosen), merged, facts.get("name", folder.name))
+    settings = {m: kept for m, kept in facts.get("options", {}).items() if m in {d.name for d in own}}
+    return _Source(manifest, Columns(own, **chosen), {**settings, **options}, facts.get("name", folder.name))
 
 
 def _as_path(source: Any) -> Path | pd.DataFrame:

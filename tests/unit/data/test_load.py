@@ -1,0 +1,370 @@
+"""From any source to splits, and new data read as the run read its own."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from PIL import Image
+
+from equipoise import data
+from equipoise.errors import ConfigError, DataError
+from equipoise.testing import check_dataset
+
+N = 60
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng()
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return str(tmp_path / "cache")
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """A manifest of 60 rows: a sound, a picture, three numbers; cells are empty here and there."""
+    base = tmp_path / "set"
+    base.mkdir()
+    rows = []
+    for k in range(N):
+        soundfile.write(base / f"{k}.wav", rng.uniform(-0.5, 0.5, 1600), 8000)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(base / f"{k}.png")
+        numbers = {f"f_{i}": "" if k % 7 == 0 else f"{rng.normal(5, 3):.4f}" for i in range(3)}
+        row = {"key": f"sample {k}", "clip": f"{k}.wav", "picture": "" if k % 5 == 1 else f"{k}.png", **numbers}
+        fold = "test" if k >= 48 else "validation" if k >= 39 else "train"
+        rows.append({**row, "feeling": ["sad", "glad", "calm"][k % 3], "who": f"person {k % 10}", "fold": fold})
+    write(base / "m.csv", rows)
+    return base
+
+
+def write(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def edit(folder, row, **cells):
+    """Change cells of one row; 0 is the first below the header."""
+    with (folder / "m.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    rows[row].update(cells)
+    write(folder / "m.csv", rows)
+
+
+ALL = ("sound=clip", "look=picture", "body=f_*")
+SETTINGS = {"sound": {"seconds": 0.2}, "look": {"size": 8}}
+
+
+@pytest.fixture
+def load(folder, cache):
+    """Loads the manifest with some of the modalities declared."""
+
+    def run(source=None, modalities=ALL, **changes):
+        names = [m.split("=")[0] for m in modalities]
+        given = {"label": "feeling", "id": "key", "cache": cache, **changes}
+        given.setdefault("options", {m: s for m, s in SETTINGS.items() if m in names})
+        return data.load(folder / "m.csv" if source is None else source, modalities=modalities, **given)
+
+    return run
+
+
+def everything(table):
+    return table.rows(np.arange(len(table)))
+
+
+@pytest.mark.parametrize("modalities", [ALL[:2], ALL[::2], ALL])
+def test_a_manifest_becomes_splits(load, modalities):
+    splits = load(modalities=modalities, split="fold")
+    check_dataset(splits)
+    assert [len(t) for t in (splits.train, splits.validation, splits.test)] == [39, 9, 12]
+    assert splits.train.modalities == tuple(m.split("=")[0] for m in modalities)
+    assert splits.train.classes == ("calm", "glad", "sad")
+    assert splits.train.ids[3] == "sample 3"
+    assert splits.train.classes[splits.train.label[3]] == "sad"
+    absent = {"sound": [], "look": range(1, N, 5), "body": range(0, N, 7)}
+    for m in splits.train.modalities:
+        assert list(np.flatnonzero(~splits.train.present[m])) == [k for k in absent[m] if k < 39]
+    assert splits.problems == []
+
+
+def test_files_are_read_through_memory_maps(load, folder):
+    splits = load(split="fold")
+    for m in ("sound", "look"):
+        assert isinstance(splits.test.arrays[m], np.memmap)
+    assert splits.test.original("sound", 2) == str(folder / "50.wav")
+    assert splits.train.specs["sound"].shape == (1, 40, 11)
+    assert splits.train.specs["look"].shape == (3, 8, 8)
+
+
+def test_train_alone_decides_the_scale(load, folder):
+    splits = load(split="fold")
+    frame = pd.read_csv(folder / "m.csv")
+    numbers = frame[[f"f_{i}" for i in range(3)]].to_numpy()
+    mean, deviation = np.nanmean(numbers[:39], 0), np.nanstd(numbers[:39], 0)
+    found = everything(splits.test).inputs["body"].numpy()
+    np.testing.assert_allclose(found, np.nan_to_num((numbers[48:] - mean) / deviation), atol=1e-4)
+    look = everything(splits.train).inputs["look"][splits.train.present["look"]].numpy()
+    np.testing.assert_allclose(look.mean((0, 2, 3)), 0, atol=1e-3)
+    np.testing.assert_allclose(look.std((0, 2, 3)), 1, atol=1e-3)
+
+
+def test_cells_hidden_in_training_do_not_decide_the_scale(load):
+    splits = load(split="fold", missing=0.4)
+    body = everything(splits.train).inputs["body"][splits.train.present["body"]].numpy()
+    np.testing.assert_allclose(body.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(body.std(0), 1, atol=1e-4)
+
+
+def test_drawn_splits_keep_shares_classes_and_groups(load, rng):
+    seed = int(rng.integers(10**6))
+    splits = load(seed=seed, validation=0.2, test=0.3)
+    np.testing.assert_allclose([len(t) for t in (splits.train, splits.validation, splits.test)], [30, 12, 18], atol=1)
+    assert list(np.bincount(splits.test.label)) == [6, 6, 6]
+    assert load(seed=seed, validation=0.2, test=0.3).test.ids == splits.test.ids
+    grouped = load(seed=seed, group="who", validation=0.2, test=0.2)
+    people = [{int(i.split()[1]) % 10 for i in t.ids} for t in (grouped.train, grouped.validation, grouped.test)]
+    assert [len(p) for p in people] == [6, 2, 2]
+    assert len(set.union(*people)) == 10
+
+
+def test_holdout_and_missing_cells(load, rng):
+    seed = int(rng.integers(10**6))
+    whole = load(split="fold")
+    cut = load(split="fold", seed=seed, holdout=0.25, missing=0.5, missing_test=0.0)
+    assert sorted(cut.train.ids + cut.holdout.ids) == sorted(whole.train.ids)
+    assert len(cut.holdout) == 10
+    for m in ALL:
+        name = m.split("=")[0]
+        assert (cut.test.present[name] == whole.test.present[name]).all()
+    shares = [np.mean(list(s.train.present.values())) for s in (whole, cut)]
+    assert shares[1] < shares[0] - 0.2
+    both = load(split="fold", missing=0.5)
+    assert np.mean(list(both.test.present.values())) < np.mean(list(whole.test.present.values())) - 0.15
+    check_dataset(both)
+
+
+def test_a_frame_is_a_source(folder, load):
+    by_file, by_frame = load(split="fold"), load(pd.read_csv(folder / "m.csv"), split="fold", root=str(folder))
+    for name in ("train", "test"):
+        for m, block in everything(getattr(by_file, name)).inputs.items():
+            np.testing.assert_allclose(everything(getattr(by_frame, name)).inputs[m], block, atol=1e-5)
+
+
+def describe(folder):
+    facts = {"manifest": "m.csv", "modalities": list(ALL), "label": "feeling", "split": "fold", "id": "key"}
+    (folder / "dataset.json").write_text(json.dumps({**facts, "options": SETTINGS, "name": "feelings"}))
+
+
+@pytest.mark.parametrize("file", [".", "m.csv"])
+def test_a_prepared_folder_says_itself_what_it_holds(folder, load, cache, file):
+    describe(folder)
+    splits = data.load(str(folder / file), cache=cache)
+    assert splits.name == "feelings"
+    assert splits.digest == load(split="fold").digest
+    other = data.load(folder / file, label="who", split="fold", modalities=ALL[:1], cache=cache)
+    assert other.train.modalities == ("sound",)
+    assert len(other.train.classes) == 10
+
+
+def test_a_prepared_folder_that_is_none(folder, load, cache):
+    with pytest.raises(DataError, match=r"dataset\.json"):
+        data.load(folder, cache=cache)
+    (folder / "dataset.json").write_text("{")
+    with pytest.raises(DataError, match=r"dataset\.json: not valid"):
+        data.load(folder, cache=cache)
+    (folder / "dataset.json").write_text('{"manifest": "gone.csv", "modalities": ["a=b"]}')
+    with pytest.raises(DataError, match="no such manifest"):
+        data.load(folder, cache=cache)
+
+
+def test_sources_that_are_not_there(tmp_path):
+    with pytest.raises(DataError, match=r"digts: no such file or folder.*did you mean 'digits'"):
+        data.load("digts")
+    with pytest.raises(DataError, match="no such file"):
+        data.load(tmp_path / "gone.csv")
+    with pytest.raises(ConfigError, match="'dict'"):
+        data.load({"x": [1]})
+    with pytest.raises(ConfigError, match="equipoise prepare av-digits"):
+        data.load("av-digits")
+
+
+def test_a_built_in_set_takes_options_holdout_and_missing():
+    splits = data.load("synthetic", options={"samples": 200}, holdout=0.2, missing=0.3, missing_test=0.0)
+    assert sum(map(len, (splits.train, splits.validation, splits.test, splits.holdout))) == 200
+    assert 0.5 < np.mean(list(splits.train.present.values())) < 0.9
+    assert np.all(list(splits.test.present.values()))
+    with pytest.raises(ConfigError, match="did you mean 'samples'"):
+        data.load("synthetic", options={"sampels": 3})
+
+
+@pytest.mark.parametrize(
+    ("row", "cells", "words"),
+    [
+        (4, {"feeling": ""}, ["m.csv row 6", "label"]),
+        (50, {"feeling": "angry"}, ["m.csv row 52", "test", "'angry'", "calm, glad, sad"]),
+        (40, {"feeling": "angry"}, ["m.csv row 42", "validation", "'angry'"]),
+        (4, {"clip": "", "picture": "", **{f"f_{i}": "" for i in range(3)}}, ["m.csv row 6", "every modality"]),
+        (4, {"clip": "gone.wav"}, ["m.csv row 6", "'sound'", "gone.wav", "not found"]),
+    ],
+)
+def test_rows_that_cannot_be_used(folder, load, row, cells, words):
+    edit(folder, row, **cells)
+    with pytest.raises(DataError) as caught:
+        load(split="fold")
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_test_row_may_do_without_a_label(folder, load):
+    edit(folder, 50, feeling="")
+    assert load(split="fold").test.label[2] == -1
+
+
+def test_splits_that_cannot_be(folder, load):
+    frame = pd.read_csv(folder / "m.csv").astype(object).where(lambda f: f.notna(), None)
+    for changed, word in [
+        (frame.assign(feeling="sad"), "single class, 'sad'"),
+        (frame.assign(fold="test"), "no row is in the train split"),
+        (frame.assign(fold="train"), "no row is in the validation split"),
+    ]:
+        with pytest.raises(DataError, match=word):
+            load(changed, split="fold", root=str(folder))
+    for shares in ({"validation": 0.0}, {"validation": 0.5, "test": 0.5}, {"holdout": 1.0}):
+        with pytest.raises(ConfigError, match="data: "):
+            load(**shares)
+
+
+@pytest.fixture
+def spoilt(folder):
+    """Three bad files: a sound and a picture of row 4, a picture of row 8 with nothing else in the row."""
+    (folder / "4.wav").write_bytes(b"")
+    (folder / "4.png").write_bytes(b"no picture")
+    (folder / "8.png").unlink()
+    edit(folder, 8, clip="", **{f"f_{i}": "" for i in range(3)})
+    return folder
+
+
+def test_bad_files_stop_by_default_and_are_all_listed(spoilt, load, cache):
+    with pytest.raises(DataError) as caught:
+        load(split="fold")
+    message = str(caught.value)
+    assert "m.csv row 6, modality 'sound'" in message
+    assert "4.wav" in message
+    assert "2 more" in message
+    assert f"{cache}/problems.csv" in message
+    with open(f"{cache}/problems.csv", newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert [(p["row"], p["id"], p["modality"]) for p in listed] == [
+        ("6", "sample 4", "sound"),
+        ("6", "sample 4", "look"),
+        ("10", "sample 8", "look"),
+    ]
+    assert listed[2]["file"] == str(spoilt / "8.png")
+    assert "not found" in listed[2]["reason"]
+
+
+def test_bad_files_drop_their_rows(spoilt, load):
+    splits = load(split="fold", problems="drop")
+    assert [int(i.split()[1]) for i in splits.train.ids] == [k for k in range(39) if k not in (4, 8)]
+    assert [p["row"] for p in splits.problems] == [6, 6, 10]
+    check_dataset(splits)
+
+
+def test_bad_files_make_their_modality_absent(spoilt, load):
+    splits = load(split="fold", problems="absent")
+    assert [int(i.split()[1]) for i in splits.train.ids] == [k for k in range(39) if k != 8]
+    assert [bool(splits.train.present[m][4]) for m in ("sound", "look", "body")] == [False, False, True]
+    assert len(splits.problems) == 3
+    check_dataset(splits)
+
+
+def test_policies_and_settings_that_cannot_be(load):
+    with pytest.raises(ConfigError, match="error, drop, absent"):
+        load(problems="ignore")
+    with pytest.raises(ConfigError, match=r"no modality 'sond'.*did you mean 'sound'"):
+        load(options={"sond": {"seconds": 1}})
+    with pytest.raises(ConfigError, match="'seconds'"):
+        load(options={"sound": {"second": 1}})
+    with pytest.raises(ConfigError, match=r"data\.options\.body"):
+        load(options={"body": {"length": 3}})
+
+
+def read_new(splits, source, **given):
+    saved = json.loads(json.dumps(splits.preprocessing))
+    return data.read_table(
+        source, specs=splits.train.specs, classes=splits.train.classes, preprocessing=saved, **given
+    )
+
+
+def test_new_data_are_read_as_the_run_read_its_own(folder, load, cache):
+    splits = load(split="fold")
+    again = read_new(splits, folder / "m.csv", id="key", cache=cache)
+    assert len(again) == N
+    assert again.ids[48:] == splits.test.ids
+    own, new = everything(splits.test), again.rows(np.arange(48, N))
+    assert (own.label == new.label).all()
+    for m in splits.train.modalities:
+        assert (own.present[m] == new.present[m]).all()
+        assert (own.inputs[m] == new.inputs[m]).all()
+
+
+def test_new_columns_may_stand_in_another_order(folder, load, cache):
+    splits = load(split="fold")
+    frame = pd.read_csv(folder / "m.csv")[["f_2", "fold", "f_0", "picture", "f_1", "clip"]]
+    again = read_new(splits, frame, root=str(folder), cache=cache)
+    assert (again.label == -1).all()
+    assert (again.rows(np.arange(48, N)).inputs["body"] == everything(splits.test).inputs["body"]).all()
+
+
+def test_new_data_may_lack_modalities(folder, load, cache):
+    splits = load(split="fold")
+    frame = pd.read_csv(folder / "m.csv")[["clip", "feeling"]]
+    with pytest.warns(UserWarning, match=r"look=picture.*absent"):
+        again = read_new(splits, frame, root=str(folder), cache=cache)
+    batch = everything(again)
+    assert again.modalities == splits.train.modalities
+    assert [batch.counts[m] for m in again.modalities] == [N, 0, 0]
+    assert not batch.inputs["look"].any()
+    assert (batch.inputs["sound"][48:] == everything(splits.test).inputs["sound"]).all()
+
+
+def test_new_data_that_do_not_fit(folder, load, cache):
+    splits = load(split="fold")
+    frame = pd.read_csv(folder / "m.csv")
+    with pytest.raises(DataError, match=r"row 7: label 'angry' is in no training row"):
+        read_new(splits, frame.assign(feeling=["sad"] * 7 + ["angry"] * 53), root=str(folder), cache=cache)
+    with pytest.raises(DataError, match="built-in"):
+        read_new(data.load("digits"), folder / "m.csv")
+
+
+def test_array_files_are_vectors_of_the_length_of_the_first(tmp_path, rng, cache):
+    arrays = rng.normal(size=(30, 2, 3)).astype(np.float32)
+    for k, array in enumerate(arrays):
+        np.save(tmp_path / f"{k}.npy", array)
+    frame = pd.DataFrame({"a": [f"{k}.npy" for k in range(30)], "x": rng.normal(size=30), "label": list("ab") * 15})
+    splits = data.load(frame, modalities=["a=a", "b=x"], root=str(tmp_path), cache=cache)
+    assert splits.train.specs["a"].shape == (6,)
+    assert isinstance(splits.train.arrays["a"], np.memmap)
+    np.save(tmp_path / "3.npy", np.ones(5))
+    with pytest.raises(DataError, match=r"row 3.*3\.npy: holds 5 numbers, 6 are expected"):
+        data.load(frame, modalities=["a=a", "b=x"], root=str(tmp_path), cache=cache)
+
+
+def test_naming_the_package_imports_nothing_heavy():
+    code = (
+        "import sys, equipoise.data, equipoise.data.datasets; print({'torch', 'pandas', 'sklearn'} & {*sys.modules})"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
+    with pytest.raises(AttributeError, match="'lood'"):
+        _ = data.lood
