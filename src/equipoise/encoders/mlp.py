@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from equipoise.encoders.checks import check_width, check_widths
 from equipoise.errors import invalid
 
 
@@ -18,7 +19,7 @@ class MLP(nn.Module):
     Args:
         shape: of one sample; flattened.
         width: of the feature.
-        hidden: widths of the hidden layers.
+        hidden: widths of the hidden layers; none for a linear encoder.
         dropout: after each hidden layer.
     """
 
@@ -26,6 +27,8 @@ class MLP(nn.Module):
         self, shape: tuple[int, ...], width: int = 128, hidden: Sequence[int] = (128, 128), dropout: float = 0.0
     ) -> None:
         super().__init__()
+        check_width("MLP", "width", width)
+        check_widths("MLP", "hidden", hidden)
         if not 0 <= dropout < 1:
             raise invalid("MLP", "dropout", "in [0, 1)", dropout)
         self.width = width

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from equipoise.encoders.checks import check_width
 from equipoise.errors import invalid
 
 
@@ -82,6 +83,8 @@ class ResNet(nn.Module):
             raise invalid("ResNet", "shape", "(channels, height, width), with frames before it or not", shape)
         if depth not in DEPTHS:
             raise invalid("ResNet", "depth", "18, 34 or 50", depth)
+        if width is not None:
+            check_width("ResNet", "width", width)
         block, counts = DEPTHS[depth]
         self.conv1 = nn.Conv2d(shape[-3], 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -92,7 +95,7 @@ class ResNet(nn.Module):
                 layers.append(block(before, planes, stride=2 if place == 0 and number > 0 else 1))
                 before = planes * block.expansion
             self.add_module(f"layer{number + 1}", nn.Sequential(*layers))
-        self.projection = nn.Identity() if width in (None, before) else nn.Linear(before, int(width or before))
+        self.projection = nn.Identity() if width in (None, before) else nn.Linear(before, width)
         self.width = before if width is None else width
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

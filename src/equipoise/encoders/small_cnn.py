@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from equipoise.encoders.checks import check_width, check_widths
 from equipoise.errors import invalid
+
+GROUPS = 8  # of channels that are normalised together, where the number of channels allows it
 
 
 class SmallCNN(nn.Module):
@@ -25,12 +29,18 @@ class SmallCNN(nn.Module):
         super().__init__()
         if len(shape) != 3:
             raise invalid("SmallCNN", "shape", "(channels, height, width)", shape)
+        check_width("SmallCNN", "width", width)
+        check_widths("SmallCNN", "channels", channels)
         self.width = width
         size = min(shape[1:])
         layers: list[nn.Module] = []
         before = shape[0]
         for after in channels:
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(min(8, after), after), nn.ReLU()]
+            layers += [
+                nn.Conv2d(before, after, 3, padding=1),
+                nn.GroupNorm(math.gcd(GROUPS, after), after),
+                nn.ReLU(),
+            ]
             if size >= 4:
                 layers.append(nn.MaxPool2d(2))
                 size //= 2

@@ -28,6 +28,22 @@ def test_features_have_the_stated_width_and_samples_are_independent(name, shape)
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in encoder.parameters())
 
 
+@pytest.mark.parametrize("channels", [[12, 20], [7], [3, 30, 33]])
+def test_any_number_of_channels_can_be_normalised(channels):
+    encoder = ENCODERS.build("small_cnn", {"channels": channels}, shape=(2, 9, 9))
+    inputs = torch.randn(3, 2, 9, 9)
+    features = encoder(inputs)
+    assert torch.isfinite(features).all()
+    assert torch.allclose(encoder(inputs[1:2]), features[1:2], atol=1e-5)
+
+
+def test_an_mlp_without_hidden_layers_is_linear():
+    encoder = ENCODERS.build("mlp", {"hidden": [], "width": 5}, shape=(4,))
+    a, b = torch.randn(2, 1, 4)
+    midpoint = (encoder(a) + encoder(b)) / 2
+    assert torch.allclose(encoder((a + b) / 2), midpoint, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("depth", "width", "parameters"), [(18, 512, 11_176_512), (34, 512, 21_284_672), (50, 2048, 23_508_032)]
 )
@@ -38,11 +54,26 @@ def test_resnet_has_the_published_size(depth, width, parameters):
     assert sum(p.numel() for p in encoder.parameters()) == parameters
 
 
-def test_resnet_parameters_are_named_as_in_torchvision():
-    names = set(ResNet((3, 32, 32), depth=50).state_dict())
-    expected = ("conv1.weight", "bn1.running_var", "layer1.0.downsample.0.weight", "layer3.5.conv3.weight")
-    assert set(expected) <= names
-    assert not any(name.startswith("projection") for name in names)
+def torchvision_names(blocks, convolutions, projected):
+    """State of torchvision's ResNet without fc; `projected`: stages whose first block has a downsample."""
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    names = {"conv1.weight", *(f"bn1.{n}" for n in norm)}
+    for stage, count in enumerate(blocks, 1):
+        for block in range(count):
+            at = f"layer{stage}.{block}"
+            for k in range(1, convolutions + 1):
+                names |= {f"{at}.conv{k}.weight", *(f"{at}.bn{k}.{n}" for n in norm)}
+        if stage in projected:
+            names |= {f"layer{stage}.0.downsample.0.weight", *(f"layer{stage}.0.downsample.1.{n}" for n in norm)}
+    return names
+
+
+@pytest.mark.parametrize(
+    ("depth", "blocks", "convolutions", "projected"),
+    [(18, (2, 2, 2, 2), 2, {2, 3, 4}), (34, (3, 4, 6, 3), 2, {2, 3, 4}), (50, (3, 4, 6, 3), 3, {1, 2, 3, 4})],
+)
+def test_resnet_parameters_are_named_as_in_torchvision(depth, blocks, convolutions, projected):
+    assert set(ResNet((3, 32, 32), depth=depth).state_dict()) == torchvision_names(blocks, convolutions, projected)
 
 
 def test_resnet_averages_the_features_of_frames():
@@ -64,6 +95,12 @@ def test_defaults_follow_the_kind():
         ("resnet", {"depth": 19}, "'depth' must be 18, 34 or 50, found 19"),
         ("resnett", {}, "did you mean 'resnet'"),
         ("mlp", {"hiden": [3]}, "no option 'hiden'; did you mean 'hidden'"),
+        ("mlp", {"hidden": 64}, "'hidden' must be a list of positive whole numbers, found 64"),
+        ("mlp", {"hidden": [64, 0]}, r"'hidden' must be .*, found \[64, 0\]"),
+        ("mlp", {"width": 0}, "'width' must be a positive whole number, found 0"),
+        ("small_cnn", {"channels": [8, "x"]}, r"'channels' must be .*, found \[8, 'x'\]"),
+        ("small_cnn", {"width": 2.5}, "'width' must be .*, found 2.5"),
+        ("resnet", {"width": -1}, "'width' must be .*, found -1"),
     ],
 )
 def test_wrong_options_are_one_clear_line(name, options, message):
