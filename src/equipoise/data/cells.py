@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,20 +70,25 @@ class Cells:
             found.append(SPLITS[value.lower()])
         return np.array(found, dtype=object)
 
-    def match(self, declaration: Declaration) -> list[str]:
+    def match(self, declaration: Declaration, others: Set[str]) -> list[str]:
         """The columns a declaration names, patterns resolved in the table's order.
+
+        Args:
+            declaration: of one modality.
+            others: columns that a pattern leaves out: the label, as a feature, would give the answer away.
 
         Raises:
             ConfigError: nothing matches.
         """
         chosen: list[str] = []
+        open_to_all = [column for column in self.columns if column not in others]
         for pattern in declaration.columns:
             exact = pattern in self.columns
-            found = [pattern] if exact else [c for c in self.columns if fnmatchcase(c, pattern)]
+            found = [pattern] if exact else [c for c in open_to_all if fnmatchcase(c, pattern)]
             if not found:
                 raise ConfigError(
                     f"{self.sheet.where}: no column {pattern!r} (modality {declaration.name!r})"
-                    f"{suggest(pattern, self.columns)}"
+                    f"{suggest(pattern, open_to_all)}"
                 )
             chosen += [c for c in found if c not in chosen]
         return chosen

@@ -45,7 +45,7 @@ class Columns:
     """Which columns hold what.
 
     Raises:
-        ConfigError: no modality is declared, or one of them twice.
+        ConfigError: no modality is declared, one of them twice, or the label is declared as one.
     """
 
     modalities: Sequence[Declaration]
@@ -54,9 +54,17 @@ class Columns:
     group: str | None = None
     id: str | None = None
 
+    @property
+    def others(self) -> set[str]:
+        """Columns that say something of the sample and are no part of it; no pattern takes one into a modality."""
+        return {self.label, *(c for c in (self.split, self.group, self.id) if c is not None)}
+
     def __post_init__(self) -> None:
         names = [declaration.name for declaration in self.modalities]
         if not names:
             raise ConfigError("say what the modalities are: --modality name=column:kind, once for each")
         if len(set(names)) < len(names):
             raise ConfigError(f"modality {max(names, key=names.count)!r} is declared twice")
+        for declaration in self.modalities:
+            if self.label in declaration.columns:
+                raise ConfigError(f"modality {declaration.name!r}: column {self.label!r} is the label to predict")

@@ -83,13 +83,15 @@ def read_manifest(
     )
     found = _without_missing(cells, columns.modalities) if new else columns.modalities
     for declaration in found:
-        _read_modality(manifest, cells, declaration, Path(root) if root else here)
+        chosen = cells.match(declaration, columns.others)
+        _read_modality(manifest, cells, declaration, chosen, Path(root) if root else here)
     return manifest
 
 
-def _read_modality(manifest: Manifest, cells: Cells, declaration: Declaration, base: Path) -> None:
-    name, columns = declaration.name, cells.match(declaration)
-    kind = declaration.kind or cells.infer(declaration, columns)
+def _read_modality(
+    manifest: Manifest, cells: Cells, declaration: Declaration, columns: list[str], base: Path
+) -> None:
+    name, kind = declaration.name, declaration.kind or cells.infer(declaration, columns)
     manifest.declarations.append(Declaration(name, columns, kind))
     if kind == "vector" and not cells.holds_files(columns):
         manifest.numbers[name] = cells.numbers(name, columns)

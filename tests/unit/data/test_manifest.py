@@ -247,6 +247,16 @@ def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     refused(tmp_path / "m.parquet", columns("v=x"), DataError, "m.parquet", "pip install 'equipoise[parquet]'")
 
 
+def test_a_pattern_never_takes_the_answer_in(rng):
+    numbers = pd.DataFrame(rng.normal(size=(6, 3)), columns=["a", "b", "c"])
+    told = {"label": [0, 1, 2, 0, 1, 2], "key": range(6), "who": [1, 1, 2, 2, 3, 3], "fold": "train"}
+    read = read_manifest(numbers.assign(**told), columns("v=*", id="key", group="who", split="fold"))
+    assert [list(d.columns) for d in read.declarations] == [["a", "b", "c"]]
+    refused(numbers.assign(**told), columns("v=l*"), ConfigError, "'l*'", "'v'")
+    with pytest.raises(ConfigError, match="modality 'w': column 'label' is the label"):
+        columns("v=a", "w=b,label")
+
+
 def test_new_data_may_lack_labels_and_modalities(table):
     with pytest.warns(UserWarning, match="v=f_\\*"):
         read = read_manifest(table[["age", "clip"]], columns(), new=True)
