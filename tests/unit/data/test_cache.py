@@ -1,5 +1,6 @@
 """Files are decoded once, again when anything changes, and never left half-written."""
 
+import errno
 import os
 import threading
 from dataclasses import dataclass
@@ -171,3 +172,19 @@ def test_array_files_of_another_length_are_bad(files, cache):
     _, bad = decode_all("m", files, Numbers(4), cache)
     assert list(bad) == [2]
     assert "7 numbers" in bad[2]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this platform cannot reserve space")
+def test_a_full_disk_is_said_and_leaves_nothing(files, cache, monkeypatch):
+    def fail(code):
+        def reserve(*_):
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(os, "posix_fallocate", reserve)
+
+    fail(errno.ENOSPC)
+    with pytest.raises(RunError, match="No space left"):
+        decode_all("m", files, Shift(), cache)
+    assert list(cache.iterdir()) == []
+    fail(errno.EOPNOTSUPP)
+    assert decode_all("m", files, Shift(), cache)[0].shape == (5, 4)
