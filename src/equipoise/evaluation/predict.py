@@ -28,7 +28,7 @@ def predict(
     only: Iterable[str] | None = None,
     runtime: Runtime | None = None,
 ) -> Predictions:
-    """Logits of every sample of a split, fused and per modality, on every rank.
+    """Logits of every sample of a split, fused and per modality (zeros where it is absent), on every rank.
 
     Args:
         model: put into eval mode.
@@ -54,7 +54,7 @@ def predict(
         index=whole["index"][order],
         label=np.asarray(table.label),
         present={m: np.asarray(table.present[m]) for m in chosen},
-        logits={m: whole[f"logits/{m}"][order] for m in chosen},
+        logits={m: np.where(table.present[m][:, None], whole[f"logits/{m}"][order], 0) for m in chosen},
         fused=whole["fused"][order],
         classes=tuple(table.classes),
     )
@@ -65,12 +65,16 @@ def contribution(
 ) -> dict[str, float]:
     """Exact Shapley value of each modality for the fused accuracy, over the 2^M subsets of modalities.
 
-    Without any modality the best guess is the most frequent class of the split.
+    Without any modality the best guess is the most frequent class of the split. Rows without a label do not count;
+    if none has one, there is nothing to share and the result is empty.
     """
-    label = np.asarray(table.label)
+    known = np.asarray(table.label) >= 0
+    label = np.asarray(table.label)[known]
+    if len(label) == 0:
+        return {}
     accuracy: dict[frozenset[str], float] = {frozenset(): float(np.bincount(label).max() / len(label))}
     for size in range(1, len(model.modalities) + 1):
         for subset in combinations(model.modalities, size):
             fused = predict(model, table, batch_size=batch_size, only=subset, runtime=runtime).fused
-            accuracy[frozenset(subset)] = float((fused.argmax(1) == label).mean())
+            accuracy[frozenset(subset)] = float((fused[known].argmax(1) == label).mean())
     return shapley(accuracy, model.modalities)

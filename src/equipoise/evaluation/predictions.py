@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
         **{f"logits/{m}": x for m, x in predictions.logits.items()},
     }
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     replace_file(path, buffer.getvalue())
 
 
@@ -47,7 +48,7 @@ def load_predictions(path: Path) -> Predictions:
                 fused=stored["fused"],
                 classes=tuple(str(c) for c in stored["classes"]),
             )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
         raise RunError(f"{path}: no readable predictions ({type(error).__name__}); train or evaluate again") from None
 
 
