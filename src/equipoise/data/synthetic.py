@@ -30,6 +30,13 @@ class Sensor:
     bends: int = 0
     noise: int = 8
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.strength, int | float) and self.strength >= 0):
+            raise invalid("synthetic", "strength", "a number of at least 0", self.strength)
+        for name in ("bends", "noise"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 0):
+                raise invalid("synthetic", name, "a whole number of at least 0", getattr(self, name))
+
 
 def best_accuracy(strength: float, classes: int) -> float:
     """P(s) = ∫ φ(z) Φ(z + s)^{C−1} dz by Gauss-Hermite quadrature (error below 1e-6 for s ≤ 10)."""
@@ -40,7 +47,12 @@ def best_accuracy(strength: float, classes: int) -> float:
 
 
 def best_accuracies(sensors: Mapping[str, Sensor], classes: int, redundancy: float = 0.0) -> dict[str, float]:
-    """The best possible accuracy of each modality, and of their fusion under the key "fused"."""
+    """The best possible accuracy of each modality, and of their fusion under the key "fused".
+
+    Raises:
+        ConfigError: `redundancy` outside [0, 1).
+    """
+    _check_redundancy(redundancy)
     strength = np.array([sensor.strength for sensor in sensors.values()])
     covariance = (1 - redundancy) * np.eye(len(strength)) + redundancy
     joint = float(np.sqrt(strength @ np.linalg.solve(covariance, strength)))
@@ -51,9 +63,12 @@ def best_accuracies(sensors: Mapping[str, Sensor], classes: int, redundancy: flo
 def signals(
     sensors: Mapping[str, Sensor], label: np.ndarray, classes: int, redundancy: float, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """The informative part of every modality, (N, C) each."""
-    if not 0 <= redundancy < 1:
-        raise invalid("synthetic", "redundancy", "in [0, 1)", redundancy)
+    """The informative part of every modality, (N, C) each.
+
+    Raises:
+        ConfigError: `redundancy` outside [0, 1).
+    """
+    _check_redundancy(redundancy)
     common = rng.standard_normal((len(label), classes))
     found = {}
     for name, sensor in sensors.items():
@@ -61,6 +76,11 @@ def signals(
         noise = np.sqrt(redundancy) * common + np.sqrt(1 - redundancy) * own
         found[name] = sensor.strength * np.eye(classes)[label] + noise
     return found
+
+
+def _check_redundancy(redundancy: float) -> None:
+    if not 0 <= redundancy < 1:
+        raise invalid("synthetic", "redundancy", "in [0, 1)", redundancy)
 
 
 def embed(signal: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:

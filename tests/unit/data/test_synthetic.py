@@ -1,10 +1,20 @@
 """Synthetic data: the accuracy it claims is the accuracy the Bayes rule reaches, for vectors and for files."""
 
+import csv
+import json
+
 import numpy as np
 import pytest
+import soundfile
+from PIL import Image
+from scipy.integrate import quad
+from scipy.stats import norm
 
+from equipoise import data
 from equipoise.data.datasets import synthetic
 from equipoise.data.synthetic import Sensor, best_accuracies, best_accuracy, embed, signals
+from equipoise.errors import ConfigError
+from equipoise.testing import check_dataset
 
 
 def bayes(shown, sensors, redundancy):
@@ -36,6 +46,26 @@ def test_no_signal_is_chance_and_much_signal_is_certain():
     assert best_accuracy(12.0, 7) == pytest.approx(1.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("classes", [2, 4, 31])
+@pytest.mark.parametrize("strength", [0.3, 2.0, 10.0])
+def test_the_stated_precision_of_the_integral(strength, classes):
+    def integrand(z):
+        return norm.pdf(z) * norm.cdf(z + strength) ** (classes - 1)
+
+    exact, _ = quad(integrand, -12, 12, epsabs=1e-10, limit=200)
+    assert best_accuracy(strength, classes) == pytest.approx(exact, abs=1e-6)
+
+
+def test_more_modalities_never_predict_worse():
+    rng = np.random.default_rng()
+    strengths = rng.uniform(0.2, 3, 3)
+    redundancy = float(rng.uniform(0, 0.9))
+    two = best_accuracies({f"m{k}": Sensor(s) for k, s in enumerate(strengths[:2])}, 5, redundancy)
+    three = best_accuracies({f"m{k}": Sensor(s) for k, s in enumerate(strengths)}, 5, redundancy)
+    assert three["fused"] >= two["fused"] - 1e-9
+    assert two["fused"] >= max(two["m0"], two["m1"]) - 1e-9
+
+
 def test_bending_loses_nothing():
     """Every layer is invertible, so distinct signals stay distinct: undo the layers and find the rotation."""
     rng = np.random.default_rng()
@@ -58,13 +88,40 @@ def test_three_modalities_by_name():
     assert set(parts.preprocessing["best_accuracy"]) == {"a", "b", "c", "fused"}
 
 
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"classes": 1}, "'classes'"),
+        ({"samples": 3}, "'samples'"),
+        ({"redundancy": 1.0}, "'redundancy'"),
+        ({"modalities": {"a": {"strength": -1}}}, "'strength'"),
+        ({"modalities": {"a": {"noise": 2.5}}}, "'noise'"),
+        ({"modalities": {"a": {"bends": -1}}}, "'bends'"),
+        ({"modalities": {"a": {"loud": 1}}}, "strength, bends and noise"),
+    ],
+)
+def test_options_that_cannot_be(options, word):
+    with pytest.raises(ConfigError, match=word):
+        synthetic.load(**options)
+
+
+def test_a_prepared_folder_is_a_source(tmp_path):
+    """The files go through manifest, decoders, cache and splits as a user's own would."""
+    (tmp_path / "files").mkdir()
+    classes = int(np.random.default_rng().integers(2, 11))
+    stated = synthetic.prepare(tmp_path / "files", samples=120, classes=classes)
+    parts = data.load(tmp_path / "files", cache=str(tmp_path / "cache"), validation=0.2, test=0.2)
+    check_dataset(parts)
+    assert parts.train.modalities == ("sound", "picture")
+    assert {m: spec.kind for m, spec in parts.train.specs.items()} == {"sound": "audio", "picture": "image"}
+    assert len(parts.train.classes) == classes
+    with Image.open(tmp_path / "files/00000.png") as picture:
+        assert parts.train.specs["picture"].shape == (1, *picture.size)  # read at its own size
+    assert json.loads((tmp_path / "files/dataset.json").read_text())["best_accuracy"] == stated
+
+
 def test_rendered_files_carry_the_signal(tmp_path):
     """Read the tones and the grey squares back: a rule that knows only the rendering reaches the stated accuracy."""
-    import csv
-
-    import soundfile
-    from PIL import Image
-
     stated = synthetic.prepare(tmp_path, samples=400, classes=4, sound=3.0, picture=3.0)
     rows = list(csv.DictReader((tmp_path / "manifest.csv").open()))
     label = np.array([int(r["label"].split()[-1]) for r in rows])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from equipoise.data import splits as splitting
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.synthetic import Sensor, best_accuracies, embed, signals
 from equipoise.data.table import Splits, Table
-from equipoise.errors import ConfigError
+from equipoise.errors import ConfigError, invalid
 
 DEFAULT = {"easy": {"strength": 2.5}, "hard": {"strength": 2.0, "bends": 3}}
 
@@ -43,6 +44,7 @@ def load(
         Splits whose `preprocessing["best_accuracy"]` holds the best possible accuracy per modality and fused.
     """
     sensors = parse(modalities or DEFAULT)
+    check_counts(samples, classes)
     rng = np.random.default_rng(seed)
     label = rng.permutation(np.arange(samples) % classes)
     shown = signals(sensors, label, classes, redundancy, rng)
@@ -73,7 +75,9 @@ def prepare(
     sound: float = 2.0,
     picture: float = 2.5,
 ) -> dict[str, float]:
-    """Render a sound (wav) and a picture (png) per sample, with `manifest.csv`, into an existing empty folder.
+    """Render a sound (wav) and a picture (png) per sample into an existing empty folder.
+
+    `manifest.csv` lists them, and `dataset.json` says how to read it.
 
     Args:
         out: the folder.
@@ -90,9 +94,24 @@ def prepare(
     from equipoise.data import render
 
     sensors = {"sound": Sensor(sound), "picture": Sensor(picture)}
+    check_counts(samples, classes)
+    best = best_accuracies(sensors, classes, redundancy)
     rng = np.random.default_rng(seed)
     label = rng.permutation(np.arange(samples) % classes)
     shown = signals(sensors, label, classes, redundancy, rng)
+    facts = {
+        "name": "synthetic-files",
+        "manifest": "manifest.csv",
+        "modalities": ["sound=sound:audio", "picture=picture:image"],
+        "label": "label",
+        "id": "id",
+        "options": {
+            "sound": {"rate": render.RATE, "seconds": render.SECONDS},
+            "picture": {"size": render.side(classes), "channels": 1},
+        },
+        "best_accuracy": best,
+    }
+    (out / "dataset.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     with (out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", "sound", "picture", "label"])
@@ -100,14 +119,22 @@ def prepare(
             render.sound(shown["sound"][row], out / f"{row:05d}.wav", rng)
             render.picture(shown["picture"][row], out / f"{row:05d}.png")
             writer.writerow([row, f"{row:05d}.wav", f"{row:05d}.png", f"class {label[row]}"])
-    return best_accuracies(sensors, classes, redundancy)
+    return best
+
+
+def check_counts(samples: int, classes: int) -> None:
+    """Raises ConfigError where a class would have no sample, or there is nothing to tell apart."""
+    if not (isinstance(classes, int) and classes >= 2):
+        raise invalid("synthetic", "classes", "a whole number of at least 2", classes)
+    if not (isinstance(samples, int) and samples >= classes):
+        raise invalid("synthetic", "samples", f"a whole number of at least one per class ({classes})", samples)
 
 
 def parse(modalities: Mapping[str, Mapping[str, Any]]) -> dict[str, Sensor]:
     """Sensors from plain options.
 
     Raises:
-        ConfigError: an option no sensor has.
+        ConfigError: an option no sensor has, or a value it cannot take.
     """
     try:
         return {name: Sensor(**options) for name, options in modalities.items()}
