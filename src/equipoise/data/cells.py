@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,9 +150,12 @@ class Cells:
 
     def _floats(self, column: str) -> np.ndarray:
         cells = self._column(column)
-        if cells.dtype.kind in "biuf":
-            wide = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-        else:
+        wide = None
+        if cells.dtype.kind in "biufO":
+            with suppress(ValueError, TypeError):  # a cell that is no number: look at them one by one
+                values = cells.to_numpy(dtype=object, na_value=np.nan)
+                wide = np.where(values == "", np.nan, values).astype(np.float64)
+        if wide is None:
             wide = np.array([_number(text) for text in self.texts(column)])
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
             narrow: np.ndarray = wide.astype(np.float32)
