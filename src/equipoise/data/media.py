@@ -115,7 +115,8 @@ def read_array(path: Path) -> np.ndarray:
     """
     check_file(path)
     try:
-        loaded = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
             raise ValueError("an archive of several arrays")
         array = loaded.astype(np.float32).reshape(-1)
