@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -16,6 +17,11 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 
 def colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
+
+
+def plain(text: str) -> str:
+    """A user's name as plotly shows it unchanged: it reads a few tags and entities in every text."""
+    return escape(text, quote=False)
 
 
 def dress(figure: Any, height: int = 340) -> Any:
@@ -44,8 +50,8 @@ def learning_curves(groups: Sequence[Group], part: str) -> Any:
         means = [100 * sum(curve[e] for curve in curves) / len(curves) for e in range(length)]
         share = [(e + 1) / length for e in range(length)]  # methods in phases have more, shorter epochs
         style = {"color": colour(number), "dash": DASHES[number % len(DASHES)]}
-        figure.add_scatter(x=share, y=means, name=group.label, mode="lines", line=style)
-    figure.update_layout(title=f"{part}: accuracy on validation")
+        figure.add_scatter(x=share, y=means, name=plain(group.label), mode="lines", line=style)
+    figure.update_layout(title=f"{plain(part)}: accuracy on validation")
     figure.update_xaxes(title="share of the training", tickformat=".0%")
     figure.update_yaxes(title="accuracy, %", range=[0, 101])
     return dress(figure)
@@ -68,9 +74,9 @@ def contributions(groups: Sequence[Group]) -> Any:
     for number, modality in enumerate(modalities):
         values = [100 * group.contribution(modality) for group in groups]
         figure.add_bar(
-            y=[group.label for group in groups],
+            y=[plain(group.label) for group in groups],
             x=values,
-            name=modality,
+            name=plain(modality),
             orientation="h",
             marker_color=colour(number),
             text=[f"{v:.1f}" for v in values],
@@ -85,8 +91,8 @@ def confusions(groups: Sequence[Group]) -> Any:
     """Share of each true class that is predicted as each class, a panel per method."""
     wide = min(3, len(groups))
     high = -(-len(groups) // wide)
-    figure = make_subplots(high, wide, subplot_titles=[g.label for g in groups], vertical_spacing=0.28 / high)
-    classes = groups[0].runs[0].result["classes"]
+    figure = make_subplots(high, wide, subplot_titles=[plain(g.label) for g in groups], vertical_spacing=0.28 / high)
+    classes = [plain(name) for name in groups[0].runs[0].result["classes"]]
     for number, group in enumerate(groups):
         counts = confusion(group)
         shares = counts / counts.sum(1, keepdims=True).clip(min=1)
@@ -112,10 +118,10 @@ def quantities(group: Group) -> list[Any]:
         figure = go.Figure()
         for number, (name, points) in enumerate(scalars.items()):
             figure.add_scatter(
-                x=[e for e, _ in points], y=[v for _, v in points], name=name, line_color=colour(number)
+                x=[e for e, _ in points], y=[v for _, v in points], name=plain(name), line_color=colour(number)
             )
         figure.update_layout(
-            title=f"{group.label}: {', '.join(scalars)} over the epochs", showlegend=len(scalars) > 1
+            title=plain(f"{group.label}: {', '.join(scalars)} over the epochs"), showlegend=len(scalars) > 1
         )
         figure.update_xaxes(title="epoch")
         figures.append(dress(figure))
@@ -130,7 +136,7 @@ def _spectrum(label: str, name: str, points: Sequence[tuple[int, list[float]]]) 
     panel = go.Heatmap(z=values, x=[str(e) for e, _ in points], y=shares, colorscale="Viridis", zmin=0, zmax=1)
     panel.hovertemplate = "epoch %{x}, quantile %{y} %: %{z:.3f}<extra></extra>"
     figure = go.Figure(panel)
-    figure.update_layout(title=f"{label}: {name}, eigenvalues of the projection")
+    figure.update_layout(title=plain(f"{label}: {name}, eigenvalues of the projection"))
     figure.update_xaxes(title="epoch", type="category")
     figure.update_yaxes(title="quantile, %")
     return dress(figure)

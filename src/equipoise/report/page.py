@@ -36,7 +36,7 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str = "How well does
     """
     out = Path(out)
     groups, failures = read_runs([Path(run) for run in runs])
-    if out.exists() and not (out / "leaderboard.csv").is_file() and any(out.iterdir()):
+    if out.is_file() or (out.exists() and not (out / "leaderboard.csv").is_file() and any(out.iterdir())):
         raise RunError(f"{out}: holds something other than a report; choose another folder")
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
@@ -92,6 +92,8 @@ def render(groups: Sequence[Group], *, title: str, failures: Sequence[Any] = ())
 def summary(groups: Sequence[Group], modalities: Sequence[str]) -> list[str]:
     """What was found, in plain words: who fuses best, and what each method reads out of the weakest modality."""
     fused = {g.label: s[0] for g in groups if (s := g.summary("fused"))}
+    if not fused:
+        return ["No sample has a label: there is nothing to compare."]
     best = max(fused, key=fused.__getitem__)
     sentences = [f"The best fused accuracy is {100 * fused[best]:.1f} %, by {best}."]
     reads = {m: {g.label: s[0] for g in groups if (s := g.summary(m))} for m in modalities}

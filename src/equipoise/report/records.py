@@ -135,11 +135,12 @@ def read_record(folder: Path) -> Record:
 
 
 def difference(group: Group, reference: Group) -> Difference | None:
-    """Paired bootstrap of fused accuracy, where both saw the same samples."""
-    right, reference_right = _correct(group), _correct(reference)
-    if right.shape[1] != reference_right.shape[1]:
+    """Paired bootstrap of fused accuracy, where all runs of both saw the same labelled samples."""
+    seen = [[run.predictions() for run in of.runs] for of in (group, reference)]
+    label = seen[0][0].label
+    if not all(np.array_equal(p.label, label) for of in seen for p in of) or not (label >= 0).any():
         return None
-    return paired_bootstrap(right, reference_right)
+    return paired_bootstrap(*(_correct(of, label) for of in seen))
 
 
 def confusion(group: Group) -> np.ndarray:
@@ -153,10 +154,7 @@ def confusion(group: Group) -> np.ndarray:
     return counts
 
 
-def _correct(group: Group) -> np.ndarray:
-    rows = []
-    for run in group.runs:
-        predictions = run.predictions()
-        known = predictions.label >= 0
-        rows.append(predictions.fused[known].argmax(1) == predictions.label[known])
-    return np.stack(rows)
+def _correct(seen: Sequence[Predictions], label: np.ndarray) -> np.ndarray:
+    """bool (S, N), whether the fused prediction is right; a row per seed."""
+    known = label >= 0
+    return np.stack([p.fused[known].argmax(1) == label[known] for p in seen])
