@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import inf, isfinite
 
 import numpy as np
 
@@ -84,7 +85,8 @@ def make_table(
     arrays = {m: decoded.arrays.get(m, np.empty((0, *spec.shape), np.float32)) for m, spec in specs.items()}
     present = {m: decoded.present.get(m, nothing)[rows] for m in specs}
     raw = {m: [None if f is None else str(f) for f in files] for m, files in manifest.files.items()}
-    return Table(specs, arrays, rows, codes, present, classes, [manifest.ids[row] for row in rows], raw)
+    group = None if manifest.group is None else manifest.group[rows]
+    return Table(specs, arrays, rows, codes, present, classes, [manifest.ids[row] for row in rows], raw, group=group)
 
 
 def _draw(manifest: Manifest, decoded: Decoded, *, validation: float, test: float, seed: int) -> np.ndarray:
@@ -98,7 +100,7 @@ def _draw(manifest: Manifest, decoded: Decoded, *, validation: float, test: floa
 
 
 def _classes(manifest: Manifest, rows: np.ndarray) -> list[str]:
-    """Names of the classes in these (training) rows: numbers by value, other names by the alphabet."""
+    """Names of the classes in these (training) rows."""
     for row in rows:
         if manifest.label[row] is None:
             raise DataError(f"{manifest.at(row)}: the label of a training row is missing")
@@ -110,7 +112,16 @@ def _classes(manifest: Manifest, rows: np.ndarray) -> list[str]:
         raise DataError(
             f"{manifest.where}: the training rows have a single class, {only!r}; there is nothing to tell apart"
         )
+    return _in_order(names)
+
+
+def _in_order(names: set[str]) -> list[str]:
+    """Numbers by value, other names by the alphabet.
+
+    Ties ("1" and "1.0") and nan have their place too: a set has another order in every process, and ranks must agree.
+    """
     try:
-        return sorted(names, key=float)
+        values = {name: float(name) for name in names}
     except ValueError:
         return sorted(names)
+    return sorted(names, key=lambda name: (values[name], name) if isfinite(values[name]) else (inf, name))

@@ -54,7 +54,7 @@ def load(
         modalities: declarations `name=column[,column…][:kind]`, for a manifest or DataFrame.
         label: label column.
         split: column of train, validation and test; without it splits are drawn.
-        group: column whose values stay within one split.
+        group: column whose values stay within one split, and on one side of the holdout.
         id: column of unique ids.
         root: folder that relative paths start from.
         seed: of splits, holdout and hidden cells.
@@ -170,7 +170,13 @@ def _resolve(source: Any, declared: list[Declaration], named: dict[str, Any], op
     chosen = {k: facts.get(k, value) if value == defaults.get(k) else value for k, value in named.items()}
     own = declared or [Declaration.parse(text) for text in facts["modalities"]]
     settings = {m: kept for m, kept in facts.get("options", {}).items() if m in {d.name for d in own}}
-    return _Source(manifest, Columns(own, **chosen), {**settings, **options}, facts.get("name", folder.name))
+    return _Source(manifest, Columns(own, **chosen), _over(settings, options), facts.get("name", folder.name))
+
+
+def _over(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """{modality: settings}, each setting the user's where the user gave it."""
+    both = {m: {**settings[m], **o} for m, o in options.items() if m in settings and isinstance(o, Mapping)}
+    return {**settings, **options, **both}
 
 
 def _as_path(source: Any) -> Path | pd.DataFrame:
@@ -186,7 +192,8 @@ def _as_path(source: Any) -> Path | pd.DataFrame:
 def _prepared(folder: Path) -> tuple[Path, dict[str, Any]]:
     try:
         facts: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        _ = facts["modalities"]
+        if not (isinstance(facts["modalities"], list) and isinstance(facts.get("options", {}), dict)):
+            raise TypeError
         return folder / facts["manifest"], facts
     except OSError:
         raise DataError(f"{folder}: not a prepared folder (it has no dataset.json); give a manifest file") from None

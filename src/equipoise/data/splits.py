@@ -39,8 +39,14 @@ def draw(
 
 
 def cut_holdout(table: Table, share: float, seed: int) -> tuple[Table, Table]:
-    """Cut a share of the training table off, by class, for methods that estimate on data they do not train on."""
-    kept, taken = _cut(np.arange(len(table)), share, table.label, None, seed)
+    """Cut a share of the training table off, for methods that estimate on data they do not train on.
+
+    It is cut by group where the table has groups (`share` counts groups then), else by class.
+
+    Raises:
+        DataError: a class has too few samples, or there are too few groups.
+    """
+    kept, taken = _cut(np.arange(len(table)), share, table.label, table.group, seed)
     return table.take(kept), table.take(taken)
 
 

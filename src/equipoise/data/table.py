@@ -28,6 +28,8 @@ class Table:
         ids: (N,) unique sample ids.
         raw: {modality: original cells}, for reports.
         scales: {modality: scale}, applied to present rows as they are read.
+        group: (N,) what stays together where the table is cut (speaker, subject, session); None where each sample
+            stands for itself.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Table:
         ids: Sequence[str],
         raw: Mapping[str, Sequence[Any]] | None = None,
         scales: Mapping[str, Scale] | None = None,
+        group: np.ndarray | None = None,
     ) -> None:
         self.specs = dict(specs)
         self.arrays = dict(arrays)
@@ -51,6 +54,7 @@ class Table:
         self.ids = list(ids)
         self.raw = dict(raw or {})
         self.scales = dict(scales or {})
+        self.group = group
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -89,6 +93,7 @@ class Table:
             label=self.label[rows],
             present={m: p[rows] for m, p in self.present.items()},
             ids=[self.ids[int(r)] for r in rows],
+            group=None if self.group is None else self.group[rows],
         )
 
     def with_present(self, present: Mapping[str, np.ndarray]) -> Table:
@@ -114,6 +119,7 @@ class Table:
             "ids": self.ids,
             "raw": self.raw,
             "scales": self.scales,
+            "group": self.group,
         }
         return Table(**{**same, **changes})
 

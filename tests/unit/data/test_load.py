@@ -152,6 +152,27 @@ def test_holdout_and_missing_cells(load, rng):
     check_dataset(both)
 
 
+def test_a_person_is_on_one_side_of_the_holdout(load, rng):
+    cut = load(seed=int(rng.integers(10**6)), group="who", holdout=0.3, missing=0.2)
+    people = [{int(i.split()[1]) % 10 for i in t.ids} for t in (cut.train, cut.holdout, cut.validation, cut.test)]
+    assert all(people)
+    assert sum(map(len, people)) == len(set.union(*people)) == 10
+
+
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        (["10", "9", "1", "1.0"], ("1", "1.0", "9", "10")),
+        (["nan", "2", "inf", "1"], ("1", "2", "inf", "nan")),
+        (["b", "10", "9"], ("10", "9", "b")),
+    ],
+)
+def test_classes_have_one_order(rng, labels, order):
+    frame = pd.DataFrame({"x": rng.normal(size=60), "label": rng.permutation(labels * (60 // len(labels)))})
+    for _ in range(3):
+        assert data.load(frame.sample(frac=1), modalities=["x=x"]).train.classes == order
+
+
 def test_a_frame_is_a_source(folder, load):
     by_file, by_frame = load(split="fold"), load(pd.read_csv(folder / "m.csv"), split="fold", root=str(folder))
     for name in ("train", "test"):
@@ -175,10 +196,26 @@ def test_a_prepared_folder_says_itself_what_it_holds(folder, load, cache, file):
     assert len(other.train.classes) == 10
 
 
+def test_a_setting_stands_beside_those_of_the_folder(folder, cache):
+    describe(folder)
+    specs = data.load(folder, options={"sound": {"mels": 10}}, cache=cache).train.specs
+    assert specs["sound"].shape == (1, 10, 11)  # still 0.2 seconds
+    assert specs["look"].shape == (3, 8, 8)
+    with pytest.raises(ConfigError, match=r"'sound' must be settings by name, found 3"):
+        data.load(folder, options={"sound": 3}, cache=cache)
+
+
 def test_a_prepared_folder_that_is_none(folder, load, cache):
     with pytest.raises(DataError, match=r"dataset\.json"):
         data.load(folder, cache=cache)
     (folder / "dataset.json").write_text("{")
+    with pytest.raises(DataError, match=r"dataset\.json: not valid"):
+        data.load(folder, cache=cache)
+    for wrong in ("[]", '{"modalities": []}', '{"manifest": "m.csv", "modalities": 3}'):
+        (folder / "dataset.json").write_text(wrong)
+        with pytest.raises(DataError, match=r"dataset\.json: not valid"):
+            data.load(folder, cache=cache)
+    (folder / "dataset.json").write_text('{"manifest": "m.csv", "modalities": ["a=b"], "options": 3}')
     with pytest.raises(DataError, match=r"dataset\.json: not valid"):
         data.load(folder, cache=cache)
     (folder / "dataset.json").write_text('{"manifest": "gone.csv", "modalities": ["a=b"]}')

@@ -41,6 +41,16 @@ def test_too_few_to_split_is_one_line():
         splits.draw(np.zeros(5, int), validation=0.2, test=0.2, seed=0, group=np.zeros(5, int))
 
 
+def test_groups_stay_on_one_side_of_the_holdout():
+    table = load(samples=400).train
+    rng = np.random.default_rng()
+    table.group = rng.integers(0, 9, len(table))
+    kept, held = splits.cut_holdout(table, 0.2, seed=int(rng.integers(1000)))
+    assert len(kept) + len(held) == len(table)
+    assert len(set(held.group)) == 2
+    assert not set(kept.group) & set(held.group)
+
+
 def test_holdout_is_cut_from_train():
     table = load(samples=400).train
     kept, held = splits.cut_holdout(table, 0.25, seed=1)
