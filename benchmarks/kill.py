@@ -154,8 +154,11 @@ def main() -> int:
         while kills < args.kills:
             folder = Path(scratch) / f"run-{runs}"
             runs += 1
+            left = seconds
             for _ in range(KILLS_PER_RUN):
-                if kills == args.kills or not kill(settings, splits, folder, moments.uniform(0, seconds)):
+                after = moments.uniform(0, left)
+                left -= after
+                if kills == args.kills or not kill(settings, splits, folder, after):
                     break
                 kills += 1
                 where = moment(folder)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -17,6 +18,21 @@ from equipoise.heads.base import Head
 def _full(tensor: Tensor) -> Tensor:
     """Out of autocast's half precision; losses and statistics are never computed in it."""
     return tensor.float() if tensor.dtype is torch.bfloat16 else tensor
+
+
+@contextmanager
+def _lone_row(encoder: nn.Module, count: int) -> Iterator[None]:
+    """A single row has no batch statistics: batch normalisation falls back on those it remembers, and keeps them."""
+    norms: list[nn.Module] = []
+    if count == 1 and encoder.training:
+        norms = [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()
 
 
 class Group(NamedTuple):
@@ -82,13 +98,17 @@ class Model(nn.Module):
             count = batch.counts[modality]
             if count == 0:
                 continue
-            if count == len(batch):
-                features[modality] = _full(self.encoders[modality](batch.inputs[modality]))
-                continue
-            rows = batch.present[modality].nonzero(as_tuple=True)[0]
-            shown = _full(self.encoders[modality](map_input(batch.inputs[modality], itemgetter(rows))))
-            features[modality] = shown.new_zeros(len(batch), shown.shape[1]).index_copy(0, rows, shown)
+            with _lone_row(self.encoders[modality], count):
+                features[modality] = self._encode_present(modality, batch)
         return features
+
+    def _encode_present(self, modality: str, batch: Batch) -> Tensor:
+        encoder, inputs = self.encoders[modality], batch.inputs[modality]
+        if batch.counts[modality] == len(batch):
+            return _full(encoder(inputs))
+        rows = batch.present[modality].nonzero(as_tuple=True)[0]
+        shown = _full(encoder(map_input(inputs, itemgetter(rows))))
+        return shown.new_zeros(len(batch), shown.shape[1]).index_copy(0, rows, shown)
 
     def forward(self, batch: Batch, only: Iterable[str] | None = None) -> Output:
         """Run the network.

@@ -20,7 +20,7 @@ from equipoise import data
 from equipoise.build import build_method, build_model
 from equipoise.data.loader import Loader
 from equipoise.data.table import Splits
-from equipoise.errors import RunError
+from equipoise.errors import DataError, RunError
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predict import contribution, predict
 from equipoise.evaluation.predictions import save_predictions
@@ -135,6 +135,8 @@ def train(
         return Run.open(folder)
     method = build_method(settings)
     splits = splits or load_splits(settings, method)
+    if not (splits.validation.label >= 0).any():
+        raise DataError(f"{splits.name}: no validation row has a label, and epochs are chosen by them; fill some in")
     with torch.random.fork_rng():
         model = build_model(settings, splits.train.specs, splits.train.classes).to(runtime.device)
         ctx = make_context(settings, splits, model, runtime)

@@ -50,7 +50,7 @@ class Trained:
             DataError: a file, column or label the run cannot take.
         """
         d = self.settings.data
-        return data.read_table(
+        table: Table = data.read_table(
             source,
             specs=self.specs,
             classes=self.classes,
@@ -62,6 +62,9 @@ class Trained:
             problems=d.problems,
             cache=d.cache,
         )
+        if not len(table):
+            raise DataError("new data: not a single row has a usable file; see why without --problems drop")
+        return table
 
     def own(self, split: str = "test", missing: float | None = None) -> Table:
         """A split of the run's own data.

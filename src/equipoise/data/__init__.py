@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from equipoise.data.prepare import prepare
     from equipoise.data.sources import load, read_table
 
-__all__ = ["load", "read_table"]
+__all__ = ["load", "prepare", "read_table"]
+
+_MODULES = {"load": "sources", "prepare": "prepare", "read_table": "sources"}
 
 
 def __getattr__(name: str) -> Any:
     """Imported on first use: listing data sets must not wait for pandas and torch."""
-    if name in __all__:
-        from equipoise.data import sources
-
-        return getattr(sources, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = found  # over the submodule of that name, which the import has just put here
+    return found

@@ -26,7 +26,7 @@ def conjugate_gradients(product: Product, target: Tensor, *, iterations: int, da
     residual = target.clone()
     direction = residual.clone()
     square = residual @ residual
-    goal = square * 1e-12
+    goal = square * torch.finfo(target.dtype).eps ** 2
     for _ in range(iterations):
         if square <= goal:
             break

@@ -84,9 +84,11 @@ class MLA(Method):
                 f"method 'mla' trains one head for all modalities, and {type(head).__name__} has a part for each; "
                 "use head 'shared', or method 'compose' to project other heads"
             )
+        self.weight = [reading_layer(head, head.modalities[0]).weight]  # in a list: it is the model's, not ours
         if self.projection:
-            weight = reading_layer(head, head.modalities[0]).weight
-            self.memory = OrthogonalMemory(weight, normalize=self.normalize_projection, order=self.projection_order)
+            self.memory = OrthogonalMemory(
+                self.weight[0], normalize=self.normalize_projection, order=self.projection_order
+            )
 
     def on_epoch_start(self, ctx: Context) -> None:
         if self.memory is not None:
@@ -102,5 +104,5 @@ class MLA(Method):
             ctx.backward(unimodal_loss(modality, output, batch, ctx))
             if self.memory is not None:
                 mean = mean_rows(output.features[modality], batch, modality, ctx)
-                self.memory.modify([reading_layer(ctx.model.head, modality).weight], [mean], alpha)
+                self.memory.modify(self.weight, [mean], alpha)
             ctx.update((modality,))

@@ -183,7 +183,8 @@ class FlatMemory(nn.Module):
                 inputs.clear()
                 ctx.model(batch.rows(batch.present[modality]), only=(modality,))
                 for layer, spectrum in zip(layers, spectra, strict=True):
-                    rows = input_directions(layer, _mean_input(inputs.get(layer), layer.weight, ctx)).to(spectrum.moment.dtype)
+                    mean = _mean_input(inputs.get(layer), layer.weight, ctx)
+                    rows = input_directions(layer, mean).to(spectrum.moment.dtype)
                     spectrum.moment += rows.T @ rows
         finally:
             ctx.model.train(was_training)

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -130,6 +131,7 @@ class Checkpoints:
         """
         try:
             facts = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
+            identity = dict(facts["identity"])
             contents = {file: (path / file).read_bytes() for file in facts["files"]}
             damaged = [
                 f for f, content in contents.items() if hashlib.sha256(content).hexdigest() != facts["files"][f]
@@ -138,10 +140,14 @@ class Checkpoints:
             raise RunError(f"{path}: not a complete checkpoint{self._older(path)}") from None
         if damaged:
             raise RunError(f"{path / damaged[0]}: cut short or edited since it was written{self._older(path)}")
-        self._compare(path, facts["identity"])
+        self._compare(path, identity)
         try:
             state = torch.load(io.BytesIO(contents["state.pt"]), weights_only=True) if "state.pt" in contents else {}
             return Checkpoint(path, load(contents["model.safetensors"]), load(contents["method.safetensors"]), state)
+        except UnpicklingError:
+            raise RunError(
+                f"{path / 'state.pt'}: holds more than tensors and plain values, and is not read"
+            ) from None
         except (SafetensorError, RuntimeError, KeyError) as error:
             raise RunError(f"{path}: unreadable ({' '.join(str(error).split())}){self._older(path)}") from None
 

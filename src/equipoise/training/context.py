@@ -295,7 +295,10 @@ class Context:
     def _seed_generators(self, kind: int) -> None:
         base = (self.seed * 1_000_003 + self.position.step) * 4 + kind
         self.rng.manual_seed(base)
-        torch.manual_seed(base * 4099 + self.runtime.rank)
+        # Not torch.manual_seed: it formats a stack trace for every device it might one day seed, half a millisecond.
+        torch.default_generator.manual_seed(base * 4099 + self.runtime.rank)
+        if self.runtime.device.type == "cuda":
+            torch.cuda.manual_seed(base * 4099 + self.runtime.rank)
 
     def _check_finite(self) -> None:
         """Look at the loss of the step before: by now it is known without waiting for the device."""

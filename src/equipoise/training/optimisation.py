@@ -84,9 +84,9 @@ class Optimisers:
     def _make(self, parameters: list[nn.Parameter]) -> Optimizer:
         s = self.settings
         if s.name == "sgd":
-            return torch.optim.SGD(parameters, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay)
+            return torch.optim.SGD(parameters, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay, fused=True)
         kind = torch.optim.Adam if s.name == "adam" else torch.optim.AdamW
-        return kind(parameters, lr=s.lr, weight_decay=s.weight_decay)
+        return kind(parameters, lr=s.lr, weight_decay=s.weight_decay, fused=True)
 
     def _schedule(self, optimiser: Optimizer) -> LRScheduler | ReduceLROnPlateau | None:
         s = self.settings

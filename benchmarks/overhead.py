@@ -1,0 +1,146 @@
+"""Time and memory of a training step, per method, against a bare loop over the same encoders in the same process.
+
+    python benchmarks/overhead.py [--case resnet|mlp] [--methods joint,mla,…] [--repeats 7]
+
+The bare loop is what one would write by hand: encoders, one linear layer on their concatenation, one loss, SGD with
+momentum. Steps of all methods and of the bare loop alternate, and medians are compared, so that what else the machine
+does meets all alike. Memory is the peak of the tensors alive in a step, beyond those alive before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
+
+from equipoise.build import build_method, build_model
+from equipoise.data.loader import Loader
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.table import Table
+from equipoise.settings import Settings
+from equipoise.training.context import Context
+
+CASES = {
+    "resnet": ({"audio": (1, 257, 299), "image": (3, 224, 224)}, 4, {"name": "resnet", "depth": 18}),
+    "mlp": ({"audio": (512,), "visual": (1024,), "text": (1024,)}, 64, {"name": "mlp", "width": 128}),
+}
+METHODS = ("joint", "ogm-ge", "mla", "lfm", "lfm-lb", "mie")
+LIMITS = {"resnet": {"mie": 2.1, "lfm": 1.05}, "mlp": {}}
+CLASSES = 6
+
+
+def table(shapes: dict[str, tuple[int, ...]], rows: int) -> Table:
+    """Random inputs, held in memory."""
+    draw = np.random.default_rng(0)
+    specs = {m: ModalitySpec(m, "vector" if len(s) == 1 else "image", s) for m, s in shapes.items()}
+    arrays = {m: draw.standard_normal((rows, *s), dtype=np.float32) for m, s in shapes.items()}
+    present = {m: np.ones(rows, dtype=bool) for m in shapes}
+    return Table(
+        specs, arrays, np.arange(rows), draw.integers(CLASSES, size=rows), present, list("abcdef"), list(range(rows))
+    )
+
+
+def bare_step(data: Table, batch_size: int, encoder: dict) -> Callable[[], None]:
+    """The hand-written loop's step."""
+    settings = Settings.from_dict({"method": "joint", "encoder": dict.fromkeys(data.modalities, encoder)})
+    encoders = build_model(settings, data.specs, data.classes).encoders
+    head = nn.Linear(sum(e.width for e in encoders.values()), CLASSES)
+    optimiser = torch.optim.SGD(
+        [*encoders.parameters(), *head.parameters()], lr=0.01, momentum=0.9, weight_decay=1e-4
+    )
+    batch = data.rows(np.arange(batch_size))
+
+    def step() -> None:
+        features = [encoders[m](batch.inputs[m]) for m in data.modalities]
+        F.cross_entropy(head(torch.cat(features, 1)), batch.label).backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    return step
+
+
+def method_step(name: str, data: Table, batch_size: int, encoder: dict) -> Callable[[], None]:
+    """The library's step, seeding and bookkeeping included; for a method in phases the steps of every modality."""
+    settings = Settings.from_dict({"method": name, "encoder": dict.fromkeys(data.modalities, encoder)})
+    method = build_method(settings)
+    model = build_model(settings, data.specs, data.classes)
+    loader = Loader(data, batch_size, seed=0, shuffle=False)
+    ctx = Context(model, loader, holdout=loader, optimiser=settings.optimiser, epochs=1)
+    method.setup(ctx)
+    phases = {phase.modalities: phase for phase in method.phases(3)}.values()
+    model.train()
+    batch = data.rows(np.arange(batch_size))
+
+    def step() -> None:
+        for phase in phases:
+            ctx.phase = phase
+            ctx._seed_generators(0)
+            ctx.position.step = ctx.position.batch = 0
+            method.step(batch, ctx)
+
+    return step
+
+
+def peak_memory(step: Callable[[], None]) -> float:
+    """MB of tensors alive at the worst moment of a step, beyond those before it."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        step()
+    alive, peak = 0, 0
+    for event in recorded.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            alive += event.nbytes()
+            peak = max(peak, alive)
+    return peak / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", choices=[*CASES, "all"], default="all")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--repeats", type=int, default=7)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    for case in CASES if given.case == "all" else [given.case]:
+        compare(case, given.methods.split(","), given.repeats)
+
+
+def compare(case: str, methods: list[str], repeats: int) -> None:
+    shapes, batch_size, encoder = CASES[case]
+    data = table(shapes, batch_size * 4)
+    steps = {"bare loop": bare_step(data, batch_size, encoder)}
+    steps |= {name: method_step(name, data, batch_size, encoder) for name in methods}
+    inner = 1 if case == "resnet" else 20
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for repeat in range(repeats + 1):
+        for name, step in steps.items():
+            gc.collect()
+            start = time.process_time()
+            for _ in range(inner):
+                step()
+            if repeat:  # the first round warms up
+                times[name].append((time.process_time() - start) / inner)
+    memory = {name: peak_memory(step) for name, step in steps.items()}
+    bare = statistics.median(times["bare loop"])
+    print(f"\n{case}: batch {batch_size}, inputs {shapes}")
+    print(f"{'':10} {'ms a step':>10} {'ratio':>7} {'limit':>7} {'peak MB':>9} {'ratio':>7}")
+    for name, taken in times.items():
+        ratio = statistics.median(a / b for a, b in zip(taken, times["bare loop"], strict=True))
+        limit = LIMITS[case].get(name, 1.03 if case == "resnet" else 1.3)
+        shown = "" if name == "bare loop" else f"{limit:7.2f}"
+        print(
+            f"{name:10} {1e3 * statistics.median(taken):10.2f} {ratio:7.3f} {shown:>7} {memory[name]:9.1f} "
+            f"{memory[name] / memory['bare loop']:7.2f}"
+        )
+    del bare
+
+
+if __name__ == "__main__":
+    main()
