@@ -1,0 +1,90 @@
+"""A tiny run that was stopped half-way, and the same run uninterrupted."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from equipoise import run
+from equipoise.settings import Settings
+from equipoise.testing.world import fresh_seed
+
+EPOCHS = 4
+
+
+class Stop(BaseException):
+    """Ends a run between two epochs as suddenly as a kill."""
+
+
+def stop_after(epochs):
+    """A report that stops the run once so many epochs are over."""
+
+    def report(line):
+        if line["epoch"] + 1 == epochs:
+            raise Stop
+
+    return report
+
+
+@pytest.fixture
+def seed():
+    """A seed nobody chose, printed when the test fails."""
+    value = fresh_seed()
+    print(f"seed {value}")
+    torch.manual_seed(value)
+    return value
+
+
+@pytest.fixture(scope="session")
+def settings():
+    """Settings of a run of a second."""
+    return Settings.from_dict(
+        {
+            "data": {"source": "synthetic", "missing": 0.2, "options": {"samples": 120}},
+            "method": "mla",
+            "width": 8,
+            "epochs": EPOCHS,
+            "batch_size": 16,
+            "seed": fresh_seed(),
+            "device": "cpu",
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def whole(settings, tmp_path_factory):
+    """The folder of the uninterrupted run; not to be changed."""
+    return run.train(settings, tmp_path_factory.mktemp("whole") / "run").folder
+
+
+@pytest.fixture(scope="session")
+def _stopped(settings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.raises(Stop):
+        run.train(settings, folder, report=stop_after(EPOCHS - 1))
+    return folder
+
+
+@pytest.fixture
+def stopped(_stopped, tmp_path):
+    """A folder of one's own, of the run stopped one epoch before its end."""
+    return Path(shutil.copytree(_stopped, tmp_path / "run"))
+
+
+@pytest.fixture
+def final():
+    """Reads model and method of the newest checkpoint of a run folder."""
+
+    def read(folder):
+        newest = sorted((folder / "checkpoints").glob("epoch-*"))[-1]
+        return {**load_file(newest / "model.safetensors"), **load_file(newest / "method.safetensors")}
+
+    return read
+
+
+@pytest.fixture
+def newest():
+    """The newest checkpoint of a run folder."""
+    return lambda folder: sorted((folder / "checkpoints").glob("epoch-*"))[-1]
