@@ -6,18 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equipoise.data.prepare import prepare
+    from equipoise.data.preparation import prepare
     from equipoise.data.sources import load, read_table
 
 __all__ = ["load", "prepare", "read_table"]
 
-_MODULES = {"load": "sources", "prepare": "prepare", "read_table": "sources"}
+_MODULES = {"load": "sources", "prepare": "preparation", "read_table": "sources"}
 
 
 def __getattr__(name: str) -> Any:
     """Imported on first use: listing data sets must not wait for pandas and torch."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = found  # over the submodule of that name, which the import has just put here
-    return found
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
