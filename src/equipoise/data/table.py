@@ -148,11 +148,12 @@ class Splits:
 
     @property
     def digest(self) -> str:
-        """A short digest of ids, labels and presence of the training split: other data, other digest."""
-        hashed = hashlib.sha256("\n".join(self.train.ids).encode())
-        hashed.update(self.train.label.tobytes())
-        for modality, present in self.train.present.items():
-            hashed.update(modality.encode() + present.tobytes())
+        """A short digest of ids, labels and presence of what training reads: other data, other digest."""
+        hashed = hashlib.sha256()
+        for table in filter(None, (self.train, self.validation, self.holdout)):
+            hashed.update("\n".join(table.ids).encode() + table.label.tobytes())
+            for modality, present in table.present.items():
+                hashed.update(modality.encode() + present.tobytes())
         return hashed.hexdigest()[:16]
 
     def only(self, modalities: Sequence[str]) -> Splits:

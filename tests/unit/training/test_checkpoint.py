@@ -5,6 +5,7 @@ import random
 from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -194,9 +195,10 @@ def test_other_settings_and_other_data_are_refused(settings, stopped):
     with pytest.raises(RunError, match=r"optimiser\.lr was 0\.01 and is 0\.5"):
         run.train(slower, stopped, resume=True)
     splits = run.load_splits(settings, run.build_method(settings))
-    others = replace(splits, train=splits.train.take(list(range(1, len(splits.train)))))
-    with pytest.raises(RunError, match="data was"):
-        run.train(settings, stopped, splits=others, resume=True)
+    for part in ("train", "validation"):
+        shorter = getattr(splits, part).take(np.arange(1, len(getattr(splits, part))))
+        with pytest.raises(RunError, match="data was"):
+            run.train(settings, stopped, splits=replace(splits, **{part: shorter}), resume=True)
 
 
 def test_only_a_run_can_be_resumed(settings, stopped, tmp_path):
