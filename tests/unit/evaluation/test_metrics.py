@@ -69,6 +69,11 @@ def test_calibration_error_is_the_weighted_gap_of_each_bin(rng: np.random.Genera
     assert metrics.calibration_error(probability, label) == pytest.approx(expected)
 
 
+def test_neighbouring_bins_are_told_apart() -> None:
+    probability = np.array([[0.95, 0.05], [0.9, 0.1]])  # on both sides of 14/15: one too sure, one not enough
+    assert metrics.calibration_error(probability, np.array([1, 0])) == pytest.approx((0.95 + 0.1) / 2)
+
+
 def test_a_perfect_and_certain_prediction() -> None:
     label = np.arange(6) % 3
     found = metrics.score(200 * np.eye(3, dtype=np.float32)[label], label)
