@@ -2,9 +2,14 @@
 
 The default views are the left half as a vector of pixels (an MLP reads it) and the right half as a small image (a CNN
 reads it). Each knows the digit about equally well, but the image is learned faster and joint training neglects the
-vector. Validation accuracy after 10 epochs at the default settings, seed 0: joint training reads the left half at
-26 %, the right half at 85 % and fuses to 93 %; trained side by side (late fusion) the same halves reach 85 % and
-88 %; MLA 84 % and 88 %, fused 94 %.
+vector. Validation accuracy at the default settings, 10 epochs (`equipoise train --data digits --epochs 10 --method M
+--seed S`), mean of seeds 0, 1 and 2 ± standard deviation:
+
+    method                                    left          right         fused
+    unimodal, each view alone                 86.3 ± 1.7    92.2 ± 1.0
+    joint                                     24.4 ± 4.9    88.3 ± 1.1    94.9 ± 0.2
+    late (two networks side by side)          86.3 ± 1.7    91.9 ± 1.1    96.2 ± 0.8
+    mla (modalities in turn)                  83.6 ± 1.1    91.4 ± 2.8    96.5 ± 0.9
 """
 
 from __future__ import annotations
