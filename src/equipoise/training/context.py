@@ -20,6 +20,8 @@ from equipoise.training.journal import Journal, Loggable
 from equipoise.training.optimisation import Optimisers
 from equipoise.training.runtime import Runtime
 
+ADVICE = "the last good checkpoint is kept: try a smaller 'optimiser.lr', or set 'optimiser.clip'"
+
 
 @dataclass
 class Position:
@@ -121,7 +123,9 @@ class Context:
 
     def backward(self, loss: Tensor) -> None:
         """Back-propagate, and average the gradients over ranks; a gradient is None only if None on every rank."""
-        self._check_finite()
+        complaint = self._loss_complaint()  # of the pass before: by now it is known without waiting for the device
+        if complaint:
+            raise TrainingError(complaint)
         self._watched = (loss.detach(), replace(self.position), self._rows)
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
@@ -253,13 +257,29 @@ class Context:
 
     def end_epoch(self) -> None:
         """Validate, advance the learning rates, and let the observer write."""
-        self._check_finite()
+        self.require_finite()
         self.synchronise_buffers()
         self.position.batch = 0
         self.position.epoch += 1
         self.position.phase_epoch += 1
         self.optimisers.end_epoch(self.training, self.observer.validate(self))
         self.observer.record(self)
+
+    def require_finite(self) -> None:
+        """See to it that the weights are worth keeping; whatever is wrong on one rank stops them all.
+
+        Raises:
+            TrainingError: the last loss, or a parameter after the last step, is not finite.
+        """
+        complaint = self._loss_complaint()
+        if not complaint:
+            broken = [n for n, p in self.model.named_parameters() if not bool(torch.isfinite(p).all())]
+            complaint = (
+                f"parameter {broken[0]} is not finite after step {self.position.step}; {ADVICE}" if broken else ""
+            )
+        for found in self.runtime.objects(complaint):
+            if found:
+                raise TrainingError(found)
 
     def read_journal(self) -> dict[str, Any]:
         """What the epoch logged, scalars averaged over ranks."""
@@ -300,18 +320,16 @@ class Context:
         if self.runtime.device.type == "cuda":
             torch.cuda.manual_seed(base * 4099 + self.runtime.rank)
 
-    def _check_finite(self) -> None:
-        """Look at the loss of the step before: by now it is known without waiting for the device."""
+    def _loss_complaint(self) -> str:
+        """What is wrong with the loss of the last backward pass, or nothing."""
         if self._watched is None:
-            return
+            return ""
         loss, at, rows = self._watched
         self._watched = None
-        if not bool(torch.isfinite(loss)):
-            shown = ", ".join(str(int(r)) for r in rows[:8]) + (", …" if len(rows) > 8 else "")
-            raise TrainingError(
-                f"the loss is {float(loss)} in epoch {at.epoch}, step {at.step}, training rows {shown}; the last "
-                "good checkpoint is kept: try a smaller 'optimiser.lr', or set 'optimiser.clip'"
-            )
+        if bool(torch.isfinite(loss)):
+            return ""
+        shown = ", ".join(str(int(r)) for r in rows[:8]) + (", …" if len(rows) > 8 else "")
+        return f"the loss is {float(loss)} in epoch {at.epoch}, step {at.step}, training rows {shown}; {ADVICE}"
 
     def _average_gradients(self) -> None:
         if self.runtime.world == 1:

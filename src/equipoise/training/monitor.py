@@ -72,6 +72,7 @@ class Monitor:
         stop = ctx.runtime.any(self.interrupt.requested)
         if stop or (self.every and step % self.every == 0 and ctx.position.batch < len(ctx.train)):
             self._tick()
+            ctx.require_finite()
             self.save(ctx)
         if stop:
             devices = f" --devices {ctx.runtime.world}" if ctx.runtime.world > 1 else ""

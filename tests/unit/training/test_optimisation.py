@@ -1,0 +1,149 @@
+"""Learning rates follow their closed forms, and stepping one group leaves the others be."""
+
+import math
+import random
+
+import pytest
+import torch
+
+from equipoise.settings import OptimiserSettings
+from equipoise.testing.world import NAMES, World, differing, snapshot
+from equipoise.training.optimisation import SHARED, Optimisers
+
+EPOCHS = 12
+
+
+@pytest.fixture
+def build(seed):
+    """Optimisers of a fresh model with a head that has blocks and a shared part."""
+
+    def make(count=3, **options):
+        model = World("joint", count, seed, head="concat").build()[1].model
+        return model, Optimisers(model, OptimiserSettings(**options), EPOCHS)
+
+    return make
+
+
+def fill_gradients(model, generator=None):
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+def rates(optimisers, name, metrics=None):
+    """The learning rate in every epoch."""
+    found = []
+    for epoch in range(EPOCHS):
+        found.append(optimisers.learning_rate(name))
+        optimisers.step(NAMES[:3])
+        optimisers.end_epoch(NAMES[:3], metrics[epoch] if metrics else 0.0)
+    return found
+
+
+@pytest.mark.parametrize("name", [NAMES[0], SHARED])
+def test_closed_forms_of_the_schedules(build, name):
+    lr, size, gamma = random.uniform(0.01, 1), random.randrange(1, 5), random.uniform(0.1, 0.9)
+    forms = {
+        "none": lambda e: lr,
+        "step": lambda e: lr * gamma ** (e // size),
+        "cosine": lambda e: lr * (1 + math.cos(math.pi * e / EPOCHS)) / 2,
+    }
+    for schedule, form in forms.items():
+        optimisers = build(lr=lr, schedule=schedule, step_size=size, gamma=gamma)[1]
+        assert rates(optimisers, name) == pytest.approx([form(e) for e in range(EPOCHS)], rel=1e-6, abs=1e-9), (
+            schedule
+        )
+
+
+def test_plateau_waits_for_the_metric_to_rise(build):
+    """The rate falls once more than `step_size` epochs in a row are no better than the best before."""
+    size, gamma = random.randrange(1, 4), 0.5
+    metrics = [random.choice([0.2, 0.4, 0.6, 0.8]) for _ in range(EPOCHS)]
+    optimisers = build(lr=1.0, schedule="plateau", step_size=size, gamma=gamma)[1]
+    expected, rate, best, waited = [], 1.0, -1.0, 0
+    for metric in metrics:
+        expected.append(rate)
+        best, waited = (metric, 0) if metric > best else (best, waited + 1)
+        if waited > size:
+            rate, waited = rate * gamma, 0
+    assert rates(optimisers, NAMES[1], metrics) == pytest.approx(expected), metrics
+
+
+def test_only_the_groups_that_trained_advance(build):
+    optimisers = build(lr=1.0, schedule="step", step_size=1, gamma=0.5)[1]
+    optimisers.step(NAMES[:1])
+    optimisers.end_epoch(NAMES[:1], 0.0)
+    assert [optimisers.learning_rate(n) for n in (*NAMES[:3], SHARED)] == [0.5, 1.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_one_group_steps_as_if_it_were_alone(build, name):
+    """Momentum, moments and weight decay of the others stay where they are, whatever is stepped in between."""
+    options = {"name": name, "lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}
+    model, optimisers = build(**options)
+    before = snapshot(model)
+    own = [p.detach().clone().requires_grad_() for group in model.group(NAMES[0]) for p in group]
+    alone = {
+        "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.1),
+        "adam": lambda p: torch.optim.Adam(p, lr=0.05, weight_decay=0.1),
+        "adamw": lambda p: torch.optim.AdamW(p, lr=0.05, weight_decay=0.1),
+    }[name](own)
+    for turn in range(6):
+        fill_gradients(model)
+        if turn % 2:
+            optimisers.step(NAMES[1:2])
+            continue
+        for parameter, ours in zip(own, (p for g in model.group(NAMES[0]) for p in g), strict=True):
+            parameter.grad = ours.grad.clone()
+        alone.step()
+        optimisers.step(NAMES[:1])
+    for parameter, ours in zip(own, (p for g in model.group(NAMES[0]) for p in g), strict=True):
+        torch.testing.assert_close(ours.detach(), parameter.detach(), rtol=1e-5, atol=1e-6)
+    third = {id(p) for group in model.group(NAMES[2]) for p in group}
+    assert all(torch.equal(p, before[n]) for n, p in model.named_parameters() if id(p) in third)
+
+
+@pytest.mark.parametrize("schedule", ["none", "step", "cosine", "plateau"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_saved_and_restored_it_goes_on_bit_by_bit(build, name, schedule):
+    options = {"name": name, "lr": 0.05, "schedule": schedule, "step_size": 1, "gamma": 0.5}
+    ends = []
+    for restored in (False, True):
+        (model, optimisers), generator = build(**options), torch.Generator().manual_seed(5)
+        for epoch in range(4):
+            fill_gradients(model, generator)
+            trained = NAMES[: 1 + epoch % 3]
+            optimisers.step(trained)
+            optimisers.end_epoch(trained, 0.5)
+            if restored and epoch == 1:
+                weights, state = snapshot(model), optimisers.state_dict()
+                model, optimisers = build(**options)
+                model.load_state_dict(weights)
+                optimisers.load_state_dict(state)
+        ends.append(snapshot(model))
+    assert not differing(*ends)
+
+
+def test_a_reset_forgets_momentum_and_schedule_of_that_group_alone(build):
+    model, optimisers = build(lr=1.0, momentum=0.9, weight_decay=0.0, schedule="step", step_size=1, gamma=0.5)
+    fill_gradients(model)
+    optimisers.step(NAMES[:3])
+    optimisers.end_epoch(NAMES[:3], 0.0)
+    optimisers.reset(NAMES[:1])
+    assert [optimisers.learning_rate(n) for n in NAMES[:3]] == [1.0, 0.5, 0.5]
+    before = snapshot(model)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimisers.step(NAMES[:3])
+    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert not any(NAMES[0] in n for n in moved), "momentum was kept"
+    assert any(NAMES[1] in n for n in moved), "momentum of the others was forgotten"
+
+
+def test_frozen_parameters_belong_to_no_group(seed):
+    model = World("joint", 2, seed).build()[1].model
+    frozen = list(model.encoders[NAMES[0]].parameters())
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    optimisers = Optimisers(model, OptimiserSettings(), EPOCHS)
+    held = {id(p) for group in optimisers.groups.values() for p in group}
+    assert held == {id(p) for p in model.parameters()} - {id(p) for p in frozen}
