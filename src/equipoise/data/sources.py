@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,8 @@ def load(
         ConfigError: an unknown source, column, kind or option.
         DataError: the data are unusable; the message names file and row.
     """
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise invalid("data", "seed", "a whole number of at least 0", seed)
     if split is None:
         _check_shares(validation, test)
     finish = partial(_finish, seed=seed, holdout=holdout, missing=missing, missing_test=missing_test)
@@ -78,7 +81,7 @@ def load(
     if isinstance(source, str) and source in DATASETS and not Path(source).exists():
         parts = _built_in(source, seed=seed, validation=validation, test=test, options=options)
         return finish(parts)
-    declared = [Declaration.parse(text) for text in modalities or ()]
+    declared = [Declaration.parse(str(text)) for text in modalities or ()]
     found = _resolve(source, declared, {"label": label, "split": split, "group": group, "id": id}, options)
     manifest = read_manifest(found.data, found.columns, root)
     decoded = decode(manifest, found.options, problems, Path(cache) if cache else default_folder())

@@ -63,5 +63,6 @@ def _cut(
         kept, taken = train_test_split(rows, test_size=share, random_state=seed, stratify=label[rows])
     except ValueError as error:
         kind = "groups" if group is not None else "samples of each class"
-        raise DataError(f"too few {kind} to split: {error}; give a split column, or add data") from None
+        reason = str(error).partition(". ")[0].rstrip(".")  # what follows lists every class by its code
+        raise DataError(f"too few {kind} to split ({reason}); give a split column, or add data") from None
     return np.sort(kept), np.sort(taken)

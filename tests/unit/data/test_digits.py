@@ -31,6 +31,12 @@ def test_unknown_view_is_refused():
         digits.load(views=["lefft", "right"])
 
 
+@pytest.mark.parametrize("views", [[], "left", ["left", "left"], 3, [["left"], ["left"]]])
+def test_views_are_a_list_of_different_ones(views):
+    with pytest.raises(ConfigError, match="'views' must be a list of different views, found"):
+        digits.load(views=views)
+
+
 @pytest.fixture
 def recordings(tmp_path):
     folder = tmp_path / "fsdd" / "recordings"

@@ -276,6 +276,10 @@ def test_splits_that_cannot_be(folder, load):
     ]:
         with pytest.raises(DataError, match=word):
             load(changed, split="fold", root=str(folder))
+    assert len(load(seed=np.int64(3)).train) > 0
+    for seed in (-1, 1.5, None):
+        with pytest.raises(ConfigError, match="'seed' must be a whole number"):
+            load(seed=seed)
     for shares in ({"validation": 0.0}, {"validation": 0.5, "test": 0.5}, {"holdout": 1.0}):
         with pytest.raises(ConfigError, match="data: "):
             load(**shares)

@@ -37,6 +37,9 @@ def test_the_seed_decides():
 def test_too_few_to_split_is_one_line():
     with pytest.raises(DataError, match="too few samples of each class"):
         splits.draw(np.array([0, 0, 0, 1]), validation=0.25, test=0.25, seed=0)
+    with pytest.raises(DataError) as caught:  # a column of measurements, taken for the label
+        splits.draw(np.arange(1000), validation=0.2, test=0.2, seed=0)
+    assert len(str(caught.value)) < 200
     with pytest.raises(DataError, match="too few groups"):
         splits.draw(np.zeros(5, int), validation=0.2, test=0.2, seed=0, group=np.zeros(5, int))
 

@@ -98,6 +98,7 @@ def test_three_modalities_by_name():
         ({"modalities": {"a": {"noise": 2.5}}}, "'noise'"),
         ({"modalities": {"a": {"bends": -1}}}, "'bends'"),
         ({"modalities": {"a": {"loud": 1}}}, "strength, bends and noise"),
+        ({"modalities": ["a"]}, "'modalities'"),
     ],
 )
 def test_options_that_cannot_be(options, word):

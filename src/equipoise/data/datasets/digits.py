@@ -21,7 +21,7 @@ import numpy as np
 from equipoise.data import splits as splitting
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table import Splits, Table
-from equipoise.errors import unknown
+from equipoise.errors import invalid, unknown
 
 
 def _spectrum(images: np.ndarray) -> np.ndarray:
@@ -52,8 +52,13 @@ def load(
         views: of `VIEWS`; each is a modality.
 
     Raises:
-        ConfigError: unknown view.
+        ConfigError: unknown view, or not a list of different ones.
     """
+    if not (isinstance(views, list | tuple) and 0 < len(views) == len({str(view) for view in views})):
+        raise invalid("digits", "views", "a list of different views", views)
+    unknown_views = [str(view) for view in views if str(view) not in VIEWS]
+    if unknown_views:
+        raise unknown("view", unknown_views[0], VIEWS)
     from sklearn.datasets import load_digits
 
     bundled = load_digits()
@@ -61,8 +66,6 @@ def load(
     split = splitting.draw(label, validation=validation, test=test, seed=seed)
     arrays, specs = {}, {}
     for name in views:
-        if name not in VIEWS:
-            raise unknown("view", name, VIEWS)
         kind, view = VIEWS[name]
         array = _standardise(view(images), split == "train") if kind == "vector" else view(images)
         arrays[name] = array.astype(np.float32)

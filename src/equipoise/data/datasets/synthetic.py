@@ -136,6 +136,8 @@ def parse(modalities: Mapping[str, Mapping[str, Any]]) -> dict[str, Sensor]:
     Raises:
         ConfigError: an option no sensor has, or a value it cannot take.
     """
+    if not isinstance(modalities, Mapping):
+        raise invalid("synthetic", "modalities", "settings of each modality by name", modalities)
     try:
         return {name: Sensor(**options) for name, options in modalities.items()}
     except TypeError as error:
