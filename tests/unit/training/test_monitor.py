@@ -1,0 +1,164 @@
+"""What a run writes down, by what it chooses its epoch, and when it stops."""
+
+import json
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from equipoise import run
+from equipoise.data.table import Table
+from equipoise.errors import RunError
+from equipoise.methods.joint import Joint
+from equipoise.testing.world import differing
+
+
+@pytest.fixture
+def splits(settings):
+    return run.load_splits(settings, Joint())
+
+
+def history(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def timeless(lines):
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def with_labels(table, label):
+    changed = table.take(np.arange(len(table)))
+    changed.label = label
+    return changed
+
+
+@pytest.mark.parametrize("select", ["accuracy", "macro_f1", "mean_average_precision"])
+def test_the_first_epoch_that_is_best_on_validation_is_chosen(settings, tmp_path, select):
+    done = run.train(replace(settings, select=select, seed=random.randrange(999)), tmp_path / "run")
+    lines = history(done.folder)
+    metrics = [line["validation"]["fused"][select] for line in lines]
+    assert [line["epoch"] for line in lines] == list(range(settings.epochs))
+    assert done.result["best_epoch"] == int(np.argmax(metrics))
+    assert done.result["validation"]["fused"][select] == pytest.approx(max(metrics))
+    assert [p.name for p in (done.folder / "checkpoints").glob("best-*")] == [f"best-epoch-{np.argmax(metrics):05d}"]
+
+
+def test_the_test_split_chooses_nothing(settings, splits, tmp_path):
+    """Other test labels, another test result; the same weights and the same epoch."""
+    shuffled = with_labels(splits.test, np.roll(splits.test.label, 1))
+    runs = [
+        run.train(settings, tmp_path / name, splits=replace(splits, test=table))
+        for name, table in (("true", splits.test), ("shuffled", shuffled))
+    ]
+    chosen = [next((r.folder / "checkpoints").glob("best-*")) for r in runs]
+    assert chosen[0].name == chosen[1].name
+    weights = [load_file(path / "model.safetensors") for path in chosen]
+    assert not differing(*weights)
+    assert timeless(history(runs[0].folder)) == timeless(history(runs[1].folder))
+    assert runs[0].result["test"] != runs[1].result["test"]
+
+
+def test_the_test_split_is_read_after_training_only(settings, splits, tmp_path):
+    reads = []
+
+    class Watched(Table):
+        def rows(self, indices, epoch=0):
+            reads.append(len(history(tmp_path / "run")))
+            return super().rows(indices, epoch)
+
+    table = splits.test.take(np.arange(len(splits.test)))
+    table.__class__ = Watched
+    run.train(settings, tmp_path / "run", splits=replace(splits, test=table))
+    assert set(reads) == {settings.epochs}, "it was read before the last epoch was written down"
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_patience(settings, tmp_path, patience):
+    """A rate too small to change a prediction: the first epoch stays the best."""
+    still = replace(settings, patience=patience, epochs=6, optimiser=replace(settings.optimiser, lr=1e-12))
+    done = run.train(still, tmp_path / "run")
+    assert done.result["best_epoch"] == 0
+    assert done.result["epochs"] == len(history(done.folder)) == patience + 1
+
+
+def test_patience_survives_a_stop(settings, tmp_path, final):
+    still = replace(settings, patience=2, epochs=6, optimiser=replace(settings.optimiser, lr=1e-12))
+    whole = run.train(still, tmp_path / "whole")
+
+    class Stop(BaseException):
+        pass
+
+    for epoch in range(3):
+        folder = tmp_path / f"stopped-{epoch}"
+
+        def report(line, at=epoch):
+            if line["epoch"] == at:
+                raise Stop
+
+        with pytest.raises(Stop):
+            run.train(still, folder, report=report)
+        again = run.train(still, folder, resume=True)
+        assert again.result["epochs"] == whole.result["epochs"]
+        assert not differing(final(whole.folder), final(folder))
+
+
+@pytest.mark.parametrize("tail", ['{"epoch": 3, "loss": 1.0}\n', '{"epoch": 3, "lo'])
+def test_lines_after_the_checkpoint_are_written_again(settings, stopped, whole, tail):
+    """A kill may fall between a line and its checkpoint, or within a line."""
+    with (stopped / "metrics.jsonl").open("a") as file:
+        file.write(tail)
+    run.train(settings, stopped, resume=True)
+    assert timeless(history(stopped)) == timeless(history(whole))
+
+
+def test_without_any_checkpoint_it_starts_again(settings, stopped, whole, final):
+    for path in (stopped / "checkpoints").iterdir():
+        path.rename(stopped / f"lost-{path.name}")
+    run.train(settings, stopped, resume=True)
+    assert timeless(history(stopped)) == timeless(history(whole))
+    assert not differing(final(whole), final(stopped))
+
+
+def test_the_seconds_of_a_resumed_run_add_up(settings, stopped):
+    before = [line["seconds"] for line in history(stopped)]
+    run.train(settings, stopped, resume=True)
+    after = [line["seconds"] for line in history(stopped)]
+    assert after[: len(before)] == before
+    assert after == sorted(after)
+
+
+def test_a_finished_run_is_not_trained_again(settings, whole, final):
+    before = final(whole)
+    again = run.train(settings, whole, resume=True)
+    assert again.result == run.Run.open(whole).result
+    assert not differing(before, final(whole))
+
+
+def test_an_unfinished_run_cannot_be_opened(stopped):
+    with pytest.raises(RunError, match="not finished; go on with"):
+        run.Run.open(stopped)
+
+
+def test_checkpoints_fall_inside_epochs_as_asked(settings, splits, tmp_path, monkeypatch):
+    every, names = random.randrange(1, 4), []
+    save = run.Checkpoints.save
+    monkeypatch.setattr(
+        run.Checkpoints, "save", lambda self, name, *rest: names.append(name) or save(self, name, *rest)
+    )
+    run.train(replace(settings, checkpoint_every=every, epochs=2), tmp_path / "run", splits=splits)
+    epoch = -(-len(splits.train) // settings.batch_size)
+    expected = {step for step in range(1, 2 * epoch + 1) if step % every == 0 or step % epoch == 0}
+    assert {int(name.rpartition("-")[2]) for name in names if name.startswith("epoch-")} == expected
+
+
+def test_the_journal_is_the_mean_over_steps(settings, splits, tmp_path):
+    """The loss of an epoch, recomputed: with a rate of almost nothing every step sees the same weights."""
+    still = replace(settings, method={"name": "joint"}, epochs=1, optimiser=replace(settings.optimiser, lr=1e-12))
+    done = run.train(still, tmp_path / "run", splits=splits)
+    model = run.build_model(still, splits.train.specs, splits.train.classes)
+    loader = run.Loader(splits.train, still.batch_size, seed=still.seed, shuffle=True)
+    losses = [torch.nn.functional.cross_entropy(model(b).fused, b.label).item() for b in loader.batches(0)]
+    assert history(done.folder)[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
