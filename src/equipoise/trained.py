@@ -55,8 +55,6 @@ class Trained:
             specs=self.specs,
             classes=self.classes,
             preprocessing=self.preprocessing,
-            modalities=d.modality,
-            label=d.label,
             id=d.id,
             root=d.root,
             problems=d.problems,

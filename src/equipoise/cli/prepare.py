@@ -10,17 +10,10 @@ examples:
 from __future__ import annotations
 
 import argparse
-import inspect
-import os
-import shutil
 import sys
-from collections.abc import Callable
-from importlib import import_module
-from pathlib import Path
-from typing import Any
 
 from equipoise.cli.options import Override, add_data_settings, read_pairs, read_settings
-from equipoise.errors import ConfigError, RunError, suggest
+from equipoise.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,15 +32,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prepare_dataset(name: str, args: argparse.Namespace) -> int:
-    from equipoise.data.datasets import DATASETS
+    from equipoise.data import prepare
 
-    entry = DATASETS[name]
-    prepare = getattr(import_module(entry.target.partition(":")[0]), "prepare", None)
-    if prepare is None:
-        raise ConfigError(f"{name} needs no preparation: equipoise train --data {name}")
     if not args.out:
         raise ConfigError(f"prepare {name} needs --out, the new folder to write")
-    facts = make_folder(Path(args.out), prepare, _options(name, prepare, dict(read_pairs(args.rest))))
+    facts = prepare(name, args.out, **dict(read_pairs(args.rest)))
     print(f"{args.out}: " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()), file=sys.stderr)
     return 0
 
@@ -67,33 +56,3 @@ def _prepare_manifest(args: argparse.Namespace) -> int:
     counts = [f"{name} {len(getattr(splits, name))}" for name in ("train", "validation", "test")]
     print(f"{settings.data.source}: {', '.join(counts)}; {len(splits.problems)} problems", file=sys.stderr)
     return 0
-
-
-def make_folder(folder: Path, prepare: Callable[..., Any], options: dict[str, Any]) -> Any:
-    """Let `prepare` fill a new folder, which appears whole or not at all.
-
-    Raises:
-        RunError: the folder exists or cannot be written.
-    """
-    if folder.exists():
-        raise RunError(f"{folder}: exists already; choose another --out")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        facts = prepare(temporary, **options)
-        os.rename(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return facts
-
-
-def _options(name: str, prepare: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Options that this data set's preparation knows."""
-    parameters = dict(list(inspect.signature(prepare).parameters.items())[1:])
-    for option in options:
-        if option not in parameters:
-            raise ConfigError(f"prepare {name} has no option '--{option}'{suggest(option, parameters)}")
-    for option, parameter in parameters.items():
-        if parameter.default is parameter.empty and option not in options:
-            raise ConfigError(f"prepare {name} needs --{option}")
-    return options

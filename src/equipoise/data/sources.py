@@ -103,8 +103,6 @@ def read_table(
     specs: Mapping[str, ModalitySpec],
     classes: Sequence[str],
     preprocessing: Mapping[str, Any],
-    modalities: Sequence[str] = (),
-    label: str = "label",
     id: str | None = None,
     root: str | None = None,
     problems: str = "error",
