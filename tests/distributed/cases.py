@@ -1,0 +1,212 @@
+"""What two ranks compute, case by case. `python cases.py <folder>` is one rank and saves every answer there.
+
+Each case splits the same global samples by rank; its answer must not depend on how many ranks there are.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from equipoise.batch import Batch
+from equipoise.errors import TrainingError
+from equipoise.evaluation.predict import predict
+from equipoise.methods.hypergradient import implicit_gradient
+from equipoise.methods.losses import fused_loss, unimodal_loss
+from equipoise.testing.world import NAMES, World, small_splits
+from equipoise.training import runtime
+
+ROWS, CUT = 11, 7  # the first rank has seven of the samples, the second four
+
+
+def share(value, here):
+    """This rank's rows; unequal shares."""
+    return value if here.world == 1 else (value[:CUT] if here.rank == 0 else value[CUT:])
+
+
+def drawn(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def context(here, seed, count=3, head="auto"):
+    return World("joint", count, seed, head=head, precision="float64").build(here)[1]
+
+
+def batch_of(ctx, here, present):
+    """A global batch of which this rank has its share; `present` says who has what."""
+    inputs = {m: drawn(ROWS, *ctx.train.table.specs[m].shape) * present[m].unsqueeze(1) for m in present}
+    whole = Batch(inputs, present, torch.randint(3, (ROWS,)), torch.arange(ROWS))
+    return whole.apply(lambda value: share(value, here))
+
+
+def gradients(ctx):
+    return {name: p.grad.clone() for name, p in ctx.model.named_parameters() if p.grad is not None}
+
+
+def everywhere():
+    return {m: torch.ones(ROWS, dtype=torch.bool) for m in NAMES[:3]}
+
+
+def gradient_of_all(here, seed):
+    """Every parameter is reached on both ranks."""
+    ctx = context(here, seed)
+    batch = batch_of(ctx, here, everywhere())
+    ctx.backward(fused_loss(ctx.model(batch), batch, ctx))
+    return gradients(ctx)
+
+
+def gradient_none_on_one_rank(here, seed):
+    """One modality is seen by the second rank only."""
+    ctx, present = context(here, seed, head="sum"), everywhere()
+    present[NAMES[0]][:CUT] = False
+    batch = batch_of(ctx, here, present)
+    ctx.backward(fused_loss(ctx.model(batch), batch, ctx))
+    return gradients(ctx)
+
+
+def gradient_none_on_all(here, seed):
+    """One modality is seen by nobody: its gradients are not there at all, on any rank."""
+    ctx, present = context(here, seed, head="sum"), everywhere()
+    present[NAMES[1]][:] = False
+    batch = batch_of(ctx, here, present)
+    ctx.backward(fused_loss(ctx.model(batch), batch, ctx))
+    found = gradients(ctx)
+    assert not any(NAMES[1] in name for name in found)
+    assert not ctx.anyone_has(NAMES[1], batch)
+    assert ctx.anyone_has(NAMES[0], batch)
+    return found
+
+
+def loss_without_graph_on_one_rank(here, seed):
+    """One modality in hand that the first rank does not have at all."""
+    ctx, present = context(here, seed, head="shared"), everywhere()
+    present[NAMES[2]][:CUT] = False
+    batch = batch_of(ctx, here, present)
+    ctx.backward(unimodal_loss(NAMES[2], ctx.model(batch, only=NAMES[2:3]), batch, ctx))
+    return gradients(ctx)
+
+
+def sample_means(here, seed):
+    """Means over unequal counts, and over samples that only one rank has."""
+    ctx, answers = context(here, seed), {}
+    values = drawn(ROWS, 4)
+    for name, where in {"some": torch.rand(ROWS) < 0.5, "second": torch.arange(ROWS) >= CUT}.items():
+        answers[name] = ctx.mean(ctx.sample_mean(share(values, here), share(where, here)))
+    answers["none"] = ctx.mean(ctx.sample_mean(share(values, here), share(torch.zeros(ROWS, dtype=torch.bool), here)))
+    answers["all"] = ctx.mean(ctx.sample_mean(share(values, here)))
+    assert torch.allclose(answers["all"], values.mean(0))
+    return answers
+
+
+def gathered_twice(here, seed):
+    """A loss between all pairs of samples, and its derivatives up to the third."""
+    ctx = context(here, seed)
+    weight = nn.Parameter(drawn(5, 3))
+    samples, direction = drawn(ROWS, 5), drawn(5, 3)
+    features = ctx.gather(torch.tanh(share(samples, here) @ weight))
+    loss = (features @ features.T).logsumexp(1).mean()
+    (first,) = ctx.gradient(loss, [weight], create_graph=True)
+    (second,) = ctx.gradient((first * direction).sum(), [weight], create_graph=True)
+    (third,) = ctx.gradient((second * direction).sum(), [weight])
+    return {"rows": features.detach(), "first": first.detach(), "second": second.detach(), "third": third}
+
+
+def hypergradients(here, seed):
+    """Eq. 3 of LFM by every solver; the inner loss is convex, a parameter is reached by one rank only."""
+    ctx = context(here, seed)
+    weight, other = nn.Parameter(drawn(5)), nn.Parameter(drawn(5))
+    samples, targets, held = drawn(ROWS, 5), drawn(ROWS), drawn(ROWS, 5)
+    lonely = share(torch.arange(ROWS) >= CUT, here)
+
+    def squares(inputs, goal, where=None):
+        return ctx.sample_mean((inputs @ (weight + 0.3 * other) - goal).square(), where)
+
+    answers = {}
+    for solver in ("cg", "neumann", "identity"):
+        inner = (
+            squares(share(samples, here), share(targets, here)),
+            ctx.sample_mean(torch.cosh(share(samples, here) @ weight), lonely),
+        )
+        outer = squares(share(held, here), share(targets, here))
+        alpha = torch.tensor(0.4, dtype=torch.float64)
+        answers[solver] = implicit_gradient(inner, alpha, outer, [weight, other], ctx, solver=solver, step=0.01)
+    return answers
+
+
+def logged(here, seed):
+    """What an epoch logs: scalars are means over the samples of all ranks, the loss too."""
+    ctx = context(here, seed)
+    for _ in range(3):
+        batch = batch_of(ctx, here, everywhere())
+        loss = fused_loss(ctx.model(batch), batch, ctx)
+        ctx.backward(loss)
+        ctx.log(value=ctx.sample_mean(batch.inputs[NAMES[0]][:, 0]))
+    return {name: torch.tensor(value) for name, value in ctx.read_journal().items()}
+
+
+def predictions(here, seed):
+    """All rows of a split in order, on every rank; also where there are fewer rows than ranks."""
+    ctx, table = context(here, seed), small_splits(3, seed, missing=0.3).validation
+    model = ctx.model.float()
+    answers = {}
+    for name, part, size in (("whole", table, 7), ("one", table.take(torch.tensor([4]).numpy()), 64)):
+        found = predict(model, part, batch_size=size, runtime=here)
+        answers[name] = torch.from_numpy(found.fused)
+        answers |= {f"{name}/{m}": torch.from_numpy(found.logits[m]) for m in found.modalities}
+    return answers
+
+
+def random_streams(here, seed):
+    """The stream of methods is the same on every rank, whatever their shares."""
+    ctx = context(here, seed)
+    return {str(n): torch.rand(3, generator=ctx.rng) for n, _ in enumerate(ctx.steps())}
+
+
+def bad_loss_on_one_rank(here, seed):
+    """Every rank stops, for the same reason."""
+    ctx = context(here, seed)
+    batch = batch_of(ctx, here, everywhere())
+    spoiled = here.world == 1 or here.rank == 1
+    ctx._rows = torch.tensor([3, 4])
+    ctx.backward(fused_loss(ctx.model(batch), batch, ctx) * (torch.nan if spoiled else 1.0))
+    try:
+        ctx.require_finite()
+    except TrainingError as error:
+        return {"said": torch.tensor(list(str(error).encode()))}
+    raise AssertionError("nobody complained")
+
+
+CASES = {
+    case.__name__: case
+    for case in (
+        gradient_of_all,
+        gradient_none_on_one_rank,
+        gradient_none_on_all,
+        loss_without_graph_on_one_rank,
+        sample_means,
+        gathered_twice,
+        hypergradients,
+        logged,
+        predictions,
+        random_streams,
+        bad_loss_on_one_rank,
+    )
+}
+
+
+def answer(name, here, seed):
+    torch.manual_seed(seed)
+    return CASES[name](here, seed)
+
+
+def main(folder, seed):
+    torch.set_num_threads(1)
+    here = runtime.start("cpu")
+    for name in CASES:
+        torch.save(answer(name, here, seed), Path(folder) / f"{name}-{here.rank}.pt")
+    runtime.stop()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
