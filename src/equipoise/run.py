@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import shlex
 import shutil
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import equipoise
 from equipoise import data
 from equipoise.build import build_method, build_model
 from equipoise.data.loader import Loader
 from equipoise.data.table import Splits
 from equipoise.errors import DataError, RunError
-from equipoise.evaluation.metrics import measure
-from equipoise.evaluation.predict import contribution, predict
-from equipoise.evaluation.predictions import save_predictions
-from equipoise.files import replace_file, write_file
+from equipoise.files import write_file
 from equipoise.methods.base import Method
 from equipoise.model import Model
+from equipoise.result import finish
 from equipoise.settings import Settings
 from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.context import Context
@@ -164,7 +157,7 @@ def train(
                 _restore(monitor, ctx, checkpoint)
             fit(method, ctx, settings.epochs)
         model.load_state_dict(checkpoints.load(checkpoints.best()).model)
-        result = _finish(folder, settings, splits, ctx, monitor, label or settings.method["name"])
+        result = finish(folder, settings, splits, ctx, monitor, label or settings.method["name"])
     runtime.barrier()
     return Run(folder, result)
 
@@ -243,82 +236,3 @@ def _restore(monitor: Monitor, ctx: Context, which: str) -> None:
         monitor.restore(monitor.checkpoints.load(found[0]), ctx)
     elif ctx.runtime.main:
         (monitor.folder / "metrics.jsonl").unlink(missing_ok=True)
-
-
-def _finish(
-    folder: Path, settings: Settings, splits: Splits, ctx: Context, monitor: Monitor, label: str
-) -> dict[str, Any]:
-    """Read validation and test with the chosen weights; this is the one place that sees the test split."""
-    parts = {
-        name: predict(ctx.model, table, runtime=ctx.runtime)
-        for name, table in (("validation", splits.validation), ("test", splits.test))
-        if len(table)
-    }
-    shares = contribution(ctx.model, splits.test if len(splits.test) else splits.validation, runtime=ctx.runtime)
-    result = {
-        "method": settings.method["name"],
-        "label": label,
-        "seed": settings.seed,
-        "data": splits.name,
-        "classes": list(splits.train.classes),
-        "modalities": list(splits.train.modalities),
-        "epochs": ctx.position.epoch,
-        "best_epoch": monitor.best_epoch,
-        **{name: measure(predictions) for name, predictions in parts.items()},
-        "contribution": shares,
-        "cost": _cost(ctx, monitor),
-        "problems": len(splits.problems),
-        "command": _command(settings),
-        "version": equipoise.__version__,
-    }
-    if ctx.runtime.main:
-        (folder / "predictions").mkdir(exist_ok=True)
-        for name, predictions in parts.items():
-            save_predictions(predictions, folder / "predictions" / f"{name}.npz")
-        replace_file(folder / "result.json", json.dumps(result, indent=1).encode())
-    return result
-
-
-def _cost(ctx: Context, monitor: Monitor) -> dict[str, Any]:
-    if ctx.runtime.device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated() / 2**20
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return {
-        "seconds": round(monitor.seconds, 3),
-        "seconds_per_epoch": round(monitor.seconds / max(ctx.position.epoch, 1), 4),
-        "forward_passes": round(ctx.passes.forward_passes, 4),
-        "backward_passes": round(ctx.passes.backward_passes, 4),
-        "peak_memory_mb": round(peak, 1),
-        "parameters": sum(p.numel() for p in ctx.model.parameters()),
-    }
-
-
-def _command(settings: Settings) -> str:
-    """The command line that repeats this run."""
-    return shlex.join(["equipoise", "train", *flags(settings)])
-
-
-def flags(settings: Settings) -> list[str]:
-    """Command-line flags for every setting that differs from its default."""
-    return list(_flags(settings.to_dict(), Settings().to_dict(), ""))
-
-
-def _flags(values: dict[str, Any], defaults: dict[str, Any], prefix: str) -> Sequence[str]:
-    found: list[str] = []
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if value == defaults.get(key):
-            continue
-        if name in ("method", "head") or prefix == "encoder.":
-            options = {k: v for k, v in value.items() if k != "name"}
-            found += [f"--{name}={value['name']}", *_flags(options, {}, f"{name}.")]
-        elif isinstance(value, dict):
-            found += _flags(value, defaults.get(key, {}), f"{name}.")
-        elif name == "data.source":
-            found.append(f"--data={value}")
-        elif name == "data.modality":
-            found += [f"--data.modality={item}" for item in value]
-        else:
-            found.append(f"--{name}={value if isinstance(value, str) else json.dumps(value)}")
-    return found

@@ -20,7 +20,7 @@ LAYERS = [
     ("methods",),
     ("evaluation",),
     ("training",),
-    ("build", "run", "trained"),
+    ("build", "flags", "result", "run", "trained"),
     ("benchmark", "report"),
     ("testing",),
     ("api", "cli"),

@@ -17,7 +17,7 @@ Where the published code departs from the paper:
   the loss is 0.7 L(θ) + 0.3 L(θ + ε)                                          `flat_weight: 0.3`
   mixup with Beta(1, 1) in every phase                                         `mixup_alpha: 1`
   phases of given lengths, a fresh optimiser in each                           `phases`, `fresh_optimiser`
-  the best weights so far are loaded at the start of a phase                   not offered
+  the best weights so far are loaded at the start of a phase                   `reload_best`
 `scope` widens step 2 from the head to deeper layers (Table 4). SAM's customary radius 0.05 is the default.
 """
 
@@ -56,6 +56,7 @@ class MIE(Method):
         cycles: how often every modality has a phase, each of epochs/cycles epochs.
         phases: epochs of each phase in turn, instead of `cycles`.
         fresh_optimiser: forget momentum and learning-rate schedule at the start of a phase.
+        reload_best: start a phase from the weights with the best validation score so far.
         statistic_batch: samples of a batch mean z̄ (12, or 6 for NVGesture, in the paper).
     """
 
@@ -71,6 +72,7 @@ class MIE(Method):
         cycles: int = 3,
         phases: Sequence[int] | None = None,
         fresh_optimiser: bool = False,
+        reload_best: bool = False,
         statistic_batch: int = 12,
     ) -> None:
         super().__init__()
@@ -92,7 +94,7 @@ class MIE(Method):
         self.rho, self.tau, self.sam, self.flat_weight, self.scope = rho, tau, sam, flat_weight, scope
         self.one_direction, self.mixup_alpha = one_direction, mixup_alpha
         self.cycles, self.lengths = cycles, phases
-        self.fresh_optimiser, self.statistic_batch = fresh_optimiser, statistic_batch
+        self.fresh_optimiser, self.reload_best, self.statistic_batch = fresh_optimiser, reload_best, statistic_batch
         self.modalities: tuple[str, ...] = ()
 
     def setup(self, ctx: Context) -> None:
@@ -113,6 +115,8 @@ class MIE(Method):
             yield Phase(length, (modality,))
 
     def on_phase_start(self, ctx: Context) -> None:
+        if self.reload_best:
+            ctx.reload_best()
         if self.fresh_optimiser:
             ctx.reset_optimisers(ctx.training)
 

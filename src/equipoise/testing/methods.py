@@ -51,13 +51,17 @@ def check_ranks(entry: MethodEntry, count: int, seed: int) -> None:
 
 def check_resume(entry: MethodEntry, count: int, seed: int) -> None:
     """3. Killed at any batch and resumed, it ends bit-identical to an uninterrupted run."""
-    world = World(entry.name, count, seed, missing=0.2, epochs=3, settings={"checkpoint_every": 2})
+    resumes(World(entry.name, count, seed, missing=0.2, epochs=3, settings={"checkpoint_every": 2}))
+
+
+def resumes(world: World) -> None:
+    """Kill a run of this world at three random batches, resume it, and compare weights and memory bit by bit."""
     splits, settings = world.data(), world.run_settings()
     with tempfile.TemporaryDirectory() as scratch:
         whole = _final(train(settings, Path(scratch) / "whole", splits=splits).folder)
         reads = _CountingTable.of(splits.train)
         train(settings, Path(scratch) / "counted", splits=replace(splits, train=reads))
-        for kill in sorted({*np.random.default_rng(seed).integers(1, reads.reads, 3).tolist()}):
+        for kill in sorted({*np.random.default_rng(world.seed).integers(1, reads.reads, 3).tolist()}):
             folder = Path(scratch) / f"killed-{kill}"
             with suppress(_Killed):
                 train(settings, folder, splits=replace(splits, train=_CountingTable.of(splits.train, limit=kill)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -45,6 +45,9 @@ class Observer(Protocol):
     def record(self, ctx: Context) -> None:
         """Write down the epoch that has just been validated."""
 
+    def best_weights(self) -> Mapping[str, Tensor] | None:
+        """The model's state at the best epoch so far."""
+
     def stopped(self) -> bool:
         """True when no further epoch is wanted."""
 
@@ -58,6 +61,9 @@ class Silent:
         return 0.0
 
     def record(self, ctx: Context) -> None: ...
+
+    def best_weights(self) -> None:
+        return None
 
     def stopped(self) -> bool:
         return False
@@ -172,9 +178,10 @@ class Context:
         batch. Without any sample it is 0.
         """
         if where is None:
-            where = torch.ones(len(values), dtype=torch.bool, device=values.device)
-        mask = where.view(-1, *(1,) * (values.dim() - 1))
-        total, count = torch.where(mask, values, 0).sum(0), where.sum().to(values.dtype)
+            total, count = values.sum(0), values.new_full((), len(values))
+        else:
+            mask = where.view(-1, *(1,) * (values.dim() - 1))
+            total, count = torch.where(mask, values, 0).sum(0), where.sum().to(values.dtype)
         if self.runtime.world > 1:
             count = self.runtime.sum(count) / self.runtime.world
         return total / count.clamp_min(torch.finfo(values.dtype).tiny)
@@ -204,6 +211,12 @@ class Context:
     def reset_optimisers(self, modalities: Sequence[str]) -> None:
         """Fresh optimisers for these modalities."""
         self.optimisers.reset(modalities)
+
+    def reload_best(self) -> None:
+        """Go back to the weights that validation liked best so far, if there are any."""
+        best = self.observer.best_weights()
+        if best is not None:
+            self.model.load_state_dict(best)
 
     def log(self, **values: Loggable) -> None:
         """Record scalars (averaged over the epoch) or lists (the last one counts) under the method's name."""

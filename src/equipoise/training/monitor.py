@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from equipoise.data.table import Table
 from equipoise.errors import Interrupted
 from equipoise.evaluation.metrics import measure
@@ -118,6 +120,12 @@ class Monitor:
         if ctx.runtime.main:
             self.checkpoints.prune_best(f"best-epoch-{self.best_epoch:05d}")
             self.report(line)
+
+    def best_weights(self) -> dict[str, Tensor] | None:
+        """Those of `best_epoch`, by name: a kill may have left weights of a later epoch beside them."""
+        if self.best_epoch < 0:
+            return None
+        return self.checkpoints.load(self.checkpoints.folder / f"best-epoch-{self.best_epoch:05d}").model
 
     def stopped(self) -> bool:
         """True when `patience` has run out."""

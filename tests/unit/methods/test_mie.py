@@ -18,6 +18,8 @@ from equipoise.errors import ConfigError
 from equipoise.methods.base import Phase
 from equipoise.methods.mie import MIE, spread
 from equipoise.settings import OptimiserSettings
+from equipoise.testing import World
+from equipoise.testing.methods import resumes
 from equipoise.training.context import Context
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
@@ -381,3 +383,21 @@ def test_one_direction_names_modalities_of_the_data(world: SimpleNamespace) -> N
 def test_refuses_bad_options(option: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"MIE: '{option}' must be"):
         MIE(**{option: value})  # type: ignore[arg-type]
+
+
+def test_a_phase_starts_from_the_best_weights_if_asked(world: SimpleNamespace, seed: int) -> None:
+    batches = [world.batch({"a": 3, "b": 4}) for _ in range(2)]
+    ctx = world.context(world.model("per-modality", {"a": 3, "b": 4}), batches)
+    best = {n: torch.randn_like(v) if v.is_floating_point() else v for n, v in ctx.model.state_dict().items()}
+    method = MIE(reload_best=True)
+    method.setup(ctx)
+    method.on_phase_start(ctx)  # nothing was validated yet: the weights stay
+    assert not torch.equal(next(ctx.model.parameters()), next(iter(best.values())))
+    ctx.observer.best_weights = lambda: best
+    method.on_phase_start(ctx)
+    assert all(torch.equal(value, best[name]) for name, value in ctx.model.state_dict().items())
+
+
+def test_reloading_the_best_weights_resumes_bit_for_bit(seed: int) -> None:
+    settings = {"checkpoint_every": 2}
+    resumes(World("mie", 2, seed % 1000, options={"reload_best": True}, missing=0.2, epochs=3, settings=settings))

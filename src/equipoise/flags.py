@@ -1,0 +1,40 @@
+"""Settings as the command line that repeats a run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from equipoise.settings import Settings
+
+
+def command(settings: Settings) -> str:
+    """The command line, ready for a shell."""
+    return shlex.join(["equipoise", "train", *flags(settings)])
+
+
+def flags(settings: Settings) -> list[str]:
+    """Command-line flags for every setting that differs from its default."""
+    return list(_flags(settings.to_dict(), Settings().to_dict(), ""))
+
+
+def _flags(values: dict[str, Any], defaults: dict[str, Any], prefix: str) -> Sequence[str]:
+    found: list[str] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if value == defaults.get(key):
+            continue
+        if name in ("method", "head") or prefix == "encoder.":
+            options = {k: v for k, v in value.items() if k != "name"}
+            found += [f"--{name}={value['name']}", *_flags(options, {}, f"{name}.")]
+        elif isinstance(value, dict):
+            found += _flags(value, defaults.get(key, {}), f"{name}.")
+        elif name == "data.source":
+            found.append(f"--data={value}")
+        elif name == "data.modality":
+            found += [f"--data.modality={item}" for item in value]
+        else:
+            found.append(f"--{name}={value if isinstance(value, str) else json.dumps(value)}")
+    return found

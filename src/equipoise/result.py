@@ -1,0 +1,71 @@
+"""The end of a run: predictions, metrics, contributions and cost, written down."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import equipoise
+from equipoise.data.table import Splits
+from equipoise.evaluation.metrics import measure
+from equipoise.evaluation.predict import contribution, predict
+from equipoise.evaluation.predictions import save_predictions
+from equipoise.files import replace_file
+from equipoise.flags import command
+from equipoise.settings import Settings
+from equipoise.training.context import Context
+from equipoise.training.monitor import Monitor
+
+
+def finish(
+    folder: Path, settings: Settings, splits: Splits, ctx: Context, monitor: Monitor, label: str
+) -> dict[str, Any]:
+    """Read validation and test with the chosen weights; this is the one place that sees the test split."""
+    parts = {
+        name: predict(ctx.model, table, runtime=ctx.runtime)
+        for name, table in (("validation", splits.validation), ("test", splits.test))
+        if len(table)
+    }
+    shares = contribution(ctx.model, splits.test if len(splits.test) else splits.validation, runtime=ctx.runtime)
+    result = {
+        "method": settings.method["name"],
+        "label": label,
+        "seed": settings.seed,
+        "data": splits.name,
+        "classes": list(splits.train.classes),
+        "modalities": list(splits.train.modalities),
+        "epochs": ctx.position.epoch,
+        "best_epoch": monitor.best_epoch,
+        **{name: measure(predictions) for name, predictions in parts.items()},
+        "contribution": shares,
+        "cost": _cost(ctx, monitor),
+        "problems": len(splits.problems),
+        "command": command(settings),
+        "version": equipoise.__version__,
+    }
+    if ctx.runtime.main:
+        (folder / "predictions").mkdir(exist_ok=True)
+        for name, predictions in parts.items():
+            save_predictions(predictions, folder / "predictions" / f"{name}.npz")
+        replace_file(folder / "result.json", json.dumps(result, indent=1).encode())
+    return result
+
+
+def _cost(ctx: Context, monitor: Monitor) -> dict[str, Any]:
+    if ctx.runtime.device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 2**20
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return {
+        "seconds": round(monitor.seconds, 3),
+        "seconds_per_epoch": round(monitor.seconds / max(ctx.position.epoch, 1), 4),
+        "forward_passes": round(ctx.passes.forward_passes, 4),
+        "backward_passes": round(ctx.passes.backward_passes, 4),
+        "peak_memory_mb": round(peak, 1),
+        "parameters": sum(p.numel() for p in ctx.model.parameters()),
+    }
