@@ -91,6 +91,14 @@ def test_another_content_time_setting_or_order_is_decoded_anew(files, cache):
     assert opens(files, Shift()) == 0
 
 
+def test_another_file_of_the_same_length_and_time_is_decoded(files, cache):
+    for file in files:
+        os.utime(file, ns=(10**18, 10**18))
+    first, _ = decode_all("m", files[:1], Shift(), cache)
+    second, _ = decode_all("m", files[1:2], Shift(), cache)
+    assert (first != second).any()
+
+
 def test_bad_files_are_remembered_with_their_reason(files, cache):
     for row in (3, 1):
         files[row].write_bytes(b"")

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from equipoise.data.datasets import av_digits, digits
+from equipoise.data.media import read_image
 from equipoise.errors import ConfigError, DataError
 
 
@@ -74,6 +75,16 @@ def test_av_digits_pairs_by_class(recordings, tmp_path):
     target = load_digits().target
     for row in csv.DictReader((out / "manifest.csv").open()):
         assert target[int(row["image"][len("images/") : -len(".png")])] == int(row["digit"])
+
+
+def test_av_digits_keeps_every_grey_level(tmp_path):
+    from sklearn.datasets import load_digits
+
+    av_digits.save_images(tmp_path / "images")
+    images = load_digits().images  # 0 to 16
+    for number in np.random.default_rng().integers(0, len(images), 50):
+        read = read_image(tmp_path / f"images/{number:04d}.png", (8, 8), 1)
+        np.testing.assert_allclose(read[0] * 255 / 15, images[number], atol=1e-4)
 
 
 def test_av_digits_without_recordings_says_what_is_wanted(tmp_path):

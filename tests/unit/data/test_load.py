@@ -147,6 +147,7 @@ def test_holdout_and_missing_cells(load, rng):
         assert (cut.test.present[name] == whole.test.present[name]).all()
     shares = [np.mean(list(s.train.present.values())) for s in (whole, cut)]
     assert shares[1] < shares[0] - 0.2
+    assert np.mean(list(cut.holdout.present.values())) < shares[0] - 0.1  # the method estimates on data like train's
     both = load(split="fold", missing=0.5)
     assert np.mean(list(both.test.present.values())) < np.mean(list(whole.test.present.values())) - 0.15
     check_dataset(both)
