@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -62,7 +63,8 @@ def method_page(entry: MethodEntry) -> str:
         ("order of modalities matters", "yes" if entry.ordered else "no"),
     ]
     rows = [f"| {name} | {value} |" for name, value in facts if value]
-    options = [f"| `{p.name}` | `{p.default!r}` |" for p in entry.parameters().values()]
+    meaning = {name: text for base in reversed(cls.__mro__) for name, text in explained(base).items()}
+    options = [f"| `{p.name}` | `{p.default!r}` | {meaning[p.name]} |" for p in entry.parameters().values()]
     lines = [f"# {entry.name}", "", entry.summary[0].upper() + entry.summary[1:] + ".", ""]
     lines += ["| | |", "|---|---|", *rows, ""]
     lines += [
@@ -72,7 +74,24 @@ def method_page(entry: MethodEntry) -> str:
         inspect.getdoc(module) or "",
         "```",
     ]
-    lines += ["", "## Options", "", *(["| option | default |", "|---|---|", *options] if options else ["None."])]
-    lines += ["", "```text", inspect.getdoc(cls) or "", "```"]
+    head = ["| option | default | meaning |", "|---|---|---|"]
+    lines += ["", "## Options", "", *([*head, *options] if options else ["None."])]
     lines += ["", "## Try it", "", "```bash", f"equipoise train --data digits --method {entry.name}", "```", ""]
     return "\n".join(lines)
+
+
+def explained(cls: type) -> dict[str, str]:
+    """{option: its explanation} from the "Args:" of a class's docstring."""
+    _, _, text = (inspect.getdoc(cls) or "").partition("Args:\n")
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        start = re.match(r"    (\w+): (.*)", line)
+        if start:
+            name = start[1]
+            found[name] = start[2]
+        elif line.startswith("        ") and name:
+            found[name] += " " + line.strip()
+        elif line.strip():
+            break
+    return {name: text.replace("|", "\\|") for name, text in found.items()}
