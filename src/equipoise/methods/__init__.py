@@ -8,6 +8,11 @@ LFM = (
     "Yang, Wan, Jiang, Xu. Facilitating Multimodal Classification via Dynamically Learning Modality Gap. NeurIPS 2024"
 )
 
+LFM_URL = (
+    "https://proceedings.neurips.cc/paper_files/paper/2024/hash/"
+    "71b17f00017da0d73823ccf7fbce2d4f-Abstract-Conference.html"
+)
+
 METHODS = Registry(
     "method",
     [
@@ -56,7 +61,7 @@ METHODS = Registry(
             "joint training with a contrastive loss between the modalities whose weight falls over the epochs",
             paper=LFM,
             year=2024,
-            url="https://proceedings.neurips.cc/paper_files/paper/2024/hash/71b17f00017da0d73823ccf7fbce2d4f-Abstract-Conference.html",
+            url=LFM_URL,
             code="https://github.com/njustkmg/NeurIPS24-LFM",
             neutral={"alpha": "constant", "alpha_value": 0.0},
         ),
@@ -66,7 +71,7 @@ METHODS = Registry(
             "LFM whose weight is learned on held-out samples by bilevel optimisation",
             paper=LFM,
             year=2024,
-            url="https://proceedings.neurips.cc/paper_files/paper/2024/hash/71b17f00017da0d73823ccf7fbce2d4f-Abstract-Conference.html",
+            url=LFM_URL,
             code="https://github.com/njustkmg/NeurIPS24-LFM",
             needs_holdout=True,
         ),
