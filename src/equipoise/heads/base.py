@@ -54,15 +54,16 @@ class Head(nn.Module):
                 block stays out of the graph, so that its parameters get no gradient at all.
             present: {modality: bool (B,)} of every modality of the head.
         """
-        logits = {
-            m: self.unimodal(m, features[m]) if m in features else self._filler(m, present) for m in self.modalities
-        }
+        read = {m: self.unimodal(m, z) for m, z in features.items()}
+        like = next(iter(read.values()), None)
+        logits = {m: read[m] if m in read else self._filler(len(present[m]), like) for m in self.modalities}
         fused, weights = self.fuse(features, logits, present)
         return Output(features, logits, fused, weights)
 
-    def _filler(self, modality: str, present: Mapping[str, Tensor]) -> Tensor:
-        reference = next(self.parameters())
-        return reference.new_zeros(len(present[modality]), self.classes)
+    def _filler(self, rows: int, like: Tensor | None) -> Tensor:
+        """Zero logits; looking for a parameter to copy the type from takes longer than a small layer."""
+        reference = next(self.parameters()) if like is None else like
+        return reference.new_zeros(rows, self.classes)
 
 
 class SeparateHead(Head):
