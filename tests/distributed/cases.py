@@ -210,7 +210,7 @@ def main(folder, seed):
     here = runtime.start("cpu")
     for name in CASES:
         torch.save(answer(name, here, seed), Path(folder) / f"{name}-{here.rank}.pt")
-    runtime.stop()
+    runtime.leave(0)
 
 
 if __name__ == "__main__":

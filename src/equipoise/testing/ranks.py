@@ -45,7 +45,7 @@ def _train(rank: int, ranks: int, port: int, worlds: list[World], scratch: str) 
     here = runtime.start("cpu")
     for number, world in enumerate(worlds):
         torch.save(_state(world, here), Path(scratch) / f"{number}-{rank}.pt")
-    runtime.stop()
+    runtime.leave(0)
 
 
 def _state(world: World, here: runtime.Runtime) -> dict[str, Tensor]:
