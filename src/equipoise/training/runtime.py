@@ -164,8 +164,8 @@ def stop() -> None:
 def leave(code: int) -> NoReturn:
     """End this rank's process at once, its work done and its group left.
 
-    The interpreter's own way out now and then meets a thread of gloo's that outlived the group, and aborts: a finished
-    training would be reported as failed.
+    The interpreter's own way out now and then meets a thread of gloo's that outlived the group, and aborts: a
+    finished training would be reported as failed.
     """
     stop()
     sys.stdout.flush()
