@@ -8,7 +8,7 @@ from typing import cast
 import torch
 
 from equipoise.data.modality import ModalitySpec
-from equipoise.encoders import ENCODERS, default_encoder
+from equipoise.encoders import build_encoder, default_encoder
 from equipoise.errors import ConfigError, suggest
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
@@ -52,7 +52,7 @@ def build_model(settings: Settings, specs: Mapping[str, ModalitySpec], classes: 
         options = {k: v for k, v in chosen.items() if k != "name"}
         if settings.width is not None:
             options = {"width": settings.width, **options}
-        encoder = ENCODERS.build(chosen["name"], options, shape=spec.shape)
+        encoder = build_encoder(chosen["name"], options, spec.shape, spec.vocabulary)
         if settings.channels_last:
             encoder.to(memory_format=torch.channels_last)
         if settings.compile:

@@ -45,6 +45,19 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class EncoderEntry(Entry):
+    """An encoder; width and size at default options, for samples of `shape` (a text of `vocabulary` ids)."""
+
+    kinds: tuple[str, ...] = ()  # of modality it reads
+    inputs: str = ""  # one sample, in words
+    shape: tuple[int, ...] = ()
+    vocabulary: int | None = None
+    width: int = 0  # of the feature
+    size: int = 0  # number of parameters
+    needs: str = ""  # the extra that installs what it is built on
+
+
+@dataclass(frozen=True)
 class MethodEntry(Entry):
     """A training method. `cost` counts passes of every encoder per minibatch, relative to one for joint training."""
 

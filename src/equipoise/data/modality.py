@@ -11,10 +11,12 @@ class ModalitySpec:
 
     Attributes:
         name: as the user declared it.
-        kind: vector, image or audio.
+        kind: vector, array, image, audio, video or text.
         shape: of one sample's tensor.
+        vocabulary: number of token ids, of text; the tensor holds ids (int64), and id 0 is padding.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...]
+    vocabulary: int | None = None

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from equipoise.registry import Entry, Registry
+from collections.abc import Mapping
+from typing import Any, cast
+
+from equipoise.errors import ConfigError
+from equipoise.registry import EncoderEntry, Registry
 
 ENCODERS = Registry(
     "encoder",
     [
-        Entry("mlp", "equipoise.encoders.mlp:MLP", "fully connected layers, for vectors"),
-        Entry(
+        EncoderEntry(
+            "mlp",
+            "equipoise.encoders.mlp:MLP",
+            "fully connected layers, for vectors",
+            kinds=("vector", "array", "image", "audio"),
+            inputs="any shape, flattened",
+            shape=(512,),
+            width=128,
+            size=98_688,
+        ),
+        EncoderEntry(
             "small_cnn",
             "equipoise.encoders.small_cnn:SmallCNN",
             "a few convolutions, for small images and spectrograms",
+            kinds=("image", "audio"),
+            inputs="(channels, height, width)",
+            shape=(3, 32, 32),
+            width=128,
+            size=40_320,
         ),
-        Entry(
+        EncoderEntry(
             "resnet",
             "equipoise.encoders.resnet:ResNet",
             "residual network of depth 18, 34 or 50, for images, spectrograms and frames",
             paper="He et al. Deep Residual Learning for Image Recognition. CVPR 2016",
             year=2016,
             url="https://arxiv.org/abs/1512.03385",
+            kinds=("image", "audio", "video"),
+            inputs="(channels, height, width), or (frames, channels, height, width)",
+            shape=(3, 224, 224),
+            width=512,
+            size=11_176_512,
         ),
     ],
 )
@@ -30,3 +53,31 @@ _DEFAULTS = {"vector": "mlp", "image": "small_cnn", "audio": "small_cnn"}
 def default_encoder(kind: str, shape: tuple[int, ...]) -> str:
     """The encoder a modality of this kind and shape gets when none is asked for."""
     return _DEFAULTS[kind] if len(shape) == 3 else "mlp"
+
+
+def build_encoder(
+    name: str, options: Mapping[str, object], shape: tuple[int, ...], vocabulary: int | None = None
+) -> Any:
+    """An encoder for samples of this shape; text comes with the number of its token ids.
+
+    Raises:
+        ConfigError: an unknown name, option or value, or an encoder that does not read what the modality holds.
+    """
+    given: dict[str, object] = {"shape": shape}
+    if "vocabulary" in _parameters(name):
+        given["vocabulary"] = vocabulary
+    elif vocabulary is not None:
+        raise ConfigError(f"encoder {name!r} does not read text")
+    return ENCODERS.build(name, options, **given)
+
+
+def _parameters(name: str) -> Mapping[str, object]:
+    entry = cast(EncoderEntry, ENCODERS[name])
+    try:
+        return entry.parameters()
+    except ImportError as error:
+        if not entry.needs:
+            raise
+        raise ConfigError(
+            f"encoder {name!r} needs {error.name}, which is not installed; pip install 'equipoise[{entry.needs}]'"
+        ) from None

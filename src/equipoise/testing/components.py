@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from equipoise.data.table import Splits
-from equipoise.encoders import ENCODERS
+from equipoise.encoders import build_encoder
 from equipoise.heads import HEADS
 from equipoise.heads.base import Head
 
@@ -52,23 +52,42 @@ def _check_absence(head: Head, features: Mapping[str, torch.Tensor], present: Ma
     assert all(p.grad is None for p in block), "a modality absent from the batch gets a gradient"
 
 
-def check_encoder(name: str, shape: Sequence[int], *, options: Mapping[str, object] | None = None) -> None:
+def check_encoder(
+    name: str, shape: Sequence[int], *, vocabulary: int | None = None, options: Mapping[str, object] | None = None
+) -> None:
     """Feature width, finite gradients, no dependence on the other samples in eval mode, a round trip of its weights.
+
+    Args:
+        name: registered, or `import:package.Class`.
+        shape: of one sample.
+        vocabulary: number of token ids, for text.
+        options: of the encoder.
 
     Raises:
         AssertionError: a property does not hold.
     """
-    encoder = ENCODERS.build(name, options, shape=tuple(shape))
-    inputs = torch.randn(4, *shape)
+    encoder = build_encoder(name, options or {}, tuple(shape), vocabulary)
+    inputs = torch.randn(4, *shape) if vocabulary is None else tokens(4, shape[0], vocabulary)
     features = encoder(inputs)
     assert features.shape == (4, encoder.width), f"features {tuple(features.shape)}, width {encoder.width}"
     features.square().mean().backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in encoder.parameters())
+    trained = [p for p in encoder.parameters() if p.requires_grad]
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in trained)
     encoder.eval()
     assert torch.allclose(encoder(inputs[1:2]), encoder(inputs)[1:2], atol=1e-4), "a feature depends on other samples"
-    again = ENCODERS.build(name, options, shape=tuple(shape))
+    again = build_encoder(name, options or {}, tuple(shape), vocabulary)
     again.load_state_dict(encoder.state_dict())
     assert torch.equal(again.eval()(inputs), encoder(inputs))
+    if vocabulary is not None:
+        longer = torch.cat([inputs[:1, :2], torch.zeros(1, shape[0] - 2, dtype=torch.int64)], dim=1)
+        assert torch.isfinite(encoder(longer)).all(), "padding is not handled"
+
+
+def tokens(count: int, length: int, vocabulary: int) -> torch.Tensor:
+    """Random texts of different lengths as ids, padded with 0."""
+    ids = torch.randint(1, vocabulary, (count, length))
+    lengths = torch.randint(1, length + 1, (count, 1))
+    return ids * (torch.arange(length) < lengths)
 
 
 def check_dataset(splits: Splits) -> None:
