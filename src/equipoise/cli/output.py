@@ -74,3 +74,28 @@ def _spread(values: Iterable[float | None]) -> str:
     if not known:
         return "–"
     return f"{fmean(known):.1f} ± {stdev(known):.1f}" if len(known) > 1 else f"{fmean(known):.1f}"
+
+
+def print_preparation(folder: str, facts: Mapping[str, Any]) -> None:
+    """What a data set's preparer found: samples beside the published counts, what was left out, and duplicates."""
+    if "splits" not in facts:
+        print(f"{folder}: " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()), file=sys.stderr)
+        return
+    rows = [
+        [split, str(found["samples"]), _count(found["published"]), str(len(found["classes"]))]
+        for split, found in facts["splits"].items()
+    ]
+    print_table(("split", "samples", "published", "classes"), rows, title=folder)
+    for reason, count in facts["left_out"].items():
+        print(f"left out: {count} × {reason} (listed in {folder}/left_out.csv)")
+    for column, found in facts["duplicates"].items():
+        print(
+            f"duplicates: {found['samples']} samples share their {column} with another, {found['across_splits']} of "
+            f"them across splits, {found['other_label']} with another label"
+        )
+    for note in facts["notes"]:
+        print(f"note: {note}")
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else str(value)

@@ -18,7 +18,7 @@ from equipoise.errors import ConfigError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data.source", action=Override, metavar="SOURCE", help="a data set's name, or a manifest")
-    parser.add_argument("--out", metavar="DIR", help="new folder for a data set")
+    parser.add_argument("--out", metavar="DIR", help="new folder for a data set [data/NAME]")
     add_data_settings(parser, without="source")
 
 
@@ -32,12 +32,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prepare_dataset(name: str, args: argparse.Namespace) -> int:
+    from equipoise.cli.output import print_preparation
     from equipoise.data import prepare
 
-    if not args.out:
-        raise ConfigError(f"prepare {name} needs --out, the new folder to write")
-    facts = prepare(name, args.out, **dict(read_pairs(args.rest)))
-    print(f"{args.out}: " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()), file=sys.stderr)
+    given = {key.removeprefix("data."): value for key, value in args.overrides if key != "data.source"}
+    folder = args.out or f"data/{name}"
+    print_preparation(folder, prepare(name, folder, **given, **dict(read_pairs(args.rest))))
     return 0
 
 

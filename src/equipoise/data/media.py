@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,47 @@ from equipoise.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
+_WINDOW = re.compile(r"#(?:(?P<first>\d+):(?P<last>\d+)|t=(?P<start>\d+(?:\.\d+)?),(?P<end>\d+(?:\.\d+)?))$")
 _LFS = b"version https://git-lfs.github.com/spec/"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a recording that is meant: `clip.avi#138:218` (frames) or `talk.wav#t=6.29,8.23` (seconds).
+
+    Attributes:
+        first: frame, counted from 0; None where the window is in seconds.
+        last: frame after the last one.
+        start: seconds.
+        end: seconds.
+    """
+
+    first: int | None = None
+    last: int | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+def without_window(cell: str) -> str:
+    """The path alone."""
+    return _WINDOW.sub("", cell)
+
+
+def split_window(path: Path) -> tuple[Path, Window | None]:
+    """The file, and the part of it that is meant; None for all of it.
+
+    Raises:
+        DataError: the window ends before it begins.
+    """
+    match = _WINDOW.search(path.name)
+    if match is None:
+        return path, None
+    first, last, start, end = match.groups()
+    file = path.with_name(without_window(path.name))
+    window = Window(int(first), int(last)) if first else Window(start=float(start), end=float(end))
+    if (window.last or window.end or 0) <= (window.first or window.start or 0):
+        raise DataError(f"{path}: the window is empty")
+    return file, window
 
 
 def check_file(path: Path) -> None:

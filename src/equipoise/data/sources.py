@@ -83,7 +83,7 @@ def load(
         return finish(parts)
     declared = [Declaration.parse(str(text)) for text in modalities or ()]
     found = _resolve(source, declared, {"label": label, "split": split, "group": group, "id": id}, options)
-    manifest = read_manifest(found.data, found.columns, root)
+    manifest = read_manifest(found.data, found.columns, root or found.root)
     decoded = decode(manifest, found.options, problems, Path(cache) if cache else default_folder())
     parts = assemble(
         manifest,
@@ -118,7 +118,8 @@ def read_table(
     columns = Columns([Declaration(**d) for d in preprocessing["modalities"]], preprocessing["label"], id=id)
     data = _as_path(source)
     if isinstance(data, Path) and data.is_dir():
-        data, _ = _prepared(data)
+        data, facts = _prepared(data)
+        root = root or facts.get("root")
     manifest = read_manifest(data, columns, root, new=True)
     named = [declaration.name for declaration in manifest.declarations]
     transforms = {m: settings for m, settings in preprocessing["transforms"].items() if m in named}
@@ -151,6 +152,7 @@ class _Source:
     columns: Columns
     options: dict[str, Any]
     name: str
+    root: str | None = None
 
 
 def _resolve(source: Any, declared: list[Declaration], named: dict[str, Any], options: dict[str, Any]) -> _Source:
@@ -171,7 +173,9 @@ def _resolve(source: Any, declared: list[Declaration], named: dict[str, Any], op
     chosen = {k: facts.get(k, value) if value == defaults.get(k) else value for k, value in named.items()}
     own = declared or [Declaration.parse(text) for text in facts["modalities"]]
     settings = {m: kept for m, kept in facts.get("options", {}).items() if m in {d.name for d in own}}
-    return _Source(manifest, Columns(own, **chosen), _over(settings, options), facts.get("name", folder.name))
+    return _Source(
+        manifest, Columns(own, **chosen), _over(settings, options), facts.get("name", folder.name), facts.get("root")
+    )
 
 
 def _over(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

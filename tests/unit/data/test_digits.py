@@ -54,8 +54,9 @@ def recordings(tmp_path):
 def test_av_digits_holds_speakers_and_images_apart(recordings, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    counts = av_digits.prepare(out, fsdd=recordings, seed=int(np.random.default_rng().integers(1000)))
+    facts = av_digits.prepare(out, fsdd=recordings, seed=int(np.random.default_rng().integers(1000)))
     rows = list(csv.DictReader((out / "manifest.csv").open()))
+    counts = {split: found["samples"] for split, found in facts["splits"].items()}
     assert counts == {"train": 90, "validation": 30, "test": 60}
     for column in ("speaker", "image"):
         seen = {name: {r[column] for r in rows if r["split"] == name} for name in counts}
@@ -63,7 +64,7 @@ def test_av_digits_holds_speakers_and_images_apart(recordings, tmp_path):
         assert not seen["train"] & seen["validation"]
         assert not seen["validation"] & seen["test"]
     assert all((out / r["image"]).is_file() for r in rows)
-    assert json.loads((out / "dataset.json").read_text())["label"] == "digit"
+    assert json.loads((out / "dataset.json").read_text())["label"] == "label"
 
 
 def test_av_digits_pairs_by_class(recordings, tmp_path):
@@ -74,7 +75,7 @@ def test_av_digits_pairs_by_class(recordings, tmp_path):
     av_digits.prepare(out, fsdd=recordings)
     target = load_digits().target
     for row in csv.DictReader((out / "manifest.csv").open()):
-        assert target[int(row["image"][len("images/") : -len(".png")])] == int(row["digit"])
+        assert target[int(row["image"][len("images/") : -len(".png")])] == int(row["label"])
 
 
 def test_av_digits_keeps_every_grey_level(tmp_path):

@@ -13,21 +13,21 @@ Test accuracy after 15 epochs, prepared with seed 0, mean of training seeds 0, 1
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from equipoise.data.datasets.writing import Collection, Row, write
 from equipoise.errors import DataError
 
 _NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[A-Za-z]+)_(?P<take>\d+)\.wav")
 SHARES = {"train": 3, "validation": 1, "test": 2}  # of the six speakers, and of the images
 
 
-def prepare(out: Path, *, fsdd: str | Path, seed: int = 0) -> dict[str, int]:
+def prepare(out: Path, *, fsdd: str | Path, seed: int = 0) -> dict[str, Any]:
     """Write `manifest.csv`, `dataset.json` and the images into an existing empty folder.
 
     Args:
@@ -36,7 +36,7 @@ def prepare(out: Path, *, fsdd: str | Path, seed: int = 0) -> dict[str, int]:
         seed: decides which speakers are held out and which image goes with which recording.
 
     Returns:
-        {split: number of pairs}.
+        What was found, see `writing.write`.
 
     Raises:
         DataError: no recordings there, or of fewer than four speakers.
@@ -46,22 +46,14 @@ def prepare(out: Path, *, fsdd: str | Path, seed: int = 0) -> dict[str, int]:
     split_of = assign_speakers(sorted({speaker for _, speaker, _ in recordings}), rng)
     pools = image_pools(rng)
     save_images(out / "images")
-    rows = list(_pairs(recordings, split_of, pools))
-    with (out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "audio", "image", "digit", "speaker", "split"])
-        writer.writerows(rows)
-    facts = {
-        "name": "av-digits",
-        "manifest": "manifest.csv",
-        "modalities": ["audio=audio:audio", "image=image:image"],
-        "label": "digit",
-        "split": "split",
-        "id": "id",
-        "options": {"audio": {"seconds": 0.6}, "image": {"size": 8, "channels": 1}},
-    }
-    (out / "dataset.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    return {name: sum(row[-1] == name for row in rows) for name in SHARES}
+    collection = Collection(
+        "av-digits",
+        ["audio=audio:audio", "image=image:image"],
+        list(_pairs(recordings, split_of, pools)),
+        options={"audio": {"seconds": 0.6}, "image": {"size": 8, "channels": 1}},
+        notes=["an image goes with several recordings of its class, always within one split"],
+    )
+    return write(out, collection)
 
 
 def find_recordings(folder: Path) -> list[tuple[int, str, Path]]:
@@ -114,11 +106,12 @@ def save_images(folder: Path) -> None:
 
 def _pairs(
     recordings: list[tuple[int, str, Path]], split_of: dict[str, str], pools: dict[tuple[str, int], np.ndarray]
-) -> Iterator[list[object]]:
+) -> Iterator[Row]:
     """Within a split the images of a class are dealt out in turn, so that none is used much more than another."""
     used: dict[tuple[str, int], int] = {}
     for digit, speaker, path in recordings:
         key = (split_of[speaker], digit)
         number = pools[key][used.get(key, 0) % len(pools[key])]
         used[key] = used.get(key, 0) + 1
-        yield [path.stem, str(path), f"images/{number:04d}.png", digit, speaker, key[0]]
+        files = {"audio": str(path), "image": f"images/{number:04d}.png"}
+        yield {"id": path.stem, **files, "label": str(digit), "speaker": speaker, "split": key[0]}

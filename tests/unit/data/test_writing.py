@@ -1,0 +1,107 @@
+"""The end of every preparer: rows without files, LFS pointers, counts, duplicates and drawn splits."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from equipoise.data.datasets.writing import Collection, carve_validation, draw_splits, read_lines, write
+from equipoise.errors import DataError
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "clips").mkdir()
+    for name, content in (("a", b"one"), ("b", b"two"), ("c", b"one"), ("d", b"another")):
+        (tmp_path / "clips" / f"{name}.wav").write_bytes(content)
+    (tmp_path / "out").mkdir()
+    return tmp_path
+
+
+def rows(*splits, label="x"):
+    return [
+        {"id": i, "sound": f"clips/{i}.wav", "words": f"Word  {i}", "label": label, "split": s}
+        for i, s in zip("abcde", splits, strict=False)
+    ]
+
+
+def collect(root, found, **more):
+    return Collection("set", ["sound=sound:audio", "words=words:text"], found, root=root, **more)
+
+
+def test_the_manifest_holds_what_is_there(root):
+    found = rows("train", "validation", "test", "train", "train")  # e.wav does not exist
+    facts = write(root / "out", collect(root, found, published={"train": 3}, left_out=[("z", "no sound")]))
+    kept = list(csv.DictReader((root / "out/manifest.csv").open()))
+    assert [row["id"] for row in kept] == list("abcd")
+    assert facts["splits"]["train"] == {"samples": 2, "published": 3, "classes": {"x": 2}}
+    assert facts["left_out"] == {"no sound": 1, "sound file not found": 1}
+    assert [r["id"] for r in csv.DictReader((root / "out/left_out.csv").open())] == ["z", "e"]
+    description = json.loads((root / "out/dataset.json").read_text())
+    assert description["root"] == str(root.resolve())
+    assert "group" not in description
+
+
+def test_copies_are_found_and_those_across_splits_counted(root):
+    found = rows("train", "validation", "test", "train")
+    found[2]["label"] = "y"
+    found[3]["words"] = "word A"
+    facts = write(root / "out", collect(root, found))
+    assert facts["duplicates"] == {
+        "sound": {"samples": 2, "across_splits": 2, "other_label": 2},
+        "words": {"samples": 2, "across_splits": 0, "other_label": 0},
+    }
+
+
+def test_windows_of_one_file_are_different_samples(root):
+    found = rows("train", "validation", "train")
+    for row, window in zip(found, ("#0:8", "#8:16", "#0:8"), strict=True):
+        row["sound"] = f"clips/d.wav{window}"
+    assert write(root / "out", collect(root, found))["duplicates"]["sound"]["samples"] == 2
+
+
+def test_nothing_there_names_an_example(root):
+    found = [dict(row, sound="else/" + row["sound"]) for row in rows("train", "validation")]
+    with pytest.raises(DataError, match=r"none of the 2 samples of set .* expected for example .*else/clips/a\.wav"):
+        write(root / "out", collect(root, found))
+
+
+def test_a_pointer_stops_it(root):
+    (root / "clips/a.wav").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(DataError, match="LFS pointer"):
+        write(root / "out", collect(root, rows("train", "validation")))
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_no_split_may_be_empty(root, split):
+    with pytest.raises(DataError, match=f"no sample is left for the {split} split"):
+        write(root / "out", collect(root, rows(*{"train", "validation", "test"} - {split})))
+
+
+def test_validation_is_carved_from_train_by_whole_groups():
+    seed = int(np.random.default_rng().integers(1000))
+    drawn = [{"id": str(k), "label": "ab"[k % 2], "group": str(k // 4), "split": "train"} for k in range(80)]
+    drawn += [{"id": f"t{k}", "label": "a", "group": "0", "split": "test"} for k in range(5)]
+    carve_validation(drawn, 0.2, seed)
+    splits = {}
+    for row in drawn[:80]:
+        splits.setdefault(row["group"], set()).add(row["split"])
+    assert all(len(found) == 1 for found in splits.values())
+    assert sum(found == {"validation"} for found in splits.values()) == 4
+    assert all(row["split"] == "test" for row in drawn[80:])
+
+
+def test_drawn_splits_keep_the_classes_in_proportion():
+    seed = int(np.random.default_rng().integers(1000))
+    drawn = [{"id": str(k), "label": "abc"[k % 3], "split": ""} for k in range(300)]
+    draw_splits(drawn, validation=0.1, test=0.2, seed=seed)
+    for split, share in (("train", 70), ("validation", 10), ("test", 20)):
+        assert [sum(r["split"] == split and r["label"] == c for r in drawn) for c in "abc"] == [share] * 3
+
+
+def test_lists_are_read_without_marks_and_line_ends(tmp_path):
+    (tmp_path / "list").write_bytes(b"\xef\xbb\xbfone,NEU\r\n\r\ntwo\r\n")
+    assert read_lines(tmp_path / "list") == ["one,NEU", "two"]
+    with pytest.raises(DataError, match="file not found; it comes with the download"):
+        read_lines(tmp_path / "gone", "it comes with the download")
