@@ -10,7 +10,14 @@ from equipoise.encoders import ENCODERS
 from equipoise.heads import HEADS
 from equipoise.testing import check_dataset, check_encoder, check_head
 
-SHAPES = {"mlp": (9,), "small_cnn": (2, 12, 17), "resnet": (1, 40, 33)}
+SMALL = {  # encoder: shape of a sample, number of token ids, options
+    "mlp": ((9,), None, {}),
+    "small_cnn": ((2, 12, 17), None, {}),
+    "resnet": ((1, 40, 33), None, {}),
+    "textcnn": ((7,), 30, {"embedding": 6, "filters": 4, "dropout": 0.0, "width": 5}),
+    "gru": ((7,), 30, {"embedding": 6, "hidden": 4, "bidirectional": True, "pooling": "mean"}),
+    "sequence_transformer": ((6, 5), None, {"width": 8, "hidden": 16}),
+}
 
 
 @pytest.mark.parametrize("modalities", [2, 3])
@@ -21,7 +28,8 @@ def test_head(name, modalities):
 
 @pytest.mark.parametrize("name", ENCODERS.names())
 def test_encoder(name):
-    check_encoder(name, SHAPES[name])
+    shape, vocabulary, options = SMALL[name]
+    check_encoder(name, shape, vocabulary=vocabulary, options=options)
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in DATASETS if entry.target.endswith(":load")])

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from equipoise.encoders.checks import check_width
+from equipoise.encoders.frames import encode_frames
+from equipoise.encoders.resnet_weights import load_resnet
 from equipoise.errors import invalid
 
 
@@ -75,9 +77,14 @@ class ResNet(nn.Module):
             the batch and their features averaged. Any number of channels.
         depth: 18, 34 or 50.
         width: of the feature; null for the network's own (512, or 2048 at depth 50), else a linear layer follows.
+        weights: file (.pt, .pth or .safetensors) of pretrained weights, named as in torchvision or in transformers;
+            their classifier is dropped, and RGB filters are spread over any other number of channels. Null for
+            random ones.
     """
 
-    def __init__(self, shape: tuple[int, ...], width: int | None = None, depth: int = 18) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], width: int | None = None, depth: int = 18, weights: str | None = None
+    ) -> None:
         super().__init__()
         if len(shape) not in (3, 4):
             raise invalid("ResNet", "shape", "(channels, height, width), with frames before it or not", shape)
@@ -95,20 +102,21 @@ class ResNet(nn.Module):
                 layers.append(block(before, planes, stride=2 if place == 0 and number > 0 else 1))
                 before = planes * block.expansion
             self.add_module(f"layer{number + 1}", nn.Sequential(*layers))
-        self.projection = nn.Identity() if width in (None, before) else nn.Linear(before, width)
-        self.width = before if width is None else width
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if weights is not None:
+            load_resnet(self, weights)
+        self.projection = nn.Identity() if width in (None, before) else nn.Linear(before, width)
+        self.width = before if width is None else width
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, C, H, W) or (B, T, C, H, W) → (B, width)."""
-        frames = inputs.flatten(0, 1) if inputs.dim() == 5 else inputs
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(frames))), 3, stride=2, padding=1)
+        feature: Tensor = self.projection(encode_frames(self._pooled, inputs))
+        return feature
+
+    def _pooled(self, images: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, stride=2, padding=1)
         for number in range(1, 5):
             x = self.get_submodule(f"layer{number}")(x)
-        pooled = x.mean((2, 3))
-        if inputs.dim() == 5:
-            pooled = pooled.view(*inputs.shape[:2], -1).mean(1)
-        feature: Tensor = self.projection(pooled)
-        return feature
+        return x.mean((2, 3))

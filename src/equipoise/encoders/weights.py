@@ -15,6 +15,7 @@ from equipoise.errors import ConfigError
 
 WRAPPERS = ("state_dict", "model")  # keys under which training scripts put the state dict
 PARALLEL = "module."  # what DataParallel and DistributedDataParallel put before every name
+COUNTER = "num_batches_tracked"  # of batch normalisation; files from before PyTorch 1.0 lack it
 NAMED = 3  # keys that an error names
 
 
@@ -45,12 +46,14 @@ def read_weights(path: str) -> dict[str, Tensor]:
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], owner: str) -> None:
     """Load a state dict that must hold exactly the module's names and shapes; else nothing is changed.
 
+    Only the step counters of batch normalisation may be missing, as they are in torchvision's older files.
+
     Raises:
         ConfigError: names the first keys that are missing, unexpected or of another shape.
     """
     own = module.state_dict()
     faults = [
-        _listed("missing", [name for name in own if name not in state]),
+        _listed("missing", [name for name in own if name not in state and not name.endswith(COUNTER)]),
         _listed("unexpected", [name for name in state if name not in own]),
         _listed(
             "of another shape",

@@ -1,0 +1,76 @@
+"""A gated recurrent unit (Cho et al., EMNLP 2014) over the words of a text or the steps of a sequence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from equipoise.encoders.checks import check_shape, check_width
+from equipoise.encoders.text import text_lengths
+from equipoise.errors import invalid
+
+
+class GRU(nn.Module):
+    """One recurrent layer, read at its last step or averaged over all. It never steps over a text's padding.
+
+    Args:
+        shape: (length,) of a text, or (length, d) of a sequence of vectors.
+        vocabulary: number of token ids, of a text.
+        width: of the feature; null for the layer's own (`hidden`, twice that if bidirectional), else a linear layer
+            follows.
+        hidden: width of the state, in each direction.
+        bidirectional: add a second unit that reads backwards.
+        pooling: "last" for the state after the last step of each direction, "mean" for the mean over the steps.
+        embedding: width of a word vector, of a text.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        vocabulary: int | None = None,
+        width: int | None = None,
+        hidden: int = 128,
+        bidirectional: bool = False,
+        pooling: str = "last",
+        embedding: int = 300,
+    ) -> None:
+        super().__init__()
+        text = vocabulary is not None
+        check_shape("GRU", shape, len(shape) == (1 if text else 2), "(length,) of a text" if text else "(length, d)")
+        check_width("GRU", "hidden", hidden)
+        check_width("GRU", "embedding", embedding)
+        if width is not None:
+            check_width("GRU", "width", width)
+        if pooling not in ("last", "mean"):
+            raise invalid("GRU", "pooling", "'last' or 'mean'", pooling)
+        own = 2 * hidden if bidirectional else hidden
+        self.pooling = pooling
+        self.embedding = None if vocabulary is None else nn.Embedding(vocabulary, embedding)
+        self.gru = nn.GRU(embedding if text else shape[1], hidden, batch_first=True, bidirectional=bidirectional)
+        self.projection = nn.Identity() if width in (None, own) else nn.Linear(own, width)
+        self.width = own if width is None else width
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Token ids int64 (B, L), or vectors (B, L, d) → (B, width)."""
+        pooled = self._read_vectors(inputs) if self.embedding is None else self._read_text(self.embedding, inputs)
+        feature: Tensor = self.projection(pooled)
+        return feature
+
+    def _read_vectors(self, vectors: Tensor) -> Tensor:
+        states, final = self.gru(vectors)
+        return states.mean(1) if self.pooling == "mean" else _both(final)
+
+    def _read_text(self, embedding: nn.Embedding, ids: Tensor) -> Tensor:
+        lengths = text_lengths(ids)
+        packed = pack_padded_sequence(embedding(ids), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        states, final = self.gru(packed)
+        if self.pooling == "last":
+            return _both(final)
+        total = pad_packed_sequence(states, batch_first=True)[0].sum(1)  # zeros behind a text's end
+        return total / lengths.unsqueeze(1)
+
+
+def _both(final: Tensor) -> Tensor:
+    """The last state of every direction, (directions, B, hidden) → (B, directions · hidden)."""
+    return torch.cat(list(final), dim=1)

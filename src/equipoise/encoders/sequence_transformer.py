@@ -1,0 +1,51 @@
+"""BalanceMM's encoder of feature sequences (text, audio and vision of CMU-MOSEI): a small transformer."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from equipoise.encoders.checks import check_shape, check_width
+from equipoise.errors import invalid
+
+
+class SequenceTransformer(nn.Module):
+    """A 1×1 convolution to the width, post-norm transformer layers, and the output of the last step.
+
+    As in BalanceMM's code: no positions are added and no step is masked.
+
+    Args:
+        shape: (length, d) of one sequence.
+        width: of every layer and of the feature; a multiple of `heads`.
+        layers: number of transformer layers.
+        heads: of the attention.
+        hidden: width of the feed-forward layers.
+        dropout: in every layer.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        width: int = 1024,
+        layers: int = 2,
+        heads: int = 4,
+        hidden: int = 2048,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        check_shape("SequenceTransformer", shape, len(shape) == 2, "(length, d)")
+        for name, value in {"width": width, "layers": layers, "heads": heads, "hidden": hidden}.items():
+            check_width("SequenceTransformer", name, value)
+        if width % heads:
+            raise invalid("SequenceTransformer", "width", f"a multiple of the {heads} heads", width)
+        if not 0 <= dropout < 1:
+            raise invalid("SequenceTransformer", "dropout", "in [0, 1)", dropout)
+        self.width = width
+        self.embedding = nn.Conv1d(shape[1], width, kernel_size=1, bias=False)
+        self.layers = nn.Sequential(
+            *(nn.TransformerEncoderLayer(width, heads, hidden, dropout, batch_first=True) for _ in range(layers))
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, L, d) → (B, width)."""
+        steps: Tensor = self.layers(self.embedding(inputs.transpose(1, 2)).transpose(1, 2))
+        return steps[:, -1]
