@@ -17,6 +17,9 @@ SMALL = {  # encoder: shape of a sample, number of token ids, options
     "textcnn": ((7,), 30, {"embedding": 6, "filters": 4, "dropout": 0.0, "width": 5}),
     "gru": ((7,), 30, {"embedding": 6, "hidden": 4, "bidirectional": True, "pooling": "mean"}),
     "sequence_transformer": ((6, 5), None, {"width": 8, "hidden": 16}),
+    "m3ae": ((5,), 30, {"size": "small", "width": 6}),
+    "cav-mae": ((1, 32, 50), None, {}),
+    "i3d": ((8, 2, 32, 32), None, {"width": 7}),
 }
 
 
