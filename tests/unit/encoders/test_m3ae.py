@@ -72,7 +72,7 @@ def test_the_block_equals_the_one_of_transformers():
 
 
 def flax_state(channels=3):
-    """Random weights of both embeddings and the encoder as numpy arrays, kernels (in, out), under nested flax paths."""
+    """Random weights of both embeddings and the encoder as numpy arrays, kernels (in, out), under flax paths."""
     rng = np.random.default_rng()
 
     def dense(before, after):
