@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from equipoise.encoders.i3d import I3D, pad_same
+from equipoise.encoders.i3d import I3D
+from equipoise.encoders.i3d_layers import pad_same
 from equipoise.errors import ConfigError
 
 CLIP = (8, 2, 32, 40)

@@ -34,6 +34,9 @@ def test_published_sizes(size, width, total, block):
     assert text.width == image.width == width
     assert count(text) + count(image.embedding) == total
     assert count(text.blocks[0]) == block
+    assert {layer.eps for layer in text.modules() if isinstance(layer, torch.nn.LayerNorm)} == {
+        1e-6
+    }  # flax's default
     if size == "base":
         assert (count(text), count(image)) == (108_498_432, 85_648_128)
 
