@@ -27,5 +27,14 @@ DATASETS = Registry(
             url="https://github.com/Jakobovski/free-spoken-digit-dataset",
             licence="CC BY-SA 4.0",
         ),
+        Entry(
+            "crema-d",
+            "equipoise.data.datasets.crema_d:prepare",
+            "acted emotions, sound and face; 91 actors held apart, or the published lists",
+            paper="Cao et al. CREMA-D: Crowd-sourced Emotional Multimodal Actors Dataset. IEEE TAC 2014",
+            year=2014,
+            url="https://doi.org/10.1109/TAFFC.2014.2336244",
+            licence="ODbL 1.0 (contents: DbCL 1.0)",
+        ),
     ],
 )
