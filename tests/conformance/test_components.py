@@ -10,6 +10,7 @@ from equipoise.encoders import ENCODERS
 from equipoise.heads import HEADS
 from equipoise.testing import check_dataset, check_encoder, check_head
 
+TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
 SMALL = {  # encoder: shape of a sample, number of token ids, options
     "mlp": ((9,), None, {}),
     "small_cnn": ((2, 12, 17), None, {}),
@@ -17,6 +18,12 @@ SMALL = {  # encoder: shape of a sample, number of token ids, options
     "textcnn": ((7,), 30, {"embedding": 6, "filters": 4, "dropout": 0.0, "width": 5}),
     "gru": ((7,), 30, {"embedding": 6, "hidden": 4, "bidirectional": True, "pooling": "mean"}),
     "sequence_transformer": ((6, 5), None, {"width": 8, "hidden": 16}),
+    "bert": ((7,), 30, {"config": TINY, "pooling": "mean", "width": 5}),
+    "vit": ((3, 8, 8), None, {"config": {**TINY, "patch_size": 4}}),
+    "ast": ((1, 8, 13), None, {"config": {**TINY, "patch_size": 4, "time_stride": 3}}),
+    "clip-image": ((2, 3, 8, 8), None, {"config": {**TINY, "patch_size": 4, "projection_dim": 5}}),
+    "clip-text": ((7,), 30, {"config": {**TINY, "projection_dim": 5}}),
+    "hf": ((7,), 30, {"config": {**TINY, "model_type": "roberta"}, "tuning": "frozen", "width": 5}),
     "m3ae": ((5,), 30, {"size": "small", "width": 6}),
     "cav-mae": ((1, 32, 50), None, {}),
     "i3d": ((8, 2, 32, 32), None, {"width": 7}),
@@ -31,6 +38,8 @@ def test_head(name, modalities):
 
 @pytest.mark.parametrize("name", ENCODERS.names())
 def test_encoder(name):
+    if ENCODERS[name].needs:
+        pytest.importorskip(ENCODERS[name].needs)
     shape, vocabulary, options = SMALL[name]
     check_encoder(name, shape, vocabulary=vocabulary, options=options)
 

@@ -86,6 +86,88 @@ ENCODERS = Registry(
             size=17_106_944,
         ),
         EncoderEntry(
+            "bert",
+            "equipoise.encoders.bert:Bert",
+            "BERT-base, for texts; pretrained weights, frozen or with adapters",
+            paper="Devlin et al. BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding. "
+            "NAACL 2019",
+            year=2019,
+            url="https://arxiv.org/abs/1810.04805",
+            kinds=("text",),
+            inputs="token ids (length,)",
+            shape=(128,),
+            vocabulary=30_522,
+            width=768,
+            size=108_891_648,
+            needs="transformers",
+        ),
+        EncoderEntry(
+            "vit",
+            "equipoise.encoders.vit:ViT",
+            "vision transformer ViT-B/16, for images and frames; pretrained weights, frozen or with adapters",
+            paper="Dosovitskiy et al. An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale. "
+            "ICLR 2021",
+            year=2021,
+            url="https://arxiv.org/abs/2010.11929",
+            kinds=("image", "video"),
+            inputs="(channels, size, size), or (frames, channels, size, size)",
+            shape=(3, 224, 224),
+            width=768,
+            size=85_798_656,
+            needs="transformers",
+        ),
+        EncoderEntry(
+            "ast",
+            "equipoise.encoders.ast:AST",
+            "audio spectrogram transformer, for filter banks; pretrained weights, frozen or with adapters",
+            paper="Gong et al. AST: Audio Spectrogram Transformer. Interspeech 2021",
+            year=2021,
+            url="https://arxiv.org/abs/2104.01778",
+            kinds=("audio",),
+            inputs="filter banks (1, mels, frames)",
+            shape=(1, 128, 1024),
+            width=768,
+            size=86_187_264,
+            needs="transformers",
+        ),
+        EncoderEntry(
+            "clip-image",
+            "equipoise.encoders.clip:CLIPImage",
+            "image half of CLIP ViT-B/32, for images and frames; pretrained weights, frozen or with adapters",
+            paper="Radford et al. Learning Transferable Visual Models From Natural Language Supervision. ICML 2021",
+            year=2021,
+            url="https://arxiv.org/abs/2103.00020",
+            kinds=("image", "video"),
+            inputs="(channels, size, size), or (frames, channels, size, size)",
+            shape=(3, 224, 224),
+            width=512,
+            size=87_849_216,
+            needs="transformers",
+        ),
+        EncoderEntry(
+            "clip-text",
+            "equipoise.encoders.clip:CLIPText",
+            "text half of CLIP ViT-B/32, for texts; pretrained weights, frozen or with adapters",
+            paper="Radford et al. Learning Transferable Visual Models From Natural Language Supervision. ICML 2021",
+            year=2021,
+            url="https://arxiv.org/abs/2103.00020",
+            kinds=("text",),
+            inputs="token ids (length,), the largest of which ends the text",
+            shape=(77,),
+            vocabulary=49_408,
+            width=512,
+            size=63_428_096,
+            needs="transformers",
+        ),
+        EncoderEntry(
+            "hf",
+            "equipoise.encoders.hf:HuggingFace",
+            "any network of the transformers library, by hub name, folder or configuration",
+            kinds=("text", "image", "video", "audio", "array"),
+            inputs="token ids (length,), waveforms (samples,), (channels, height, width), or frames of it",
+            needs="transformers",
+        ),
+        EncoderEntry(
             "m3ae",
             "equipoise.encoders.m3ae:M3AE",
             "transformer of the multimodal masked autoencoder, for images or texts",
@@ -133,12 +215,18 @@ ENCODERS = Registry(
     ],
 )
 
-_DEFAULTS = {"vector": "mlp", "image": "small_cnn", "audio": "small_cnn"}
+SMALL = 96  # pixels, mels or frames of a map that a few convolutions are enough for
 
 
 def default_encoder(kind: str, shape: tuple[int, ...]) -> str:
     """The encoder a modality of this kind and shape gets when none is asked for."""
-    return _DEFAULTS[kind] if len(shape) == 3 else "mlp"
+    if kind in ("text", "array") and len(shape) < 3:
+        return "gru"
+    if len(shape) == 4:
+        return "resnet"
+    if len(shape) == 3:
+        return "small_cnn" if max(shape[1:]) <= SMALL else "resnet"
+    return "mlp"
 
 
 def build_encoder(
@@ -146,9 +234,15 @@ def build_encoder(
 ) -> Any:
     """An encoder for samples of this shape; text comes with the number of its token ids.
 
+    The name is a registered one, or `import:package.module.Class` for any `nn.Module`.
+
     Raises:
         ConfigError: an unknown name, option or value, or an encoder that does not read what the modality holds.
     """
+    if name.startswith("import:"):
+        from equipoise.encoders.imported import build_imported  # here, since listing must not import torch
+
+        return build_imported(name, options, shape, vocabulary)
     given: dict[str, object] = {"shape": shape}
     if "vocabulary" in _parameters(name):
         given["vocabulary"] = vocabulary

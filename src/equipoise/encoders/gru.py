@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from equipoise.encoders.checks import check_shape, check_width
+from equipoise.encoders.projection import projection
 from equipoise.encoders.text import text_lengths
 from equipoise.errors import invalid
 
@@ -40,15 +41,13 @@ class GRU(nn.Module):
         check_shape("GRU", shape, len(shape) == (1 if text else 2), "(length,) of a text" if text else "(length, d)")
         check_width("GRU", "hidden", hidden)
         check_width("GRU", "embedding", embedding)
-        if width is not None:
-            check_width("GRU", "width", width)
         if pooling not in ("last", "mean"):
             raise invalid("GRU", "pooling", "'last' or 'mean'", pooling)
         own = 2 * hidden if bidirectional else hidden
         self.pooling = pooling
         self.embedding = None if vocabulary is None else nn.Embedding(vocabulary, embedding)
         self.gru = nn.GRU(embedding if text else shape[1], hidden, batch_first=True, bidirectional=bidirectional)
-        self.projection = nn.Identity() if width in (None, own) else nn.Linear(own, width)
+        self.projection = projection("GRU", own, width)
         self.width = own if width is None else width
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from equipoise.encoders.checks import check_width
 from equipoise.encoders.frames import encode_frames
+from equipoise.encoders.projection import projection
 from equipoise.encoders.resnet_weights import load_resnet
 from equipoise.errors import invalid
 
@@ -90,8 +90,6 @@ class ResNet(nn.Module):
             raise invalid("ResNet", "shape", "(channels, height, width), with frames before it or not", shape)
         if depth not in DEPTHS:
             raise invalid("ResNet", "depth", "18, 34 or 50", depth)
-        if width is not None:
-            check_width("ResNet", "width", width)
         block, counts = DEPTHS[depth]
         self.conv1 = nn.Conv2d(shape[-3], 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -107,7 +105,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if weights is not None:
             load_resnet(self, weights)
-        self.projection = nn.Identity() if width in (None, before) else nn.Linear(before, width)
+        self.projection = projection("ResNet", before, width)
         self.width = before if width is None else width
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -18,3 +18,9 @@ def text_lengths(ids: Tensor) -> Tensor:
     """Positions up to the last token, int64 (B,); 1 for a text of padding only."""
     positions = torch.arange(1, ids.shape[1] + 1, device=ids.device)
     return (text_mask(ids) * positions).amax(1)
+
+
+def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the positions where the mask is True: (B, L, d) and (B, L) → (B, d)."""
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from equipoise.encoders.checks import check_shape, check_vocabulary, check_width, check_widths
+from equipoise.encoders.projection import projection
 from equipoise.encoders.text import text_lengths
 from equipoise.errors import invalid
 
@@ -46,8 +47,6 @@ class TextCNN(nn.Module):
         check_width("TextCNN", "embedding", embedding)
         check_width("TextCNN", "filters", filters)
         check_widths("TextCNN", "windows", windows)
-        if width is not None:
-            check_width("TextCNN", "width", width)
         if not windows:
             raise invalid("TextCNN", "windows", "at least one", windows)
         if not 0 <= dropout < 1:
@@ -57,7 +56,7 @@ class TextCNN(nn.Module):
         nn.init.uniform_(self.embedding.weight, -0.25, 0.25)  # as the unknown words of section 3.3 and Kim's code
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding, filters, size) for size in windows)
         self.dropout = nn.Dropout(dropout)
-        self.projection = nn.Identity() if width in (None, own) else nn.Linear(own, width)
+        self.projection = projection("TextCNN", own, width)
         self.width = own if width is None else width
 
     def forward(self, inputs: Tensor) -> Tensor:
