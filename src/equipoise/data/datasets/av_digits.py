@@ -13,17 +13,15 @@ Test accuracy after 15 epochs, prepared with seed 0, mean of training seeds 0, 1
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from equipoise.data.datasets.fsdd import Recording, assign_speakers, find_recordings
 from equipoise.data.datasets.writing import Collection, Row, write
-from equipoise.errors import DataError
 
-_NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[A-Za-z]+)_(?P<take>\d+)\.wav")
 SHARES = {"train": 3, "validation": 1, "test": 2}  # of the six speakers, and of the images
 
 
@@ -43,7 +41,7 @@ def prepare(out: Path, *, fsdd: str | Path, seed: int = 0) -> dict[str, Any]:
     """
     recordings = find_recordings(Path(fsdd))
     rng = np.random.default_rng(seed)
-    split_of = assign_speakers(sorted({speaker for _, speaker, _ in recordings}), rng)
+    split_of = assign_speakers(sorted({recording.speaker for recording in recordings}), rng)
     pools = image_pools(rng)
     save_images(out / "images")
     collection = Collection(
@@ -54,30 +52,6 @@ def prepare(out: Path, *, fsdd: str | Path, seed: int = 0) -> dict[str, Any]:
         notes=["an image goes with several recordings of its class, always within one split"],
     )
     return write(out, collection)
-
-
-def find_recordings(folder: Path) -> list[tuple[int, str, Path]]:
-    """(digit, speaker, path) of every recording, in the order of the names."""
-    if (folder / "recordings").is_dir():
-        folder = folder / "recordings"
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; give the recordings of the Free Spoken Digit Dataset with --fsdd")
-    found = []
-    for path in sorted(folder.iterdir()):
-        match = _NAME.fullmatch(path.name)
-        if match:
-            found.append((int(match["digit"]), match["speaker"], path.resolve()))
-    if not found:
-        raise DataError(f"{folder}: no file is named <digit>_<speaker>_<take>.wav; is this the 'recordings' folder?")
-    return found
-
-
-def assign_speakers(speakers: list[str], rng: np.random.Generator) -> dict[str, str]:
-    """{speaker: split}: two for testing, one for validation, the others for training."""
-    if len(speakers) < 4:
-        raise DataError(f"four speakers are needed to hold three out, found {len(speakers)}: {', '.join(speakers)}")
-    order = [str(s) for s in rng.permutation(speakers)]
-    return {s: "test" if k < 2 else "validation" if k == 2 else "train" for k, s in enumerate(order)}
 
 
 def image_pools(rng: np.random.Generator) -> dict[tuple[str, int], np.ndarray]:
@@ -105,11 +79,11 @@ def save_images(folder: Path) -> None:
 
 
 def _pairs(
-    recordings: list[tuple[int, str, Path]], split_of: dict[str, str], pools: dict[tuple[str, int], np.ndarray]
+    recordings: Sequence[Recording], split_of: dict[str, str], pools: dict[tuple[str, int], np.ndarray]
 ) -> Iterator[Row]:
     """Within a split the images of a class are dealt out in turn, so that none is used much more than another."""
     used: dict[tuple[str, int], int] = {}
-    for digit, speaker, path in recordings:
+    for digit, speaker, _, path in recordings:
         key = (split_of[speaker], digit)
         number = pools[key][used.get(key, 0) % len(pools[key])]
         used[key] = used.get(key, 0) + 1

@@ -1,0 +1,175 @@
+"""MVSA-Single (Niu et al. 2016): the sentiment of tweets with a picture, where text and picture were labelled apart.
+
+## What to download
+
+`MVSA_Single` from the page of MCRLab (University of Ottawa): 4,869 numbered tweets with a picture each.
+MVSA-Multiple, labelled by three people, is another data set.
+
+## Licence
+
+None is stated; for research. The tweets belong to their authors.
+
+## What prepare expects
+
+```text
+MVSA_Single/
+    labelResultAll.txt
+    data/<id>.jpg
+    data/<id>.txt
+```
+
+```bash
+equipoise prepare mvsa-single --root MVSA_Single
+equipoise prepare mvsa-single --root MVSA_Single --split paper --splits LISTS
+```
+
+## Splits
+
+There is no official one, and there are two rules which tweets count at all. Results under different rules are results
+on different data sets.
+
+* `--rule agreement` (default): text and picture have the same label; 2,592 tweets, 1,398 positive, 470 neutral and
+  724 negative. QMF, MLA and the papers that follow them use these.
+* `--rule customary` (Xu and Mao 2017): a neutral label gives way to the other, positive against negative is left out;
+  4,511 tweets, 2,683 positive, 470 neutral and 1,358 negative.
+
+* `--split random` (default): 8 : 1 : 1, by class, drawn with `seed`.
+* `--split paper`: the lists in the folder `splits`, which exist for the agreeing tweets. QMF's `train.jsonl`,
+  `dev.jsonl` and `test.jsonl` have 1,555 / 518 / 519. MLA's `my_train_mvsa.txt` and `my_test_mvsa.txt` have the same
+  training tweets, but 32 of the 519 test tweets are for validation in QMF's. MLA has no validation split, so a tenth
+  of its training tweets is carved out for it, by class.
+
+## Known problems
+
+* The texts are not all UTF-8. What is not is read as GB 18030, in which `’` is the bytes that QMF's lists show as
+  `¡¯`, and what is not that either as Latin-1. Pictograms were lost before publication: they are `?`.
+* Texts and pictures may occur more than once, as tweets were retweeted; `prepare` counts them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from equipoise.data.datasets.lists import numbered_lines, published_splits
+from equipoise.data.datasets.writing import Collection, Row, carve_validation, draw_splits, need_folder, write
+from equipoise.errors import ConfigError, DataError, invalid
+
+CLASSES = ("negative", "neutral", "positive")
+SHARE = 0.1  # of all tweets, for validation and for testing each
+
+
+def _agreement(text: str, image: str) -> str | None:
+    return text if text == image else None
+
+
+def _customary(text: str, image: str) -> str | None:
+    polar = {text, image} - {"neutral"}
+    return None if len(polar) == 2 else polar.pop() if polar else "neutral"
+
+
+RULES: dict[str, tuple[Callable[[str, str], str | None], str]] = {
+    "agreement": (_agreement, "text and picture have different labels"),
+    "customary": (_customary, "one of text and picture is positive, the other negative"),
+}
+"""{rule: ((label of the text, of the picture) → label or None, why a tweet is left out)}"""
+
+
+def prepare(
+    out: Path,
+    *,
+    root: str | Path,
+    splits: str | Path | None = None,
+    split: str = "random",
+    rule: str = "agreement",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Write `manifest.csv` and `dataset.json` into an existing empty folder.
+
+    Args:
+        out: the folder.
+        root: folder of the download.
+        splits: folder of published lists, for `paper`.
+        split: `random` or `paper`.
+        rule: which tweets count, `agreement` or `customary`.
+        seed: of the draw.
+
+    Returns:
+        What was found, see `writing.write`.
+
+    Raises:
+        ConfigError: no such policy or rule, or lists without `paper` or the other way round.
+        DataError: a file is not there, or a line is not of its form.
+    """
+    if split not in ("random", "paper"):
+        raise invalid("mvsa-single", "split", "'random' or 'paper'", split)
+    if rule not in RULES:
+        raise invalid("mvsa-single", "rule", "'agreement' or 'customary'", rule)
+    if (split == "paper") != (splits is not None):
+        raise ConfigError("mvsa-single: --split paper and --splits LISTS go together")
+    folder = need_folder(root, "labelResultAll.txt and the folder 'data' of MVSA_Single belong there")
+    rows, left_out = _read(folder, rule)
+    published: Mapping[str, int] = {}
+    if splits is None:
+        draw_splits(rows, validation=SHARE, test=SHARE, seed=seed)
+    else:
+        lists = published_splits(splits, "mvsa")
+        published = Counter(lists.values())
+        left_out += _apply(lists, rows)
+        if "validation" not in published:
+            carve_validation(rows, SHARE, seed)
+    modalities = ["image=image:image", "text=text:text"]
+    return write(out, Collection("mvsa-single", modalities, rows, folder, published=published, left_out=left_out))
+
+
+def _read(folder: Path, rule: str) -> tuple[list[Row], list[tuple[str, str]]]:
+    """The tweets that count, without a split, and the others."""
+    rows: list[Row] = []
+    left_out = []
+    decide, reason = RULES[rule]
+    for identity, of_text, of_image in _labels(folder / "labelResultAll.txt"):
+        label, text = decide(of_text, of_image), folder / "data" / f"{identity}.txt"
+        if label is None:
+            left_out.append((identity, reason))
+        elif not text.exists():
+            left_out.append((identity, "text file not found"))
+        else:
+            cells = {"image": f"data/{identity}.jpg", "text": " ".join(decode(text.read_bytes()).split())}
+            rows.append({"id": identity, **cells, "label": label, "split": ""})
+    if not rows:
+        raise DataError(f"{folder / 'data'}: none of the {len(left_out)} labelled tweets is here, as <id>.txt")
+    return rows, left_out
+
+
+def _labels(path: Path) -> Iterator[tuple[str, str, str]]:
+    """(id, label of the text, label of the picture); the first line is a header."""
+    for number, line in numbered_lines(path, "it comes with MVSA_Single"):
+        if number == 1:
+            continue
+        identity, _, labels = line.partition("\t")
+        text, _, image = labels.strip().partition(",")
+        if text not in CLASSES or image not in CLASSES or not identity.isdecimal():
+            expected = "<id><TAB><label of the text>,<label of the picture>"
+            raise DataError(f"{path} line {number}: expected {expected}, found {line[:60]!r}")
+        yield identity, text, image
+
+
+def _apply(lists: dict[str, str], rows: list[Row]) -> list[tuple[str, str]]:
+    """Give the listed rows their split and take the others out, in place; returns what the lists or the rows lack."""
+    split = {Path(image).stem: split for image, split in lists.items()}
+    here = {row["id"] for row in rows}
+    rows[:] = [{**row, "split": split[row["id"]]} for row in rows if row["id"] in split]
+    unlisted = [(identity, "not in the published lists") for identity in sorted(here - split.keys())]
+    return unlisted + [(identity, "listed, but not in the download") for identity in split if identity not in here]
+
+
+def decode(content: bytes) -> str:
+    """Text of an unknown encoding; Latin-1 knows every byte, so this never fails."""
+    for encoding in ("utf-8-sig", "gb18030"):
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return content.decode("latin-1")
