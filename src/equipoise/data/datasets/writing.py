@@ -11,7 +11,7 @@ import csv
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.data import splits as splitting
+from equipoise.data.datasets.cell_files import cell_files
 from equipoise.data.media import check_file, without_window
 from equipoise.errors import DataError
 
@@ -165,7 +166,7 @@ def _with_files(collection: Collection, out: Path) -> tuple[list[Row], list[tupl
     kept: list[Row] = []
     missing: list[tuple[str, str]] = []
     for row in collection.rows:
-        lacking = [c for c in columns if row[c] and not (base / without_window(row[c])).exists()]
+        lacking = [c for c in columns if row[c] and not all(map(Path.exists, cell_files(base, row[c])))]
         if lacking:
             missing.append((row["id"], f"{lacking[0]} file not found"))
         else:
@@ -242,8 +243,7 @@ def _same_content(places: Sequence[int], paths: Sequence[Path]) -> Iterator[list
     return (group for group in by_content.values() if len(group) > 1)
 
 
-def _write_table(path: Path, rows: Iterable[Row]) -> None:
-    rows = list(rows)
+def _write_table(path: Path, rows: Sequence[Row]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

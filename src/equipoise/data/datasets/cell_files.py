@@ -1,0 +1,19 @@
+"""The files that a cell of a manifest stands for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from equipoise.data.media import without_window
+
+_CHOICE = re.compile(r"\{([^{}/]+,[^{}/]+)\}")
+
+
+def cell_files(base: Path, cell: str) -> list[Path]:
+    """The file below `base`, or one per part of a choice: `flow/{u,v}/clip` is `flow/u/clip` and `flow/v/clip`."""
+    path = without_window(cell)
+    choice = _CHOICE.search(path)
+    if choice is None:
+        return [base / path]
+    return [base / path.replace(choice[0], part) for part in choice[1].split(",")]
