@@ -61,6 +61,7 @@ def test_the_feature_is_the_projection_of_the_backbones(name):
 def test_a_frozen_backbone_stays_bit_identical_and_in_evaluation_mode(name):
     encoder = build(name, tuning="frozen", width=9)
     assert encoder.frozen
+    assert not any(p.requires_grad for p in encoder.network.parameters())
     before, inputs = copy.deepcopy(encoder.state_dict()), samples(name)
     kept = encoder.backbone_features(inputs)
     step(encoder, inputs)
