@@ -9,11 +9,11 @@ import pytest
 from equipoise.data.datasets.safe_pickle import load_arrays
 from equipoise.errors import DataError
 
-# What Python 2 and numpy 1 wrote for np.array([1, 2], dtype="u1"), protocol 2: bytes as text, and numpy.core.
+# What Python 2 and numpy 1 wrote for np.array([1, 255], dtype="u1"), protocol 2: bytes as text, and numpy.core.
 LEGACY = (
     b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01K\x00\x85q\x02U\x01bq\x03\x87q\x04Rq\x05"
     b"(K\x01K\x02\x85q\x06cnumpy\ndtype\nq\x07U\x02u1q\x08K\x00K\x01\x87q\tRq\n"
-    b"(K\x03U\x01|q\x0bNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0cb\x89U\x02\x01\x02q\rtq\x0eb."
+    b"(K\x03U\x01|q\x0bNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0cb\x89U\x02\x01\xffq\rtq\x0eb."
 )
 
 
@@ -46,7 +46,7 @@ def test_what_was_written_is_read(tmp_path, protocol):
 
 def test_what_python_2_wrote_is_read(tmp_path):
     (tmp_path / "x.pkl").write_bytes(LEGACY)
-    np.testing.assert_array_equal(load_arrays(tmp_path / "x.pkl", ""), np.array([1, 2], dtype=np.uint8))
+    np.testing.assert_array_equal(load_arrays(tmp_path / "x.pkl", ""), np.array([1, 255], dtype=np.uint8))
 
 
 @pytest.mark.parametrize(

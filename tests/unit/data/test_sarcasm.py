@@ -21,7 +21,7 @@ WORDS = [[post[0], "cat", "red", "like", "color", "couch"] for post in TRAIN[1:]
 
 
 def lines(records):
-    return "".join(f"{record!r}\r\n" for record in records).encode()
+    return "".join(f"{record!r}\r\n".replace("\\u2028", "\u2028") for record in records).encode()
 
 
 @pytest.fixture(params=["repository", "flat"])

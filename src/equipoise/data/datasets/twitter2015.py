@@ -37,6 +37,7 @@ is the `group`, so whatever is cut from the training split later keeps a tweet's
   `--target pair` keeps the mark and names the target. `--target ignore` drops both, as the loaders of some papers on
   imbalance do, and is there to compare with them.
 * The header of `test.tsv` names four of its five columns. Fields may begin with a quotation mark that means nothing.
+* One tweet stands in the training split twice, with two pictures and two labels (`train-660`, `train-2221`).
 * Some pictures are tiny, some are broken. TomBERT replaces what it cannot read or crop by one fixed picture.
 """
 
