@@ -14,6 +14,7 @@ import torch
 from equipoise import data
 from equipoise.build import build_method, build_model
 from equipoise.data.loader import Loader
+from equipoise.data.modality import ModalitySpec
 from equipoise.data.table import Splits
 from equipoise.errors import DataError, RunError
 from equipoise.files import write_file
@@ -202,9 +203,13 @@ def describe(splits: Splits) -> dict[str, Any]:
     return {
         "name": splits.name,
         "classes": list(splits.train.classes),
-        "modalities": {m: {"kind": s.kind, "shape": list(s.shape)} for m, s in splits.train.specs.items()},
+        "modalities": {m: _specification(s) for m, s in splits.train.specs.items()},
         "preprocessing": dict(splits.preprocessing),
     }
+
+
+def _specification(spec: ModalitySpec) -> dict[str, Any]:
+    return {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary}
 
 
 def resume_settings(folder: str | Path) -> Settings:

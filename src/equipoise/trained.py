@@ -39,7 +39,9 @@ class Trained:
         self.settings = self.run.settings
         facts = _read_facts(self.folder / "data.json")
         self.classes = tuple(facts["classes"])
-        self.specs = {m: ModalitySpec(m, f["kind"], tuple(f["shape"])) for m, f in facts["modalities"].items()}
+        self.specs = {
+            m: ModalitySpec(m, f["kind"], tuple(f["shape"]), f["vocabulary"]) for m, f in facts["modalities"].items()
+        }
         self.preprocessing = facts["preprocessing"]
         self.model = self._load_model()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import inf, isfinite
+from typing import Any
 
 import numpy as np
 
@@ -46,10 +47,11 @@ def assemble(
     facts = {
         "modalities": [asdict(declaration) for declaration in manifest.declarations],
         "label": label,
-        "transforms": decoded.transforms,
+        "transforms": {m: reading.settings for m, reading in decoded.readings.items()},
     }
+    specs = {m: reading.spec for m, reading in decoded.readings.items()}
     train, validating, testing = (
-        make_table(manifest, decoded, decoded.specs, rows[p], codes[p], classes) for p in splitting.NAMES
+        make_table(manifest, decoded, specs, rows[p], codes[p], classes) for p in splitting.NAMES
     )
     return Splits(train, validating, testing, name=name, problems=decoded.problems, preprocessing=facts)
 
@@ -82,9 +84,13 @@ def make_table(
 ) -> Table:
     """Some rows of a manifest as a table; a modality of `specs` that was not decoded is absent."""
     nothing = np.zeros(len(manifest), dtype=bool)
-    arrays = {m: decoded.arrays.get(m, np.empty((0, *spec.shape), np.float32)) for m, spec in specs.items()}
-    present = {m: decoded.present.get(m, nothing)[rows] for m in specs}
-    raw = {m: [None if f is None else str(f) for f in files] for m, files in manifest.files.items()}
+    found = decoded.readings
+    arrays = {m: found[m].store if m in found else np.empty((0, *spec.shape)) for m, spec in specs.items()}
+    present = {m: (found[m].present if m in found else nothing)[rows] for m in specs}
+    raw: dict[str, Sequence[Any]] = {
+        m: [None if f is None else str(f) for f in files] for m, files in manifest.files.items()
+    }
+    raw.update(manifest.texts)
     group = None if manifest.group is None else manifest.group[rows]
     return Table(specs, arrays, rows, codes, present, classes, [manifest.ids[row] for row in rows], raw, group=group)
 

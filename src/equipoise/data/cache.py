@@ -1,30 +1,36 @@
-"""Decode every file once, into a memory-mapped array that later runs read.
+"""Decode every file once, into stores that later runs map into memory.
 
-The key holds the transform's settings and each file's path, size and time of change: when one of them differs, it is
-another cache file. A cache file is there whole or not at all.
+There is a store for each transform and its settings. It only grows: rows of decoded files one behind the other, and
+a journal that says which file a row holds. A file is known by its path, size and time of change, so a changed file is
+a new one. A row counts once the journal says so, hence a run killed while decoding goes on where it stopped; two runs
+that decode at the same time wait for each other.
 """
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
-from equipoise.data.kinds import Transform
+from equipoise.data.media import split_window
 from equipoise.data.progress import track
+from equipoise.data.transforms.base import Transform, cache_settings
+from equipoise.data.transforms.flow import PAIR
 from equipoise.errors import DataError, RunError
 from equipoise.files import replace_file
 
-VERSION = 1  # of what the transforms compute: raise it when the same settings give other numbers
+VERSION = 2  # of what the transforms compute: raise it when the same settings give other numbers
+CHUNK = 64  # files between two entries of the journal
+AHEAD = 64  # decoded files that may wait to be written
 
 
 def default_folder() -> Path:
@@ -35,9 +41,30 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equipoise"
 
 
+class Stored:
+    """Rows of a store, in the order of a manifest; reads like an array (N, *shape).
+
+    Args:
+        store: (K, *shape), mapped into memory.
+        places: (N,) row of the store; −1 where there is nothing.
+    """
+
+    def __init__(self, store: np.ndarray, places: np.ndarray) -> None:
+        self.store = store
+        self.places = places
+        self.shape = (len(places), *store.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        block: np.ndarray = self.store[self.places[rows]]
+        return block
+
+
 def decode_all(
     name: str, files: Sequence[Path | None], transform: Transform, folder: Path
-) -> tuple[np.ndarray, dict[int, str]]:
+) -> tuple[Stored, dict[int, str]]:
     """Decode files, or read what an earlier call decoded.
 
     Args:
@@ -47,87 +74,141 @@ def decode_all(
         folder: of the cache.
 
     Returns:
-        A read-only memory map (N, *shape), zeros where there is nothing, and {row: reason} for files that failed.
+        The rows, and {row: reason} for files that failed.
 
     Raises:
         RunError: the cache folder cannot be written.
     """
-    path = folder / f"{_key(files, transform)}.npy"
-    notes = path.with_suffix(".json")
+    identities = [None if file is None else _identity(file) for file in files]
+    base = folder / _key(transform)
     try:
-        found = _read(path, notes, (len(files), *transform.shape))
-        if found is None:
+        journal = _Journal(base, int(np.prod(transform.stored)) * np.dtype(transform.dtype).itemsize)
+        known = journal.read()
+        if any(identity is not None and identity not in known for identity in identities):
             folder.mkdir(parents=True, exist_ok=True)
-            bad = _decode(name, files, transform, path)
-            replace_file(notes, json.dumps(bad).encode())
-            found = np.load(path, mmap_mode="r"), bad
-        return found
+            with _alone(base):
+                known = journal.read()
+                _grow(name, dict(zip(identities, files, strict=True)), transform, journal, known)
+        rows = 1 + max((entry for entry in known.values() if isinstance(entry, int)), default=-1)
+        return _open(base, transform, rows, [known.get(identity) for identity in identities])
     except OSError as error:
         raise RunError(f"{folder}: cannot use the cache ({error.strerror or error}); set --data.cache") from None
 
 
-def _read(path: Path, notes: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[int, str]] | None:
-    """What an earlier call decoded; None if it is not there, or damaged."""
-    try:
-        store = np.load(path, mmap_mode="r")
-        reasons = {int(row): str(reason) for row, reason in json.loads(notes.read_text(encoding="utf-8")).items()}
-    except (FileNotFoundError, ValueError, EOFError):
-        return None
-    return (store, reasons) if store.shape == shape else None
+def _open(
+    base: Path, transform: Transform, rows: int, found: Sequence[int | str | None]
+) -> tuple[Stored, dict[int, str]]:
+    shape = (rows, *transform.stored)
+    if rows:
+        store: np.ndarray = np.memmap(base.with_suffix(".data"), dtype=transform.dtype, mode="r", shape=shape)
+    else:
+        store = np.empty(shape, dtype=transform.dtype)
+    places = np.array([entry if isinstance(entry, int) else -1 for entry in found], dtype=np.int64)
+    return Stored(store, places), {row: entry for row, entry in enumerate(found) if isinstance(entry, str)}
 
 
-def _decode(name: str, files: Sequence[Path | None], transform: Transform, path: Path) -> dict[int, str]:
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    bad: dict[int, str] = {}
+class _Journal:
+    """{identity of a file: row of the store, or the reason why it has none}, a line of JSON for each chunk."""
+
+    def __init__(self, base: Path, row_size: int) -> None:
+        self.path = base.with_suffix(".jsonl")
+        self.data = base.with_suffix(".data")
+        self.row_size = row_size
+
+    def read(self) -> dict[str | None, int | str]:
+        """All that is known. A line cut off by a crash does not count, nor rows that are not there."""
+        known: dict[str | None, int | str] = {}
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+            there = self.data.stat().st_size // self.row_size
+        except FileNotFoundError:
+            return known
+        for line in lines[:-1]:
+            with suppress(ValueError):
+                known.update(json.loads(line))
+        return {key: entry for key, entry in known.items() if isinstance(entry, str) or entry < there}
+
+    def write(self, known: dict[str | None, int | str]) -> None:
+        """Replace the journal by one line: what a crash left half-written goes."""
+        replace_file(self.path, json.dumps(known).encode() + b"\n")
+
+    def append(self, entries: dict[str, int | str]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entries) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _grow(
+    name: str,
+    files: dict[str | None, Path | None],
+    transform: Transform,
+    journal: _Journal,
+    known: dict[str | None, int | str],
+) -> None:
+    """Decode what is not known yet; `known` learns it too."""
+    todo = [(identity, file) for identity, file in files.items() if identity and file and identity not in known]
+    journal.write(known)
+    row = 1 + max((entry for entry in known.values() if isinstance(entry, int)), default=-1)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        store = _make_store(temporary, (len(files), *transform.shape))
-
-        def one(row: int) -> None:
-            file = files[row]
-            try:
-                if file is not None:
-                    store[row] = transform.decode(file)
-            except DataError as error:
-                bad[row] = str(error)
-
-        for _ in track(pool.map(one, range(len(files))), len(files), f"decoding {name}"):
-            pass
-        store.flush()
-        os.replace(temporary, path)
+        with journal.data.open("ab") as data:
+            data.truncate(row * journal.row_size)
+            results = _in_order(pool, transform, [file for _, file in todo])
+            entries: dict[str, int | str] = {}
+            for (identity, _), result in zip(todo, track(results, len(todo), f"decoding {name}"), strict=True):
+                if isinstance(result, str):
+                    entries[identity] = result
+                else:
+                    data.write(np.ascontiguousarray(result, dtype=transform.dtype).data)
+                    entries[identity], row = row, row + 1
+                if len(entries) == CHUNK or identity == todo[-1][0]:
+                    data.flush()
+                    os.fsync(data.fileno())
+                    journal.append(entries)
+                    known.update(entries)
+                    entries = {}
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl+C does not wait for the files that are left
-        temporary.unlink(missing_ok=True)
-    return dict(sorted(bad.items()))
 
 
-def _make_store(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    """A writable memory map whose space is taken now: on a full disk, writing to a map would kill the process."""
-    store: np.memmap = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            try:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot reserve
-                    raise
-    return store
-
-
-def _key(files: Sequence[Path | None], transform: Transform) -> str:
-    settings: Any = asdict(transform)  # type: ignore[call-overload]
-    digest = hashlib.sha256(json.dumps([VERSION, type(transform).__name__, settings], default=list).encode())
+def _in_order(pool: ThreadPoolExecutor, transform: Transform, files: Sequence[Path]) -> Iterator[np.ndarray | str]:
+    """Decoded files in their order, a few ahead of the reader: a whole data set does not fit into memory."""
+    waiting: deque[Future[np.ndarray | str]] = deque()
     for file in files:
-        digest.update(_identity(file).encode())
-    return digest.hexdigest()[:32]
+        waiting.append(pool.submit(_decode, transform, file))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
-def _identity(file: Path | None) -> str:
-    if file is None:
-        return "\n-"
+def _decode(transform: Transform, file: Path) -> np.ndarray | str:
     try:
-        facts = file.stat()
-        readable = os.access(file, os.R_OK)
-        return f"\n{file.absolute()} {facts.st_size} {facts.st_mtime_ns} {readable}"
-    except OSError:
-        return f"\n{file.absolute()} none"
+        return transform.decode(file)
+    except DataError as error:
+        return str(error)
+
+
+@contextmanager
+def _alone(base: Path) -> Iterator[None]:
+    """One process at a time; the lock goes with the process that holds it."""
+    with base.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _key(transform: Transform) -> str:
+    facts: Any = [VERSION, type(transform).__name__, cache_settings(transform)]
+    return hashlib.sha256(json.dumps(facts, default=list).encode()).hexdigest()[:32]
+
+
+def _identity(file: Path) -> str:
+    """Path, size and time of change, hashed; a folder of frames counts as changed when one comes or goes."""
+    try:
+        path = Path(str(split_window(file)[0]).replace(PAIR, "u"))
+        facts = path.stat()
+        text = f"{file.absolute()} {facts.st_size} {facts.st_mtime_ns} {os.access(path, os.R_OK)}"
+    except (OSError, DataError, ValueError):
+        text = f"{file.absolute()} none"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]

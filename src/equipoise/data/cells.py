@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipoise.data.declaration import Declaration
-from equipoise.data.kinds import ENDINGS
+from equipoise.data.kinds import ENDINGS, KINDS
+from equipoise.data.media import without_window
 from equipoise.data.splits import NAMES
 from equipoise.data.tabular import Sheet
 from equipoise.errors import ConfigError, DataError, suggest
@@ -99,17 +100,17 @@ class Cells:
         if len(columns) > 1:
             return "vector"
         first = self._first(columns[0])
-        kind = "vector" if np.isfinite(_number(first)) else ENDINGS.get(Path(first or "").suffix.lower())
+        kind = "vector" if np.isfinite(_number(first)) else _kind_of(first or "")
         if kind is None:
             raise ConfigError(
                 f"{self.sheet.where}: cannot tell what modality {declaration.name!r} holds from {first!r}; "
-                f"add a kind: {declaration}:audio, :image or :vector"
+                f"add a kind: {declaration}:" + ", :".join(KINDS)
             )
         return kind
 
     def holds_files(self, columns: list[str]) -> bool:
         """True for one column of array files."""
-        return len(columns) == 1 and (self._first(columns[0]) or "").lower().endswith(".npy")
+        return len(columns) == 1 and without_window(self._first(columns[0]) or "").lower().endswith(".npy")
 
     def numbers(self, modality: str, columns: list[str]) -> np.ndarray:
         """float32 (N, d); NaN rows where every cell is empty or NaN.
@@ -127,6 +128,11 @@ class Cells:
                 "empty (NaN) while others are not; fill it, or empty them all to mark the modality absent"
             )
         return values
+
+    def joined(self, columns: list[str]) -> list[str | None]:
+        """The texts of several columns one behind the other, None where all are empty."""
+        rows = zip(*(self.texts(column) for column in columns), strict=True)
+        return [" ".join(text for text in row if text) or None for row in rows]
 
     def files(self, modality: str, columns: list[str], base: Path) -> list[Path | None]:
         """Paths below `base`, None where empty."""
@@ -163,6 +169,12 @@ class Cells:
             row = int(np.isinf(narrow).argmax())
             raise DataError(f"{self.sheet.at(row)}: {str(cells[row])!r} in column {column!r} is not a finite number")
         return narrow
+
+
+def _kind_of(cell: str) -> str | None:
+    """By the ending of a file's name; several words are text."""
+    kind = ENDINGS.get(Path(without_window(cell)).suffix.lower())
+    return "text" if kind is None and len(cell.split()) > 2 else kind
 
 
 def _text(cell: Any) -> str | None:

@@ -1,20 +1,18 @@
-"""From a checked manifest to arrays: decode, and deal with bad files as the user asked."""
+"""From a checked manifest to stores: read every modality, and deal with bad cells as the user asked."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from equipoise.data.cache import decode_all
-from equipoise.data.kinds import make_transform
 from equipoise.data.manifest import Manifest
-from equipoise.data.modality import ModalitySpec
+from equipoise.data.reading import Reading, read_modality
 from equipoise.errors import ConfigError, DataError, invalid, suggest
 from equipoise.files import replace_file
 
@@ -24,66 +22,47 @@ POLICIES = ("error", "drop", "absent")
 
 @dataclass(frozen=True)
 class Decoded:
-    """Arrays of a whole manifest.
+    """A whole manifest, read.
 
     Attributes:
-        specs: {modality: spec}.
-        arrays: {modality: float32 (N, …)}.
-        present: {modality: bool (N,)}.
-        keep: bool (N,), False for rows dropped because of a bad file.
-        transforms: {modality: settings}, enough to decode new files alike.
-        problems: row, id, modality, file and reason of every bad file.
+        readings: {modality: its rows}.
+        keep: bool (N,), False for rows dropped because of a bad cell.
+        problems: row, id, modality, file and reason of every bad cell.
     """
 
-    specs: dict[str, ModalitySpec]
-    arrays: dict[str, np.ndarray]
-    present: dict[str, np.ndarray]
+    readings: dict[str, Reading]
     keep: np.ndarray
-    transforms: dict[str, dict[str, Any]]
     problems: list[Problem]
 
 
 def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy: str, cache: Path) -> Decoded:
-    """Decode every modality through the cache.
+    """Read every modality, files through the cache.
 
     Args:
         manifest: what to read.
         options: {modality: settings of its transform}.
-        policy: what a bad file does: "error" stops, "drop" drops its row, "absent" its modality.
+        policy: what a bad file or text does: "error" stops, "drop" drops its row, "absent" its modality.
         cache: folder of decoded arrays.
 
     Raises:
         ConfigError: another policy, or settings for a modality that has none.
-        DataError: a bad file under "error"; all of them are listed in `problems.csv` in the cache folder. Or a
+        DataError: a bad cell under "error"; all of them are listed in `problems.csv` in the cache folder. Or a
             sample has no modality (left).
     """
-    specs, arrays, present = {}, {}, {}
-    transforms: dict[str, dict[str, Any]] = {}
-    problems: list[Problem] = []
-    keep = np.ones(len(manifest), dtype=bool)
     _check_options(manifest, options, policy)
-    for declaration in manifest.declarations:
-        modality, kind = declaration.name, str(declaration.kind)
-        if modality in manifest.numbers:
-            values = manifest.numbers[modality]
-            here = ~np.isnan(values).any(axis=1)
-            arrays[modality], transforms[modality] = np.nan_to_num(values), {}
-        else:
-            files = manifest.files[modality]
-            transform = make_transform(modality, kind, options.get(modality, {}), files)
-            arrays[modality], bad = decode_all(modality, files, transform, cache)
-            here = np.array([file is not None for file in files])
-            here[list(bad)] = False
-            if policy != "absent":
-                keep[list(bad)] = False
-            transforms[modality] = asdict(transform)  # type: ignore[call-overload]
-            problems += [_problem(manifest, modality, row, reason) for row, reason in bad.items()]
-        present[modality] = here
-        specs[modality] = ModalitySpec(modality, kind, arrays[modality].shape[1:])
+    readings = {d.name: read_modality(manifest, d, options.get(d.name, {}), cache) for d in manifest.declarations}
+    problems = [
+        _problem(manifest, modality, row, reason)
+        for modality, reading in readings.items()
+        for row, reason in reading.bad.items()
+    ]
     if problems and policy == "error":
         _stop(manifest, problems, cache)
-    _check_some_modality(manifest, present, keep, problems)
-    return Decoded(specs, arrays, present, keep, transforms, problems)
+    keep = np.ones(len(manifest), dtype=bool)
+    if policy == "drop":
+        keep[[row for reading in readings.values() for row in reading.bad]] = False
+    _check_some_modality(manifest, {m: r.present for m, r in readings.items()}, keep, problems)
+    return Decoded(readings, keep, problems)
 
 
 def _check_options(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy: str) -> None:
@@ -100,21 +79,23 @@ def _check_options(manifest: Manifest, options: Mapping[str, Mapping[str, Any]],
 
 
 def _problem(manifest: Manifest, modality: str, row: int, reason: str) -> Problem:
+    files = manifest.files.get(modality)
     return {
         "row": manifest.sheet.numbers[row],
         "id": manifest.ids[row],
         "modality": modality,
-        "file": str(manifest.files[modality][row]),
+        "file": "" if files is None else str(files[row]),
         "reason": reason,
     }
 
 
 def write_problems(problems: list[Problem], path: Path) -> None:
-    """A CSV with a row per bad file."""
+    """A CSV with a row per bad cell."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ["row", "id", "modality", "file", "reason"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(problems)
+    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, text.getvalue().encode())
 
 

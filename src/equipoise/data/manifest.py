@@ -32,6 +32,7 @@ class Manifest:
         declarations: of every modality, with its kind and its columns, patterns resolved.
         files: {modality: path or None}, for modalities of files.
         numbers: {modality: float32 (N, d), NaN rows where absent}, for modalities of number columns.
+        texts: {modality: text or None}, for modalities of text.
     """
 
     sheet: Sheet
@@ -42,6 +43,7 @@ class Manifest:
     declarations: list[Declaration] = field(default_factory=list)
     files: dict[str, list[Path | None]] = field(default_factory=dict)
     numbers: dict[str, np.ndarray] = field(default_factory=dict)
+    texts: dict[str, list[str | None]] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
@@ -93,7 +95,9 @@ def _read_modality(
 ) -> None:
     name, kind = declaration.name, declaration.kind or cells.infer(declaration, columns)
     manifest.declarations.append(Declaration(name, columns, kind))
-    if kind == "vector" and not cells.holds_files(columns):
+    if kind == "text":
+        manifest.texts[name] = cells.joined(columns)
+    elif kind == "vector" and not cells.holds_files(columns):
         manifest.numbers[name] = cells.numbers(name, columns)
     else:
         manifest.files[name] = cells.files(name, columns, base)

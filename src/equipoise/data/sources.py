@@ -21,7 +21,7 @@ from equipoise.data.declaration import Columns, Declaration
 from equipoise.data.decode import decode
 from equipoise.data.manifest import read_manifest
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.scale import Scale, standardise
+from equipoise.data.steps import Absent, fit_steps
 from equipoise.data.table import Splits, Table
 from equipoise.errors import ConfigError, DataError, invalid, suggest
 
@@ -94,7 +94,7 @@ def load(
         test=test,
         seed=seed,
     )
-    return standardise(finish(parts))
+    return fit_steps(finish(parts), {m: reading.step for m, reading in decoded.readings.items()}, seed)
 
 
 def read_table(
@@ -124,14 +124,17 @@ def read_table(
     named = [declaration.name for declaration in manifest.declarations]
     transforms = {m: settings for m, settings in preprocessing["transforms"].items() if m in named}
     decoded = decode(manifest, transforms, problems, Path(cache) if cache else default_folder())
-    for modality, spec in decoded.specs.items():
-        if spec.shape != specs[modality].shape:
+    for modality, reading in decoded.readings.items():
+        if reading.spec.shape != specs[modality].shape:
             raise DataError(
-                f"{manifest.where}: modality {modality!r} has shape {spec.shape}, the run {specs[modality].shape}"
+                f"{manifest.where}: modality {modality!r} has shape {reading.spec.shape}, "
+                f"the run {specs[modality].shape}"
             )
     rows = np.flatnonzero(decoded.keep)
     whole = make_table(manifest, decoded, specs, rows, label_codes(manifest, rows, classes), classes)
-    return whole.scaled({m: Scale(**values) for m, values in preprocessing["scales"].items()})
+    learned = preprocessing["learned"]
+    absent = {m: Absent() for m in specs}
+    return whole.stepped({**absent, **{m: r.step.restore(learned[m]) for m, r in decoded.readings.items()}})
 
 
 def _built_in(name: str, *, seed: int, validation: float, test: float, options: Mapping[str, Any]) -> Splits:

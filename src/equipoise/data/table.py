@@ -5,14 +5,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from equipoise.batch import Batch
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.scale import Scale
+from equipoise.data.transforms.base import Draws
+
+
+class Store(Protocol):
+    """What reads like an array (K, …): an array, or rows of a cache."""
+
+    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
+
+    def __len__(self) -> int: ...
+
+
+class Step(Protocol):
+    """What happens to a modality between its store and a batch, see `steps.py`."""
+
+    random: bool
+
+    def __call__(self, block: np.ndarray, draws: Draws | None) -> np.ndarray: ...
+
+    def spec(self, before: ModalitySpec) -> ModalitySpec: ...
 
 
 class Table:
@@ -20,30 +38,32 @@ class Table:
 
     Args:
         specs: {modality: spec}, in the order of declaration.
-        arrays: {modality: (K, …)} store of decoded samples.
+        arrays: {modality: (K, …)} store of decoded samples; of texts, (K,).
         rows: (N,) row of the store that each sample of this split reads.
         label: int64 (N,); −1 where unknown.
         present: {modality: bool (N,)}.
         classes: class names; a label is an index into them.
         ids: (N,) unique sample ids.
         raw: {modality: original cells}, for reports.
-        scales: {modality: scale}, applied to present rows as they are read.
+        steps: {modality: step}, applied to present rows as they are read.
         group: (N,) what stays together where the table is cut (speaker, subject, session); None where each sample
             stands for itself.
+        augment: seed of the random part of the steps; None for none of it.
     """
 
     def __init__(
         self,
         specs: Mapping[str, ModalitySpec],
-        arrays: Mapping[str, np.ndarray],
+        arrays: Mapping[str, Store],
         rows: np.ndarray,
         label: np.ndarray,
         present: Mapping[str, np.ndarray],
         classes: Sequence[str],
         ids: Sequence[str],
         raw: Mapping[str, Sequence[Any]] | None = None,
-        scales: Mapping[str, Scale] | None = None,
+        steps: Mapping[str, Step] | None = None,
         group: np.ndarray | None = None,
+        augment: int | None = None,
     ) -> None:
         self.specs = dict(specs)
         self.arrays = dict(arrays)
@@ -53,8 +73,9 @@ class Table:
         self.classes = tuple(classes)
         self.ids = list(ids)
         self.raw = dict(raw or {})
-        self.scales = dict(scales or {})
+        self.steps = dict(steps or {})
         self.group = group
+        self.augment = augment
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -68,18 +89,25 @@ class Table:
         inputs, present = {}, {}
         for modality, spec in self.specs.items():
             here = self.present[modality][indices]
-            block = np.zeros((len(indices), *spec.shape), dtype=np.float32)
-            if here.any():
-                block[here] = self._read(modality, self.store_rows[indices[here]])
+            if here.all() and len(here):
+                block = self._read(modality, self.store_rows[indices], epoch)
+            else:
+                block = np.zeros((len(indices), *spec.shape), np.float32 if spec.vocabulary is None else np.int64)
+                if here.any():
+                    block[here] = self._read(modality, self.store_rows[indices[here]], epoch)
             inputs[modality] = torch.from_numpy(block)
             present[modality] = torch.from_numpy(here)
         label = torch.from_numpy(self.label[indices])
         return Batch(inputs, present, label, torch.from_numpy(np.asarray(indices, dtype=np.int64)))
 
-    def _read(self, modality: str, store_rows: np.ndarray) -> np.ndarray:
-        block = self.arrays[modality][store_rows]
-        scale = self.scales.get(modality)
-        return block if scale is None else scale.apply(block)
+    def _read(self, modality: str, store_rows: np.ndarray, epoch: int) -> np.ndarray:
+        block, step = self.arrays[modality][store_rows], self.steps.get(modality)
+        if step is None:
+            return block
+        draws = None
+        if self.augment is not None and step.random:  # the same draws for every modality of a sample
+            draws = [np.random.default_rng((self.augment, epoch, int(row))) for row in store_rows]
+        return step(block, draws)
 
     def original(self, modality: str, row: int) -> Any:
         """The cell this sample was read from (a path, text or numbers), or None where it is not known."""
@@ -100,9 +128,13 @@ class Table:
         """The same samples with other cells hidden."""
         return self._like(present=present)
 
-    def scaled(self, scales: Mapping[str, Scale]) -> Table:
-        """The same samples, centred and scaled as they are read."""
-        return self._like(scales=scales)
+    def stepped(self, steps: Mapping[str, Step]) -> Table:
+        """The same samples, with steps applied as they are read."""
+        return self._like(steps=steps, specs={m: steps[m].spec(spec) for m, spec in self.specs.items()})
+
+    def augmented(self, seed: int | None) -> Table:
+        """The same samples with the random part of the steps; None for none of it."""
+        return self._like(augment=seed)
 
     def only(self, modalities: Sequence[str]) -> Table:
         """The same samples with some of the modalities."""
@@ -118,8 +150,9 @@ class Table:
             "classes": self.classes,
             "ids": self.ids,
             "raw": self.raw,
-            "scales": self.scales,
+            "steps": self.steps,
             "group": self.group,
+            "augment": self.augment,
         }
         return Table(**{**same, **changes})
 

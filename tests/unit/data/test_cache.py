@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from equipoise.data.cache import decode_all, default_folder
-from equipoise.data.transforms.vector import Numbers
+from equipoise.data.transforms.array import Numbers
 from equipoise.errors import DataError, RunError
 
 
@@ -22,10 +24,14 @@ class Shift:
     by: float = 0.0
     length: int = 4
 
+    volume: float = 1.0
+
     opened: ClassVar[list[str]] = []
+    late: ClassVar = frozenset({"volume"})
+    dtype: ClassVar[str] = "float32"
 
     @property
-    def shape(self):
+    def stored(self):
         return (self.length,)
 
     def decode(self, path):
@@ -54,13 +60,20 @@ def names(files):
     return sorted(file.name for file in files)
 
 
+def rows(stored):
+    """All rows, as an array."""
+    return stored[np.arange(len(stored))]
+
+
 def test_a_memory_map_of_what_the_files_hold(files, cache):
-    store, bad = decode_all("m", [*files, None], Shift(1.0), cache)
-    assert isinstance(store, np.memmap)
-    assert not store.flags.writeable
-    assert store.dtype == np.float32
-    np.testing.assert_array_equal(store[:5], [np.load(file) + 1 for file in files])
-    assert not store[5].any()
+    stored, bad = decode_all("m", [*files, None, files[0]], Shift(1.0), cache)
+    assert isinstance(stored.store, np.memmap)
+    assert not stored.store.flags.writeable
+    assert stored.store.dtype == np.float32
+    assert stored.shape == (7, 4)
+    assert len(stored.store) == 5
+    np.testing.assert_array_equal(stored[np.array([0, 1, 2, 3, 4, 6])], [np.load(f) + 1 for f in [*files, files[0]]])
+    assert stored.places[5] == -1
     assert bad == {}
 
 
@@ -70,25 +83,25 @@ def test_a_second_call_opens_nothing(files, cache):
     Shift.opened.clear()
     second, _ = decode_all("other name", files, Shift(), cache)
     assert Shift.opened == []
-    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(rows(first), rows(second))
 
 
-def test_another_content_time_setting_or_order_is_decoded_anew(files, cache):
-    decode_all("m", files, Shift(), cache)
-
+def test_only_what_is_new_or_changed_is_decoded(files, cache):
     def opens(paths, transform):
         Shift.opened.clear()
-        store, _ = decode_all("m", paths, transform, cache)
-        np.testing.assert_array_equal(store, [np.load(path) + np.float32(transform.by) for path in paths])
-        return len(Shift.opened)
+        stored, _ = decode_all("m", paths, transform, cache)
+        np.testing.assert_array_equal(rows(stored), [np.load(path) + np.float32(transform.by) for path in paths])
+        return sorted(Shift.opened)
 
-    assert opens(files, Shift(2.0)) == 5
-    assert opens(files[::-1], Shift()) == 5
+    assert opens(files[:3], Shift()) == names(files[:3])
+    assert opens(files[::-1], Shift()) == names(files[3:])
+    assert opens(files, Shift(2.0)) == names(files)  # another setting
+    assert opens(files, Shift(volume=0.5)) == []  # acts behind the cache
     facts = files[0].stat()
     np.save(files[0], np.arange(4, dtype=np.float32))  # as long as before
     os.utime(files[0], ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
-    assert opens(files, Shift()) == 5
-    assert opens(files, Shift()) == 0
+    assert opens(files, Shift()) == ["0.npy"]
+    assert opens(files, Shift()) == []
 
 
 def test_another_file_of_the_same_length_and_time_is_decoded(files, cache):
@@ -96,15 +109,15 @@ def test_another_file_of_the_same_length_and_time_is_decoded(files, cache):
         os.utime(file, ns=(10**18, 10**18))
     first, _ = decode_all("m", files[:1], Shift(), cache)
     second, _ = decode_all("m", files[1:2], Shift(), cache)
-    assert (first != second).any()
+    assert (rows(first) != rows(second)).any()
 
 
 def test_bad_files_are_remembered_with_their_reason(files, cache):
     for row in (3, 1):
         files[row].write_bytes(b"")
-    store, bad = decode_all("m", files, Shift(), cache)
+    stored, bad = decode_all("m", files, Shift(), cache)
     assert list(bad.items()) == [(1, f"{files[1]}: nothing in it"), (3, f"{files[3]}: nothing in it")]
-    assert not store[[1, 3]].any()
+    assert (stored.places == [0, -1, 1, -1, 2]).all()
     Shift.opened.clear()
     assert decode_all("m", files, Shift(), cache)[1] == bad
     assert Shift.opened == []
@@ -112,16 +125,19 @@ def test_bad_files_are_remembered_with_their_reason(files, cache):
     assert list(decode_all("m", files, Shift(), cache)[1]) == [3]
 
 
-@pytest.mark.parametrize("ending", [".npy", ".json"])
-@pytest.mark.parametrize("share", [0, 0.5])
-def test_a_damaged_cache_is_made_again(files, cache, ending, share):
-    whole = np.array(decode_all("m", files, Shift(), cache)[0])
+@pytest.mark.parametrize("ending", [".data", ".jsonl"])
+@pytest.mark.parametrize("share", [0, 0.3, 0.5, 0.9])
+def test_a_damaged_cache_is_mended(files, cache, ending, share):
+    whole = rows(decode_all("m", files, Shift(), cache)[0]).copy()
     (damaged,) = cache.glob(f"*{ending}")
     content = damaged.read_bytes()
     damaged.write_bytes(content[: int(len(content) * share)])
     again, bad = decode_all("m", files, Shift(), cache)
-    np.testing.assert_array_equal(again, whole)
+    np.testing.assert_array_equal(rows(again), whole)
     assert bad == {}
+    Shift.opened.clear()
+    np.testing.assert_array_equal(rows(decode_all("m", files, Shift(), cache)[0]), whole)
+    assert Shift.opened == []
 
 
 @dataclass(frozen=True)
@@ -136,10 +152,50 @@ class Stop(Shift):
         return super().decode(path)
 
 
-def test_what_was_interrupted_leaves_nothing(files, cache):
+def test_what_was_interrupted_goes_on(files, cache, monkeypatch):
+    monkeypatch.setattr("equipoise.data.cache.CHUNK", 2)
+    monkeypatch.setattr("equipoise.data.cache.AHEAD", 0)
     with pytest.raises(KeyboardInterrupt):
-        decode_all("m", files, Stop(at="2.npy"), cache)
-    assert list(cache.iterdir()) == []
+        decode_all("m", files, Stop(at="3.npy"), cache)
+    Shift.opened.clear()
+    stored, _ = decode_all("m", files, Stop(at=""), cache)
+    assert names(files) == sorted(Shift.opened)  # `at` is a setting: another store
+    np.testing.assert_array_equal(rows(stored), [np.load(file) for file in files])
+    monkeypatch.setattr(Stop, "late", frozenset({"at"}))
+    with pytest.raises(KeyboardInterrupt):
+        decode_all("m", files, Stop(by=1.0, at="3.npy"), cache)
+    Shift.opened.clear()
+    stored, _ = decode_all("m", files, Stop(by=1.0), cache)
+    assert sorted(Shift.opened) == ["2.npy", "3.npy", "4.npy"]
+    np.testing.assert_array_equal(rows(stored), [np.load(file) + 1 for file in files])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from equipoise.data import cache
+from equipoise.data.transforms.array import Numbers
+
+class Slow(Numbers):
+    def decode(self, path):
+        if path.stem == sys.argv[3]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().decode(path)
+
+cache.CHUNK, cache.AHEAD = 3, 0
+Slow.__name__ = "Numbers"
+cache.decode_all("m", sorted(Path(sys.argv[1]).glob("*.npy")), Slow(4), Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_process_loses_nothing_that_was_journalled(files, cache, tmp_path):
+    for kill in ("2", "4"):
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(cache), kill], check=False)
+    stored, bad = decode_all("m", files, Numbers(4), cache)
+    np.testing.assert_array_equal(rows(stored), [np.load(file) for file in files])
+    assert bad == {}
+    assert len(stored.store) == 5
 
 
 def test_several_at_once_share_one_result(files, cache):
@@ -154,9 +210,22 @@ def test_several_at_once_share_one_result(files, cache):
     for thread in threads:
         thread.join()
     assert len(found) == 4
-    for store in found:
-        np.testing.assert_array_equal(store, [np.load(file) for file in files])
-    assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
+    for stored in found:
+        np.testing.assert_array_equal(rows(stored), [np.load(file) for file in files])
+    assert sorted(Shift.opened) == names(files)
+
+
+def test_folders_of_frames_change_when_a_frame_comes(tmp_path, cache):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+
+    class Count(Shift):
+        def decode(self, path):
+            return np.full(4, len(list(path.iterdir())), dtype=np.float32)
+
+    assert rows(decode_all("m", [folder], Count(), cache)[0])[0, 0] == 0
+    (folder / "1.png").write_bytes(b"x")
+    assert rows(decode_all("m", [folder], Count(), cache)[0])[0, 0] == 1
 
 
 def test_a_cache_that_cannot_be_written(files, tmp_path):
@@ -182,17 +251,20 @@ def test_array_files_of_another_length_are_bad(files, cache):
     assert "7 numbers" in bad[2]
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this platform cannot reserve space")
-def test_a_full_disk_is_said_and_leaves_nothing(files, cache, monkeypatch):
-    def fail(code):
-        def reserve(*_):
-            raise OSError(code, os.strerror(code))
+def test_a_full_disk_is_said_and_what_was_decoded_stays(files, cache, monkeypatch):
+    monkeypatch.setattr("equipoise.data.cache.CHUNK", 2)
+    real, calls = os.fsync, []
 
-        monkeypatch.setattr(os, "posix_fallocate", reserve)
+    def fsync(number):
+        calls.append(number)
+        if len(calls) == 3:  # data, journal, data
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(number)
 
-    fail(errno.ENOSPC)
+    monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(RunError, match="No space left"):
         decode_all("m", files, Shift(), cache)
-    assert list(cache.iterdir()) == []
-    fail(errno.EOPNOTSUPP)
-    assert decode_all("m", files, Shift(), cache)[0].shape == (5, 4)
+    Shift.opened.clear()
+    stored, _ = decode_all("m", files, Shift(), cache)
+    assert sorted(Shift.opened) == names(files[2:])
+    np.testing.assert_array_equal(rows(stored), [np.load(file) for file in files])

@@ -85,7 +85,7 @@ def test_av_digits_keeps_every_grey_level(tmp_path):
     images = load_digits().images  # 0 to 16
     for number in np.random.default_rng().integers(0, len(images), 50):
         read = read_image(tmp_path / f"images/{number:04d}.png", (8, 8), 1)
-        np.testing.assert_allclose(read[0] * 255 / 15, images[number], atol=1e-4)
+        np.testing.assert_allclose(read[0] / 15, images[number], atol=1e-4)
 
 
 def test_av_digits_without_recordings_says_what_is_wanted(tmp_path):

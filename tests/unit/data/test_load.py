@@ -99,14 +99,14 @@ def test_a_manifest_becomes_splits(load, modalities):
 def test_files_are_read_through_memory_maps(load, folder):
     splits = load(split="fold")
     for m in ("sound", "look"):
-        assert isinstance(splits.test.arrays[m], np.memmap)
+        assert isinstance(splits.test.arrays[m].store, np.memmap)
     assert splits.test.original("sound", 2) == str(folder / "50.wav")
     assert splits.train.specs["sound"].shape == (1, 40, 11)
     assert splits.train.specs["look"].shape == (3, 8, 8)
 
 
 def test_train_alone_decides_the_scale(load, folder):
-    splits = load(split="fold")
+    splits = load(split="fold", options={**SETTINGS, "look": {"size": 8, "normalise": "fit"}})
     frame = pd.read_csv(folder / "m.csv")
     numbers = frame[[f"f_{i}" for i in range(3)]].to_numpy()
     mean, deviation = np.nanmean(numbers[:39], 0), np.nanstd(numbers[:39], 0)
@@ -396,7 +396,7 @@ def test_array_files_are_vectors_of_the_length_of_the_first(tmp_path, rng, cache
     frame = pd.DataFrame({"a": [f"{k}.npy" for k in range(30)], "x": rng.normal(size=30), "label": list("ab") * 15})
     splits = data.load(frame, modalities=["a=a", "b=x"], root=str(tmp_path), cache=cache)
     assert splits.train.specs["a"].shape == (6,)
-    assert isinstance(splits.train.arrays["a"], np.memmap)
+    assert isinstance(splits.train.arrays["a"].store, np.memmap)
     np.save(tmp_path / "3.npy", np.ones(5))
     with pytest.raises(DataError, match=r"row 3.*3\.npy: holds 5 numbers, 6 are expected"):
         data.load(frame, modalities=["a=a", "b=x"], root=str(tmp_path), cache=cache)

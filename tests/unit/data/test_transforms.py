@@ -8,9 +8,10 @@ import pytest
 import soundfile
 from PIL import Image
 
-from equipoise.data.kinds import KINDS, make_transform
+from equipoise.data.kinds import TRANSFORMS, make_transform
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.scale import fit_scale, standardise
+from equipoise.data.scale import fit_scale
+from equipoise.data.steps import Arrays, fit_steps
 from equipoise.data.table import Splits, Table
 from equipoise.data.transforms.audio import LogMel
 from equipoise.data.transforms.image import Picture
@@ -36,7 +37,7 @@ def spectrogram(wave, rate, mels, window, hop, floor):
 
 @pytest.mark.parametrize(("rate", "mels", "window", "hop"), [(8000, 40, 256, 128), (16000, 23, 400, 170)])
 def test_log_mel_is_the_direct_sum(rng, rate, mels, window, hop):
-    transform = LogMel(rate, 0.2, mels, window, hop, 1e-5)
+    transform = LogMel(rate=rate, seconds=0.2, mels=mels, window=window, hop=hop, floor=1e-5)
     wave = rng.normal(scale=0.3, size=transform.samples).astype(np.float32)
     found = transform.spectrogram(wave)
     assert found.dtype == np.float32
@@ -56,9 +57,9 @@ def test_log_mel_is_loudest_at_the_tone(rng):
 def test_silence_is_the_floor_and_fills_what_is_short(rng):
     transform = LogMel(seconds=0.5, floor=1e-4)
     assert np.allclose(transform.spectrogram(np.zeros(4000)), np.log(1e-4))
-    wave = rng.normal(size=6000)
-    np.testing.assert_array_equal(transform.spectrogram(wave), transform.spectrogram(wave[:4000]))
-    short = transform.spectrogram(wave[:1000])
+    wave = rng.normal(size=6000).astype(np.float32)
+    np.testing.assert_array_equal(transform.fitted(wave), wave[:4000])
+    short = transform.spectrogram(transform.fitted(wave[:1000]))
     assert short.shape == transform.shape
     assert np.allclose(short[..., 8:], np.log(1e-4))
     assert not np.allclose(short[..., :7], np.log(1e-4))
@@ -69,23 +70,41 @@ def test_silence_is_the_floor_and_fills_what_is_short(rng):
 def test_pictures_have_the_shape_asked_for(tmp_path, rng, channels, size):
     Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(tmp_path / "a.png")
     transform = Picture(size, channels)
-    found = transform.decode(tmp_path / "a.png")
-    assert found.dtype == np.float32
-    assert found.shape == transform.shape == (channels, 6, 9 if size == [6, 9] else 6)
-    assert found.min() >= 0
-    assert found.max() <= 1
+    stored = transform.decode(tmp_path / "a.png")
+    assert stored.dtype == np.uint8
+    assert stored.shape == transform.shape == (channels, 6, 9 if size == [6, 9] else 6)
+    plain = Picture(size, channels, normalise="none").finish(stored[None], None)
+    np.testing.assert_allclose(plain[0], stored / np.float32(255))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_settings_survive_json(tmp_path, rng, kind):
-    files = {"audio": "a.wav", "image": "a.png", "vector": "a.npy"}
+NAMES = [(k, name) for k in ("audio", "image", "video", "flow", "vector", "array") for name in TRANSFORMS[k]]
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES)
+def test_every_transform_holds_what_it_says_and_its_settings_survive_json(tmp_path, rng, kind, name):
+    files = {"audio": "a.wav", "image": "a.png", "vector": "a.npy", "array": "a.npy", "video": "a", "flow": "f.npy"}
     path = tmp_path / files[kind]
     soundfile.write(tmp_path / "a.wav", rng.uniform(-1, 1, 5000), 8000)
     Image.fromarray(rng.integers(0, 256, (9, 9), dtype=np.uint8)).save(tmp_path / "a.png")
-    np.save(tmp_path / "a.npy", rng.normal(size=7))
-    first = make_transform("m", kind, {}, [None, path])
-    again = make_transform("m", kind, json.loads(json.dumps(asdict(first))), [])
-    np.testing.assert_array_equal(first.decode(path), again.decode(path))
+    (tmp_path / "a").mkdir()
+    for number in range(5):
+        Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)).save(tmp_path / f"a/{number}.jpg")
+    np.save(tmp_path / "a.npy", rng.normal(size=(7, 3)))
+    np.save(tmp_path / "f.npy", rng.normal(size=(9, 8, 2, 5)))
+    small = {"size": 14, "stored_size": 16} if kind in ("image", "video", "flow") else {}
+    small |= {"frames": 2, "candidates": 3} if kind in ("video", "flow") else {}
+    first = make_transform("m", kind, {"transform": name, **small}, [None, path])
+    settings = {"transform": name, **asdict(first)}
+    again = make_transform("m", kind, json.loads(json.dumps(settings)), [])
+    stored = first.decode(path)
+    np.testing.assert_array_equal(stored, again.decode(path))
+    assert stored.shape == first.stored
+    assert stored.dtype == first.dtype
+    for draws in (None, [np.random.default_rng(k) for k in range(2)]):
+        finished = first.finish(np.stack([stored, stored]), draws)
+        assert finished.shape == (2, *first.shape)
+        assert finished.dtype == np.float32
+        assert np.isfinite(finished).all()
 
 
 @pytest.mark.parametrize(
@@ -101,6 +120,20 @@ def test_settings_survive_json(tmp_path, rng, kind):
         ("image", {"size": 0}, "'size'"),
         ("image", {"size": [3, 4, 5]}, "'size'"),
         ("image", {"size": "32"}, "'32'"),
+        ("image", {"crop": [0.5]}, "'crop'"),
+        ("image", {"crop": [0.5, 1.5]}, "'crop'"),
+        ("image", {"fit": "squeeze"}, "stretch, crop"),
+        ("image", {"normalise": "imagnet"}, "'imagnet'"),
+        ("image", {"jitter": 2}, "'jitter'"),
+        ("image", {"transform": "clp"}, "did you mean 'clip'"),
+        ("audio", {"transform": "waveform", "normalise": "fit"}, "'normalise'"),
+        ("audio", {"short": "loop"}, "pad, tile"),
+        ("audio", {"normalise": [0, 0]}, "'normalise'"),
+        ("video", {"frames": 0}, "'frames'"),
+        ("video", {"candidates": 2}, "at least as many as frames (3)"),
+        ("video", {"sampling": "random"}, "segments, dense"),
+        ("flow", {"channels": 3}, "'channels' must be 2"),
+        ("flow", {"bound": 0}, "'bound'"),
         ("vector", {"length": -1}, "'length'"),
         ("adio", {}, "did you mean 'audio'"),
     ],
@@ -131,7 +164,8 @@ def test_training_rows_that_are_present_decide_the_scale(rng, modalities):
     present = {m: rng.random(700) < 0.7 for m in arrays}
     parts = [np.arange(600), np.arange(600, 650), np.arange(650, 700)]
     train, validation, test = (table(arrays, present, rows) for rows in parts)
-    scaled = standardise(Splits(train, validation, test, preprocessing={"kept": 1}))
+    splits = Splits(train, validation, test, preprocessing={"kept": 1})
+    scaled = fit_steps(splits, {m: Arrays(None) for m in arrays}, 0)
     for m, array in arrays.items():
         seen = array[:600][present[m][:600]].astype(np.float64)
         axes = (0, *range(2, array.ndim))
@@ -141,20 +175,34 @@ def test_training_rows_that_are_present_decide_the_scale(rng, modalities):
             np.testing.assert_allclose(found[present[m][rows]], expected[rows][present[m][rows]], atol=1e-4)
             assert not found[~present[m][rows]].any()
     assert scaled.preprocessing["kept"] == 1
-    assert json.loads(json.dumps(scaled.preprocessing["scales"])) == scaled.preprocessing["scales"]
+    assert json.loads(json.dumps(scaled.preprocessing["learned"])) == scaled.preprocessing["learned"]
+
+
+def fitted(array, rows, axis=0, padded=False):
+    return fit_scale(lambda chosen: array[chosen], rows, array.shape[axis + 1], axis, padded)
 
 
 def test_scales_of_any_size_are_removed_and_constants_left(rng):
     noise = rng.normal(size=(2000, 6))
     columns = noise * [1e-12, 1e9, 3e3, 0, 0, 1] + [0, 0, 1.7e9, 0.1, -4e7, 12]
     store = columns.astype(np.float32)
-    everywhere = {"m": np.ones(2000, dtype=bool)}
-    found = fit_scale(table({"m": store}, everywhere), "m").apply(store)
+    found = fitted(store, np.arange(2000)).apply(store)
     np.testing.assert_allclose(found.std(0), [1, 1, 1, 0, 0, 1], atol=1e-2)
     assert np.abs(found.mean(0)).max() < 0.1
 
 
 def test_a_modality_no_training_row_has(rng):
-    arrays = {"m": rng.normal(size=(5, 2)).astype(np.float32)}
-    scale = fit_scale(table(arrays, {"m": np.zeros(5, dtype=bool)}), "m")
-    np.testing.assert_array_equal(scale.apply(arrays["m"]), arrays["m"])
+    array = rng.normal(size=(5, 2)).astype(np.float32)
+    np.testing.assert_array_equal(fitted(array, np.arange(0)).apply(array), array)
+
+
+def test_padding_of_a_series_neither_counts_nor_moves(rng):
+    series = rng.normal(5, 3, (50, 9, 4)).astype(np.float32)
+    lengths = rng.integers(1, 10, 50)
+    real = np.arange(9) < lengths[:, None]
+    series[~real] = 0
+    scale = fitted(series, np.arange(50), axis=1, padded=True)
+    np.testing.assert_allclose(scale.mean, series[real].mean(0), atol=1e-5)
+    scaled = scale.apply(series)
+    assert not scaled[~real].any()
+    np.testing.assert_allclose(scaled[real].std(0), 1, atol=1e-4)

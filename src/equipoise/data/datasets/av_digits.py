@@ -48,7 +48,7 @@ def prepare(out: Path, *, fsdd: str | Path, seed: int = 0) -> dict[str, Any]:
         "av-digits",
         ["audio=audio:audio", "image=image:image"],
         list(_pairs(recordings, split_of, pools)),
-        options={"audio": {"seconds": 0.6}, "image": {"size": 8, "channels": 1}},
+        options={"audio": {"seconds": 0.6}, "image": {"size": 8, "channels": 1, "normalise": "fit"}},
         notes=["an image goes with several recordings of its class, always within one split"],
     )
     return write(out, collection)

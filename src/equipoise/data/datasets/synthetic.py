@@ -107,7 +107,7 @@ def prepare(
         "id": "id",
         "options": {
             "sound": {"rate": render.RATE, "seconds": render.SECONDS},
-            "picture": {"size": render.side(classes), "channels": 1},
+            "picture": {"size": render.side(classes), "channels": 1, "normalise": "fit"},
         },
         "best_accuracy": best,
     }

@@ -5,47 +5,171 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from equipoise.data.media import read_image
+from equipoise.data.media.image import FITS, RESAMPLING
+from equipoise.data.transforms.augment import colour, cut, looks_for
+from equipoise.data.transforms.base import Draws, check_choice, statistics
 from equipoise.errors import invalid
+
+NORMALISATIONS = {
+    "imagenet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    "clip": ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]),
+    "m3ae": ([0.5762, 0.5503, 0.5213], [0.3207, 0.3169, 0.3307]),  # of CC12M, in the checkpoint's training
+    "mmbt": ([0.46777044, 0.44531429, 0.40661017], [0.12221994, 0.12145835, 0.14380469]),
+    "half": ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),  # to [−1, 1], as I3D and ViT were trained
+}
+MARGIN = 8 / 7  # of the cached picture over the crop: 256 for 224
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels in [0, 1], (channels, height, width).
+    """Pixels of one picture, (channels, height, width).
 
     Attributes:
         size: height and width, or one number for both.
         channels: 1 (grey) or 3 (red, green, blue).
+        stored_size: in the cache, from which random crops are cut; `size` by default, or 8/7 of it (256 for 224)
+            where crops are asked for.
+        fit: stretch (to the size, whatever the aspect ratio) or crop (the short side to the size, then the centre).
+        resample: bilinear or bicubic.
+        normalise: none, fit (to the training rows), imagenet, clip, m3ae, mmbt, half, or [means, deviations]; pixels
+            are in [0, 1] before.
+        crop: [smallest, largest] share of the area that a random crop of a training sample takes; null for no crop.
+        ratio: [smallest, largest] width over height of a crop.
+        flip: mirror every other training sample.
+        jitter: random brightness, contrast and saturation of training samples, between 1 − jitter and 1 + jitter.
     """
 
-    size: int | Sequence[int] = 32
+    size: int | Sequence[int] = 224
     channels: int = 3
+    stored_size: int | Sequence[int] | None = None
+    fit: str = "stretch"
+    resample: str = "bilinear"
+    normalise: Any = "imagenet"
+    crop: Sequence[float] | None = None
+    ratio: Sequence[float] = (3 / 4, 4 / 3)
+    flip: bool = False
+    jitter: float = 0.0
+    late: ClassVar = frozenset({"size", "stored_size", "normalise", "crop", "ratio", "flip", "jitter"})
+    axis: ClassVar[int] = 0
+    padded: ClassVar[bool] = False
+    kind: ClassVar[str] = "image"
+    channel_counts: ClassVar[tuple[int, ...]] = (1, 3)
 
     def __post_init__(self) -> None:
-        if self.channels not in (1, 3):
-            raise invalid("image", "channels", "1 or 3", self.channels)
-        numbers = self.size if isinstance(self.size, list | tuple) else [self.size]
-        if len(numbers) not in (1, 2) or not all(isinstance(n, int) and n > 0 for n in numbers):
-            raise invalid("image", "size", "one or two positive whole numbers", self.size)
+        if self.channels not in self.channel_counts:
+            raise invalid(self.kind, "channels", " or ".join(map(str, self.channel_counts)), self.channels)
+        _check_extent(self.kind, "size", self.size)
+        if self.stored_size is not None:
+            _check_extent(self.kind, "stored_size", self.stored_size)
+        check_choice(self.kind, self, "fit", FITS)
+        check_choice(self.kind, self, "resample", list(RESAMPLING))
+        statistics(self.kind, self.normalise, NORMALISATIONS)
+        if self.crop is not None:
+            _check_pair(self.kind, "crop", self.crop, 1.0)
+        _check_pair(self.kind, "ratio", self.ratio, float("inf"))
+        if not (isinstance(self.jitter, int | float) and 0 <= self.jitter <= 1):
+            raise invalid(self.kind, "jitter", "in [0, 1]", self.jitter)
 
     @property
-    def extent(self) -> tuple[int, ...]:
-        """Height and width."""
-        height, *width = [self.size] if isinstance(self.size, int) else self.size
-        return (height, *(width or [height]))
+    def extent(self) -> tuple[int, int]:
+        """Height and width of a finished sample."""
+        return _extent(self.size)
+
+    @property
+    def cached(self) -> tuple[int, int]:
+        """Height and width in the cache."""
+        if self.stored_size is not None:
+            return _extent(self.stored_size)
+        if self.crop is None:
+            return self.extent
+        return round(self.extent[0] * MARGIN), round(self.extent[1] * MARGIN)
+
+    @property
+    def dtype(self) -> str:
+        return "uint8"
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        return (self.channels, *self.cached)
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.channels, *self.extent)
 
     def decode(self, path: Path) -> np.ndarray:
-        """float32 of `shape`.
+        """uint8 of shape `stored`.
 
         Raises:
             DataError: the file is not readable as an image.
         """
+        return read_image(path, self.cached, self.channels, fit=self.fit, resample=self.resample)
+
+    def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
+        """(B, *stored) to float32 (B, *shape)."""
+        return self._seen(self._units(block), draws).numpy()
+
+    def _units(self, block: np.ndarray) -> Tensor:
+        return torch.from_numpy(block.astype(np.float32)) / 255
+
+    def _seen(self, images: Tensor, draws: Draws | None, repeat: int = 1) -> Tensor:
+        """Cut, colour and normalise (B · repeat, C, H, W)."""
+        if draws is not None and (self.crop is not None or self.flip or self.jitter):
+            looks = looks_for(
+                draws, self.cached, repeat, crop=self.crop, ratio=self.ratio, flip=self.flip, jitter=self.jitter
+            )
+            images = self._mirrored(cut(images, looks, self.extent), [look.flip for look in looks])
+            images = colour(images, looks) if self.jitter else images
+        elif self.cached != self.extent:
+            images = self._whole(images)
+        known = statistics(self.kind, self.normalise, NORMALISATIONS)
+        if known is None:
+            return images
+        mean, deviation = (_per_channel(numbers, self.channels) for numbers in known)
+        return (images - mean) / deviation
+
+    def _mirrored(self, images: Tensor, flips: Sequence[bool]) -> Tensor:
+        """What mirroring changes beside the place of the pixels; nothing in a picture."""
+        return images
+
+    def _whole(self, images: Tensor) -> Tensor:
+        """Without a random crop: the centre where pictures were fitted by cropping, else all of it."""
         height, width = self.extent
-        return read_image(path, (height, width), self.channels)
+        if self.fit == "crop":
+            top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
+            if top >= 0 and left >= 0:
+                return images[..., top : top + height, left : left + width]
+        return F.interpolate(images, (height, width), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _per_channel(numbers: Sequence[float], channels: int) -> Tensor:
+    """A grey picture has the mean of the three colours' constants."""
+    if len(numbers) == channels:
+        return torch.tensor(numbers)[:, None, None]
+    if channels == 1 or len(numbers) == 1:
+        return torch.tensor([sum(numbers) / len(numbers)] * channels)[:, None, None]
+    raise invalid("image", "normalise", f"{channels} means and deviations", numbers)
+
+
+def _extent(size: int | Sequence[int]) -> tuple[int, int]:
+    height, *width = [size] if isinstance(size, int) else size
+    return height, width[0] if width else height
+
+
+def _check_extent(owner: str, name: str, size: object) -> None:
+    numbers = size if isinstance(size, list | tuple) else [size]
+    if len(numbers) not in (1, 2) or not all(isinstance(n, int) and n > 0 for n in numbers):
+        raise invalid(owner, name, "one or two positive whole numbers", size)
+
+
+def _check_pair(owner: str, name: str, pair: object, most: float) -> None:
+    fits = isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(n, int | float) for n in pair)
+    if not (fits and 0 < pair[0] <= pair[1] <= most):  # type: ignore[index]
+        raise invalid(owner, name, f"[smallest, largest], above 0 and at most {most:g}", pair)

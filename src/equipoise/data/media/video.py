@@ -1,0 +1,140 @@
+"""Frames from videos and from folders of pictures, in the order of presentation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from equipoise.data.media.file import Window, check_file, reason, split_window
+from equipoise.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SLACK = 2  # frames that an index may announce beyond the last
+Pick = Callable[[int], Sequence[int]]
+
+
+@contextmanager
+def open_container(path: Path) -> Iterator[Any]:
+    """A media container, open.
+
+    Raises:
+        DataError: not a media file.
+    """
+    import av
+
+    try:
+        container = av.open(str(path), metadata_errors="ignore")
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise DataError(f"{path}: not readable as video or sound ({reason(error, path)})") from None
+    with container:
+        yield container
+
+
+def read_frames(
+    path: Path, pick: Pick, draw: Callable[[Image.Image], np.ndarray], minimum: int = 1
+) -> list[np.ndarray]:
+    """Chosen frames of a video file or of a folder of pictures (sorted by the numbers in their names).
+
+    Args:
+        path: may carry a window in frames or in seconds.
+        pick: from the number of frames (in the window) to the indices wanted, in rising order; one may occur twice.
+        draw: from a picture to an array.
+        minimum: number of frames below which the clip is refused.
+
+    Raises:
+        DataError: not decodable, truncated, too short, or without a picture track.
+    """
+    file, window = split_window(path)
+    if file.is_dir():
+        return _from_folder(path, file, window, pick, draw, minimum)
+    check_file(file)
+    first, count = _extent(path, file, window, minimum)
+    wanted = [first + index for index in pick(count)]
+    found = dict(_decode(file, set(wanted), draw))
+    return [found[index] for index in wanted]
+
+
+def _from_folder(
+    path: Path, folder: Path, window: Window, pick: Pick, draw: Callable[[Image.Image], np.ndarray], minimum: int
+) -> list[np.ndarray]:
+    from equipoise.data.media.image import open_image
+
+    names = sorted((p for p in folder.iterdir() if p.suffix.lower() in PICTURES), key=_natural)
+    names = names[window.first : window.last]
+    _check_count(path, len(names), minimum)
+    found = {}
+    for index in sorted(set(pick(len(names)))):
+        with open_image(names[index]) as image:
+            found[index] = draw(image)
+    return [found[index] for index in pick(len(names))]
+
+
+def _natural(path: Path) -> tuple[list[int], str]:
+    """frame2 before frame10."""
+    return [int(number) for number in re.findall(r"\d+", path.stem)], path.name
+
+
+def _check_count(path: Path, count: int, minimum: int) -> None:
+    if count == 0:
+        raise DataError(f"{path}: has no frames")
+    if count < minimum:
+        raise DataError(f"{path}: {count} frame{'s' * (count > 1)} only, {minimum} are wanted; is it a video?")
+
+
+def _extent(path: Path, file: Path, window: Window, minimum: int) -> tuple[int, int]:
+    """First frame and number of frames of the window, counted from the packets, without decoding."""
+    import av
+
+    with open_container(file) as container:
+        if not container.streams.video:
+            raise DataError(f"{path}: has no picture track")
+        stream = container.streams.video[0]
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        promised = (container.duration or 0) / av.time_base * rate
+        try:
+            total = sum(1 for packet in container.demux(stream) if packet.size)
+        except av.FFmpegError as error:
+            raise DataError(f"{path}: damaged ({reason(error, file)})") from None
+    if window.start is not None and window.end is not None:
+        if not rate:
+            raise DataError(
+                f"{path}: the file tells no frame rate, so a window in seconds has no meaning; give frames"
+            )
+        window = Window(round(window.start * rate), max(round(window.end * rate), round(window.start * rate) + 1))
+    elif window.first is None and total < 0.8 * promised - 1:
+        raise DataError(f"{path}: truncated, {total} frames where the header promises {promised:.0f}")
+    first, last = window.first or 0, min(window.last or total, total)
+    _check_count(path, max(last - first, 0), minimum)
+    return first, last - first
+
+
+def _decode(
+    file: Path, wanted: set[int], draw: Callable[[Image.Image], np.ndarray]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """One pass that converts the wanted frames only and stops behind the last: seeking is slower in web video."""
+    import av
+
+    last, index = max(wanted), -1
+    with open_container(file) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        try:
+            for index, frame in enumerate(container.decode(stream)):
+                if index in wanted:
+                    yield index, draw(frame.to_image())
+                if index == last:
+                    return
+        except av.FFmpegError as error:
+            raise DataError(f"{file}: damaged behind frame {index} ({reason(error, file)})") from None
+        if last - index > SLACK:
+            raise DataError(f"{file}: truncated, it ends behind frame {index}")
+        picture = draw(frame.to_image())
+        yield from ((late, picture) for late in wanted if late > index)

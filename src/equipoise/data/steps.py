@@ -1,0 +1,141 @@
+"""What happens to a modality between its store and a batch: finishing, scaling, token ids.
+
+A step is made from the user's settings, may learn from the training rows, and is applied as rows are read. What it
+learned is plain values, so that new data are read alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.scale import Scale, fit_scale, spread
+from equipoise.data.table import Splits, Step, Table
+from equipoise.data.transforms.base import Draws, Transform
+from equipoise.data.transforms.text import Pieces, PieceTokens, Words, WordTokens
+
+
+class Fitting(Protocol):
+    """A step that is still to learn."""
+
+    def fit(self, table: Table, modality: str) -> tuple[Step, dict[str, Any]]:
+        """The step, and what was learned in plain values."""
+
+    def restore(self, learned: Mapping[str, Any]) -> Step:
+        """The same step from what `fit` learned."""
+
+
+class Arrays:
+    """Numbers, sounds, pictures: the transform's finish, then the scale.
+
+    Args:
+        transform: None for number columns, which are finished as they are.
+    """
+
+    def __init__(self, transform: Transform | None) -> None:
+        self.transform = transform
+
+    def fit(self, table: Table, modality: str) -> tuple[FinishedArrays, dict[str, Any]]:
+        if self.transform is not None and getattr(self.transform, "normalise", None) != "fit":
+            return FinishedArrays(self.transform, None), {}
+        store, plain = table.arrays[modality], FinishedArrays(self.transform, None)
+        axis, padded = (0, False) if self.transform is None else (self.transform.axis, self.transform.padded)
+        shape = table.specs[modality].shape
+        rows = table.store_rows[table.present[modality]]
+        scale = fit_scale(
+            lambda chosen: plain(store[chosen], None),
+            rows if len(shape) == 1 else spread(rows),
+            shape[axis],
+            axis,
+            padded,
+        )
+        return FinishedArrays(self.transform, scale), {"scale": asdict(scale)}
+
+    def restore(self, learned: Mapping[str, Any]) -> FinishedArrays:
+        return FinishedArrays(self.transform, Scale(**learned["scale"]) if "scale" in learned else None)
+
+
+class FinishedArrays:
+    """See `Arrays`."""
+
+    def __init__(self, transform: Transform | None, scale: Scale | None) -> None:
+        self.transform = transform
+        self.scale = scale
+        self.random = transform is not None
+
+    def __call__(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
+        if self.transform is not None:
+            block = self.transform.finish(block, draws)
+        return block if self.scale is None else self.scale.apply(block)
+
+    def spec(self, before: ModalitySpec) -> ModalitySpec:
+        return before
+
+
+class Texts:
+    """Text into token ids.
+
+    Args:
+        transform: with a vocabulary of its own, or to be learned.
+    """
+
+    def __init__(self, transform: Words | Pieces) -> None:
+        self.transform = transform
+
+    def fit(self, table: Table, modality: str) -> tuple[TokenIds, dict[str, Any]]:
+        vocabulary: list[str] = []
+        if isinstance(self.transform, Words):
+            vocabulary = self.transform.learn(table.arrays[modality][table.store_rows[table.present[modality]]])
+        return TokenIds(self.transform.tokens(vocabulary)), {"vocabulary": vocabulary}
+
+    def restore(self, learned: Mapping[str, Any]) -> TokenIds:
+        return TokenIds(self.transform.tokens(learned["vocabulary"]))
+
+
+class TokenIds:
+    """See `Texts`."""
+
+    random = False
+
+    def __init__(self, tokens: WordTokens | PieceTokens) -> None:
+        self.tokens = tokens
+
+    def __call__(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
+        return self.tokens(block.tolist())
+
+    def spec(self, before: ModalitySpec) -> ModalitySpec:
+        return replace(before, vocabulary=self.tokens.size)
+
+
+class Absent:
+    """Of a modality that new data do not have: nothing is ever read."""
+
+    random = False
+
+    def __call__(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
+        return block
+
+    def spec(self, before: ModalitySpec) -> ModalitySpec:
+        return before
+
+
+def fit_steps(parts: Splits, fitting: Mapping[str, Fitting], seed: int) -> Splits:
+    """Let every step learn from the training rows, and apply it to all splits; training rows are augmented.
+
+    What was learned goes into `preprocessing`.
+    """
+    ready, learned = {}, {}
+    for modality in parts.train.modalities:
+        ready[modality], learned[modality] = fitting[modality].fit(parts.train, modality)
+    return replace(
+        parts,
+        train=parts.train.stepped(ready).augmented(seed),
+        validation=parts.validation.stepped(ready),
+        test=parts.test.stepped(ready),
+        holdout=parts.holdout and parts.holdout.stepped(ready),
+        preprocessing={**parts.preprocessing, "learned": learned},
+    )

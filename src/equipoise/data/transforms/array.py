@@ -1,0 +1,125 @@
+"""Array files: vectors, and series or maps of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from equipoise.data.media import read_array
+from equipoise.data.scale import Scale
+from equipoise.data.transforms.base import Draws, check_whole, statistics
+from equipoise.errors import DataError, invalid
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A .npy file flattened to (length,).
+
+    Attributes:
+        length: numbers in a file; every file must have as many.
+        normalise: none, fit (to the training rows) or [mean, deviation].
+    """
+
+    length: int
+    normalise: Any = "fit"
+    late: ClassVar = frozenset({"normalise"})
+    axis: ClassVar[int] = 0
+    padded: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_whole("vector", self, "length")
+        statistics("vector", self.normalise, {})
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        return (self.length,)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stored
+
+    @property
+    def dtype(self) -> str:
+        return "float32"
+
+    def decode(self, path: Path) -> np.ndarray:
+        """float32 of `shape`.
+
+        Raises:
+            DataError: not a .npy file, or of another length.
+        """
+        array = read_array(path).reshape(-1)
+        if len(array) != self.length:
+            raise DataError(f"{path}: holds {len(array)} numbers, {self.length} are expected")
+        return array
+
+    def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
+        known = statistics("vector", self.normalise, {})
+        return block if known is None else Scale(*known, self.axis, self.padded).apply(block)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A .npy file that keeps its axes: a series of measurements (length, columns), or maps with channels first.
+
+    Series of different length are cut, or padded with zeros at the end; a time step of zeros counts as padding, and
+    normalisation leaves it at zero.
+
+    Attributes:
+        length: of the first axis.
+        rest: of the other axes.
+        normalise: none, fit (columns of a series, channels of a map, to the training rows) or [mean, deviation].
+    """
+
+    length: int
+    rest: Sequence[int]
+    normalise: Any = "fit"
+    late: ClassVar = frozenset({"normalise"})
+
+    def __post_init__(self) -> None:
+        check_whole("array", self, "length")
+        if not (isinstance(self.rest, list | tuple) and self.rest and all(isinstance(n, int) for n in self.rest)):
+            raise invalid("array", "rest", "a list of whole numbers", self.rest)
+        statistics("array", self.normalise, {})
+
+    @property
+    def axis(self) -> int:
+        return 1 if self.padded else 0
+
+    @property
+    def padded(self) -> bool:
+        """True for a series, whose first axis is time."""
+        return len(self.rest) == 1
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        return (self.length, *self.rest)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stored
+
+    @property
+    def dtype(self) -> str:
+        return "float32"
+
+    def decode(self, path: Path) -> np.ndarray:
+        """float32 of `shape`.
+
+        Raises:
+            DataError: not a .npy file, or with other axes.
+        """
+        array = read_array(path)
+        if array.shape[1:] != tuple(self.rest) or (not self.padded and len(array) != self.length):
+            raise DataError(f"{path}: has shape {array.shape}, {self.stored} is expected")
+        whole = np.zeros(self.stored, dtype=np.float32)
+        whole[: len(array)] = array[: self.length]
+        return whole
+
+    def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
+        known = statistics("array", self.normalise, {})
+        return block if known is None else Scale(*known, self.axis, self.padded).apply(block)

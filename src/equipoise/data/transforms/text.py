@@ -1,0 +1,153 @@
+"""Text into token ids, (length,); id 0 is padding, so that encoders need no mask beside the ids."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from equipoise.data.transforms.base import check_whole
+from equipoise.errors import ConfigError, invalid
+
+PADDING, UNKNOWN = 0, 1
+_WORD = re.compile(r"<\w+>|\w+(?:['’]\w+)*|[^\w\s]")
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-case words, `<placeholders>` and single punctuation marks."""
+    return _WORD.findall(text.lower())
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words of a vocabulary that is learned from the training rows: needs no download.
+
+    Attributes:
+        length: tokens; longer texts are cut, shorter ones padded.
+        minimum: a word must occur this often in the training rows; rarer ones share one id.
+        size: largest vocabulary.
+    """
+
+    length: int = 128
+    minimum: int = 2
+    size: int = 30000
+    learned: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_whole("text", self, "length", "minimum", "size")
+
+    def learn(self, texts: Iterable[str]) -> list[str]:
+        """The vocabulary, most frequent word first; ties by the alphabet."""
+        counts = Counter(word for text in texts for word in words_of(text))
+        known = [(word, count) for word, count in counts.items() if count >= self.minimum]
+        return [word for word, _ in sorted(known, key=lambda item: (-item[1], item[0]))][: self.size]
+
+    def tokens(self, vocabulary: Sequence[str]) -> WordTokens:
+        """What turns text into ids."""
+        return WordTokens(self.length, vocabulary)
+
+
+class WordTokens:
+    """Ids of known words, from 2 on; 1 is every other word.
+
+    Args:
+        length: of a row.
+        vocabulary: word number k has id k + 2.
+    """
+
+    def __init__(self, length: int, vocabulary: Sequence[str]) -> None:
+        self.length = length
+        self.ids = {word: number for number, word in enumerate(vocabulary, UNKNOWN + 1)}
+        self.size = len(self.ids) + 2
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """int64 (B, length)."""
+        block = np.full((len(texts), self.length), PADDING, dtype=np.int64)
+        for row, text in zip(block, texts, strict=True):
+            found = [self.ids.get(word, UNKNOWN) for word in words_of(text)[: self.length]]
+            row[: len(found)] = found
+        return block
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Word pieces of a pretrained tokenizer (BERT's, CLIP's, …), with its special tokens.
+
+    Attributes:
+        tokenizer: a name on the Hugging Face hub, such as bert-base-uncased, or a local folder.
+        length: tokens; longer texts are cut, shorter ones padded.
+        special: add the special tokens ([CLS] and [SEP], start and end of text).
+    """
+
+    tokenizer: str = "bert-base-uncased"
+    length: int = 128
+    special: bool = True
+    learned: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_whole("text", self, "length")
+        if not isinstance(self.special, bool):
+            raise invalid("text", "special", "true or false", self.special)
+
+    def tokens(self, vocabulary: Sequence[str]) -> PieceTokens:
+        """What turns text into ids."""
+        return PieceTokens(self)
+
+
+class PieceTokens:
+    """Ids of a pretrained tokenizer. Where its own padding has another id, that id and 0 change places.
+
+    Args:
+        settings: which one.
+
+    Raises:
+        ConfigError: transformers is not installed, or there is no such tokenizer.
+    """
+
+    def __init__(self, settings: Pieces) -> None:
+        self.settings = settings
+        self.tokenizer = load_tokenizer(settings.tokenizer)
+        self.size = len(self.tokenizer)
+        self.swapped = own_padding(self.tokenizer.pad_token_id, self.tokenizer.eos_token_id)
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """int64 (B, length)."""
+        block = np.full((len(texts), self.settings.length), PADDING, dtype=np.int64)
+        coded = self.tokenizer(
+            list(texts),
+            add_special_tokens=self.settings.special,
+            truncation=True,
+            max_length=self.settings.length,
+        )["input_ids"]
+        for row, found in zip(block, coded, strict=True):
+            row[: len(found)] = [self.swapped if token == PADDING else token for token in found]
+        return block
+
+
+def own_padding(pad: int | None, end: int | None) -> int:
+    """The id that changes places with 0: a tokenizer's padding (RoBERTa's is 1, and its 0 is a real token).
+
+    Where padding is none, or the end of the text as in CLIP, nothing does.
+    """
+    return PADDING if pad is None or pad == end else pad
+
+
+def load_tokenizer(name: str) -> Any:
+    """A fast tokenizer by name or local folder.
+
+    Raises:
+        ConfigError: transformers is not installed, or there is no such tokenizer.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise ConfigError("text: the tokenizer needs transformers; pip install 'equipoise[transformers]'") from None
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"text: cannot load the tokenizer {name!r} ({reason}); give a name or a folder") from None

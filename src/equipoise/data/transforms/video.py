@@ -1,0 +1,99 @@
+"""Frames of a video into arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from equipoise.data.media import read_frames
+from equipoise.data.media.image import fit_image
+from equipoise.data.transforms.base import Draws, check_choice, check_whole
+from equipoise.data.transforms.image import Picture
+from equipoise.errors import invalid
+
+
+@dataclass(frozen=True)
+class Frames(Picture):
+    """Some frames of a clip, (frames, channels, height, width), in the order of time.
+
+    Every published loader picks frames in its own way, several by an unsorted listing. Here is one definition: the
+    clip is cut into as many segments as there are candidates and the centre of each is stored; training takes a
+    random candidate out of each of `frames` groups of them, evaluation the central one.
+
+    Attributes:
+        frames: a sample has.
+        candidates: frames in the cache, from which training samples draw; null for just as many (no randomness).
+        sampling: segments, or dense: neighbouring frames, from a random start in training and central in evaluation.
+        minimum: clips of fewer frames are refused; from there to `frames` they repeat some.
+    """
+
+    frames: int = 3
+    candidates: int | None = None
+    sampling: str = "segments"
+    minimum: int = 2
+    late: ClassVar = Picture.late | {"frames", "candidates"}
+    axis: ClassVar[int] = 1
+    kind: ClassVar[str] = "video"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole(self.kind, self, "frames", "minimum")
+        check_choice(self.kind, self, "sampling", ("segments", "dense"))
+        if self.candidates is not None and not (isinstance(self.candidates, int) and self.candidates >= self.frames):
+            raise invalid(self.kind, "candidates", f"at least as many as frames ({self.frames})", self.candidates)
+
+    @property
+    def kept(self) -> int:
+        """Frames in the cache."""
+        return self.candidates or self.frames
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        return (self.kept, *super().stored)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.frames, *super().shape)
+
+    def decode(self, path: Path) -> np.ndarray:
+        """uint8 of shape `stored`.
+
+        Raises:
+            DataError: the file is not readable as a video, or has too few frames.
+        """
+        draw = partial(fit_image, size=self.cached, channels=self.channels, fit=self.fit, resample=self.resample)
+        return np.stack(read_frames(path, self.pick, draw, self.minimum))
+
+    def pick(self, count: int) -> list[int]:
+        """Indices of the frames that are stored, of a clip of `count`."""
+        if self.sampling == "segments":
+            return [int((k + 0.5) * count / self.kept) for k in range(self.kept)]
+        start = max(count - self.kept, 0) // 2
+        return [min(start + k, count - 1) for k in range(self.kept)]
+
+    def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
+        """(B, *stored) to float32 (B, *shape)."""
+        if self.kept > self.frames:
+            chosen = [self.choose(None)] * len(block) if draws is None else [self.choose(rng) for rng in draws]
+            block = block[np.arange(len(block))[:, None], np.array(chosen)]
+        images = self._seen(self._units(block).flatten(0, 1), draws, repeat=self.frames)
+        finished: np.ndarray = images.numpy().reshape(len(block), *self.shape)
+        return finished
+
+    def choose(self, rng: np.random.Generator | None) -> Sequence[int]:
+        """Which of the stored frames a sample shows; the central ones without a generator."""
+        if self.sampling == "dense":
+            spare = self.kept - self.frames
+            start = spare // 2 if rng is None else int(rng.integers(0, spare + 1))
+            return range(start, start + self.frames)
+        bounds = [k * self.kept // self.frames for k in range(self.frames + 1)]
+        groups = pairwise(bounds)
+        if rng is None:
+            return [(first + last - 1) // 2 for first, last in groups]
+        return [int(rng.integers(first, last)) for first, last in groups]

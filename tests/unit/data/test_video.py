@@ -1,0 +1,205 @@
+"""Real small videos written by the test: the right frames, the sound track, and one line for every broken file."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from equipoise.data.media import read_audio, read_frames
+from equipoise.data.transforms.flow import Flow
+from equipoise.data.transforms.video import Frames
+from equipoise.errors import DataError
+
+CODECS = {"mp4": ("libx264", "aac"), "avi": ("mpeg4", "libmp3lame"), "flv": ("flv", "libmp3lame")}
+CODECS |= {"webm": ("libvpx-vp9", "libopus"), "mkv": ("libx264", "libopus")}
+
+
+def write_video(path, frames=30, size=(64, 48), sound=None, rate=15):
+    """Frame k is grey level 8·k everywhere, so that it tells its number; `sound`: stereo (2, n) at 48 kHz."""
+    video, audio = CODECS[path.suffix[1:]]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(video, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.bit_rate = 8_000_000  # an encoder that saves bits would miss single grey levels
+        track = None
+        if sound is not None:
+            track = container.add_stream(audio, rate=48000, layout="stereo")
+        for number in range(frames):
+            pixels = np.full((size[1], size[0], 3), 8 * number % 256, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+        if track is not None:
+            frame = av.AudioFrame.from_ndarray(sound.astype(np.float32), format="fltp", layout="stereo")
+            frame.rate, frame.time_base, frame.pts = 48000, Fraction(1, 48000), 0
+            fifo = av.AudioFifo()
+            fifo.write(frame)
+            while (part := fifo.read(track.codec_context.frame_size or 1024, partial=True)) is not None:
+                container.mux(track.encode(part))
+            container.mux(track.encode(None))
+    return path
+
+
+def tone(seconds=2.0):
+    time = np.arange(int(48000 * seconds)) / 48000
+    return np.stack([0.4 * np.sin(2 * np.pi * 440 * time), 0.2 * np.sin(2 * np.pi * 440 * time)])
+
+
+def levels(path, pick):
+    return [round(float(a.mean()) / 8) for a in read_frames(path, pick, lambda image: np.asarray(image))]
+
+
+@pytest.mark.parametrize("ending", CODECS)
+def test_the_chosen_frames_are_decoded(tmp_path, ending):
+    path = write_video(tmp_path / f"a.{ending}")
+    wanted = sorted(np.random.default_rng().choice(30, 5, replace=False).tolist())
+    assert levels(path, lambda count: [count, *wanted][1:]) == wanted
+    assert levels(path, lambda count: [count - 1]) == [29]
+    assert levels(path.with_name(path.name + "#7:19"), lambda count: [0, count - 1]) == [7, 18]
+    assert levels(path.with_name(path.name + "#t=1.0,1.4"), lambda count: [0, count - 1]) == [15, 20]
+
+
+def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(tmp_path):
+    for number in np.random.default_rng().permutation(12):
+        Image.fromarray(np.full((4, 4, 3), 8 * number, np.uint8)).save(tmp_path / f"frame{number}.png")
+    (tmp_path / "notes.txt").write_text("no frame")
+    assert levels(tmp_path, lambda count: range(count)) == list(range(12))
+
+
+@pytest.mark.parametrize("ending", CODECS)
+def test_the_sound_track_is_the_mean_of_its_channels(tmp_path, ending):
+    path = write_video(tmp_path / f"a.{ending}", sound=tone())
+    wave = read_audio(path, 16000)
+    assert abs(len(wave) / 16000 - 2) < 0.1
+    loudness = np.sqrt(2 * (wave[4000:-4000] ** 2).mean())
+    assert abs(loudness - 0.3) < 0.02  # not √2 times as loud, which a mix of float channels would give
+
+
+@pytest.mark.parametrize(("frames", "candidates"), [(3, None), (3, 10), (1, 4), (8, None)])
+def test_segments_are_represented_by_their_centres_and_drawn_from_in_training(tmp_path, frames, candidates):
+    path = write_video(tmp_path / "a.avi", frames=30)
+    transform = Frames(size=16, frames=frames, candidates=candidates, normalise="none")
+    stored = transform.decode(path)
+    assert stored.shape == (candidates or frames, 3, 16, 16)
+    kept = candidates or frames
+    expected = [int((k + 0.5) * 30 / kept) for k in range(kept)]
+    assert [round(float(f.mean()) / 8) for f in stored] == expected
+    shown = {
+        tuple(
+            np.round(transform.finish(stored[None], [np.random.default_rng(s)])[0].mean((1, 2, 3)) * 255 / 8).astype(
+                int
+            )
+        )
+        for s in range(80)
+    }
+    assert all(list(order) == sorted(order) and set(order) <= set(expected) for order in shown)
+    assert (len(shown) > 1) == (kept > frames)
+    still = transform.finish(stored[None], None)
+    np.testing.assert_array_equal(still, transform.finish(stored[None], None))
+
+
+def test_dense_frames_are_neighbours(tmp_path):
+    path = write_video(tmp_path / "a.avi", frames=20)
+    transform = Frames(size=8, frames=5, candidates=12, sampling="dense", normalise="none")
+    stored = transform.decode(path)
+    assert [round(float(f.mean()) / 8) for f in stored] == list(range(4, 16))
+    starts = set()
+    for seed in range(60):
+        found = transform.finish(stored[None], [np.random.default_rng(seed)])[0].mean((1, 2, 3)) * 255 / 8
+        order = np.round(found).astype(int)
+        assert (np.diff(order) == 1).all()
+        starts.add(int(order[0]))
+    assert starts == set(range(4, 12))
+
+
+def refused(read, path, word):
+    with pytest.raises(DataError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert word in message
+    assert "\n" not in message
+
+
+def test_whatever_is_wrong_with_a_video(tmp_path):
+    read = Frames(size=16).decode
+    path = tmp_path / "a.mp4"
+    refused(read, path, "not found")
+    path.write_bytes(b"")
+    refused(read, path, "0 bytes")
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    refused(read, path, "git lfs pull")
+    path.write_bytes(np.random.default_rng().bytes(5000))
+    refused(read, path, "not readable as video")
+    write_video(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    refused(read, path, "")
+    header = bytearray(content)
+    header[:64] = bytes(64)
+    path.write_bytes(bytes(header))
+    refused(read, path, "")
+    refused(read, write_video(tmp_path / "one.avi", frames=1), "1 frame only")
+    Image.new("RGB", (20, 20)).save(tmp_path / "picture.jpg")
+    refused(read, (tmp_path / "picture.jpg").rename(tmp_path / "b.mp4"), "1 frame only")
+
+
+def test_a_truncated_flv_is_noticed_though_its_decoder_is_content(tmp_path):
+    path = write_video(tmp_path / "a.flv", frames=60)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    refused(Frames(size=16).decode, path, "truncated")
+
+
+def test_tracks_that_are_not_there(tmp_path):
+    silent = write_video(tmp_path / "silent.mp4")
+    refused(lambda path: read_audio(path, 16000), silent, "no sound track")
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        track = container.add_stream("aac", rate=48000, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(tone(0.02)[:, :960].astype(np.float32), format="fltp", layout="stereo")
+        frame.rate = 48000
+        container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    refused(Frames(size=16).decode, tmp_path / "sound.mp4", "no picture track")
+
+
+def test_flow_of_a_moving_texture_is_its_motion(tmp_path):
+    rng = np.random.default_rng()
+    texture = np.array(Image.fromarray(rng.integers(0, 256, (20, 20), dtype=np.uint8)).resize((128, 128)))
+    for number in range(6):
+        moved = np.roll(texture, (2 * number, 3 * number), axis=(0, 1))
+        Image.fromarray(moved).save(tmp_path / f"{number}.png")
+    flow = Flow(size=128, frames=4, bound=10.0).decode(tmp_path)
+    assert flow.shape == (4, 2, 128, 128)
+    inner = flow[:, :, 40:-40, 40:-40].astype(np.float64).mean((2, 3)) * 10
+    np.testing.assert_allclose(inner, np.tile([3.0, 2.0], (4, 1)), atol=0.4)
+
+
+def test_flow_is_read_from_pairs_of_pictures_and_from_arrays(tmp_path):
+    rng = np.random.default_rng()
+    fields = rng.integers(0, 256, (5, 2, 12, 12), dtype=np.uint8)
+    for axis, name in enumerate("uv"):
+        folder = tmp_path / "tvl1" / name / "clip"
+        folder.mkdir(parents=True)
+        for number in range(5):
+            Image.fromarray(fields[number, axis]).save(folder / f"frame{number:06d}.png")
+    transform = Flow(size=12, frames=5)
+    found = transform.decode(tmp_path / "tvl1" / "{u,v}" / "clip")
+    np.testing.assert_allclose(found, fields / 127.5 - 1, atol=1e-3)
+    np.save(tmp_path / "igm.npy", (fields / 100.0).transpose(2, 3, 1, 0))
+    np.save(tmp_path / "frames.npy", fields / 100.0)
+    for name in ("igm.npy", "frames.npy"):
+        np.testing.assert_allclose(transform.decode(tmp_path / name), fields / 100.0, rtol=1e-3)
+
+
+def test_a_mirrored_flow_points_the_other_way():
+    rng = np.random.default_rng()
+    block = rng.normal(size=(40, 2, 2, 6, 6)).astype(np.float16)
+    transform = Flow(size=6, frames=2, flip=True)
+    found = transform.finish(block, [np.random.default_rng(k) for k in range(40)])
+    mirrored = block[..., ::-1].astype(np.float32) * np.array([-1, 1], np.float32)[:, None, None]
+    same = np.array([np.allclose(f, b, atol=1e-3) for f, b in zip(found, block.astype(np.float32), strict=True)])
+    other = np.array([np.allclose(f, m, atol=1e-3) for f, m in zip(found, mirrored, strict=True)])
+    assert (same ^ other).all()
+    assert 5 < other.sum() < 35
