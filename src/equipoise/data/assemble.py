@@ -118,10 +118,10 @@ def _classes(manifest: Manifest, rows: np.ndarray) -> list[str]:
         raise DataError(
             f"{manifest.where}: the training rows have a single class, {only!r}; there is nothing to tell apart"
         )
-    return _in_order(names)
+    return in_order(names)
 
 
-def _in_order(names: set[str]) -> list[str]:
+def in_order(names: set[str]) -> list[str]:
     """Numbers by value, other names by the alphabet.
 
     Ties ("1" and "1.0") and nan have their place too: a set has another order in every process, and ranks must agree.

@@ -49,13 +49,9 @@ def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy:
         DataError: a bad cell under "error"; all of them are listed in `problems.csv` in the cache folder. Or a
             sample has no modality (left).
     """
-    _check_options(manifest, options, policy)
-    readings = {d.name: read_modality(manifest, d, options.get(d.name, {}), cache) for d in manifest.declarations}
-    problems = [
-        _problem(manifest, modality, row, reason)
-        for modality, reading in readings.items()
-        for row, reason in reading.bad.items()
-    ]
+    if policy not in POLICIES:
+        raise invalid("data", "problems", f"one of {', '.join(POLICIES)}", policy)
+    readings, problems = read_all(manifest, options, cache)
     if problems and policy == "error":
         _stop(manifest, problems, cache)
     keep = np.ones(len(manifest), dtype=bool)
@@ -65,9 +61,26 @@ def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy:
     return Decoded(readings, keep, problems)
 
 
-def _check_options(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy: str) -> None:
-    if policy not in POLICIES:
-        raise invalid("data", "problems", f"one of {', '.join(POLICIES)}", policy)
+def read_all(
+    manifest: Manifest, options: Mapping[str, Mapping[str, Any]], cache: Path
+) -> tuple[dict[str, Reading], list[Problem]]:
+    """Read every modality; a bad cell is absent and listed, and stops nothing.
+
+    Raises:
+        ConfigError: settings for a modality that has none.
+        DataError: a modality has no readable array file at all.
+    """
+    _check_options(manifest, options)
+    readings = {d.name: read_modality(manifest, d, options.get(d.name, {}), cache) for d in manifest.declarations}
+    problems = [
+        _problem(manifest, modality, row, reason)
+        for modality, reading in readings.items()
+        for row, reason in reading.bad.items()
+    ]
+    return readings, problems
+
+
+def _check_options(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> None:
     names = [declaration.name for declaration in manifest.declarations]
     for modality, settings in options.items():
         if modality not in names:

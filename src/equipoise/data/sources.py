@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +18,12 @@ from equipoise.data.cache import default_folder
 from equipoise.data.datasets import DATASETS
 from equipoise.data.declaration import Columns, Declaration
 from equipoise.data.decode import decode
+from equipoise.data.locate import as_path, is_built_in, locate, read_prepared
 from equipoise.data.manifest import read_manifest
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.steps import Absent, fit_steps
 from equipoise.data.table import Splits, Table
-from equipoise.errors import ConfigError, DataError, invalid, suggest
-
-if TYPE_CHECKING:
-    import pandas as pd
+from equipoise.errors import ConfigError, DataError, invalid
 
 
 def load(
@@ -78,11 +75,11 @@ def load(
         _check_shares(validation, test)
     finish = partial(_finish, seed=seed, holdout=holdout, missing=missing, missing_test=missing_test)
     options = dict(options or {})
-    if isinstance(source, str) and source in DATASETS and not Path(source).exists():
+    if is_built_in(source):
         parts = _built_in(source, seed=seed, validation=validation, test=test, options=options)
         return finish(parts)
     declared = [Declaration.parse(str(text)) for text in modalities or ()]
-    found = _resolve(source, declared, {"label": label, "split": split, "group": group, "id": id}, options)
+    found = locate(source, declared, {"label": label, "split": split, "group": group, "id": id}, options)
     manifest = read_manifest(found.data, found.columns, root or found.root)
     decoded = decode(manifest, found.options, problems, Path(cache) if cache else default_folder())
     parts = assemble(
@@ -116,9 +113,9 @@ def read_table(
     if "transforms" not in preprocessing:
         raise DataError("the run was trained on a built-in data set, which has no columns that new data could fill")
     columns = Columns([Declaration(**d) for d in preprocessing["modalities"]], preprocessing["label"], id=id)
-    data = _as_path(source)
+    data = as_path(source)
     if isinstance(data, Path) and data.is_dir():
-        data, facts = _prepared(data)
+        data, facts = read_prepared(data)
         root = root or facts.get("root")
     manifest = read_manifest(data, columns, root, new=True)
     named = [declaration.name for declaration in manifest.declarations]
@@ -145,68 +142,6 @@ def _built_in(name: str, *, seed: int, validation: float, test: float, options: 
         )
     parts: Splits = DATASETS.build(name, options, seed=seed, validation=validation, test=test)
     return parts
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A table to read, and what it says of itself or the user of it."""
-
-    data: Path | pd.DataFrame
-    columns: Columns
-    options: dict[str, Any]
-    name: str
-    root: str | None = None
-
-
-def _resolve(source: Any, declared: list[Declaration], named: dict[str, Any], options: dict[str, Any]) -> _Source:
-    """What a dataset.json says holds where the user says nothing."""
-    path = _as_path(source)
-    if not isinstance(path, Path):
-        return _Source(path, Columns(declared, **named), options, "DataFrame")
-    if not path.exists():
-        near = suggest(str(source), DATASETS.names())
-        raise DataError(f"{source}: no such file or folder, and no data set of that name{near}")
-    folder = path if path.is_dir() else path.parent
-    if path.is_file() and (declared or not (folder / "dataset.json").is_file()):
-        return _Source(path, Columns(declared, **named), options, path.stem)
-    manifest, facts = _prepared(folder)
-    if path.is_file() and path.resolve() != manifest.resolve():
-        return _Source(path, Columns(declared, **named), options, path.stem)
-    defaults = {"label": "label"}
-    chosen = {k: facts.get(k, value) if value == defaults.get(k) else value for k, value in named.items()}
-    own = declared or [Declaration.parse(text) for text in facts["modalities"]]
-    settings = {m: kept for m, kept in facts.get("options", {}).items() if m in {d.name for d in own}}
-    return _Source(
-        manifest, Columns(own, **chosen), _over(settings, options), facts.get("name", folder.name), facts.get("root")
-    )
-
-
-def _over(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """{modality: settings}, each setting the user's where the user gave it."""
-    both = {m: {**settings[m], **o} for m, o in options.items() if m in settings and isinstance(o, Mapping)}
-    return {**settings, **options, **both}
-
-
-def _as_path(source: Any) -> Path | pd.DataFrame:
-    if isinstance(source, str | Path):
-        return Path(source)
-    import pandas as pd
-
-    if not isinstance(source, pd.DataFrame):
-        raise invalid("data", "source", "a data set's name, a path or a DataFrame", type(source).__name__)
-    return source
-
-
-def _prepared(folder: Path) -> tuple[Path, dict[str, Any]]:
-    try:
-        facts: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        if not (isinstance(facts["modalities"], list) and isinstance(facts.get("options", {}), dict)):
-            raise TypeError
-        return folder / facts["manifest"], facts
-    except OSError:
-        raise DataError(f"{folder}: not a prepared folder (it has no dataset.json); give a manifest file") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{folder / 'dataset.json'}: not valid; prepare the data again") from None
 
 
 def _check_shares(validation: float, test: float) -> None:

@@ -8,10 +8,9 @@ occurs twice is found, above all where one copy is for training and the other fo
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 
 from equipoise.data import splits as splitting
 from equipoise.data.datasets.cell_files import cell_files
+from equipoise.data.duplicates import count_copies, same_files, same_texts
 from equipoise.data.media import check_file, without_window
 from equipoise.errors import DataError
 
@@ -200,47 +200,13 @@ def _duplicates(collection: Collection, rows: Sequence[Row], out: Path) -> dict[
     """{column: {"samples": in groups of equal content, "across_splits": of which another split has a copy, …}}."""
     base, files = collection.root or out, set(_file_columns(collection))
     columns = [c for text in collection.modalities for c in text.partition("=")[2].rpartition(":")[0].split(",")]
+    split, label = [row["split"] for row in rows], [row["label"] for row in rows]
     found = {}
     for column in columns:
-        same = list(_alike(rows, column, base) if column in files else _equal(rows, column))
-        splits = [{rows[k]["split"] for k in group} for group in same]
-        labels = [{rows[k]["label"] for k in group} for group in same]
-        found[column] = {
-            "samples": sum(map(len, same)),
-            "across_splits": sum(len(g) for g, s in zip(same, splits, strict=True) if len(s) > 1),
-            "other_label": sum(len(g) for g, s in zip(same, labels, strict=True) if len(s) > 1),
-        }
+        cells = [row[column] or None for row in rows]
+        same = same_files([base / cell if cell else None for cell in cells]) if column in files else same_texts(cells)
+        found[column] = count_copies(same, split, label)
     return {column: counts for column, counts in found.items() if counts["samples"]}
-
-
-def _equal(rows: Sequence[Row], column: str) -> Iterator[list[int]]:
-    """Rows of the same text."""
-    by_text: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        if row[column]:
-            by_text.setdefault(" ".join(row[column].lower().split()), []).append(place)
-    return (places for places in by_text.values() if len(places) > 1)
-
-
-def _alike(rows: Sequence[Row], column: str, base: Path) -> Iterator[list[int]]:
-    """Rows of the same file content; only files of the same size are read. A window is part of the content."""
-    by_size: dict[tuple[int, str], list[int]] = {}
-    for place, row in enumerate(rows):
-        path = base / without_window(row[column])
-        if row[column] and path.is_file():
-            window = row[column][len(without_window(row[column])) :]
-            by_size.setdefault((path.stat().st_size, window), []).append(place)
-    for places in by_size.values():
-        if len(places) > 1:
-            yield from _same_content(places, [base / without_window(rows[k][column]) for k in places])
-
-
-def _same_content(places: Sequence[int], paths: Sequence[Path]) -> Iterator[list[int]]:
-    by_content: dict[bytes, list[int]] = {}
-    for place, path in zip(places, paths, strict=True):
-        with path.open("rb") as file:
-            by_content.setdefault(hashlib.file_digest(file, "sha256").digest(), []).append(place)
-    return (group for group in by_content.values() if len(group) > 1)
 
 
 def _write_table(path: Path, rows: Sequence[Row]) -> None:
