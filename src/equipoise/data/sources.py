@@ -14,7 +14,7 @@ import numpy as np
 from equipoise.data import missing as masking
 from equipoise.data import splits as splitting
 from equipoise.data.assemble import assemble, label_codes, make_table
-from equipoise.data.cache import default_folder
+from equipoise.data.cache import cache_folder
 from equipoise.data.datasets import DATASETS
 from equipoise.data.declaration import Columns, Declaration
 from equipoise.data.decode import decode
@@ -81,7 +81,7 @@ def load(
     declared = [Declaration.parse(str(text)) for text in modalities or ()]
     found = locate(source, declared, {"label": label, "split": split, "group": group, "id": id}, options)
     manifest = read_manifest(found.data, found.columns, root or found.root)
-    decoded = decode(manifest, found.options, problems, Path(cache) if cache else default_folder())
+    decoded = decode(manifest, found.options, problems, cache_folder(cache))
     parts = assemble(
         manifest,
         decoded,
@@ -120,7 +120,7 @@ def read_table(
     manifest = read_manifest(data, columns, root, new=True)
     named = [declaration.name for declaration in manifest.declarations]
     transforms = {m: settings for m, settings in preprocessing["transforms"].items() if m in named}
-    decoded = decode(manifest, transforms, problems, Path(cache) if cache else default_folder())
+    decoded = decode(manifest, transforms, problems, cache_folder(cache))
     for modality, reading in decoded.readings.items():
         if reading.spec.shape != specs[modality].shape:
             raise DataError(

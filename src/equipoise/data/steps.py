@@ -65,7 +65,7 @@ class FinishedArrays:
     def __init__(self, transform: Transform | None, scale: Scale | None) -> None:
         self.transform = transform
         self.scale = scale
-        self.random = transform is not None
+        self.random = transform is not None and transform.random
 
     def __call__(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
         if self.transform is not None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from equipoise.batch import Batch
+from equipoise.batch import Batch, Input
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.transforms.base import Draws
 
@@ -49,6 +49,8 @@ class Table:
         group: (N,) what stays together where the table is cut (speaker, subject, session); None where each sample
             stands for itself.
         augment: seed of the random part of the steps; None for none of it.
+        features: {modality: (K, d)} what a frozen encoder makes of each row of the store; its samples are then
+            {"feature": (B, d)}, and nothing else of the modality is read.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Table:
         steps: Mapping[str, Step] | None = None,
         group: np.ndarray | None = None,
         augment: int | None = None,
+        features: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.specs = dict(specs)
         self.arrays = dict(arrays)
@@ -76,6 +79,7 @@ class Table:
         self.steps = dict(steps or {})
         self.group = group
         self.augment = augment
+        self.features = dict(features or {})
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -86,9 +90,15 @@ class Table:
 
     def rows(self, indices: np.ndarray, epoch: int = 0) -> Batch:
         """The samples of these rows as a batch; content of absent cells is zeros, whatever the store holds."""
-        inputs, present = {}, {}
+        inputs: dict[str, Input] = {}
+        present = {}
         for modality, spec in self.specs.items():
             here = self.present[modality][indices]
+            present[modality] = torch.from_numpy(here)
+            if modality in self.features:
+                known = self.features[modality][self.store_rows[indices]] * here[:, None]
+                inputs[modality] = {"feature": torch.from_numpy(known)}
+                continue
             if here.all() and len(here):
                 block = self._read(modality, self.store_rows[indices], epoch)
             else:
@@ -96,7 +106,6 @@ class Table:
                 if here.any():
                     block[here] = self._read(modality, self.store_rows[indices[here]], epoch)
             inputs[modality] = torch.from_numpy(block)
-            present[modality] = torch.from_numpy(here)
         label = torch.from_numpy(self.label[indices])
         return Batch(inputs, present, label, torch.from_numpy(np.asarray(indices, dtype=np.int64)))
 
@@ -136,6 +145,10 @@ class Table:
         """The same samples with the random part of the steps; None for none of it."""
         return self._like(augment=seed)
 
+    def with_features(self, modality: str, features: np.ndarray) -> Table:
+        """The same samples, of which one modality was encoded before."""
+        return self._like(features={**self.features, modality: features})
+
     def only(self, modalities: Sequence[str]) -> Table:
         """The same samples with some of the modalities."""
         return self._like(specs={m: self.specs[m] for m in modalities})
@@ -153,6 +166,7 @@ class Table:
             "steps": self.steps,
             "group": self.group,
             "augment": self.augment,
+            "features": self.features,
         }
         return Table(**{**same, **changes})
 

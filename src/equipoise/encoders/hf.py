@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
+from equipoise.data.transforms.text import own_padding
 from equipoise.encoders.checks import check_shape
 from equipoise.encoders.hub import drop_pooler
 from equipoise.encoders.pretrained import Pretrained
@@ -67,12 +69,19 @@ class HuggingFace(Pretrained):
         """Token ids (B, L), waveforms (B, samples) or images (B, C, H, W) → (B, d)."""
         mask = text_mask(inputs) if self.text else None
         attention = {} if mask is None else {"attention_mask": mask.long()}
-        states: Tensor = self.network(**{self.argument: inputs}, **attention).last_hidden_state
+        given = inputs if mask is None else self._own_ids(inputs, mask)
+        states: Tensor = self.network(**{self.argument: given}, **attention).last_hidden_state
         if states.dim() == 4:
             return self._over_pixels(states)
         if self.pooling == "cls":
             return states[:, 0]
         return states.mean(1) if mask is None else masked_mean(states, mask)
+
+    def _own_ids(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Ids as the network's own tokenizer makes them: 0 and its padding change places back."""
+        config = self.network.config
+        pad = own_padding(getattr(config, "pad_token_id", None), getattr(config, "eos_token_id", None))
+        return ids if pad == 0 else torch.where(mask, torch.where(ids == pad, 0, ids), pad)
 
     def _over_pixels(self, maps: Tensor) -> Tensor:
         if self.pooling == "cls":

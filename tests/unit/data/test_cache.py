@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from equipoise.data.cache import decode_all, default_folder
+from equipoise.data.cache import cache_folder, decode_all
 from equipoise.data.transforms.array import Numbers
 from equipoise.errors import DataError, RunError
 
@@ -237,11 +237,12 @@ def test_a_cache_that_cannot_be_written(files, tmp_path):
 def test_where_the_cache_is(monkeypatch):
     monkeypatch.delenv("EQUIPOISE_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    assert default_folder() == Path.home() / ".cache" / "equipoise"
+    assert cache_folder(None) == Path.home() / ".cache" / "equipoise"
     monkeypatch.setenv("XDG_CACHE_HOME", "/users/cache")
-    assert default_folder() == Path("/users/cache/equipoise")
+    assert cache_folder(None) == Path("/users/cache/equipoise")
     monkeypatch.setenv("EQUIPOISE_CACHE", "/scratch/mine")
-    assert default_folder() == Path("/scratch/mine")
+    assert cache_folder(None) == Path("/scratch/mine")
+    assert cache_folder("/mine/too") == Path("/mine/too")
 
 
 def test_array_files_of_another_length_are_bad(files, cache):

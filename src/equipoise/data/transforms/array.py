@@ -27,6 +27,7 @@ class Numbers:
     length: int
     normalise: Any = "fit"
     late: ClassVar = frozenset({"normalise"})
+    random: ClassVar[bool] = False
     axis: ClassVar[int] = 0
     padded: ClassVar[bool] = False
 
@@ -79,6 +80,7 @@ class Series:
     rest: Sequence[int]
     normalise: Any = "fit"
     late: ClassVar = frozenset({"normalise"})
+    random: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_whole("array", self, "length")

@@ -66,6 +66,10 @@ class Sound:
         return "float32"
 
     @property
+    def random(self) -> bool:
+        return bool(self.mask_bands or self.mask_frames)
+
+    @property
     def stored(self) -> tuple[int, ...]:
         """(1, bands, frames)."""
         raise NotImplementedError
@@ -103,7 +107,7 @@ class Sound:
             block = (block - block.mean(axes, keepdims=True)) / deviation
         elif known is not None:
             block = Scale(*known).apply(block)
-        return self._mask(block, draws) if draws and (self.mask_bands or self.mask_frames) else block
+        return self._mask(block, draws) if draws and self.random else block
 
     def _mask(self, block: np.ndarray, draws: Draws) -> np.ndarray:
         masked = block.copy()

@@ -41,6 +41,10 @@ class Transform(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Shape of a finished sample."""
 
+    @property
+    def random(self) -> bool:
+        """True where `finish` makes use of draws."""
+
     def decode(self, path: Path) -> np.ndarray:
         """Of shape `stored` and type `dtype`. Raises DataError for a bad file."""
 

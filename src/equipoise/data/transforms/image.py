@@ -104,6 +104,10 @@ class Picture:
     def shape(self) -> tuple[int, ...]:
         return (self.channels, *self.extent)
 
+    @property
+    def random(self) -> bool:
+        return self.crop is not None or self.flip or self.jitter > 0
+
     def decode(self, path: Path) -> np.ndarray:
         """uint8 of shape `stored`.
 
@@ -121,7 +125,7 @@ class Picture:
 
     def _seen(self, images: Tensor, draws: Draws | None, repeat: int = 1) -> Tensor:
         """Cut, colour and normalise (B · repeat, C, H, W)."""
-        if draws is not None and (self.crop is not None or self.flip or self.jitter):
+        if draws is not None and Picture.random.fget(self):  # type: ignore[attr-defined]
             looks = looks_for(
                 draws, self.cached, repeat, crop=self.crop, ratio=self.ratio, flip=self.flip, jitter=self.jitter
             )

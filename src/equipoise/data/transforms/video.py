@@ -61,6 +61,10 @@ class Frames(Picture):
     def shape(self) -> tuple[int, ...]:
         return (self.frames, *super().shape)
 
+    @property
+    def random(self) -> bool:
+        return super().random or self.kept > self.frames
+
     def decode(self, path: Path) -> np.ndarray:
         """uint8 of shape `stored`.
 
