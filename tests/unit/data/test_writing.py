@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from equipoise.data.datasets.cell_files import cell_files
-from equipoise.data.datasets.writing import Collection, carve_validation, draw_splits, read_lines, write
+from equipoise.data.datasets.writing import Collection, carve_validation, draw_splits, write
 from equipoise.errors import DataError
 
 
@@ -99,18 +99,3 @@ def test_drawn_splits_keep_the_classes_in_proportion():
     draw_splits(drawn, validation=0.1, test=0.2, seed=seed)
     for split, share in (("train", 70), ("validation", 10), ("test", 20)):
         assert [sum(r["split"] == split and r["label"] == c for r in drawn) for c in "abc"] == [share] * 3
-
-
-def test_lists_are_read_without_marks_and_line_ends(tmp_path):
-    (tmp_path / "list").write_bytes(b"\xef\xbb\xbfone,NEU\r\n\r\ntwo\r\n")
-    assert read_lines(tmp_path / "list") == ["one,NEU", "two"]
-    with pytest.raises(DataError, match="file not found; it comes with the download"):
-        read_lines(tmp_path / "gone", "it comes with the download")
-
-
-def test_a_choice_in_a_cell_stands_for_several_files(root):
-    assert [p.name for p in cell_files(root, "clips/{a,b}.wav#0:8")] == ["a.wav", "b.wav"]
-    assert cell_files(root, "clips/{a}.wav") == [root / "clips/{a}.wav"]
-    found = rows("train", "validation", "test", "train")
-    found[0]["sound"], found[3]["sound"] = "clips/{a,b}.wav", "clips/{a,e}.wav"
-    assert write(root / "out", collect(root, found))["left_out"] == {"sound file not found": 1}

@@ -142,19 +142,6 @@ def need_file(path: Path, what: str) -> Path:
     return path
 
 
-def read_lines(path: Path, what: str = "") -> list[str]:
-    """Lines of a published list without line ends; byte-order marks and empty lines are skipped.
-
-    Raises:
-        DataError: not there, or not text.
-    """
-    try:
-        text = need_file(path, what).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
-    return [line for line in text.splitlines() if line.strip()]
-
-
 def _file_columns(collection: Collection) -> list[str]:
     declared = [text.partition("=")[2].rpartition(":") for text in collection.modalities]
     return [column for column, _, kind in declared if kind in FILES]
