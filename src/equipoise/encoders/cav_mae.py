@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from equipoise.encoders.cav_mae_layout import branch_state, over_time
 from equipoise.encoders.checks import check_shape
+from equipoise.encoders.frames import encode_frames
 from equipoise.encoders.positions import sine_cosine_2d
 from equipoise.encoders.projection import projection
 from equipoise.encoders.transformer import Block
@@ -48,7 +49,8 @@ class CAVMAE(nn.Module):
 
     Args:
         shape: (1, mels, frames) of audio or (3, height, width) of images; mels, height and width are multiples of 16,
-            a last incomplete patch of frames is not read.
+            a last incomplete patch of frames is not read. Several images (images, 3, height, width) are folded into
+            the batch and their features averaged.
         width: of the feature; null for the network's own (768), else a linear layer follows.
         weights: file (.pt, .pth, .safetensors) of the authors' pretrained or fine-tuned model; the other branch, the
             decoder and the classifier in it are left out. The position table is fitted to another number of frames
@@ -62,7 +64,7 @@ class CAVMAE(nn.Module):
         super().__init__()
         feature = projection("CAVMAE", WIDTH, width)
         self.width = WIDTH if width is None else width
-        branch = _branch(shape)
+        branch, shape = _branch(shape), shape[-3:]
         rows, columns = shape[1] // PATCH, shape[2] // PATCH
         self.patch_embed = nn.Conv2d(shape[0], WIDTH, PATCH, stride=PATCH)
         nn.init.xavier_uniform_(self.patch_embed.weight.view(WIDTH, -1))
@@ -79,21 +81,26 @@ class CAVMAE(nn.Module):
         self.projection = feature
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, 1, mels, frames) or (B, 3, height, width) → (B, width)."""
+        """(B, 1, mels, frames), (B, 3, height, width) or (B, images, 3, height, width) → (B, width)."""
+        feature: Tensor = self.projection(encode_frames(self._encode, inputs))
+        return feature
+
+    def _encode(self, inputs: Tensor) -> Tensor:
         x = self.patch_embed(inputs).flatten(2).transpose(1, 2) + self.pos_embed + self.modality
         for block in (*self.blocks, *self.shared):
             x = block(x)
-        feature: Tensor = self.projection(self.norm(x).mean(1))
+        feature: Tensor = self.norm(x).mean(1)
         return feature
 
 
 def _branch(shape: tuple[int, ...]) -> str:
-    fits = len(shape) == 3 and shape[0] in BRANCHES and min(shape[1:]) >= PATCH and shape[1] % PATCH == 0
-    fits = fits and (shape[0] == 1 or shape[2] % PATCH == 0)
+    channels, rows, columns = shape[-3:] if len(shape) in (3, 4) else (0, 0, 0)
+    fits = channels in BRANCHES and min(rows, columns) >= PATCH and rows % PATCH == 0
+    fits = fits and (columns % PATCH == 0 if channels == 3 else len(shape) == 3)
     check_shape(
         "CAVMAE",
         shape,
         fits,
         f"(1, mels, frames) of audio or (3, height, width) of images, in whole patches of {PATCH} × {PATCH}",
     )
-    return BRANCHES[shape[0]]
+    return BRANCHES[channels]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.encoders.checks import check_shape
+from equipoise.encoders.frames import encode_frames
 from equipoise.encoders.m3ae_embeddings import PATCH, PatchEmbedding, TextEmbedding, learned_token
 from equipoise.encoders.m3ae_layout import own_state
 from equipoise.encoders.projection import projection
@@ -25,7 +26,8 @@ class M3AE(nn.Module):
     the authors' flax code; MLA's port uses the exact GELU and 1e-5.
 
     Args:
-        shape: (channels, height, width) of an image, sides multiples of 16, or (length,) of a text.
+        shape: (channels, height, width) of an image, sides multiples of 16, or (length,) of a text. Frames before it are
+            folded into the batch and their features averaged.
         width: of the feature; null for the network's own (384, 768 or 1024), else a linear layer follows.
         vocabulary: number of token ids of a text; id 0 is padding. Null for images.
         size: small, base or large.
@@ -66,7 +68,11 @@ class M3AE(nn.Module):
         self.projection = feature
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Images (B, C, H, W) or ids (B, L) → (B, width)."""
+        """Images (B, C, H, W), frames (B, T, C, H, W) or ids (B, L) → (B, width)."""
+        feature: Tensor = self.projection(encode_frames(self._encode, inputs))
+        return feature
+
+    def _encode(self, inputs: Tensor) -> Tensor:
         tokens, valid = self.embedding(inputs)
         x = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
         if valid is not None:  # the CLS token always is, so a text of nothing but padding has a feature too
@@ -74,8 +80,7 @@ class M3AE(nn.Module):
         mask = None if valid is None else valid[:, None, None]
         for block in self.blocks:
             x = block(x, mask)
-        feature: Tensor = self.projection(self._pooled(self.norm(x), valid))
-        return feature
+        return self._pooled(self.norm(x), valid)
 
     def _pooled(self, x: Tensor, valid: Tensor | None) -> Tensor:
         if self.pooling == "cls":
@@ -90,6 +95,6 @@ def _embedding(shape: tuple[int, ...], vocabulary: int | None, width: int) -> Pa
     if vocabulary is not None:
         check_shape("M3AE", shape, len(shape) == 1, "(length,) of a text")
         return TextEmbedding(shape[0], vocabulary, width)
-    whole = len(shape) == 3 and all(side and side % PATCH == 0 for side in shape[1:])
+    whole = len(shape) in (3, 4) and all(side and side % PATCH == 0 for side in shape[-2:])
     check_shape("M3AE", shape, whole, f"(channels, height, width), sides multiples of {PATCH}")
-    return PatchEmbedding(shape, width)
+    return PatchEmbedding(shape[-3:], width)
