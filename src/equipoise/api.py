@@ -27,7 +27,8 @@ def fit(data: Any, method: str | Mapping[str, Any] = "joint", out: str | Path | 
         method: a name of `equipoise list methods`, or {"name": …, option: value}.
         out: new run folder; the first free runs/<data>-<method>-seed<seed> by default.
         **settings: any setting of `equipoise train`: `epochs=30`, `optimiser={"lr": 0.1}`, `label="emotion"`,
-            `encoder={"image": "small_cnn"}`, or dotted: `**{"method.alpha": 0.1}`.
+            `encoder={"image": "small_cnn"}`, or dotted: `**{"method.alpha": 0.1}`; `preset="crema-d"` puts those of
+            `equipoise list presets` below them.
 
     Returns:
         The finished run; `run.result["test"]["fused"]["accuracy"]` is its accuracy.

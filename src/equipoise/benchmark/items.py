@@ -9,14 +9,14 @@ from typing import Any
 from equipoise.benchmark.plan import Changes, Plan
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
-from equipoise.overrides import nest
+from equipoise.overrides import PRESET, nest
 from equipoise.settings import parse_yaml, read_yaml
 
 
 def method_changes(item: str) -> tuple[str, Changes]:
     """(label, changes) of one item of `--methods`: a name, a settings file, or either after `label=`.
 
-    A file's data and seed are left out: a comparison is on the data and seeds of all.
+    A file's data, preset and seed are left out: a comparison is on the data, inputs and seeds of all.
 
     Raises:
         ConfigError: unknown method, or unreadable file.
@@ -25,7 +25,7 @@ def method_changes(item: str) -> tuple[str, Changes]:
     what = what if equals else item
     if what.endswith((".yaml", ".yml")):
         changes = nest(read_yaml(Path(what)))
-        kept = {key: value for key, value in changes.items() if key not in ("data", "seed")}
+        kept = {key: value for key, value in changes.items() if key not in ("data", PRESET, "seed")}
         return (label if equals else Path(what).stem), kept
     METHODS[what]
     return label, {"method": {"name": what}}

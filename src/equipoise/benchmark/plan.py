@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 
 from equipoise.errors import ConfigError, RunError
 from equipoise.methods import METHODS
-from equipoise.overrides import make_settings, nest
+from equipoise.overrides import above_preset, make_settings, nest, overlay
 from equipoise.settings import IN_MEMORY, Settings
 
 Changes = dict[str, Any]
@@ -35,7 +36,7 @@ class Plan:
     Attributes:
         methods: {label: nested changes to the shared settings, with at least a `method`}.
         seeds: every method is trained with each of them.
-        shared: nested settings of all cells.
+        shared: nested settings of all cells; a preset among them is spelled out.
         grid: {dotted setting: values}, tried for each method and chosen on validation.
         chosen: {label: {dotted setting: value}}, what the search chose.
     """
@@ -45,6 +46,10 @@ class Plan:
     shared: Changes = field(default_factory=dict)
     grid: Mapping[str, list[Any]] = field(default_factory=dict)
     chosen: Mapping[str, Changes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shared: Changes = reduce(overlay, above_preset([self.shared]), {})
+        object.__setattr__(self, "shared", shared)
 
     def check(self) -> None:
         """Refuse a plan before anything of it runs.

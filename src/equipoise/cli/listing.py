@@ -1,4 +1,4 @@
-"""List what is registered: methods, heads, encoders or data sets."""
+"""List what is registered: methods, heads, encoders, data sets or presets."""
 
 from __future__ import annotations
 
@@ -53,4 +53,16 @@ def _datasets() -> Registry:
     return DATASETS
 
 
-REGISTRIES = {"methods": _methods, "heads": _heads, "encoders": _encoders, "datasets": _datasets}
+def _presets() -> Registry:
+    from equipoise.presets import registry
+
+    return registry()
+
+
+REGISTRIES = {
+    "methods": _methods,
+    "heads": _heads,
+    "encoders": _encoders,
+    "datasets": _datasets,
+    "presets": _presets,
+}

@@ -40,8 +40,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_settings(parser: argparse.ArgumentParser, without: str = "") -> None:
-    """Add a flag for every setting of the data, but one."""
+    """Add `--preset`, and a flag for every setting of the data, but one."""
     parser.set_defaults(overrides=[], open_ended=True)
+    text = "settings of a published experiment, below all others; see equipoise list presets"
+    parser.add_argument("--preset", action=Override, default=argparse.SUPPRESS, metavar="NAME", help=text)
     _add_group(parser, "data", DataSettings, without)
 
 

@@ -26,7 +26,7 @@ class M3AE(nn.Module):
     the authors' flax code; MLA's port uses the exact GELU and 1e-5.
 
     Args:
-        shape: (channels, height, width) of an image, sides multiples of 16, or (length,) of a text. Frames before it are
+        shape: (channels, height, width) of an image, sides multiples of 16, or (length,) of a text. Frames of it are
             folded into the batch and their features averaged.
         width: of the feature; null for the network's own (384, 768 or 1024), else a linear layer follows.
         vocabulary: number of token ids of a text; id 0 is padding. Null for images.

@@ -151,3 +151,11 @@ def test_the_feature_can_be_of_another_width():
     encoder = CAVMAE((1, 16, 16), width=3)
     assert encoder.width == 3
     assert encoder(torch.randn(2, 1, 16, 16)).shape == (2, 3)
+
+
+def test_frames_are_encoded_one_by_one_and_averaged():
+    encoder = CAVMAE((2, 3, 32, 16), width=5).eval()
+    frames = torch.randn(3, 2, 3, 32, 16)
+    with torch.no_grad():
+        expected = (encoder(frames[:, 0]) + encoder(frames[:, 1])) / 2
+        assert torch.allclose(encoder(frames), expected, atol=1e-5)

@@ -274,3 +274,11 @@ def test_wrong_options_are_one_clear_line(shape, options, message):
     with pytest.raises(ConfigError, match=message) as caught:
         M3AE(shape, **{"size": "small"} | options)
     assert "\n" not in str(caught.value)
+
+
+def test_frames_are_encoded_one_by_one_and_averaged():
+    encoder = M3AE((2, 3, 32, 48), size="small", width=5).eval()
+    frames = torch.randn(3, 2, 3, 32, 48)
+    with torch.no_grad():
+        expected = (encoder(frames[:, 0]) + encoder(frames[:, 1])) / 2
+        assert torch.allclose(encoder(frames), expected, atol=1e-5)

@@ -1,0 +1,114 @@
+"""Presets: every one is real settings of real parts, lies below what the user says, and fits the data's modalities."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from equipoise.data.datasets import DATASETS
+from equipoise.data.kinds import TRANSFORMS, choose
+from equipoise.encoders import ENCODERS
+from equipoise.errors import ConfigError
+from equipoise.overrides import make_settings, nest, overlay
+from equipoise.presets import names, read_preset, registry
+from equipoise.settings import Settings
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    def make(*modalities):
+        facts = {"manifest": "manifest.csv", "modalities": [f"{m}={m}:{kind}" for m, kind in modalities]}
+        (tmp_path / "dataset.json").write_text(json.dumps(facts))
+        (tmp_path / "manifest.csv").write_text("id,label\n")
+        return str(tmp_path)
+
+    return make
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_preset_names_real_parts(name):
+    settings = make_settings([{"preset": name}])
+    assert set(settings.data.options) == set(settings.encoder)
+    for modality, given in settings.data.options.items():
+        encoder = settings.encoder[modality]
+        entry = ENCODERS[encoder["name"]]
+        assert set(encoder) - {"name"} <= set(entry.parameters())
+        kinds = [kind for kind in entry.kinds if given["transform"] in TRANSFORMS[kind]]
+        assert any(makes(kind, modality, given) for kind in kinds), f"{encoder['name']} does not read {given}"
+
+
+SIZES = {"vector": {"length": 5}, "array": {"length": 5, "rest": [3]}}
+"""What is otherwise read off the files."""
+
+
+def makes(kind, modality, given):
+    try:
+        target, settings = choose(modality, kind, given)
+        target(**SIZES.get(kind, {}), **settings)
+    except ConfigError:
+        return False
+    return True
+
+
+def test_there_is_a_preset_for_every_download():
+    downloads = {entry.name for entry in DATASETS if entry.target.endswith(":prepare")}
+    assert downloads <= set(names())
+    assert [entry.name for entry in registry()] == names()
+    assert all(entry.summary for entry in registry())
+
+
+def test_a_preset_says_nothing_of_method_head_source_and_seed():
+    for name in names():
+        values = read_preset(name)
+        assert not {"method", "head", "seed", "device"} & set(values), name
+        assert set(values["data"]) == {"options"}, name
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_preset_lies_below_every_layer(place):
+    layers = [{"epochs": 3}, {"optimiser": {"lr": 7.0}}, nest({"encoder.audio.depth": 34})]
+    layers[place] = {**layers[place], "preset": "crema-d"}
+    settings = make_settings(layers)
+    preset = read_preset("crema-d")
+    assert (settings.epochs, settings.optimiser.lr) == (3, 7.0)
+    assert settings.encoder == {"audio": {"name": "resnet", "depth": 34}, "video": preset["encoder"]["video"]}
+    assert settings.batch_size == preset["batch_size"]
+    assert "preset" not in settings.to_dict()
+
+
+def test_the_last_preset_holds_and_null_is_none():
+    assert make_settings([{"preset": "crema-d"}, {"preset": "fsdd"}]) == make_settings([{"preset": "fsdd"}])
+    assert make_settings([{"preset": "crema-d"}, {"preset": None}]) == Settings()
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match="unknown preset 'crema'; did you mean 'crema-d'"):
+        make_settings([{"preset": "crema"}])
+
+
+def test_what_the_data_do_not_have_is_left_out_of_the_preset_alone(prepared):
+    source = prepared(("text", "text"), ("attributes", "text"))
+    settings = make_settings([{"preset": "sarcasm", "data": source}])
+    assert set(settings.encoder) == set(settings.data.options) == {"text", "attributes"}
+    manifest = make_settings([{"preset": "sarcasm", "data": f"{source}/manifest.csv"}])
+    assert manifest.encoder == settings.encoder
+    named = make_settings([nest({"preset": "sarcasm", "data.source": "x.csv", "modality": ["image=p:image"]})])
+    assert set(named.encoder) == set(named.data.options) == {"image"}
+    frame = make_settings([nest({"preset": "sarcasm", "data": pd.DataFrame(), "modality": ["text=t:text"]})])
+    assert set(frame.encoder) == {"text"}
+    user = make_settings([nest({"preset": "sarcasm", "data": source, "encoder.image": "resnet"})])
+    assert user.encoder["image"] == {"name": "resnet"}
+
+
+def test_a_preset_for_other_modalities_is_refused(prepared):
+    source = prepared(("sound", "audio"), ("face", "video"))
+    with pytest.raises(ConfigError, match="'crema-d' is for the modalities audio, video; the data have sound, face"):
+        make_settings([{"preset": "crema-d", "data": source}])
+
+
+def test_another_transform_takes_none_of_the_old_settings():
+    base = {"data": {"options": {"text": {"transform": "pieces", "tokenizer": "x", "length": 9}}}}
+    other = overlay(base, nest({"data.options.text.transform": "words", "data.options.text.minimum": 1}))
+    assert other["data"]["options"]["text"] == {"transform": "words", "minimum": 1}
+    same = overlay(base, nest({"data.options.text.tokenizer": "y"}))
+    assert same["data"]["options"]["text"] == {"transform": "pieces", "tokenizer": "y", "length": 9}
