@@ -14,6 +14,7 @@ import torch
 from equipoise import data
 from equipoise.build import build_method, build_model
 from equipoise.data.cache import cache_folder
+from equipoise.data.decode import write_problems
 from equipoise.data.loader import Loader
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table import Splits
@@ -195,6 +196,8 @@ def create_folder(folder: Path, settings: Settings, splits: Splits) -> None:
         settings.save(temporary / "config.yaml")
         write_file(temporary / "environment.json", json.dumps(environment(), indent=1).encode())
         write_file(temporary / "data.json", json.dumps(describe(splits), indent=1).encode())
+        if splits.problems:
+            write_problems(splits.problems, temporary / "problems.csv")
         os.rename(temporary, folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)

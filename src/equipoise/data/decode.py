@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Decoded:
 
 
 def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy: str, cache: Path) -> Decoded:
-    """Read every modality, files through the cache.
+    """Read every modality, files through the cache. Bad cells are listed in `problems.csv` in the cache folder.
 
     Args:
         manifest: what to read.
@@ -46,14 +47,15 @@ def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy:
 
     Raises:
         ConfigError: another policy, or settings for a modality that has none.
-        DataError: a bad cell under "error"; all of them are listed in `problems.csv` in the cache folder. Or a
-            sample has no modality (left).
+        DataError: a bad cell under "error", or a sample has no modality (left).
     """
     if policy not in POLICIES:
         raise invalid("data", "problems", f"one of {', '.join(POLICIES)}", policy)
     readings, problems = read_all(manifest, options, cache)
+    if problems:
+        write_problems(problems, cache / "problems.csv")
     if problems and policy == "error":
-        _stop(manifest, problems, cache)
+        _stop(manifest, problems, cache / "problems.csv")
     keep = np.ones(len(manifest), dtype=bool)
     if policy == "drop":
         keep[[row for reading in readings.values() for row in reading.bad]] = False
@@ -72,11 +74,8 @@ def read_all(
     """
     _check_options(manifest, options)
     readings = {d.name: read_modality(manifest, d, options.get(d.name, {}), cache) for d in manifest.declarations}
-    problems = [
-        _problem(manifest, modality, row, reason)
-        for modality, reading in readings.items()
-        for row, reason in reading.bad.items()
-    ]
+    bad = [(row, m, reason) for m, reading in readings.items() for row, reason in reading.bad.items()]
+    problems = [_problem(manifest, modality, row, reason) for row, modality, reason in sorted(bad, key=itemgetter(0))]
     return readings, problems
 
 
@@ -102,7 +101,7 @@ def _problem(manifest: Manifest, modality: str, row: int, reason: str) -> Proble
     }
 
 
-def write_problems(problems: list[Problem], path: Path) -> None:
+def write_problems(problems: Sequence[Mapping[str, Any]], path: Path) -> None:
     """A CSV with a row per bad cell."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ["row", "id", "modality", "file", "reason"], lineterminator="\n")
@@ -112,9 +111,7 @@ def write_problems(problems: list[Problem], path: Path) -> None:
     replace_file(path, text.getvalue().encode())
 
 
-def _stop(manifest: Manifest, problems: list[Problem], cache: Path) -> None:
-    path = cache / "problems.csv"
-    write_problems(problems, path)
+def _stop(manifest: Manifest, problems: list[Problem], path: Path) -> None:
     first = problems[0]
     others = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     raise DataError(

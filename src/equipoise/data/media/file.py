@@ -78,4 +78,5 @@ def check_file(path: Path) -> None:
 
 def reason(error: Exception, path: Path) -> str:
     """The decoder's words in one line, without repeating the path."""
-    return " ".join(str(error).replace(str(path), "file").split()) or type(error).__name__
+    words = getattr(error, "strerror", None) or str(error).replace(str(path), "file")
+    return " ".join(words.split()) or type(error).__name__
