@@ -99,3 +99,11 @@ def test_drawn_splits_keep_the_classes_in_proportion():
     draw_splits(drawn, validation=0.1, test=0.2, seed=seed)
     for split, share in (("train", 70), ("validation", 10), ("test", 20)):
         assert [sum(r["split"] == split and r["label"] == c for r in drawn) for c in "abc"] == [share] * 3
+
+
+def test_a_choice_in_a_cell_stands_for_several_files(root):
+    assert [p.name for p in cell_files(root, "clips/{a,b}.wav#0:8")] == ["a.wav", "b.wav"]
+    assert cell_files(root, "clips/{a}.wav") == [root / "clips/{a}.wav"]
+    found = rows("train", "validation", "test", "train")
+    found[0]["sound"], found[3]["sound"] = "clips/{a,b}.wav", "clips/{a,e}.wav"
+    assert write(root / "out", collect(root, found))["left_out"] == {"sound file not found": 1}
