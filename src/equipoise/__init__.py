@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equipoise.api import Comparison, compare, evaluate, fit, predict
+    from equipoise.api import Comparison, compare, doctor, evaluate, fit, predict
     from equipoise.errors import EquipoiseError
     from equipoise.run import Run
 
 __version__ = "0.1.0"
 
-__all__ = ["Comparison", "EquipoiseError", "Run", "__version__", "compare", "evaluate", "fit", "predict"]
+__all__ = ["Comparison", "EquipoiseError", "Run", "__version__", "compare", "doctor", "evaluate", "fit", "predict"]
 
 _HOME = {"EquipoiseError": "errors", "Run": "run"}
 

@@ -97,6 +97,25 @@ def predict(run: Run | str | Path, data: Any) -> pd.DataFrame:
     return frame
 
 
+def doctor(data: Any, **settings: Any) -> dict[str, Any]:
+    """What the data hold and what is wrong with them: classes, gaps, bad files, copies, leaks, strength, advice.
+
+    Args:
+        data: as for `fit`.
+        **settings: of the data, as for `fit`: `modality=[…]`, `label="emotion"`, `group="speaker"`.
+
+    Returns:
+        Plain values, as `equipoise doctor --json` prints them; `["advice"]` is a list of {"level", "topic", "text"}.
+
+    Raises:
+        ConfigError: a name, option or value is wrong.
+        DataError: the table itself cannot be read; bad files are only reported.
+    """
+    from equipoise.diagnosis import diagnose
+
+    return diagnose(make_settings([nest({"data": _source(data), **settings})]).data)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What `compare` found.

@@ -22,7 +22,7 @@ LAYERS = [
     ("evaluation",),
     ("training",),
     ("build", "features", "flags", "result", "run", "trained"),
-    ("benchmark", "report"),
+    ("benchmark", "diagnosis", "report"),
     ("testing",),
     ("api", "cli"),
 ]

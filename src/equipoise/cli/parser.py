@@ -8,12 +8,13 @@ from types import ModuleType
 from typing import NoReturn
 
 import equipoise
-from equipoise.cli import bench, demo, evaluate, listing, predict, prepare, report, train
+from equipoise.cli import bench, demo, doctor, evaluate, listing, predict, prepare, report, train
 from equipoise.errors import ConfigError, suggest, unknown
 
 COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
     "prepare": prepare,
+    "doctor": doctor,
     "train": train,
     "evaluate": evaluate,
     "predict": predict,

@@ -1,0 +1,131 @@
+"""A diagnosis as sections of text, for people."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from equipoise.cli.output import print_table
+
+CLASSES = 20  # shown
+PATTERNS = 10
+PROBLEMS = 20
+
+Report = Mapping[str, Any]
+
+
+def print_diagnosis(report: Report) -> None:
+    """Only sections that have something to say."""
+    print(f"{report['source']}: {report['rows']} rows")
+    _columns(report)
+    if "suggestion" in report:
+        print(f"\nThese columns could be declared so:\n  {_command(report)}")
+        return
+    _classes(report["balance"])
+    _presence(report["presence"])
+    _problems(report["problems"])
+    _copies(report["duplicates"])
+    _strength(report["strength"])
+    _advice(report["advice"])
+
+
+def _section(header: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+    print(f"\n{title}")
+    print_table(header, rows)
+
+
+def _columns(report: Report) -> None:
+    if not report["columns"]:
+        return
+    header = ("column", "looks like", "empty", "distinct", "files not found", "example")
+    rows = [
+        (
+            c["column"],
+            c["looks_like"],
+            f"{c['empty']:.0%}",
+            str(c["distinct"]),
+            str(c["files_not_found"] or ""),
+            c["example"],
+        )
+        for c in report["columns"]
+    ]
+    _section(header, rows, "columns")
+
+
+def _command(report: Report) -> str:
+    chosen = report["suggestion"]
+    words = ["equipoise", "doctor", report["source"]]
+    for declared in chosen["modality"] or ["NAME=COLUMN:KIND"]:
+        words += ["--modality", declared]
+    for role in ("label", "split", "group", "id"):
+        if chosen[role] is not None:
+            words += [f"--{role}", chosen[role]]
+    return shlex.join(words)
+
+
+def _classes(facts: Report) -> None:
+    splits = list(facts["samples"])
+    counts = sorted(facts["classes"].items(), key=lambda item: -item[1]["all"])
+    rows = [(name, *(str(of[s]) for s in ("all", *splits))) for name, of in counts[:CLASSES]]
+    if len(counts) > CLASSES:
+        rest = counts[CLASSES:]
+        summed = [str(sum(of[s] for _, of in rest)) for s in ("all", *splits)]
+        rows.append((f"{len(rest)} more", *summed))
+    rows.append(("together", str(sum(of["all"] for _, of in counts)), *(str(facts["samples"][s]) for s in splits)))
+    majority = ", ".join(f"{split} {value:.3f}" for split, value in facts["majority_accuracy"].items())
+    _section(("class", "all", *splits), rows, "classes")
+    if majority:
+        print(f"accuracy of always answering the largest training class: {majority}")
+
+
+def _presence(facts: Report) -> None:
+    if not any(facts["missing"].values()):
+        return
+    splits = facts["by_split"]
+    rows = [(m, f"{share:.1%}", *(f"{splits[s][m]:.1%}" for s in splits)) for m, share in facts["missing"].items()]
+    _section(("missing", "all", *splits), rows, "missing modalities")
+    patterns = list(facts["patterns"].items())
+    print_table(("present", "rows"), [(pattern, str(count)) for pattern, count in patterns[:PATTERNS]])
+
+
+def _problems(problems: list[Report]) -> None:
+    if problems:
+        rows = [[str(value) for value in problem.values()] for problem in problems[:PROBLEMS]]
+        _section(list(problems[0]), rows, "bad cells")
+        if len(problems) > PROBLEMS:
+            print(f"and {len(problems) - PROBLEMS} more; --json lists all")
+
+
+def _copies(duplicates: Report) -> None:
+    if duplicates:
+        keys = ("samples", "across_splits", "other_label")
+        rows = [
+            (m, *(str(facts[k]) for k in keys), ", ".join(" = ".join(same) for same in facts["examples"]))
+            for m, facts in duplicates.items()
+        ]
+        header = ("modality", "samples with a copy", "across splits", "other label", "examples (ids)")
+        _section(header, rows, "duplicates")
+
+
+def _strength(strength: Report) -> None:
+    if strength:
+        rows = [
+            (
+                m,
+                *(f"{f[k]:.3f}" for k in ("accuracy", "macro_f1", "majority")),
+                str(f["trained_on"]),
+                str(f["measured_on"]),
+            )
+            for m, f in strength.items()
+        ]
+        header = ("modality", "accuracy", "macro-F1", "majority class", "trained on", "measured on")
+        _section(header, rows, "each modality alone, on validation (a rough probe: a linear model)")
+
+
+def _advice(advice: list[Report]) -> None:
+    print("\nadvice")
+    for finding in advice:
+        print(f"{finding['level']} ({finding['topic']}): {finding['text']}")
+    if not advice:
+        print("nothing was found that needs attention")

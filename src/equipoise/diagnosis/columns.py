@@ -1,0 +1,141 @@
+"""What the columns of a table look like, and how they could be declared."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from equipoise.data.cells import SPLITS, Cells
+from equipoise.data.kinds import ENDINGS
+from equipoise.data.media import without_window
+from equipoise.data.tabular import Sheet
+
+Column = dict[str, Any]
+LABELS = ("label", "class", "target", "category", "emotion", "sentiment", "intent", "genre", "y")
+"""Names that a label column goes by, the likelier first."""
+
+_KEPT_TOGETHER = (
+    "speaker|subject|session|patient|person|participant|actor|singer|user|author|dialog|dialogue|conversation|"
+    "recording|video|movie|film|episode|site|scanner|device|family|group"
+)
+_GROUP = re.compile(rf"(?:{_KEPT_TOGETHER})s?(?:id|name|number|no|nr)?")
+_SHOWN = 40  # characters of an example
+
+
+def describe(sheet: Sheet, base: Path) -> list[Column]:
+    """A record per column.
+
+    Args:
+        sheet: the table.
+        base: folder that relative paths start from.
+
+    Returns:
+        [{"column", "looks_like": a kind of file, number, text, category, split, id or empty, "empty": share of the
+        cells, "distinct": values, "example", "files_not_found": how many}]
+    """
+    cells = Cells(sheet)
+    return [_describe(column, cells.texts(column), base) for column in cells.columns]
+
+
+def looks_like_group(name: str) -> bool:
+    """Whether a column of this name says who or what a sample comes from: speaker_id, Subject, session-nr."""
+    return any(_GROUP.fullmatch(word) for word in re.split(r"[^a-z]+", name.lower()))
+
+
+def suggest(columns: Sequence[Column], named: Mapping[str, str | None]) -> dict[str, Any]:
+    """Declarations that fit what the columns look like.
+
+    Args:
+        columns: as described.
+        named: label, split, group and id column, as far as the user said.
+
+    Returns:
+        {"modality": declarations, "label", "split", "group", "id": column or None}
+    """
+    kinds = {column["column"]: column["looks_like"] for column in columns}
+    chosen = {role: name if name in kinds else None for role, name in named.items()}
+    _choose(chosen, "split", [c for c, kind in kinds.items() if kind == "split"])
+    _choose(chosen, "label", _labels(columns))
+    _choose(
+        chosen, "group", [c for c, kind in kinds.items() if looks_like_group(c) and kind in ("category", "number")]
+    )
+    _choose(chosen, "id", sorted((c for c, kind in kinds.items() if kind == "id"), key=lambda c: c.lower() != "id"))
+    free = {c: kind for c, kind in kinds.items() if c not in chosen.values() and "," not in c}
+    declared = [f"{_name(c)}={c}:{kind}" for c, kind in free.items() if kind in (*ENDINGS.values(), "text")]
+    numbers = [c for c, kind in free.items() if kind == "number"]
+    return {**chosen, "modality": [*declared, *_vectors(numbers)]}
+
+
+def _describe(name: str, texts: Sequence[str | None], base: Path) -> Column:
+    filled = [text for text in texts if text is not None]
+    looks = _looks_like(name, filled)
+    is_file = looks in ENDINGS.values()
+    return {
+        "column": name,
+        "looks_like": looks,
+        "empty": 1 - len(filled) / len(texts),
+        "distinct": len(set(filled)),
+        "example": filled[0][:_SHOWN] if filled else "",
+        "files_not_found": sum(not (base / without_window(t)).exists() for t in filled) if is_file else 0,
+    }
+
+
+def _looks_like(name: str, filled: Sequence[str]) -> str:
+    if not filled:
+        return "empty"
+    kind, count = Counter(ENDINGS.get(Path(without_window(t)).suffix.lower()) for t in filled).most_common(1)[0]
+    if kind is not None and count > len(filled) / 2:
+        return kind
+    if all(text.lower() in SPLITS for text in filled):
+        return "split"
+    unique = len(filled) > 1 and len(set(filled)) == len(filled)
+    if all(map(_is_number, filled)):
+        return "id" if unique and re.fullmatch(r"(.*[^a-z])?(id|index|nr|no)", name.lower()) else "number"
+    if median(len(text.split()) for text in filled) > 2:
+        return "text"
+    return "id" if unique else "category"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _labels(columns: Sequence[Column]) -> list[str]:
+    """Columns that could be the label: a usual name, or else few values that repeat, the fewest first."""
+    usual = [c["column"] for c in columns if c["column"].lower() in LABELS and c["distinct"] > 1]
+    usual.sort(key=lambda name: LABELS.index(name.lower()))
+    few = [c for c in columns if c["looks_like"] == "category" and c["distinct"] > 1]
+    few = [c for c in few if not looks_like_group(c["column"])]
+    return [*usual, *(c["column"] for c in sorted(few, key=lambda c: int(c["distinct"])))]
+
+
+def _choose(chosen: dict[str, str | None], role: str, candidates: Sequence[str]) -> None:
+    taken = set(chosen.values())
+    chosen[role] = chosen.get(role) or next((c for c in candidates if c not in taken), None)
+
+
+def _vectors(columns: Sequence[str]) -> list[str]:
+    """Number columns whose names begin alike are one modality; those that stand alone are one too."""
+    families: dict[str, list[str]] = {}
+    for column in columns:
+        stem = re.sub(r"[_\-. ]?\d+$", "", column) if column[-1:].isdigit() else column.partition("_")[0]
+        families.setdefault(stem or "numbers", []).append(column)
+    alone = [family[0] for family in families.values() if len(family) == 1]
+    together = {stem: family for stem, family in families.items() if len(family) > 1}
+    if alone:
+        together.setdefault("numbers", []).extend(alone)
+    return [f"{_name(stem)}={','.join(family)}:vector" for stem, family in together.items()]
+
+
+def _name(column: str) -> str:
+    """What can name a modality; see `Declaration`."""
+    name = re.sub(r"\W", "_", column)
+    return name if name.isidentifier() and not hasattr(dict, name) else f"m_{name}"

@@ -1,0 +1,81 @@
+"""From a source to a report of all that is known of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from equipoise import data
+from equipoise.data.declaration import Declaration
+from equipoise.data.locate import Source, is_built_in, locate
+from equipoise.data.tabular import read_sheet
+from equipoise.diagnosis.advice import advise
+from equipoise.diagnosis.balance import count_classes
+from equipoise.diagnosis.columns import describe, suggest
+from equipoise.diagnosis.copies import find_copies
+from equipoise.diagnosis.leakage import find_leaks
+from equipoise.diagnosis.presence import describe_presence
+from equipoise.diagnosis.strength import measure_strength
+from equipoise.diagnosis.study import Study, from_source, from_splits
+from equipoise.settings import DataSettings
+
+Report = dict[str, Any]
+
+
+def diagnose(settings: DataSettings) -> Report:
+    """Look at a data set whatever is wrong with it. Hidden cells and the holdout play no part.
+
+    Args:
+        settings: of the data. Bad files are listed whatever `problems` says.
+
+    Returns:
+        Plain values: "source", "rows", "columns" (see `columns.describe`), then either "suggestion" (see
+        `columns.suggest`), where nobody said what the modalities are, or "balance", "presence", "problems",
+        "duplicates", "leakage", "strength" and "advice", each as the function says that makes it.
+
+    Raises:
+        ConfigError: an unknown column, kind or option.
+        DataError: the table itself is unusable; the message names the row.
+    """
+    if is_built_in(settings.source):
+        parts = data.load(
+            settings.source,
+            seed=settings.seed,
+            validation=settings.validation,
+            test=settings.test,
+            options=settings.options,
+        )
+        return {"source": settings.source, "columns": [], **_examine(from_splits(parts), settings, None, ())}
+    named = {"label": settings.label, "split": settings.split, "group": settings.group, "id": settings.id}
+    source = locate(settings.source, [Declaration.parse(str(t)) for t in settings.modality], named, settings.options)
+    columns = describe(read_sheet(source.data), _base(source, settings.root))
+    report = {"source": source.name if source.name == "DataFrame" else str(settings.source), "columns": columns}
+    if not source.declared:
+        return {**report, "rows": len(read_sheet(source.data).table), "suggestion": suggest(columns, named)}
+    study = from_source(source, settings)
+    used = source.columns.others.union(*(view.columns for view in study.views.values()))
+    other = [column["column"] for column in columns if column["column"] not in used]
+    return {**report, **_examine(study, settings, source.named["group"], other)}
+
+
+def _examine(study: Study, settings: DataSettings, group: str | None, other: Sequence[str]) -> Report:
+    found = {
+        "rows": len(study.ids),
+        "splits": {"given": study.given, "undrawn": study.undrawn, "by_group": study.group is not None},
+        "balance": count_classes(study),
+        "presence": describe_presence(study),
+        "problems": list(study.problems),
+        "duplicates": find_copies(study),
+        "leakage": find_leaks(study, group, other),
+        "strength": measure_strength(study, settings.seed),
+    }
+    return {**found, "advice": advise(found)}
+
+
+def _base(source: Source, root: str | None) -> Path:
+    """Folder that relative paths start from."""
+    chosen = root or source.root
+    if chosen is not None:
+        return Path(chosen)
+    return source.data.parent if isinstance(source.data, Path) else Path()

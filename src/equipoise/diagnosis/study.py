@@ -1,0 +1,180 @@
+"""The data under diagnosis: every row and every modality, with all that is wrong still in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise.data import splits as splitting
+from equipoise.data.assemble import in_order
+from equipoise.data.cache import cache_folder
+from equipoise.data.decode import Problem, read_all
+from equipoise.data.locate import Source
+from equipoise.data.manifest import Manifest, read_manifest
+from equipoise.data.reading import Reading
+from equipoise.data.steps import Arrays, FinishedArrays
+from equipoise.data.table import Splits, Table
+from equipoise.data.tabular import Sheet
+from equipoise.errors import DataError
+from equipoise.settings import DataSettings
+
+Read = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class View:
+    """One modality.
+
+    Attributes:
+        kind: vector, array, image, audio, video, flow or text.
+        present: bool (N,); cells that cannot be read are absent.
+        read: present rows (n,) → float32 (n, …), not scaled; of texts, str (n,).
+        files: (N,) path or None, where cells are paths.
+        texts: (N,) text or None, where they are texts.
+        columns: that it is read from; none of a built-in data set.
+    """
+
+    kind: str
+    present: np.ndarray
+    read: Read
+    files: Sequence[Path | None] | None = None
+    texts: Sequence[str | None] | None = None
+    columns: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """A whole data set of N rows.
+
+    Attributes:
+        ids: (N,).
+        label: (N,), None where unknown.
+        split: (N,) of "train", "validation" and "test", "" for a row that is in none; None where none could be drawn.
+        undrawn: why not.
+        given: whether the data name their splits.
+        group: (N,) values of the group column, or None.
+        views: {modality: what it holds}.
+        problems: row, id, modality, file and reason of every bad cell.
+        sheet: the manifest, of which only rows 0 … N − 1 are known; None of a built-in data set.
+    """
+
+    ids: Sequence[str]
+    label: Sequence[str | None]
+    split: np.ndarray | None
+    undrawn: str
+    given: bool
+    group: np.ndarray | None
+    views: Mapping[str, View]
+    problems: Sequence[Problem] = ()
+    sheet: Sheet | None = None
+
+    @property
+    def classes(self) -> list[str]:
+        """In the order a run has them."""
+        return in_order({label for label in self.label if label is not None})
+
+    @property
+    def codes(self) -> np.ndarray:
+        """(N,) labels as indices of the classes, −1 where unknown."""
+        number = {name: code for code, name in enumerate(self.classes)}
+        return np.array([-1 if label is None else number[label] for label in self.label], dtype=np.int64)
+
+    def rows(self, split: str) -> np.ndarray:
+        """Rows of a split; none where there are no splits."""
+        return np.flatnonzero(self.split == split) if self.split is not None else np.empty(0, dtype=np.int64)
+
+
+def from_source(source: Source, settings: DataSettings) -> Study:
+    """Read a manifest whatever its files hold.
+
+    Raises:
+        ConfigError: a wrong declaration or setting.
+        DataError: the table itself is unusable, or a modality has no readable array file at all.
+    """
+    manifest = read_manifest(source.data, source.columns, settings.root or source.root)
+    readings, problems = read_all(manifest, source.options, cache_folder(settings.cache))
+    columns = {d.name: d.columns for d in manifest.declarations}
+    views = {m: _view(manifest, m, reading, columns[m]) for m, reading in readings.items()}
+    split, undrawn = manifest.split, ""
+    if split is None:
+        split, undrawn = _draw(manifest, views, settings)
+    return Study(
+        manifest.ids,
+        manifest.label,
+        split,
+        undrawn,
+        manifest.split is not None,
+        manifest.group,
+        views,
+        problems,
+        manifest.sheet,
+    )
+
+
+def from_splits(parts: Splits) -> Study:
+    """A built-in data set, which has no columns and no bad files."""
+    tables = {name: getattr(parts, name) for name in splitting.NAMES}
+    whole = list(tables.values())
+    views = {
+        m: View(spec.kind, np.concatenate([t.present[m] for t in whole]), _reader(whole, m))
+        for m, spec in parts.train.specs.items()
+    }
+    return Study(
+        [i for table in whole for i in table.ids],
+        [table.classes[code] if code >= 0 else None for table in whole for code in table.label],
+        np.repeat(np.array(list(tables), dtype=object), [len(table) for table in whole]),
+        "",
+        True,
+        None if parts.train.group is None else np.concatenate([table.group for table in whole]),
+        views,
+    )
+
+
+def _view(manifest: Manifest, modality: str, reading: Reading, columns: Sequence[str]) -> View:
+    files, texts = manifest.files.get(modality), manifest.texts.get(modality)
+    step = reading.step
+    finish: Callable[..., np.ndarray] = FinishedArrays(step.transform, None) if isinstance(step, Arrays) else _as_is
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        return finish(reading.store[rows], None)
+
+    return View(reading.spec.kind, reading.present, read, files, texts, columns)
+
+
+def _as_is(block: np.ndarray, draws: None) -> np.ndarray:
+    return block
+
+
+def _reader(tables: Sequence[Table], modality: str) -> Read:
+    """Rows of several tables, counted one table behind the other."""
+    alone = [table.only([modality]) for table in tables]
+    start = np.cumsum([0, *map(len, tables)])
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        of = np.searchsorted(start, rows, side="right") - 1
+        found: np.ndarray | None = None
+        for k in np.unique(of):
+            block = alone[k].rows(rows[of == k] - start[k]).inputs[modality].numpy()
+            found = np.empty((len(rows), *block.shape[1:]), block.dtype) if found is None else found
+            found[of == k] = block
+        return np.empty((0,)) if found is None else found
+
+    return read
+
+
+def _draw(manifest: Manifest, views: Mapping[str, View], settings: DataSettings) -> tuple[np.ndarray | None, str]:
+    """The splits a run would draw, of the rows that it could use; or why it could not."""
+    usable = np.any([view.present for view in views.values()], axis=0)
+    rows = np.flatnonzero(usable & np.array([label is not None for label in manifest.label]))
+    label = np.unique([str(manifest.label[row]) for row in rows], return_inverse=True)[1]
+    shares: dict[str, Any] = {"validation": settings.validation, "test": settings.test, "seed": settings.seed}
+    split = np.full(len(manifest), "", dtype=object)
+    try:
+        split[rows] = splitting.draw(label, group=None if manifest.group is None else manifest.group[rows], **shares)
+    except DataError as error:
+        return None, str(error)
+    return split, ""
