@@ -2,9 +2,9 @@
 
     python benchmarks/steps.py [--steps 300] [--batch 8] [--method joint] [--precision float32] [--device cpu]
 
-Three frames of 224×224 and a 257×299 spectrogram a sample, random content, random crops. Prints clips a second, the share
-of the time that went into reading, and memory; on a GPU also the share of its peak in bfloat16 that is given with
---peak (teraflops, 989 for an H100 SXM), counting the encoders' multiplications and additions alone.
+Three frames of 224×224 and a 257×299 spectrogram a sample, random content, random crops. Prints clips a second, the
+share of the time that went into reading, and memory; on a GPU also the share of its peak in bfloat16 that is given
+with --peak (teraflops, 989 for an H100 SXM), counting the encoders' multiplications and additions alone.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, scratch: Path) -> None:
     settings = Settings.from_dict(
         {
             "method": arguments.method,
-            "encoder": dict.fromkeys(data.modalities, {"name": "resnet", "depth": 18}),
+            "encoder": {m: {"name": "resnet", "depth": 18} for m in data.modalities},
             "precision": arguments.precision,
             "batch_size": arguments.batch,
         }
