@@ -6,7 +6,8 @@ products with vectors come from differentiating twice, and the linear system is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 Product = Callable[[Tensor], Tensor]
 SOLVERS = ("cg", "neumann", "identity")
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Run attention and recurrent layers by kernels that have a second derivative; their fused ones have none."""
+    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+        yield
 
 
 def conjugate_gradients(product: Product, target: Tensor, *, iterations: int, damping: float) -> Tensor:
@@ -80,18 +88,17 @@ def implicit_gradient(
         damping: δ, added to the Hessian's diagonal.
         step: η of the Neumann series.
     """
-    with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no second derivative
-        target = flatten(ctx.gradient(outer, parameters))
-        classify, match = (flatten(ctx.gradient(loss, parameters, create_graph=True)) for loss in inner)
-        total = (1 - alpha) * classify + alpha * match
+    target = flatten(ctx.gradient(outer, parameters))
+    classify, match = (flatten(ctx.gradient(loss, parameters, create_graph=True)) for loss in inner)
+    total = (1 - alpha) * classify + alpha * match
 
-        def product(vector: Tensor) -> Tensor:
-            return flatten(ctx.gradient(total @ vector, parameters, retain_graph=True))
+    def product(vector: Tensor) -> Tensor:
+        return flatten(ctx.gradient(total @ vector, parameters, retain_graph=True))
 
-        if solver == "cg":
-            solved = conjugate_gradients(product, target, iterations=iterations, damping=damping)
-        elif solver == "neumann":
-            solved = neumann(product, target, iterations=iterations, damping=damping, step=step)
-        else:
-            solved = target
+    if solver == "cg":
+        solved = conjugate_gradients(product, target, iterations=iterations, damping=damping)
+    elif solver == "neumann":
+        solved = neumann(product, target, iterations=iterations, damping=damping, step=step)
+    else:
+        solved = target
     return -((match - classify).detach() @ solved)

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError, invalid
-from equipoise.methods.hypergradient import SOLVERS, implicit_gradient
+from equipoise.methods.hypergradient import SOLVERS, implicit_gradient, twice_differentiable
 from equipoise.methods.lfm import Aligned
 from equipoise.methods.losses import fused_loss
 from equipoise.methods.sharpness import frozen_statistics
@@ -106,7 +106,7 @@ class LFMLearned(Aligned):
         """A step on θ, and at the end of an outer iteration one on α."""
         super().step(batch, ctx)
         if (ctx.position.step + 1) % (self.outer_every or len(ctx.train)) == 0:
-            with ctx.passes.paused(), frozen_statistics(ctx.model):
+            with ctx.passes.paused(), frozen_statistics(ctx.model), twice_differentiable():
                 self.learn(batch, ctx)
 
     def learn(self, batch: Batch, ctx: Context) -> None:

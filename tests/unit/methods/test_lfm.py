@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import json
 from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+import equipoise
 from equipoise.data.loader import Loader
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table import Table
@@ -201,3 +205,22 @@ def test_without_held_out_samples_it_says_what_to_set(world: SimpleNamespace) ->
 def test_refuses_bad_options(build: type, option: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"{build.__name__}: '{option}' must be"):
         build(**{option: value})
+
+
+def test_alpha_is_learned_through_attention_and_recurrence(tmp_path):
+    """Their fused kernels have no second derivative; the outer iteration must not meet them."""
+    rng = np.random.default_rng()
+    texts = [" ".join(rng.choice(["yes", "no", "so"], 5)) for _ in range(60)]
+    frame = pd.DataFrame({"a": texts, "b": texts[::-1], "label": list("ab") * 30})
+    config = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    run = equipoise.fit(
+        frame,
+        method={"name": "lfm-lb", "iterations": 2},
+        out=tmp_path / "run",
+        modality=["a=a:text", "b=b:text"],
+        encoder={"a": {"name": "bert", "config": config, "width": 6}, "b": {"name": "gru", "width": 6}},
+        epochs=1,
+        **{"data.options.a.length": 7, "data.options.b.length": 7, "data.cache": str(tmp_path)},
+    )
+    (line,) = (run.folder / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line)["method"]["alpha"] != 0.95

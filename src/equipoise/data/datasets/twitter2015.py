@@ -32,10 +32,10 @@ is the `group`, so whatever is cut from the training split later keeps a tweet's
 ## Known problems
 
 * The sentiment is that of a target, in whose place the text has `$T$`. A tweet with several targets may have several
-  labels: 277, 119 and 104 tweets do. By default the target is put back into the text. That is the tweet as it was
-  written, but it no longer shows which target is meant, so no model can exceed 90.6 / 89.0 / 89.6 % accuracy.
-  `--target pair` keeps the mark and names the target. `--target ignore` drops both, as the loaders of some papers on
-  imbalance do, and is there to compare with them.
+  labels: 277, 119 and 104 tweets do. By default the mark stays and the target is named behind the text.
+  `--target substitute` gives the tweet as it was written, which no longer shows which target is meant, so no model
+  can exceed 90.6 / 89.0 / 89.6 % accuracy. `--target ignore` drops both, as the loaders of some papers on imbalance
+  do, and is there to compare with them.
 * The header of `test.tsv` names four of its five columns. Fields may begin with a quotation mark that means nothing.
 * One tweet stands in the training split twice, with two pictures and two labels (`train-660`, `train-2221`).
 * Some pictures are tiny, some are broken. TomBERT replaces what it cannot read or crop by one fixed picture.
@@ -68,16 +68,15 @@ NOTES = {
 }
 
 
-def prepare(
-    out: Path, *, root: str | Path, images: str | Path | None = None, target: str = "substitute"
-) -> dict[str, Any]:
+def prepare(out: Path, *, root: str | Path, images: str | Path | None = None, target: str = "pair") -> dict[str, Any]:
     """Write `manifest.csv` and `dataset.json` into an existing empty folder.
 
     Args:
         out: the folder.
         root: folder of the three tables.
         images: folder of the pictures; without it there is no modality of pictures.
-        target: `substitute` puts it back into the text, `pair` appends it after a `[SEP]`, `ignore` leaves it out.
+        target: `pair` keeps its mark in the text and names it after a `[SEP]`, `substitute` puts it back into the text,
+            `ignore` leaves it out.
 
     Returns:
         What was found, see `writing.write`.
