@@ -1,0 +1,25 @@
+"""The catalogue: a page per method, encoder and data set, one of heads, one of transforms, from what the library
+knows of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import datasets, encoders, heads, methods, transforms
+
+
+def write(folder: Path) -> None:
+    """Write every generated page into `folder`, and remove those of components that are gone."""
+    pages = {
+        **methods.pages(),
+        **heads.pages(),
+        **encoders.pages(),
+        **transforms.pages(),
+        **datasets.pages(),
+    }
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.md"):
+        if old.name not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        (folder / name).write_text(text, encoding="utf-8")

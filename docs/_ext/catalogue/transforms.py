@@ -1,0 +1,151 @@
+"""The page of transforms: for every kind of modality, the named ones and what each setting means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+from equipoise.data.kinds import ENDINGS, KINDS, TRANSFORMS
+from equipoise.encoders import default_encoder
+
+from .markdown import bash, explained, page, prose, shown, table
+
+WHOSE = {
+    "audio": {
+        "log-mel": "small and quick, for speech and first tries",
+        "log-stft": "LFM, as printed",
+        "log-stft-10s": "LFM, as printed",
+        "ogm-ge": "OGM-GE's release on CREMA-D; IGM",
+        "lfm-release": "LFM's release",
+        "igm-kinetics": "IGM on Kinetics-Sounds",
+        "ogm-ge-vggsound": "OGM-GE's release on VGGSound",
+        "vggsound": "VGGSound's own code",
+        "fbank": "MLA, which does not normalise",
+        "cav-mae": "CAV-MAE's weights",
+        "ast": "AST's weights",
+        "ogm-ge-kinetics": "OGM-GE's release on Kinetics-Sounds",
+        "waveform": "networks that read sound itself, such as wav2vec 2.0",
+    },
+    "image": {
+        "picture": "nothing random",
+        "ogm-ge": "OGM-GE, LFM, MLA with ResNets, BalanceMM",
+        "clip": "CLIP's weights",
+        "m3ae": "MLA's runs with M3AE",
+        "cav-mae": "CAV-MAE's weights",
+        "igm": "IGM",
+        "mmbt": "MMBT and QMF",
+    },
+    "video": {
+        "frames": "nothing random",
+        "ogm-ge": "OGM-GE",
+        "mla": "MLA: always the same frames",
+        "lfm": "LFM",
+        "i3d": "IGM on NVGesture",
+    },
+    "flow": {"flow": "nothing random", "i3d": "IGM on NVGesture"},
+    "text": {
+        "words": "words learned from the training rows",
+        "pieces": "BERT and other pretrained networks",
+        "mla": "MLA with M3AE",
+    },
+    "vector": {"vector": "files of numbers; columns of numbers need no transform"},
+    "array": {"array": "series of measurements, and maps"},
+}
+"""{kind: {transform: whose inputs it gives, or what it is for}}"""
+
+
+def pages() -> dict[str, str]:
+    """{file: Markdown}"""
+    return {"transforms.md": page(*_introduction(), *(block for kind in KINDS for block in _kind(kind)))}
+
+
+def _introduction() -> list[str]:
+    return [
+        "# Transforms",
+        "A transform turns a cell of a modality into an array of one shape. Every kind of modality has several by "
+        "name, the first of them the default, and each setting can be changed on top:",
+        bash(
+            "equipoise train --data data/crema-d --data.options.audio.transform ogm-ge "
+            "--data.options.video.frames 8 --method mla"
+        ),
+        "Decoded files are [kept in a cache](../own-data.md#the-cache). Changing a setting marked *before the cache* "
+        "decodes every file anew, and so does whatever changes the size of what is kept; all else acts behind the "
+        "cache, where what is random is drawn anew every epoch.",
+    ]
+
+
+def _kind(kind: str) -> list[str]:
+    choices = TRANSFORMS[kind]
+    rows = [
+        (
+            f"`{name}`",
+            WHOSE[kind].get(name, "–"),
+            _settings(settings) or "–",
+            _shape(target, settings) or "the files'",
+        )
+        for name, (target, settings) in choices.items()
+    ]
+    first: dict[type, str] = {}
+    for name, (target, _) in choices.items():
+        first.setdefault(target, name)
+    endings = ", ".join(f"`{ending}`" for ending, owner in ENDINGS.items() if owner == kind)
+    encoder = _encoder(kind)
+    return [
+        f"## {kind}",
+        f"Recognised by the ending: {endings}." if endings else "",
+        f"The encoder is `{encoder}` unless you ask for another one." if encoder else "",
+        table(["transform", "whose, or what for", "settings", "one sample"], rows),
+        *(f"**`{name}`**: {prose(target)}" for target, name in first.items()),
+        f"### Settings of {kind}",
+        table(["setting", "of", "default", "meaning"], _meanings(first)),
+    ]
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{name}` {shown(value)}" for name, value in settings.items())
+
+
+def _shape(target: type, settings: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Of one sample; None where the first file decides."""
+    if any(field.name not in settings and _needed(field) for field in fields(target)):
+        return None
+    transform = target(**settings)
+    return transform.shape if hasattr(transform, "shape") else (transform.length,)
+
+
+def _encoder(kind: str) -> str:
+    target, settings = next(iter(TRANSFORMS[kind].values()))
+    shape = _shape(target, settings)
+    return default_encoder(kind, shape) if shape else ""
+
+
+def _needed(field: Field) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _meanings(classes: Mapping[type, str]) -> list[tuple[str, str, str, str]]:
+    """A row per setting and meaning: transforms whose setting means the same share it."""
+    shared: dict[tuple[str, str, bool], dict[str, str]] = {}
+    for target, name in classes.items():
+        texts = explained(target, "Attributes")
+        for field in fields(target):
+            early = hasattr(target, "late") and field.name not in target.late
+            default = "the first file's" if _needed(field) else shown(field.default)
+            shared.setdefault((field.name, texts[field.name], early), {})[name] = default
+    return [
+        (f"`{setting}`", _owners(owners, classes), _defaults(owners), text + " *(before the cache)*" * early)
+        for (setting, text, early), owners in shared.items()
+    ]
+
+
+def _owners(owners: Mapping[str, str], classes: Mapping[type, str]) -> str:
+    return "all" if len(owners) == len(classes) else ", ".join(f"`{name}`" for name in owners)
+
+
+def _defaults(owners: Mapping[str, str]) -> str:
+    """One value where all agree, else each with its transforms."""
+    values = dict.fromkeys(owners.values())
+    if len(values) == 1:
+        return next(iter(values))
+    return "; ".join(f"{v} ({', '.join(name for name, own in owners.items() if own == v)})" for v in values)
