@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from equipoise.batch import Batch
+from equipoise.batch import Batch, Output
 from equipoise.data.loader import Loader
 from equipoise.errors import TrainingError
 from equipoise.methods.base import Method, Phase
@@ -217,6 +218,63 @@ class Context:
         best = self.observer.best_weights()
         if best is not None:
             self.model.load_state_dict(best)
+
+    @property
+    def adaptive(self) -> bool:
+        """True under Adam and its kin, whose steps do not change when a gradient is multiplied by a constant."""
+        return self.optimisers.settings.name != "sgd"
+
+    def scale_learning_rate(self, modality: str, factor: float) -> None:
+        """Multiply the learning rate of a modality's group by a factor from now on, below the schedule."""
+        self.optimisers.scale(modality, factor)
+
+    def fork(self) -> Context:
+        """A copy to try things on: what happens to it leaves this training as it is.
+
+        Model, optimisers and schedules are copies; loaders, ranks and the seed are the same. Nobody observes it, and
+        its passes are not counted.
+        """
+        self.passes.close()  # its hooks would be copied with the model
+        model = copy.deepcopy(self.model)
+        self.passes.attach(self.model)
+        twin = Context(
+            model,
+            self.train,
+            holdout=self.holdout,
+            optimiser=self.optimisers.settings,
+            epochs=self.epochs,
+            seed=self.seed,
+            runtime=self.runtime,
+        )
+        twin.optimisers.load_state_dict(copy.deepcopy(self.optimisers.state_dict()))
+        twin.position, twin.phase = replace(self.position), self.phase
+        twin.rng.set_state(self.rng.get_state())
+        return twin
+
+    @torch.no_grad()
+    def loss_on(self, loader: Loader, losses: Callable[[Output, Batch], Tensor]) -> Tensor:
+        """Means over a whole table, in evaluation mode, without gradients.
+
+        Args:
+            loader: of the table, in any order.
+            losses: of a batch, (B,) or (B, K); NaN where a sample does not count.
+
+        Returns:
+            The mean over the samples of all ranks, () or (K,); NaN where none counts.
+        """
+        training = self.model.training
+        self.model.eval()
+        total: Tensor | None = None
+        with self.passes.paused():
+            for batch in self.batches(loader, epoch=0):
+                values = losses(self.model(batch), batch).double()
+                known = ~values.isnan()
+                part = torch.stack([torch.where(known, values, 0.0).sum(0), known.double().sum(0)])
+                total = part if total is None else total + part
+        self.model.train(training)
+        assert total is not None, "a loader has at least one batch"
+        whole = self.sum(total)
+        return whole[0] / whole[1]
 
     def log(self, **values: Loggable) -> None:
         """Record scalars (averaged over the epoch) or lists (the last one counts) under the method's name."""

@@ -23,6 +23,10 @@ class PassCounter:
         self.forwards = 0
         self.backwards = 0
         self.updates = 0
+        self.attach(model)
+
+    def attach(self, model: Model) -> None:
+        """Watch the encoders of this model."""
         self._handles = [encoder.register_forward_hook(self._forward) for encoder in model.encoders.values()]
 
     def _forward(self, module: nn.Module, inputs: Any, output: Tensor) -> None:

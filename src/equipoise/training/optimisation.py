@@ -28,6 +28,7 @@ class Optimisers:
     def __init__(self, model: Model, settings: OptimiserSettings, epochs: int) -> None:
         self.settings = settings
         self._epochs = epochs
+        self._factors: dict[str, float] = {}
         self.groups: dict[str, list[nn.Parameter]] = {
             m: [p for p in (*model.group(m).encoder, *model.group(m).head) if p.requires_grad]
             for m in model.modalities
@@ -41,10 +42,24 @@ class Optimisers:
         """Fresh optimisers and schedules for these groups; what they had learned is forgotten."""
         for name in names:
             if self.groups[name]:
-                self._optimisers[name] = self._make(self.groups[name])
+                self._optimisers[name] = self._make(self.groups[name], self._factors.get(name, 1.0))
                 schedule = self._schedule(self._optimisers[name])
                 if schedule is not None:
                     self._schedules[name] = schedule
+
+    def scale(self, name: str, factor: float) -> None:
+        """Multiply the learning rate of a group, and all that its schedule makes of it, by a factor from now on."""
+        change = factor / self._factors.get(name, 1.0)
+        self._factors[name] = factor
+        if name not in self._optimisers:
+            return
+        for group in self._optimisers[name].param_groups:
+            group["lr"] *= change
+            if "initial_lr" in group:
+                group["initial_lr"] *= change
+        schedule = self._schedules.get(name)
+        if schedule is not None and hasattr(schedule, "base_lrs"):
+            schedule.base_lrs = [rate * change for rate in schedule.base_lrs]
 
     def step(self, modalities: Sequence[str]) -> None:
         """Clip, step and clear the groups of these modalities and the shared one. None gradients do not move."""
@@ -73,20 +88,22 @@ class Optimisers:
         return {
             "optimisers": {name: o.state_dict() for name, o in self._optimisers.items()},
             "schedules": {name: s.state_dict() for name, s in self._schedules.items()},
+            "factors": dict(self._factors),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._factors = dict(state["factors"])
         for name, optimiser in self._optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
         for name, schedule in self._schedules.items():
             schedule.load_state_dict(state["schedules"][name])
 
-    def _make(self, parameters: list[nn.Parameter]) -> Optimizer:
-        s = self.settings
+    def _make(self, parameters: list[nn.Parameter], factor: float) -> Optimizer:
+        s, rate = self.settings, self.settings.lr * factor
         if s.name == "sgd":
-            return torch.optim.SGD(parameters, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay, fused=True)
+            return torch.optim.SGD(parameters, lr=rate, momentum=s.momentum, weight_decay=s.weight_decay, fused=True)
         kind = torch.optim.Adam if s.name == "adam" else torch.optim.AdamW
-        return kind(parameters, lr=s.lr, weight_decay=s.weight_decay, fused=True)
+        return kind(parameters, lr=rate, weight_decay=s.weight_decay, fused=True)
 
     def _schedule(self, optimiser: Optimizer) -> LRScheduler | ReduceLROnPlateau | None:
         s = self.settings

@@ -75,8 +75,8 @@ def prepare(out: Path, *, root: str | Path, images: str | Path | None = None, ta
         out: the folder.
         root: folder of the three tables.
         images: folder of the pictures; without it there is no modality of pictures.
-        target: `pair` keeps its mark in the text and names it after a `[SEP]`, `substitute` puts it back into the text,
-            `ignore` leaves it out.
+        target: `pair` keeps its mark in the text and names it after a `[SEP]`, `substitute` puts it back into the
+            text, `ignore` leaves it out.
 
     Returns:
         What was found, see `writing.write`.

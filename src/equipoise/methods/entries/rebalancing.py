@@ -1,0 +1,7 @@
+"""Methods that rebalance the training of the modalities."""
+
+from __future__ import annotations
+
+from equipoise.registry import MethodEntry
+
+ENTRIES: list[MethodEntry] = []
