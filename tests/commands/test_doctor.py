@@ -83,7 +83,10 @@ def test_everything_wrong(diagnose, mixed, tmp_path, command, write):
     kept = [row for k, row in enumerate(mixed) if row["mood"] != "tired" or k in (2, 74, 104)]
     report = diagnose(kept)
     assert {(p["id"], p["modality"]) for p in report["problems"]} == {
-        *(("k003", "sound"), ("k004", "face"), ("k072", "face"), ("k081", "sound")),
+        ("k003", "sound"),
+        ("k004", "face"),
+        ("k072", "face"),
+        ("k081", "sound"),
     }
     numbers = {row["key"]: number for number, row in enumerate(kept, 2)}
     for problem in report["problems"]:

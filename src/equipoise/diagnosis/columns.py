@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ def _describe(name: str, texts: Sequence[str | None], base: Path) -> Column:
         "empty": 1 - len(filled) / len(texts),
         "distinct": len(set(filled)),
         "example": filled[0][:_SHOWN] if filled else "",
-        "files_not_found": sum(not (base / without_window(t)).exists() for t in filled) if is_file else 0,
+        "files_not_found": sum(not os.path.exists(base / without_window(t)) for t in filled) if is_file else 0,
     }
 
 

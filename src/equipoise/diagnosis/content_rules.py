@@ -10,6 +10,8 @@ from equipoise.diagnosis.finding import Finding, Found, note, some, warning
 
 APART = 0.15
 """Accuracy between two modalities that counts as imbalance, if it is more than chance."""
+MEASURED = 20
+"""Validation samples below which an accuracy says little."""
 COMPARE = "compare methods: equipoise bench --methods joint,late,mla,ogm-ge"
 
 
@@ -74,19 +76,20 @@ def labels(found: Found) -> Iterator[Finding]:
 
 
 def strengths(found: Found) -> Iterator[Finding]:
-    facts = found["strength"]
+    """Modalities are compared where they were measured on enough rows, and the best one tells of the label at all."""
+    facts = {m: one for m, one in found["strength"].items() if one["measured_on"] >= MEASURED}
     error = {modality: _error(one) for modality, one in facts.items()}
-    for modality, one in facts.items():
-        if one["accuracy"] < one["majority"] + 2 * error[modality]:
-            yield note(
-                "strength",
-                f"{modality} alone is hardly better than the majority class ({one['accuracy']:.2f}, "
-                f"{one['majority']:.2f}) for a linear probe: check its column and transform, or expect to need a "
-                "stronger encoder",
-            )
-    if len(facts) < 2:
-        return
+    silent = [m for m, one in facts.items() if one["accuracy"] < one["majority"] + 2 * error[m]]
+    for modality in silent:
+        yield note(
+            "strength",
+            f"{modality} alone is hardly better than the majority class ({facts[modality]['accuracy']:.2f}, "
+            f"{facts[modality]['majority']:.2f}) for a linear probe: check its column and transform, or expect to "
+            "need a stronger encoder",
+        )
     ranked = sorted(facts, key=lambda modality: float(facts[modality]["accuracy"]))
+    if len(ranked) < 2 or ranked[-1] in silent:
+        return
     worst, best = ranked[0], ranked[-1]
     gap = facts[best]["accuracy"] - facts[worst]["accuracy"]
     if gap >= APART and gap > 2 * sqrt(error[best] ** 2 + error[worst] ** 2):

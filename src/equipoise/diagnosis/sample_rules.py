@@ -34,7 +34,7 @@ def splits(found: Found) -> Iterator[Finding]:
     facts, samples = found["splits"], found["balance"]["samples"]
     if facts["undrawn"]:
         yield warning("splits", f"no splits can be drawn: {facts['undrawn']}")
-    if not facts["given"] and not facts["by_group"] and not found["leakage"]["groups"]:
+    elif not facts["given"] and not facts["by_group"] and not found["leakage"]["groups"]:
         yield note(
             "splits",
             "splits are drawn sample by sample: where several samples come from one speaker, subject or session, "

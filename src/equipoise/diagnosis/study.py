@@ -170,6 +170,8 @@ def _draw(manifest: Manifest, views: Mapping[str, View], settings: DataSettings)
     """The splits a run would draw, of the rows that it could use; or why it could not."""
     usable = np.any([view.present for view in views.values()], axis=0)
     rows = np.flatnonzero(usable & np.array([label is not None for label in manifest.label]))
+    if not len(rows):
+        return None, "no row has both a label and a modality"
     label = np.unique([str(manifest.label[row]) for row in rows], return_inverse=True)[1]
     shares: dict[str, Any] = {"validation": settings.validation, "test": settings.test, "seed": settings.seed}
     split = np.full(len(manifest), "", dtype=object)

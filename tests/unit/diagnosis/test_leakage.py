@@ -79,8 +79,12 @@ def test_class_names_that_say_nothing(clean, doctor, rng):
     """Named at random, or as parts of other words."""
     clean["said"] = [f"a {name} passed by, number {k}" for k, name in enumerate(rng.permutation(clean["label"]))]
     assert doctor(clean, "said=said:text")["leakage"]["label_in"] == []
-    clean["said"] = [f"{name}alogue of number {k}" for k, name in enumerate(clean["label"])]
+    mostly = np.where(np.arange(300) % 10 < 7, clean["label"], np.roll(clean["label"], 1))  # 7 of 10 are right
+    clean["said"] = [f"a {name} passed by, number {k}" for k, name in enumerate(mostly)]
     assert doctor(clean, "said=said:text")["leakage"]["label_in"] == []
+    for word in ("{}alogue", "con{}"):
+        clean["said"] = [f"the {word.format(name)} of number {k}" for k, name in enumerate(clean["label"])]
+        assert doctor(clean, "said=said:text")["leakage"]["label_in"] == []
 
 
 def test_labels_in_paths_are_a_note(clean, doctor, told, rng, tmp_path):

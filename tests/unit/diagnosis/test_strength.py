@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from equipoise.diagnosis.content_rules import COMPARE
 from equipoise.diagnosis.features import SIDE, pool
+from equipoise.methods import METHODS
 
 
 def weaken(frame, modality, rng):
@@ -38,6 +40,30 @@ def test_what_tells_nothing_is_told(clean, doctor, told, modalities):
     notes = told(doctor(clean), "strength", "note")
     assert any(f"{modalities[-1]} alone is hardly better" in text for text in notes)
     assert not any(f"{modalities[0]} alone is hardly better" in text for text in notes)
+
+
+def test_nothing_is_compared_where_nothing_is_told(clean, doctor, told, modalities):
+    numbers = [c for c in clean.columns if c.startswith(modalities)]
+    clean[numbers] = 1.0
+    notes = told(doctor(clean), "strength")
+    assert len(notes) == len(modalities)
+    assert all("hardly better" in text for text in notes)
+
+
+def test_a_handful_of_rows_is_no_measure(clean, doctor, told, modalities, rng):
+    """A modality that only a few validation rows have, all of one class, is not called strong."""
+    columns = [c for c in clean.columns if c.startswith(modalities[0])]
+    weaken(clean, modalities[1], rng)
+    validation = clean["split"] == "validation"
+    clean.loc[validation & ((clean["label"] != "ant") | (clean.index > 200)), columns] = np.nan
+    report = doctor(clean)
+    assert 0 < report["strength"][modalities[0]]["measured_on"] < 20
+    assert not any(f"{modalities[0]} alone" in text for text in told(report, "strength"))
+
+
+def test_the_methods_to_compare_exist():
+    named = COMPARE.rpartition("--methods ")[2].split(",")
+    assert set(named) <= set(METHODS.names())
 
 
 def test_test_rows_are_not_read(clean, doctor, rng):
