@@ -11,7 +11,10 @@ import pytest
 HEAVY = ("torch", "sklearn", "pandas", "matplotlib", "scipy", "numpy")
 
 
-@pytest.mark.parametrize("line", ["--help", "train --help", "list methods", "list datasets", "list encoders"])
+LISTS = ["list methods", "list datasets", "list encoders", "list presets"]
+
+
+@pytest.mark.parametrize("line", ["--help", "train --help", *LISTS])
 def test_help_and_lists_import_nothing_heavy(line):
     code = (
         "import sys\nfrom equipoise.cli import main\n"

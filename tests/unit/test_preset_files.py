@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from equipoise.benchmark.items import method_changes, plan_from
 from equipoise.data.datasets import DATASETS
 from equipoise.errors import ConfigError
 from equipoise.overrides import make_settings, nest, overlay
@@ -90,3 +91,13 @@ def test_another_transform_takes_none_of_the_old_settings():
     assert other["data"]["options"]["text"] == {"transform": "words", "minimum": 1}
     same = overlay(base, nest({"data.options.text.tokenizer": "y"}))
     assert same["data"]["options"]["text"] == {"transform": "pieces", "tokenizer": "y", "length": 9}
+
+
+def test_a_comparison_s_inputs_are_not_those_of_one_method_s_file(tmp_path):
+    """Else two recipes side by side would be compared on different spectrograms."""
+    path = tmp_path / "mla.yaml"
+    path.write_text("preset: crema-d-mla\ndata: {source: x, options: {audio: {transform: fbank}}}\nmethod: mla\n")
+    label, changes = method_changes(str(path))
+    assert (label, changes) == ("mla", {"method": {"name": "mla"}})
+    plan = plan_from({"preset": "crema-d", "data": "nowhere"}, methods=str(path), seeds="1")
+    assert plan.settings("mla", 0) == make_settings([{"preset": "crema-d", "data": "nowhere", "method": "mla"}])
