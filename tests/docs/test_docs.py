@@ -96,5 +96,5 @@ def test_the_tutorial_runs(tmp_path):
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert not list(tmp_path.iterdir())  # all it makes is in a temporary folder of its own
     shown = "".join(output["data"]["text/plain"] for cell in code for output in cell.outputs if "data" in output)
-    for name in ("joint", "mla", "fused", "sound", "picture", "said", "pulse", "prediction", "without"):
+    for name in ("joint", "mla", "fused", "sound", "picture", "said", "pulse", "prediction", "no picture"):
         assert name in shown

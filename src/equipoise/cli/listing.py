@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from equipoise.registry import Registry
@@ -24,8 +25,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json([{f.name: getattr(e, f.name) for f in fields(e)} for e in entries])
     else:
-        rows = [(e.name, str(e.year or ""), e.summary) for e in entries]
-        print_table(("name", "year", "summary"), rows)
+        columns = COLUMNS.get(args.kind, {})
+        rows = [(e.name, str(e.year or ""), *(show(e) for show in columns.values()), e.summary) for e in entries]
+        print_table(("name", "year", *columns, "summary"), rows)
     return 0
 
 
@@ -58,6 +60,20 @@ def _presets() -> Registry:
 
     return registry()
 
+
+COLUMNS: dict[str, dict[str, Callable[[Any], str]]] = {
+    "methods": {
+        "head": lambda e: e.head,
+        "modalities": lambda e: e.modalities,
+        "passes": lambda e: f"{e.forward_passes:g} / {e.backward_passes:g}",
+    },
+    "encoders": {
+        "reads": lambda e: ", ".join(e.kinds),
+        "feature": lambda e: str(e.width or "–"),
+        "parameters": lambda e: f"{e.size:,}" if e.size else "–",
+    },
+}
+"""What a table shows beside name, year and summary; passes are forward / backward, of an encoder per minibatch."""
 
 REGISTRIES = {
     "methods": _methods,

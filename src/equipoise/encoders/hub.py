@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from logging import ERROR
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,7 @@ def _quiet() -> Iterator[None]:
     """No table of unused weights and no remarks on special tokens: what matters is raised."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(ERROR)
+    getLogger("huggingface_hub").setLevel(ERROR)
     try:
         yield
     finally:

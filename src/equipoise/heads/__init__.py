@@ -8,6 +8,11 @@ HEADS = Registry(
     "head",
     [
         Entry("concat", "equipoise.heads.concat:Concat", "one linear classifier on the concatenated features"),
+        Entry(
+            "auxiliary",
+            "equipoise.heads.auxiliary:Auxiliary",
+            "as concat, and beside it a linear classifier per modality that the fused prediction does not use",
+        ),
         Entry("sum", "equipoise.heads.linear:Sum", "sum of one linear classifier per modality"),
         Entry(
             "late",

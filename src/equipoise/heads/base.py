@@ -20,11 +20,13 @@ class Head(nn.Module):
 
     Attributes:
         decomposable: Σ_m logits_m equals the fused logits when every modality is present.
+        own_classifiers: logits_m come from a classifier that serves this modality only.
         blocks: {modality: module}, the part of the head that serves one modality only; whatever else the head
             holds is shared.
     """
 
     decomposable = False
+    own_classifiers = False
 
     def __init__(self, widths: Mapping[str, int], classes: int) -> None:
         super().__init__()
@@ -77,6 +79,7 @@ class SeparateHead(Head):
         active: bool (M,), the modalities that take part in the fusion; saved with the weights.
     """
 
+    own_classifiers = True
     active: Tensor
 
     def __init__(

@@ -22,6 +22,8 @@ class Shared(SeparateHead):
         ConfigError: the encoders' feature widths differ.
     """
 
+    own_classifiers = False
+
     def __init__(
         self,
         widths: Mapping[str, int],

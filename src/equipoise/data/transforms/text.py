@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -146,6 +147,7 @@ def load_tokenizer(name: str) -> Any:
         from transformers import AutoTokenizer
     except ImportError:
         raise ConfigError("text: the tokenizer needs transformers; pip install 'equipoise[transformers]'") from None
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells every attempt; the last one is told below
     try:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
