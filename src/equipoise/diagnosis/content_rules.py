@@ -10,6 +10,8 @@ from equipoise.diagnosis.finding import Finding, Found, note, some, warning
 
 APART = 0.15
 """Accuracy between two modalities that counts as imbalance, if it is more than chance."""
+BEHIND = 0.5
+"""Of the best one's lead over the majority class; a modality with less counts as behind, if it is more than chance."""
 MEASURED = 20
 """Validation samples below which an accuracy says little."""
 COMPARE = "compare methods: equipoise bench --methods joint,late,mla,ogm-ge"
@@ -92,7 +94,9 @@ def strengths(found: Found) -> Iterator[Finding]:
         return
     worst, best = ranked[0], ranked[-1]
     gap = facts[best]["accuracy"] - facts[worst]["accuracy"]
-    if gap >= APART and gap > 2 * sqrt(error[best] ** 2 + error[worst] ** 2):
+    lead, best_lead = (facts[m]["accuracy"] - facts[m]["majority"] for m in (worst, best))
+    apart = gap >= APART or lead <= BEHIND * best_lead
+    if apart and gap > 2 * sqrt(error[best] ** 2 + error[worst] ** 2):
         yield warning(
             "strength",
             f"{best} alone reaches {facts[best]['accuracy']:.2f}, {worst} {facts[worst]['accuracy']:.2f}: joint "

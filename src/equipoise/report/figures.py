@@ -91,7 +91,8 @@ def confusions(groups: Sequence[Group]) -> Any:
     """Share of each true class that is predicted as each class, a panel per method."""
     wide = min(3, len(groups))
     high = -(-len(groups) // wide)
-    figure = make_subplots(high, wide, subplot_titles=[plain(g.label) for g in groups], vertical_spacing=0.28 / high)
+    titles = [plain(g.label) for g in groups]
+    figure = make_subplots(high, wide, subplot_titles=titles, vertical_spacing=0.28 / high, shared_yaxes=True)
     classes = [plain(name) for name in groups[0].runs[0].result["classes"]]
     for number, group in enumerate(groups):
         counts = confusion(group)
@@ -102,7 +103,8 @@ def confusions(groups: Sequence[Group]) -> Any:
     figure.update_layout(coloraxis={"colorscale": "Blues", "cmin": 0, "cmax": 1, "colorbar": {"tickformat": ".0%"}})
     dress(figure, height=320 * high)
     figure.update_xaxes(title="predicted", type="category")
-    figure.update_yaxes(title="true", autorange="reversed", type="category")
+    figure.update_yaxes(autorange="reversed", type="category")
+    figure.update_yaxes(title="true", col=1)
     return figure
 
 

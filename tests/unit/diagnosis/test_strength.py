@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from equipoise.diagnosis.content_rules import COMPARE
+from equipoise.diagnosis.content_rules import COMPARE, strengths
 from equipoise.diagnosis.features import SIDE, pool
 from equipoise.methods import METHODS
 
@@ -25,6 +25,16 @@ def test_the_stronger_modality_leads(clean, doctor, told, modalities, rng):
     [text] = told(report, "strength", "warning")
     assert f"{modalities[0]} alone" in text or f"{modalities[1]} alone" in text
     assert f"neglect {modalities[-1]}" in text
+
+
+@pytest.mark.parametrize(("weak", "behind"), [(0.64, True), (0.72, False)])
+def test_a_lead_over_the_majority_class_counts(weak, behind):
+    """Where two classes are uneven, 0.64 against 0.76 is far behind: always the larger class has 0.6."""
+    facts = {"majority": 0.6, "measured_on": 2000}
+    found = {"strength": {"a": {"accuracy": 0.76, **facts}, "b": {"accuracy": weak, **facts}}}
+    [finding] = strengths(found)
+    assert ("neglect b" in finding["text"]) == behind
+    assert ("equally strong" in finding["text"]) != behind
 
 
 def test_equal_modalities_are_called_so(clean, doctor, told):
