@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -23,6 +23,10 @@ def map_input(value: Input, function: Callable[[Tensor], Tensor]) -> Input:
     if isinstance(value, Mapping):
         return {name: function(tensor) for name, tensor in value.items()}
     return function(value)
+
+
+def _zero_rows(tensor: Tensor, rows: Tensor) -> Tensor:
+    return tensor.masked_fill(rows.view(-1, *(1,) * (tensor.dim() - 1)), 0)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Batch:
     present: Mapping[str, Tensor]  # {modality: bool (B,)}; never all False for a sample
     label: Tensor  # int64 (B,)
     index: Tensor  # int64 (B,), the row in the table: the key of per-sample memory
+    whole: Batch | None = None  # the same samples with nothing hidden; None where nothing is
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -49,6 +54,25 @@ class Batch:
 
     def __len__(self) -> int:
         return int(self.label.shape[0])
+
+    @property
+    def existing(self) -> Mapping[str, Tensor]:
+        """{modality: bool (B,)}: the cells whose content is known; `present`, and what is hidden from the network."""
+        return self.revealed().present
+
+    def revealed(self) -> Batch:
+        """The batch with present = existing, whose hidden content may be a target; itself if nothing is hidden."""
+        return self if self.whole is None else self.whole
+
+    def hide(self, shown: Mapping[str, Tensor]) -> Batch:
+        """The same samples with present = present and shown; what is hidden reads as zeros and can be revealed.
+
+        Args:
+            shown: {modality: bool (B,)}.
+        """
+        present = {m: here & shown[m] for m, here in self.present.items()}
+        inputs = {m: map_input(x, partial(_zero_rows, rows=~present[m])) for m, x in self.inputs.items()}
+        return Batch(inputs, present, self.label, self.index, self.revealed())
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -62,12 +86,15 @@ class Batch:
             {m: function(p) for m, p in self.present.items()},
             function(self.label),
             function(self.index),
+            self.whole and self.whole.apply(function),
         )
 
     def to(self, device: torch.device | str) -> Batch:
         """This batch on another device."""
         moved = self.apply(lambda tensor: tensor.to(device, non_blocking=True))
         moved.__dict__["counts"] = self.counts
+        if moved.whole is not None:
+            moved.whole.__dict__["counts"] = self.revealed().counts
         return moved
 
     def rows(self, select: Tensor | slice) -> Batch:

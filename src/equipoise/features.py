@@ -48,7 +48,7 @@ def cache_features(splits: Splits, model: Model, folder: Path, device: torch.dev
 
 def _with_features(splits: Splits, modality: str, encoder: Any, folder: Path, device: torch.device) -> Splits:
     tables = [t for t in (splits.train, splits.validation, splits.test, splits.holdout) if t is not None]
-    rows = np.unique(np.concatenate([t.store_rows[t.present[modality]] for t in tables]))
+    rows = np.unique(np.concatenate([t.store_rows[t.existing[modality]] for t in tables]))
     if not len(rows):
         return splits
     path = folder / f"{_key(splits, modality, encoder, rows)}.features.npy"

@@ -86,6 +86,8 @@ def load_splits(settings: Settings, method: Method) -> Splits:
         test=d.test,
         missing=d.missing,
         missing_test=d.missing_test,
+        missing_modality=d.missing_modality,
+        missing_regime=d.missing_regime,
         problems=d.problems,
         cache=d.cache,
         options=d.options,

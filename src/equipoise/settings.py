@@ -89,6 +89,9 @@ class DataSettings:
         holdout: share of the training samples kept back for methods that estimate on data; 0 lets the method decide.
         missing: share of the (sample, modality) cells hidden at random, in every split.
         missing_test: the same for validation and test alone, where it differs.
+        missing_modality: hide this modality only, in the share `missing` of the samples.
+        missing_regime: strict (hidden training content is gone) or simulated (hidden from the network, but a method
+            may reconstruct it).
         problems: what a bad file does: error (stop), drop (its row) or absent (its modality).
         cache: folder for decoded arrays.
         seed: of the splits and the missing cells; the run's seed by default.
@@ -107,6 +110,8 @@ class DataSettings:
     holdout: float = 0.0
     missing: float = 0.0
     missing_test: float | None = None
+    missing_modality: str | None = None
+    missing_regime: str = "strict"
     problems: str = "error"
     cache: str | None = None
     seed: int = 0
@@ -119,6 +124,7 @@ class DataSettings:
             ("holdout", 0 <= self.holdout < 1, "in [0, 1)"),
             ("missing", 0 <= self.missing < 1, "in [0, 1)"),
             ("missing_test", self.missing_test is None or 0 <= self.missing_test < 1, "in [0, 1)"),
+            ("missing_regime", self.missing_regime in ("strict", "simulated"), "strict or simulated"),
             ("problems", self.problems in ("error", "drop", "absent"), "error, drop or absent"),
         ]
         _check("data", self, checks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
@@ -41,6 +41,8 @@ def load(
     test: float = 0.15,
     missing: float = 0.0,
     missing_test: float | None = None,
+    missing_modality: str | None = None,
+    missing_regime: str = "strict",
     problems: str = "error",
     cache: str | None = None,
     options: Mapping[str, Any] | None = None,
@@ -61,6 +63,8 @@ def load(
         test: share for testing where splits are drawn.
         missing: share of the cells to hide at random.
         missing_test: the same for validation and test, where it differs.
+        missing_modality: hide this modality only, in the share `missing` of the samples.
+        missing_regime: "strict", hidden training content is gone; "simulated", batches can reveal it to a method.
         problems: "error", "drop" or "absent", what a bad file does.
         cache: folder of decoded arrays.
         options: of a built-in data set, or {modality: settings of its transform}.
@@ -73,7 +77,17 @@ def load(
         raise invalid("data", "seed", "a whole number of at least 0", seed)
     if split is None:
         _check_shares(validation, test)
-    finish = partial(_finish, seed=seed, holdout=holdout, missing=missing, missing_test=missing_test)
+    if missing_regime not in ("strict", "simulated"):
+        raise invalid("data", "missing_regime", "strict or simulated", missing_regime)
+    hide = partial(masking.mask, seed=seed, modality=missing_modality)
+    later = missing if missing_test is None else missing_test
+    finish = partial(
+        _finish,
+        seed=seed,
+        holdout=holdout,
+        training=partial(hide, rate=missing, simulated=missing_regime == "simulated"),
+        evaluation=partial(hide, rate=later),
+    )
     options = dict(options or {})
     if is_built_in(source):
         parts = _built_in(source, seed=seed, validation=validation, test=test, options=options)
@@ -149,19 +163,20 @@ def _check_shares(validation: float, test: float) -> None:
         raise invalid("data", "validation and test", "shares that leave rows to train on", (validation, test))
 
 
-def _finish(parts: Splits, *, seed: int, holdout: float, missing: float, missing_test: float | None) -> Splits:
-    """Cut the holdout and hide cells; the same for every source."""
+def _finish(
+    parts: Splits, *, seed: int, holdout: float, training: Callable[..., Table], evaluation: Callable[..., Table]
+) -> Splits:
+    """Cut the holdout and hide cells, by one function in training and another after it; the same for every source."""
     train, held = parts.train, None
     if not 0 <= holdout < 1:
         raise invalid("data", "holdout", "in [0, 1)", holdout)
     if holdout:
         train, held = splitting.cut_holdout(train, holdout, seed + 2)
-        held = masking.mask(held, missing, seed=seed, split="holdout")
-    later = missing if missing_test is None else missing_test
+        held = training(held, split="holdout")
     return replace(
         parts,
-        train=masking.mask(train, missing, seed=seed, split="train"),
-        validation=masking.mask(parts.validation, later, seed=seed, split="validation"),
-        test=masking.mask(parts.test, later, seed=seed, split="test"),
+        train=training(train, split="train"),
+        validation=evaluation(parts.validation, split="validation"),
+        test=evaluation(parts.test, split="test"),
         holdout=held,
     )

@@ -49,6 +49,8 @@ class Table:
         group: (N,) what stays together where the table is cut (speaker, subject, session); None where each sample
             stands for itself.
         augment: seed of the random part of the steps; None for none of it.
+        existing: {modality: bool (N,)}, the cells whose content may be revealed to a method though it is hidden from
+            the network; the present ones by default.
         features: {modality: (K, d)} what a frozen encoder makes of each row of the store; its samples are then
             {"feature": (B, d)}, and nothing else of the modality is read.
     """
@@ -67,12 +69,14 @@ class Table:
         group: np.ndarray | None = None,
         augment: int | None = None,
         features: Mapping[str, np.ndarray] | None = None,
+        existing: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.specs = dict(specs)
         self.arrays = dict(arrays)
         self.store_rows = np.asarray(rows, dtype=np.int64)
         self.label = np.asarray(label, dtype=np.int64)
         self.present = {m: np.asarray(present[m], dtype=bool) for m in specs}
+        self.existing = {m: np.asarray((existing or present)[m], dtype=bool) for m in specs}
         self.classes = tuple(classes)
         self.ids = list(ids)
         self.raw = dict(raw or {})
@@ -80,6 +84,7 @@ class Table:
         self.group = group
         self.augment = augment
         self.features = dict(features or {})
+        self._hides = any((self.existing[m] & ~self.present[m]).any() for m in specs)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -90,10 +95,16 @@ class Table:
 
     def rows(self, indices: np.ndarray, epoch: int = 0) -> Batch:
         """The samples of these rows as a batch; content of absent cells is zeros, whatever the store holds."""
+        whole = self._rows(self.existing, indices, epoch)
+        if not self._hides:
+            return whole
+        return whole.hide({m: torch.from_numpy(self.present[m][indices]) for m in self.specs})
+
+    def _rows(self, shown: Mapping[str, np.ndarray], indices: np.ndarray, epoch: int) -> Batch:
         inputs: dict[str, Input] = {}
         present = {}
         for modality, spec in self.specs.items():
-            here = self.present[modality][indices]
+            here = shown[modality][indices]
             present[modality] = torch.from_numpy(here)
             if modality in self.features:
                 known = self.features[modality][self.store_rows[indices]] * here[:, None]
@@ -129,13 +140,14 @@ class Table:
             rows=self.store_rows[rows],
             label=self.label[rows],
             present={m: p[rows] for m, p in self.present.items()},
+            existing={m: e[rows] for m, e in self.existing.items()},
             ids=[self.ids[int(r)] for r in rows],
             group=None if self.group is None else self.group[rows],
         )
 
-    def with_present(self, present: Mapping[str, np.ndarray]) -> Table:
-        """The same samples with other cells hidden."""
-        return self._like(present=present)
+    def with_present(self, present: Mapping[str, np.ndarray], *, existing: bool = False) -> Table:
+        """The same samples with other cells present; with `existing` the content of the others can be revealed."""
+        return self._like(present=present, existing=self.existing if existing else present)
 
     def stepped(self, steps: Mapping[str, Step]) -> Table:
         """The same samples, with steps applied as they are read."""
@@ -167,6 +179,7 @@ class Table:
             "group": self.group,
             "augment": self.augment,
             "features": self.features,
+            "existing": self.existing,
         }
         return Table(**{**same, **changes})
 

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from equipoise import data
 from equipoise.data import missing
 from equipoise.data.datasets.synthetic import load
 from equipoise.errors import ConfigError
+from equipoise.testing.world import fresh_seed
 
 
 @given(st.integers(2, 5), st.floats(0.01, 0.99), st.integers(0, 10**6))
@@ -71,3 +74,83 @@ def test_hidden_content_is_unavailable():
 def test_rate_outside_its_range_is_refused():
     with pytest.raises(ConfigError, match=r"in \[0, 1\), found 1.5"):
         missing.draw(np.ones((4, 2), bool), 1.5, np.random.default_rng())
+
+
+def test_one_modality_alone_is_hidden_in_that_share_of_the_samples():
+    rng = np.random.default_rng()
+    present = rng.random((40_000, 3)) < 0.7
+    present[~present.any(axis=1), 0] = True
+    kept = missing.draw_one(present, 0.4, 1, rng)
+    assert (kept[:, [0, 2]] == present[:, [0, 2]]).all()
+    assert not (kept & ~present).any()
+    assert kept.any(axis=1).all()
+    droppable = present[:, 1] & present[:, [0, 2]].any(axis=1)
+    assert 1 - kept[droppable, 1].mean() == pytest.approx(0.4, abs=0.02)
+
+
+def test_one_modality_can_be_hidden_in_training_alone():
+    both = {"samples": 300, "modalities": {"a": {}, "b": {}}}
+    splits = data.load("synthetic", options=both, missing=0.6, missing_test=0.0, missing_modality="b")
+    assert splits.train.present["a"].all()
+    assert splits.train.present["b"].mean() == pytest.approx(0.4, abs=0.15)
+    assert all(t.present["b"].all() for t in (splits.validation, splits.test))
+    with pytest.raises(ConfigError, match="no modality 'c'"):
+        data.load("synthetic", options=both, missing_modality="c")
+
+
+def test_strictly_hidden_content_does_not_exist():
+    table = missing.mask(load(samples=200).train, 0.4, seed=fresh_seed(), split="train")
+    batch = table.rows(np.arange(len(table)))
+    assert batch.revealed() is batch
+    assert batch.existing is batch.present
+
+
+def test_simulated_content_is_revealed_and_not_shown():
+    whole, seed = load(samples=200).train, fresh_seed()
+    strict, simulated = (missing.mask(whole, 0.4, seed=seed, split="train", simulated=s) for s in (False, True))
+    rows = np.random.default_rng().permutation(len(whole))[:50]
+    shown, batch, truth = (t.rows(rows) for t in (strict, simulated, whole))
+    for m in whole.modalities:
+        assert torch.equal(batch.present[m], shown.present[m])
+        assert torch.equal(batch.inputs[m], shown.inputs[m])
+        assert batch.existing[m].all()
+        assert torch.equal(batch.revealed().inputs[m], truth.inputs[m])
+    some = batch.rows(torch.tensor([3, 1]))
+    assert torch.equal(some.revealed().inputs[m], truth.inputs[m][[3, 1]])
+    assert some.to("cpu").revealed().counts[m] == 2
+    part = simulated.take(rows).rows(np.arange(50))
+    assert torch.equal(part.revealed().inputs[m], truth.inputs[m])
+
+
+def test_what_a_simulated_run_lacks_by_itself_cannot_be_revealed():
+    seed = fresh_seed()
+    table = missing.mask(load(samples=200).train, 0.3, seed=seed, split="own")
+    batch = missing.mask(table, 0.3, seed=seed, split="train", simulated=True).rows(np.arange(len(table)))
+    for m in table.modalities:
+        assert np.array_equal(batch.existing[m].numpy(), table.present[m])
+        assert (batch.present[m] <= batch.existing[m]).all()
+        assert not torch.equal(batch.present[m], batch.existing[m])
+        assert (batch.revealed().inputs[m][~batch.existing[m]] == 0).all()
+
+
+def test_only_training_is_simulated():
+    splits = data.load("synthetic", options={"samples": 300}, holdout=0.2, missing=0.5, missing_regime="simulated")
+    hides = {}
+    for name in ("train", "holdout", "validation", "test"):
+        batch = getattr(splits, name).rows(np.arange(20))
+        hides[name] = batch.revealed() is not batch
+    assert hides == {"train": True, "holdout": True, "validation": False, "test": False}
+    with pytest.raises(ConfigError, match="strict or simulated"):
+        data.load("synthetic", missing_regime="loose")
+
+
+def test_a_batch_hides_more_and_reveals_all_that_was_there():
+    table = missing.mask(load(samples=200).train, 0.3, seed=fresh_seed(), split="train", simulated=True)
+    batch = table.rows(np.arange(40))
+    shown = {m: torch.rand(40) < 0.5 for m in table.modalities}
+    hidden = batch.hide(shown)
+    for m in table.modalities:
+        assert torch.equal(hidden.present[m], batch.present[m] & shown[m])
+        assert (hidden.inputs[m][~hidden.present[m]] == 0).all()
+        assert torch.equal(hidden.inputs[m][hidden.present[m]], batch.inputs[m][hidden.present[m]])
+    assert hidden.revealed() is batch.revealed()
