@@ -15,7 +15,7 @@ DATA = {
     "twitter2015": ("twitter2015", "--images pictures"),
 }
 """{preset: data set and flags of prepare}, where they are not the preset's name up to a variant's ending."""
-VARIANTS = ("-mla", "-cav-mae")
+VARIANTS = ("-mla", "-cav-mae", "-words")
 TINY_BERT = '{"num_hidden_layers":1,"hidden_size":16,"num_attention_heads":2,"intermediate_size":16}'
 SMALL = {  # flags by transform
     "log-stft": "seconds 0.2",
