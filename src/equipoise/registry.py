@@ -67,6 +67,7 @@ class MethodEntry(Entry):
     needs_decomposable: bool = False
     forward_passes: float = 1.0
     backward_passes: float = 1.0
+    memory: str = ""  # what a training holds beyond joint training's, in words
     neutral: Mapping[str, object] | None = None  # options under which it equals `neutral_of` bit for bit
     neutral_of: str = "joint"
     ordered: bool = False  # True where the order of the modalities matters by design

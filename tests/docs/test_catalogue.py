@@ -44,7 +44,18 @@ def commands(page: str) -> list[list[str]]:
 def test_method(entry, pages):
     page = pages[f"method-{entry.name}.md"]
     assert entry.summary[1:] in page
+    assert (entry.memory or "none") in page
     assert all(f"`{option}`" in page for option in entry.parameters())
+
+
+@pytest.mark.parametrize("entry", [e for e in METHODS if e.paper], ids=lambda entry: entry.name)
+def test_the_citation_of_a_method_holds_every_part_of_its_paper(entry, pages):
+    cited = re.search(r"@misc\{\w+,\n(.*?)\n\}", pages[f"method-{entry.name}.md"], re.DOTALL)[1]
+    cited = dict(re.findall(r"  (\w+) = \{(.*)\},", cited))
+    assert (cited["year"], cited["url"]) == (str(entry.year), entry.url)
+    authors = cited["author"].replace(" and ", ", ").replace(", others", " et al")
+    for part in (authors.split(", ")[0], cited["title"].strip("{}"), cited["howpublished"]):
+        assert part in entry.paper
 
 
 @pytest.mark.parametrize("entry", list(ENCODERS), ids=lambda entry: entry.name)

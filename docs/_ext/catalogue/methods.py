@@ -8,6 +8,7 @@ import inspect
 from equipoise.methods import METHODS
 from equipoise.registry import MethodEntry
 
+from .bibtex import bibtex
 from .markdown import bash, explained, facts, origin, page, sentence, table, toctree
 
 
@@ -25,14 +26,16 @@ def _index(entries: list[MethodEntry]) -> str:
             e.head,
             e.modalities,
             f"{e.forward_passes:g} / {e.backward_passes:g}",
+            e.memory or "–",
         )
         for e in entries
     ]
     return page(
         "# Methods",
-        "Passes are those of an encoder per minibatch it is trained on; joint training has 1 / 1. "
-        "Every method here passes the same conformance suite (`equipoise.testing.check_method`).",
-        table(["method", "idea", "head", "modalities", "forward / backward passes"], rows),
+        "Passes are those of an encoder per minibatch it is trained on; joint training has 1 / 1. Memory is what a "
+        "training holds beyond joint training's. Every method here passes the same conformance suite "
+        "(`equipoise.testing.check_method`).",
+        table(["method", "idea", "head", "modalities", "forward / backward passes", "extra memory"], rows),
         toctree(f"method-{e.name}" for e in entries),
     )
 
@@ -53,6 +56,8 @@ def _page(entry: MethodEntry) -> str:
                 ("head", f"`{entry.head}`"),
                 ("modalities", entry.modalities),
                 ("forward / backward passes", f"{entry.forward_passes:g} / {entry.backward_passes:g}"),
+                ("extra memory", entry.memory or "none"),
+                ("needs a decomposable head", "yes" if entry.needs_decomposable else "no"),
                 ("needs a holdout split", "yes" if entry.needs_holdout else "no"),
                 ("order of modalities matters", "yes" if entry.ordered else "no"),
             ]
@@ -63,4 +68,5 @@ def _page(entry: MethodEntry) -> str:
         table(["option", "default", "meaning"], options),
         "## Try it",
         bash(f"equipoise train --data digits --method {entry.name}"),
+        *(("## Cite", f"```bibtex\n{bibtex(entry)}\n```") if entry.paper else ()),
     )

@@ -66,6 +66,7 @@ COLUMNS: dict[str, dict[str, Callable[[Any], str]]] = {
         "head": lambda e: e.head,
         "modalities": lambda e: e.modalities,
         "passes": lambda e: f"{e.forward_passes:g} / {e.backward_passes:g}",
+        "memory": lambda e: e.memory or "–",
     },
     "encoders": {
         "reads": lambda e: ", ".join(e.kinds),
