@@ -22,7 +22,6 @@ The paper's noise has the covariance of the minibatch gradient; the isotropic σ
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from math import sqrt
 from typing import TYPE_CHECKING
@@ -33,7 +32,9 @@ from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError, invalid
+from equipoise.methods.adaptive import warn_of_scaling
 from equipoise.methods.joint import Joint
+from equipoise.methods.scores import true_class_scores
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -122,13 +123,7 @@ class OGM(Joint):
                 "gradient modulation compares the modalities' shares in the fused logits, and those of "
                 f"{type(head).__name__} are not a sum of shares; use head 'concat' or 'sum'"
             )
-        optimiser = ctx.optimisers.settings.name
-        if optimiser != "sgd":
-            warnings.warn(
-                f"{optimiser} divides a constant factor on the gradient out again, so that gradient modulation does "
-                "little under it; use optimiser 'sgd'",
-                stacklevel=2,
-            )
+        warn_of_scaling("gradient modulation", ctx)
 
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
         if not self.window[0] <= ctx.epoch <= self.window[1]:
@@ -136,7 +131,7 @@ class OGM(Joint):
         shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
         if len(shown) < 2:
             return
-        factors = coefficients(ratios(self.scores(shown, output, batch, ctx), self.others), self.alpha)
+        factors = coefficients(ratios(true_class_scores(shown, output, batch, ctx), self.others), self.alpha)
         seed = int(torch.randint(2**31, (), generator=ctx.rng))  # drawn on the CPU: no wait, and alike on every rank
         for modality, factor in zip(shown, factors, strict=True):
             generator = _generator(seed, modality, ctx.runtime.device)
@@ -148,13 +143,6 @@ class OGM(Joint):
                     if noise is not None:
                         parameter.grad += noise
         ctx.log(**{f"coefficient/{m}": k for m, k in zip(shown, factors, strict=True)})
-
-    @torch.no_grad()
-    def scores(self, shown: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:
-        """s (M,): mean probability of the true class, over the samples of all ranks that have the modality."""
-        label = batch.label.unsqueeze(1)
-        true = {m: output.logits[m].softmax(1).gather(1, label).squeeze(1) for m in shown}
-        return ctx.mean(torch.stack([ctx.sample_mean(true[m], batch.present[m]) for m in shown]))
 
     def _edited(self, modality: str, ctx: Context) -> list[nn.Parameter]:
         conv = self.parameter_rule == "conv"

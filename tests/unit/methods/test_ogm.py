@@ -11,6 +11,7 @@ import torch
 
 from equipoise.errors import ConfigError
 from equipoise.methods.ogm import OGM, OGMGE, coefficients, gradient_noise, ratios
+from equipoise.methods.scores import true_class_scores
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -86,9 +87,9 @@ def test_scores_ignore_absent_rows(seed: int, world: SimpleNamespace) -> None:
     batch = world.batch(INPUTS, absent={"b": [0, 1, 2]})
     ctx = world.context(model, [batch])
     output = model(batch)
-    whole = OGM().scores(list(INPUTS), output, batch, ctx)
+    whole = true_class_scores(list(INPUTS), output, batch, ctx)
     kept = batch.rows(slice(3, None))
-    part = OGM().scores(["b"], model(kept), kept, ctx)
+    part = true_class_scores(["b"], model(kept), kept, ctx)
     torch.testing.assert_close(whole[1:2], part)
     assert not whole.requires_grad
 
@@ -159,7 +160,7 @@ def test_wants_a_decomposable_head(world: SimpleNamespace, head: str) -> None:
 
 
 def test_warns_under_adam(world: SimpleNamespace) -> None:
-    with pytest.warns(UserWarning, match="adamw divides a constant factor"):
+    with pytest.warns(UserWarning, match="scales gradients, and adamw divides by their scale"):
         OGM().setup(world.context(world.model("concat", INPUTS), [], name="adamw"))
 
 

@@ -1,0 +1,49 @@
+"""Cosine logits per modality, summed: no modality leads by the length of its features or of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from equipoise.errors import invalid
+from equipoise.heads.base import SeparateHead
+
+
+def unit(rows: Tensor) -> Tensor:
+    """Rows (…, d) divided by their length; a row of zeros stays as it is, with a finite gradient."""
+    length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / torch.where(length > 0, length, torch.ones_like(length))
+
+
+class CosineLinear(nn.Linear):
+    """scale · cos(z, W[k]) for each class k; there is no bias."""
+
+    def __init__(self, width: int, classes: int, scale: float) -> None:
+        super().__init__(width, classes, bias=False)
+        self.scale = scale
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.scale * F.linear(unit(input), unit(self.weight))
+
+
+class Cosine(SeparateHead):
+    """fused = Σ_m u_m with u_m[k] = s · cos(z_m, W_m[k]) (MMCosine).
+
+    Xu, Feng, Zhang, Zhou, Wang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained
+    Classification. ICASSP 2023. Code: github.com/GeWu-Lab/MMCosine_ICASSP23. Training and prediction use the same
+    logits; the published validation predicts with the unnormalised linear layer. The contrastive loss which that code
+    can add, with weight 0 by default, is not part of the head.
+
+    Args:
+        scale: s, the largest possible logit of a modality; the softmax of cosines alone would be almost flat.
+    """
+
+    def __init__(self, widths: Mapping[str, int], classes: int, scale: float = 10.0) -> None:
+        if not scale > 0:
+            raise invalid("Cosine", "scale", "positive", scale)
+        super().__init__(widths, classes, "sum")
+        for modality, width in widths.items():
+            self.blocks[modality] = CosineLinear(width, classes, scale)
