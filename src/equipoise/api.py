@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from equipoise.benchmark.cells import Outcome
+    from equipoise.benchmark.plan import Plan
     from equipoise.run import Run
 
 
@@ -123,14 +124,15 @@ class Comparison:
     Attributes:
         folder: of the comparison; each cell in it is a run folder.
         report: the page.
-        table: a row per method: mean and standard deviation of the test accuracy, fused and per modality.
-        errors: {(label, seed): reason} of the cells that failed.
+        table: a row per method, or per method and missing rate where several were given: mean and standard deviation
+            of the test accuracy, fused and per modality.
+        errors: {(label, seed): reason} of the cells that failed; {(label, rate, seed): reason} with several rates.
     """
 
     folder: Path
     report: Path
     table: pd.DataFrame
-    errors: Mapping[tuple[str, int], str]
+    errors: Mapping[tuple[Any, ...], str]
 
 
 def compare(
@@ -152,7 +154,7 @@ def compare(
         out: folder of the comparison, gone on with if it exists; the first free runs/<data>-comparison by default.
         grid: {dotted setting: values} to choose from for each method, on the mean validation metric.
         jobs: trainings at a time, each in a process of its own; guard a script with `if __name__ == "__main__"`.
-        **settings: of all cells, as for `fit`.
+        **settings: of all cells, as for `fit`; `missing` may be a list of rates.
 
     Raises:
         ConfigError: a name, option or value is wrong.
@@ -168,10 +170,10 @@ def compare(
     plan.check()
     folder = Path(out) if out is not None else free_folder(f"runs/{_stem(data)}-comparison")
     outcomes = run_bench(plan, folder, jobs=jobs)
-    errors = {(o.cell.label, o.cell.seed): o.error for o in outcomes if o.error}
+    errors = {(o.cell.label, *_rate(plan, o), o.cell.seed): o.error for o in outcomes if o.error}
     if len(errors) == len(outcomes):
         raise RunError(f"{folder}: every cell failed, the first one with: {next(iter(errors.values()))}")
-    return Comparison(folder, write_report([folder], folder / "report"), _table(outcomes), errors)
+    return Comparison(folder, write_report([folder], folder / "report"), _table(plan, outcomes), errors)
 
 
 def default_folder(settings: Settings) -> str:
@@ -201,14 +203,21 @@ def _folder(run: Run | str | Path) -> Path:
     return Path(run) if isinstance(run, str | Path) else run.folder
 
 
-def _table(outcomes: Iterable[Outcome]) -> pd.DataFrame:
+def _rate(plan: Plan, outcome: Outcome) -> tuple[float, ...]:
+    """The missing rate of a cell, where the plan has several."""
+    return (outcome.cell.settings.data.missing,) if plan.rates else ()
+
+
+def _table(plan: Plan, outcomes: Iterable[Outcome]) -> pd.DataFrame:
     import pandas as pd
 
+    keys = ["method", "missing"] if plan.rates else ["method"]
     accuracies = [
-        {"method": o.cell.label, "fused": m["fused"]["accuracy"]}
+        dict(zip(keys, (o.cell.label, *_rate(plan, o)), strict=True))
+        | {"fused": m["fused"]["accuracy"]}
         | {name: values["accuracy"] for name, values in m["modalities"].items()}
         for o in outcomes
         if o.result
         for m in [o.result.get("test", o.result["validation"])]
     ]
-    return pd.DataFrame(accuracies).groupby("method", sort=False).agg(["mean", "std"])
+    return pd.DataFrame(accuracies).groupby(keys if plan.rates else "method", sort=False).agg(["mean", "std"])

@@ -113,3 +113,22 @@ def test_a_failing_cell_ends_with_exit_code_1(command, tmp_path):
     assert answer.code == 1
     assert "no_such" in answer.err.splitlines()[-1]
     assert "no_such" in (tmp_path / "runs/x/cells/joint/seed-0/error.txt").read_text()
+
+
+def test_methods_are_compared_over_missing_rates(command, tmp_path):
+    line = "bench TINY --methods joint,plain=joint --seeds 1 --missing 0:0.4:0.2 --out runs/sweep"
+    first = command(line)
+    assert first.code == 0, first.err
+    assert "plain seed 0, missing 0.4: done" in first.err
+    lines = [row.split() for row in first.out.splitlines()]
+    assert ["missing", "0", "0.2", "0.4"] in lines
+    assert {row[0]: len(row) for row in lines if row and row[0] in ("joint", "plain")} == {"joint": 4, "plain": 4}
+    absent = next(row for row in lines if row[:2] == ["cells", "absent"])
+    assert [float(share) for share in absent[2:]] == [0, pytest.approx(20, abs=15), pytest.approx(40, abs=15)]
+    assert (tmp_path / "runs/sweep/report/missing-0.2/index.html").is_file()
+    again = command("bench --config runs/sweep/bench.yaml --json --out runs/sweep")
+    assert again.err.count("skipped") == 6
+    assert {rate: [r["label"] for r in found] for rate, found in json.loads(again.out).items()} == {
+        rate: ["joint", "plain"] for rate in ("0.0", "0.2", "0.4")
+    }
+    assert command("report runs/sweep --out page").code == 0

@@ -1,4 +1,7 @@
-"""What a comparison runs: methods × seeds under settings they share. It is written down as `bench.yaml`."""
+"""What a comparison runs: methods × seeds under settings they share. It is written down as `bench.yaml`.
+
+Where the shared settings name several missing rates, the plan is a sweep: a comparison at each of them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from equipoise.benchmark.rates import rate_folder, read_rates
 from equipoise.errors import ConfigError, RunError
 from equipoise.methods import METHODS
 from equipoise.overrides import above_preset, make_settings, nest, overlay
@@ -36,7 +40,8 @@ class Plan:
     Attributes:
         methods: {label: nested changes to the shared settings, with at least a `method`}.
         seeds: every method is trained with each of them.
-        shared: nested settings of all cells; a preset among them is spelled out.
+        shared: nested settings of all cells; a preset among them is spelled out. `data.missing` may be a list of
+            rates, see `read_rates`.
         grid: {dotted setting: values}, tried for each method and chosen on validation.
         chosen: {label: {dotted setting: value}}, what the search chose.
     """
@@ -57,6 +62,10 @@ class Plan:
         Raises:
             ConfigError: no methods or seeds, an unknown name, or a setting that no run would take.
         """
+        for rate in self.rates:
+            self.at(rate).check()
+        if self.rates:
+            return
         if not self.methods or not self.seeds:
             raise ConfigError("a comparison needs at least one method and one seed")
         for label in self.methods:
@@ -64,6 +73,20 @@ class Plan:
                 raise ConfigError(f"label {label!r}: it names a folder, so it cannot hold '/' nor start with '.'")
             for choice in self.choices():
                 METHODS[self.settings(label, self.seeds[0], choice).method["name"]]
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The missing rates of a sweep; none where all cells share one."""
+        missing = (self.shared.get("data") or {}).get("missing")
+        return read_rates(missing) if isinstance(missing, str | list | tuple) else ()
+
+    def at(self, rate: float) -> Plan:
+        """The comparison at one missing rate."""
+        return replace(self, shared=overlay(self.shared, {"data": {"missing": rate}}))
+
+    def levels(self, folder: Path) -> dict[Path, Plan]:
+        """{folder: comparison}, one for each rate of a sweep; the plan itself if it is none."""
+        return {rate_folder(folder, rate): self.at(rate) for rate in self.rates} or {folder: self}
 
     def settings(self, label: str, seed: int, choice: Mapping[str, Any] | None = None) -> Settings:
         """Settings of one cell, under what was chosen for its method or under another `choice`."""
@@ -80,9 +103,20 @@ class Plan:
         return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
 
     def joined(self, earlier: Plan) -> Plan:
-        """This plan and what else an earlier one put into the same folder."""
+        """This plan and what else an earlier one put into the same folder.
+
+        Raises:
+            RunError: one of the two is a sweep over missing rates, the other is not.
+        """
+        if bool(self.rates) != bool(earlier.rates):
+            held = "a sweep over missing rates" if earlier.rates else "a comparison at one missing rate"
+            raise RunError(f"the folder holds {held} already; choose another --out")
+        shared = self.shared
+        if self.rates:
+            shared = overlay(shared, {"data": {"missing": sorted({*earlier.rates, *self.rates})}})
         return replace(
             self,
+            shared=shared,
             methods={**earlier.methods, **self.methods},
             seeds=tuple(sorted({*earlier.seeds, *self.seeds})),
             chosen={**earlier.chosen, **self.chosen},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -39,50 +39,60 @@ def run_bench(
         Interrupted: a signal came; what runs has been checkpointed.
     """
     plan.check()
+    levels = plan.levels(folder)
     if plan.grid:
-        plan = search(plan, folder, jobs=jobs, watch=watch)
-    cells = list(plan.cells(folder))
-    _begin(plan, cells, folder)
+        levels = _search(plan, levels, folder, jobs=jobs, watch=watch)
+    cells = [cell for place, level in levels.items() for cell in level.cells(place)]
+    _begin({folder: plan, **levels}, cells)
     outcomes = _run(cells, jobs, watch, folder)
     order = {cell.folder: number for number, cell in enumerate(cells)}
     return sorted(outcomes, key=lambda outcome: order[outcome.cell.folder])
 
 
-def search(plan: Plan, folder: Path, *, jobs: int = 1, watch: Watch) -> Plan:
+def _search(
+    plan: Plan, levels: Mapping[Path, Plan], folder: Path, *, jobs: int = 1, watch: Watch
+) -> dict[Path, Plan]:
     """Choose each method's settings among the grid by the mean validation metric over the seeds; test is not read.
 
     Returns:
-        The plan with `chosen` filled; the chosen trainings stand in `cells` already.
+        The comparisons with `chosen` filled, of each for itself; the chosen trainings stand in `cells` already.
     """
     trials = {
-        (label, number): [
-            Cell(label, seed, plan.settings(label, seed, choice), _trial(folder, label, number, seed))
+        (place, label, number): [
+            Cell(label, seed, level.settings(label, seed, choice), _trial(place, label, number, seed))
             for seed in plan.seeds
         ]
+        for place, level in levels.items()
         for label in plan.methods
         for number, choice in enumerate(plan.choices())
     }
     cells = [cell for group in trials.values() for cell in group]
-    _begin(plan, cells, folder)
+    _begin({folder: plan, **levels}, cells)
     outcomes = {outcome.cell.folder: outcome for outcome in _run(cells, jobs, watch, folder)}
-    chosen = {}
-    for label in plan.methods:
-        scores = [
-            _score([outcomes[cell.folder] for cell in trials[label, number]]) for number in range(len(plan.choices()))
-        ]
-        best = scores.index(max(scores))
-        chosen[label] = plan.choices()[best]
-        for cell in trials[label, best]:
-            _adopt(cell, folder)
-    return replace(plan, chosen=chosen)
+    found = {}
+    for place, level in levels.items():
+        chosen = {}
+        for label in plan.methods:
+            scores = [
+                _score([outcomes[cell.folder] for cell in trials[place, label, number]])
+                for number in range(len(plan.choices()))
+            ]
+            best = scores.index(max(scores))
+            chosen[label] = plan.choices()[best]
+            for cell in trials[place, label, best]:
+                _adopt(cell, place)
+        found[place] = replace(level, chosen=chosen)
+    return found
 
 
-def _begin(plan: Plan, cells: Iterable[Cell], folder: Path) -> None:
-    """Write the plan down, together with what an earlier one left in the folder, once nothing contradicts it."""
+def _begin(plans: Mapping[Path, Plan], cells: Iterable[Cell]) -> None:
+    """Write plans down, together with what earlier ones left in their folders, once nothing contradicts them."""
     for cell in cells:
         check_settings(cell)
-    path = folder / "bench.yaml"
-    (plan.joined(plan_from(read_yaml(path))) if path.is_file() else plan).save(path)
+    paths = {folder / "bench.yaml": plan for folder, plan in plans.items()}
+    joined = {p: plan.joined(plan_from(read_yaml(p))) if p.is_file() else plan for p, plan in paths.items()}
+    for path, plan in joined.items():
+        plan.save(path)
 
 
 def _trial(folder: Path, label: str, number: int, seed: int) -> Path:

@@ -1,10 +1,12 @@
 """Compare methods over several seeds, and write the report.
 
-What is done is skipped, what was interrupted goes on, and a cell that fails does not stop the others.
+What is done is skipped, what was interrupted goes on, and a cell that fails does not stop the others. Several missing
+rates (first:last:step, or a list such as 0.1,0.3) make a sweep: a comparison at each of them, in all three splits.
 
 examples:
   equipoise bench --data digits --methods joint,mla,mie --seeds 3 --out runs/bench
   equipoise bench --methods all --seeds 0,1,2 --grid optimiser.lr=0.01,0.1 --jobs 2 --out runs/tuned
+  equipoise bench --methods late,joint,mla --missing 0.1:0.7:0.1 --out runs/missing
   equipoise bench --config bench.yaml --out runs/bench
 """
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from equipoise.cli.output import print_json, print_leaderboard
+from equipoise.cli.output import print_json, print_leaderboard, print_sweep
 
 if TYPE_CHECKING:
     from equipoise.benchmark.cells import Outcome
@@ -25,13 +26,20 @@ def compare(plan: Plan, folder: Path, *, jobs: int, as_json: bool) -> int:
     results = [outcome.result for outcome in outcomes if outcome.result]
     if results:
         page = write_report([folder], folder / "report")
+        by_rate = {rate: _results_at(rate, outcomes) for rate in plan.rates}
         if as_json:
-            print_json(results)
+            print_json(by_rate or results)
+        elif by_rate:
+            print_sweep(by_rate, title=str(page))
         else:
             print_leaderboard(results, title=str(page))
     for outcome in failed:
         print(f"equipoise: {outcome.cell.folder}: {outcome.error}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _results_at(rate: float, outcomes: Iterable[Outcome]) -> list[Mapping[str, Any]]:
+    return [o.result for o in outcomes if o.result and o.cell.settings.data.missing == rate]
 
 
 class Cells:
@@ -52,7 +60,9 @@ class Cells:
         self._bar.stop()
 
     def __call__(self, done: int, total: int, outcome: Outcome) -> None:
-        line = f"{outcome.cell.label} seed {outcome.cell.seed}: {_describe(outcome)}"
+        missing = outcome.cell.settings.data.missing
+        rate = f", missing {missing:g}" if missing else ""
+        line = f"{outcome.cell.label} seed {outcome.cell.seed}{rate}: {_describe(outcome)}"
         self._bar.update(self._task, completed=done, total=total, description=line)
         if self._bar.disable:
             print(f"[{done}/{total}] {time.monotonic() - self._since:.0f} s  {line}", file=sys.stderr, flush=True)

@@ -68,6 +68,22 @@ def print_leaderboard(results: Iterable[Mapping[str, Any]], title: str | None = 
     print_table(("method", "seeds", "fused", *modalities, "fused, validation"), rows, title)
 
 
+def print_sweep(results: Mapping[float, Iterable[Mapping[str, Any]]], title: str | None = None) -> None:
+    """A row per method, a column per missing rate: fused accuracy, mean ± std over seeds; test where there is one."""
+    from equipoise.evaluation.metrics import absent_share
+
+    cells: dict[str, dict[float, list[Any]]] = {}
+    absent: dict[float, list[float]] = {rate: [] for rate in results}
+    for rate, found in results.items():
+        for result in found:
+            measured = result.get("test", result["validation"])
+            cells.setdefault(result["label"], {}).setdefault(rate, []).append(_of(measured, "fused").get("accuracy"))
+            absent[rate].append(absent_share(measured) or 0.0)
+    rows = [[label, *(_spread(of.get(rate, ())) for rate in results)] for label, of in cells.items()]
+    told = ["cells absent", *(f"{100 * fmean(shares):.1f}" if shares else "–" for shares in absent.values())]
+    print_table(("missing", *(f"{rate:g}" for rate in results)), [*rows, told], title)
+
+
 def _spread(values: Iterable[float | None]) -> str:
     """Percent, mean ± sample standard deviation."""
     known = [100 * value for value in values if value is not None]

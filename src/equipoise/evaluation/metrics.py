@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,12 @@ def score(logits: np.ndarray, label: np.ndarray) -> dict[str, Any]:
         return dict.fromkeys(_METRICS)
     probability = softmax(logits)
     return {name: metric(probability, label) for name, metric in _METRICS.items()}
+
+
+def absent_share(measured: Mapping[str, Any]) -> float | None:
+    """Share of the (sample, modality) cells that are absent, of what `measure` returns; None without samples."""
+    cells = measured["count"] * len(measured["modalities"])
+    return 1 - sum(m["count"] for m in measured["modalities"].values()) / cells if cells else None
 
 
 def measure(predictions: Predictions) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from equipoise.report.records import Group, confusion
+from equipoise.report.records import Group, confusion, modalities_of
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 DASHES = ("solid", "dash", "dot", "dashdot")
@@ -67,11 +67,32 @@ def _curve(epochs: Sequence[dict[str, Any]], part: str) -> list[float]:
     return found
 
 
+def accuracy_by_rate(levels: Mapping[float, Sequence[Group]], part: str) -> Any:
+    """Accuracy under each missing rate, mean and standard deviation over seeds, a line per method."""
+    figure = go.Figure()
+    labels = list(dict.fromkeys(group.label for groups in levels.values() for group in groups))
+    for number, label in enumerate(labels):
+        of = {
+            rate: group.summary(part) for rate, groups in levels.items() for group in groups if group.label == label
+        }
+        points = [(rate, *summary) for rate, summary in of.items() if summary]
+        figure.add_scatter(
+            x=[rate for rate, _, _ in points],
+            y=[100 * mean for _, mean, _ in points],
+            error_y={"array": [100 * (deviation or 0) for _, _, deviation in points], "thickness": 1},
+            name=plain(label),
+            line={"color": colour(number), "dash": DASHES[number % len(DASHES)]},
+        )
+    figure.update_layout(title=f"{plain(part)}: accuracy by missing rate")
+    figure.update_xaxes(title="missing rate")
+    figure.update_yaxes(title="accuracy, %")
+    return dress(figure)
+
+
 def contributions(groups: Sequence[Group]) -> Any:
     """Shapley value of each modality for the fused accuracy, stacked."""
     figure = go.Figure()
-    modalities = list(dict.fromkeys(m for group in groups for m in group.modalities))
-    for number, modality in enumerate(modalities):
+    for number, modality in enumerate(modalities_of(groups)):
         values = [100 * group.contribution(modality) for group in groups]
         figure.add_bar(
             y=[plain(group.label) for group in groups],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import plotly.io
@@ -14,17 +15,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import equipoise
+from equipoise.benchmark.rates import rate_folder
 from equipoise.errors import RunError
 from equipoise.evaluation.statistics import Difference
 from equipoise.report import figures, tables
-from equipoise.report.records import Group, difference, read_runs
+from equipoise.report.records import Failure, Group, difference, modalities_of, read_levels, read_runs
 
 
 def write_report(runs: Sequence[Path], out: Path, *, title: str = "How well does each modality learn?") -> Path:
     """Compare runs on one page.
 
     Args:
-        runs: run folders, or folders of comparisons.
+        runs: run folders, or folders of comparisons, or of sweeps over missing rates; the latter have a page for
+            each rate below the one that shows them all.
         out: folder of the report; an earlier report there is replaced, anything else is not.
         title: heading of the page.
 
@@ -35,21 +38,19 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str = "How well does
         RunError: a folder cannot be read, or `out` cannot be written or holds something else.
     """
     out = Path(out)
-    groups, failures = read_runs([Path(run) for run in runs])
+    folders = [Path(run) for run in runs]
+    levels = read_levels(folders)
+    single = None if levels else read_runs(folders)
     if out.is_file() or (out.exists() and not (out / "leaderboard.csv").is_file() and any(out.iterdir())):
         raise RunError(f"{out}: holds something other than a report; choose another folder")
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        for ending, text in (
-            ("csv", tables.to_csv(groups)),
-            ("md", tables.to_markdown(groups)),
-            ("tex", tables.to_latex(groups)),
-        ):
-            (temporary / f"leaderboard.{ending}").write_text(text, encoding="utf-8")
         (temporary / "plotly.min.js").write_text(_plotly_script(), encoding="utf-8")
-        page = render(groups, title=title, failures=failures)
-        (temporary / "index.html").write_text(page, encoding="utf-8")
+        if single is None:
+            _write_sweep(temporary, levels, title)
+        else:
+            _write_page(temporary, *single, title)
         if out.exists():
             shutil.rmtree(out)
         os.replace(temporary, out)
@@ -60,32 +61,78 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str = "How well does
     return out / "index.html"
 
 
-def render(groups: Sequence[Group], *, title: str, failures: Sequence[Any] = ()) -> str:
-    """The page as HTML; everything that comes from data is escaped."""
-    loader = PackageLoader("equipoise.report")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    modalities = list(dict.fromkeys(m for group in groups for m in group.modalities))
-    first = groups[0].runs[0].result
-    return environment.get_template("page.html.j2").render(
+def _write_page(
+    folder: Path, groups: Sequence[Group], failures: Sequence[Failure], title: str, top: str = ""
+) -> None:
+    """Page and tables of one comparison; `top` leads to the folder of the script."""
+    board = tables.leaderboard(groups)
+    _write_tables(folder, board)
+    page = _render(
+        "page.html.j2",
+        groups,
         title=title,
-        groups=groups,
+        top=top,
         failures=failures,
-        modalities=modalities,
-        columns=tables.columns(groups),
-        leaderboard=tables.leaderboard(groups),
+        board=board,
+        groups=groups,
         differences=_differences(groups),
-        summary=summary(groups, modalities),
-        curves=[(part, _html(figures.learning_curves(groups, part))) for part in ("fused", *modalities)],
+        summary=summary(groups, modalities_of(groups)),
+        curves=[(part, _html(figures.learning_curves(groups, part))) for part in ("fused", *modalities_of(groups))],
         contributions=_html(figures.contributions(groups)),
         confusions=_html(figures.confusions(groups)),
         quantities=[(g.label, [_html(f) for f in figures.quantities(g)]) for g in groups],
-        data=first["data"],
-        classes=first["classes"],
-        split=groups[0].runs[0].split,
-        count=groups[0].runs[0].measured["count"],
         problems=max(int(run.result.get("problems", 0)) for group in groups for run in group.runs),
+    )
+    (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def _write_sweep(folder: Path, levels: Mapping[float, tuple[list[Group], list[Failure]]], title: str) -> None:
+    """The page that shows all missing rates, and below it one for each."""
+    groups = {rate: found for rate, (found, _) in levels.items() if found}
+    for rate, found in groups.items():
+        below = rate_folder(folder, rate)
+        below.mkdir()
+        _write_page(below, found, levels[rate][1], f"{title} Missing rate {rate:g}", top="../")
+    board = tables.rate_board(groups)
+    _write_tables(folder, board)
+    first = next(iter(groups.values()))
+    page = _render(
+        "sweep.html.j2",
+        first,
+        title=title,
+        top="",
+        failures=[(rate, failure) for rate, (_, failed) in levels.items() for failure in failed],
+        board=board,
+        pages=[rate_folder(Path(), rate).as_posix() + "/index.html" for rate in groups],
+        absent=[fmean(group.absent() for group in found) for found in groups.values()],
+        curves=[(part, _html(figures.accuracy_by_rate(groups, part))) for part in ("fused", *modalities_of(first))],
+    )
+    (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def _write_tables(folder: Path, board: tables.Board) -> None:
+    for ending, text in (
+        ("csv", tables.to_csv(board)),
+        ("md", tables.to_markdown(board)),
+        ("tex", tables.to_latex(board)),
+    ):
+        (folder / f"leaderboard.{ending}").write_text(text, encoding="utf-8")
+
+
+def _render(template: str, shown: Sequence[Group], **values: Any) -> str:
+    """A page as HTML, with the facts every page tells; everything that comes from data is escaped."""
+    loader = PackageLoader("equipoise.report")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    first = shown[0].runs[0]
+    return environment.get_template(template).render(
+        data=first.result["data"],
+        modalities=modalities_of(shown),
+        classes=first.result["classes"],
+        split=first.split,
+        count=first.measured["count"],
         version=equipoise.__version__,
         time=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **values,
     )
 
 

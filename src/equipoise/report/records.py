@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 
 from equipoise.batch import Predictions
+from equipoise.benchmark.rates import find_rates
 from equipoise.errors import RunError
+from equipoise.evaluation.metrics import absent_share
 from equipoise.evaluation.predictions import load_predictions
 from equipoise.evaluation.statistics import Difference, mean_and_std, paired_bootstrap
 from equipoise.settings import read_yaml
+
+UNFINISHED = "nothing to report: no run has finished"
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ class Group:
         values = self.values(part, metric)
         return mean_and_std(values) if values else None
 
+    def absent(self) -> float:
+        """Share of the (sample, modality) cells that are absent from the reported split."""
+        return mean_and_std([absent_share(run.measured) or 0.0 for run in self.runs])[0]
+
     def cost(self, name: str) -> float:
         return mean_and_std([float(run.result["cost"][name]) for run in self.runs])[0]
 
@@ -80,12 +88,42 @@ class Group:
         return mean_and_std([float(run.result["contribution"].get(modality, 0)) for run in self.runs])[0]
 
 
+def modalities_of(groups: Iterable[Group]) -> list[str]:
+    """The modalities of all methods, in the order of their first."""
+    return list(dict.fromkeys(m for group in groups for m in group.modalities))
+
+
 def read_runs(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
     """Group the runs of run folders and comparison folders by label.
 
     Raises:
-        RunError: a folder is neither, or holds no finished run.
+        RunError: a folder is neither, or no run in them has finished.
     """
+    groups, failures = _collect(folders)
+    if not groups:
+        raise RunError(UNFINISHED)
+    return groups, failures
+
+
+def read_levels(folders: Sequence[Path]) -> dict[float, tuple[list[Group], list[Failure]]]:
+    """The comparisons of sweeps over missing rates, {rate: groups and failures}; empty if no folder holds a sweep.
+
+    Raises:
+        RunError: some hold a sweep and others do not, or no run in them has finished.
+    """
+    sweeps = [find_rates(folder) for folder in folders]
+    if not any(sweeps):
+        return {}
+    if not all(sweeps):
+        raise RunError("a sweep over missing rates cannot be reported together with single runs or comparisons")
+    rates = sorted({rate for sweep in sweeps for rate in sweep})
+    levels = {rate: _collect(sweep[rate] for sweep in sweeps if rate in sweep) for rate in rates}
+    if not any(groups for groups, _ in levels.values()):
+        raise RunError(UNFINISHED)
+    return levels
+
+
+def _collect(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
     records: list[Record] = []
     failures: list[Failure] = []
     for folder in folders:
@@ -98,8 +136,6 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
                 failures.append(Failure(cell.parent.name, cell.name.removeprefix("seed-"), reason))
             elif cells == [folder]:
                 raise RunError(f"{folder}: neither a finished run (no result.json) nor a comparison (no cells)")
-    if not records:
-        raise RunError("nothing to report: no run has finished")
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.result["label"], []).append(record)

@@ -1,13 +1,13 @@
-"""The leaderboard as records, and as CSV, Markdown and LaTeX: best bold, second underlined."""
+"""Boards of numbers, a row per method, as records, CSV, Markdown and LaTeX: best bold, second underlined."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from equipoise.report.records import Group
+from equipoise.report.records import Group, modalities_of
 
 METRICS = {
     "accuracy": "accuracy",
@@ -45,23 +45,56 @@ class Column:
         return f"{self.part} {METRICS[self.metric]}"
 
 
+@dataclass(frozen=True)
+class Board:
+    """Numbers side by side.
+
+    Attributes:
+        titles: of the columns.
+        rows: {method: a cell for each column}.
+        seeds: {method: number of seeds}.
+    """
+
+    titles: Sequence[str]
+    rows: Mapping[str, Sequence[Cell]]
+    seeds: Mapping[str, int]
+
+
 def columns(groups: Sequence[Group]) -> list[Column]:
     """Fused under every metric, then each modality's accuracy."""
-    modalities = list(dict.fromkeys(m for group in groups for m in group.modalities))
-    return [*(Column("fused", metric) for metric in METRICS), *(Column(m, "accuracy") for m in modalities)]
+    fused = [Column("fused", metric) for metric in METRICS]
+    return [*fused, *(Column(m, "accuracy") for m in modalities_of(groups))]
 
 
-def leaderboard(groups: Sequence[Group]) -> dict[str, list[Cell]]:
-    """{label: cells in the order of `columns`}."""
+def leaderboard(groups: Sequence[Group]) -> Board:
+    """Every method under each of `columns`."""
     order = columns(groups)
-    table: dict[str, list[Cell]] = {group.label: [] for group in groups}
-    for column in order:
-        summaries = [group.summary(column.part, column.metric) for group in groups]
-        places = _places([s and s[0] for s in summaries], column.metric in LOWER_IS_BETTER)
-        for group, summary, place in zip(groups, summaries, places, strict=True):
-            mean, deviation = summary or (None, None)
-            table[group.label].append(Cell(mean, deviation, place))
-    return table
+    ranked = [
+        _ranked([group.summary(column.part, column.metric) for group in groups], column.metric in LOWER_IS_BETTER)
+        for column in order
+    ]
+    rows = {group.label: [cells[place] for cells in ranked] for place, group in enumerate(groups)}
+    return Board([column.title for column in order], rows, {group.label: len(group.runs) for group in groups})
+
+
+def rate_board(levels: Mapping[float, Sequence[Group]]) -> Board:
+    """Fused accuracy of every method under each missing rate; levels is {rate: groups}."""
+    found = {rate: {group.label: group for group in groups} for rate, groups in levels.items()}
+    labels = list(dict.fromkeys(label for groups in found.values() for label in groups))
+    ranked = [
+        _ranked([groups[label].summary("fused") if label in groups else None for label in labels])
+        for groups in found.values()
+    ]
+    rows = {label: [cells[place] for cells in ranked] for place, label in enumerate(labels)}
+    seeds = {label: max(len(of[label].runs) for of in found.values() if label in of) for label in labels}
+    return Board([f"missing {rate:g}" for rate in found], rows, seeds)
+
+
+def _ranked(summaries: Sequence[tuple[float, float | None] | None], lowest: bool = False) -> list[Cell]:
+    """One column: mean and deviation of each method, with their places."""
+    places = _places([s and s[0] for s in summaries], lowest)
+    known = [summary or (None, None) for summary in summaries]
+    return [Cell(mean, deviation, place) for (mean, deviation), place in zip(known, places, strict=True)]
 
 
 def _places(means: Sequence[float | None], lowest: bool) -> list[int]:
@@ -73,16 +106,14 @@ def _places(means: Sequence[float | None], lowest: bool) -> list[int]:
     return [0 if m is None or ranking.index(m) > 1 else ranking.index(m) + 1 for m in printed]
 
 
-def to_csv(groups: Sequence[Group]) -> str:
+def to_csv(board: Board) -> str:
     """Means and standard deviations as fractions, a column each."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    titles = [column.title for column in columns(groups)]
-    writer.writerow(["method", "seeds", *(f"{t} {s}" for t in titles for s in ("mean", "std"))])
-    seeds = {group.label: len(group.runs) for group in groups}
-    for label, cells in leaderboard(groups).items():
+    writer.writerow(["method", "seeds", *(f"{t} {s}" for t in board.titles for s in ("mean", "std"))])
+    for label, cells in board.rows.items():
         numbers = [_plain(value) for cell in cells for value in (cell.mean, cell.deviation)]
-        writer.writerow([label, seeds[label], *numbers])
+        writer.writerow([label, board.seeds[label], *numbers])
     return text.getvalue()
 
 
@@ -90,23 +121,23 @@ def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
 
 
-def _rows(groups: Sequence[Group], escape: Callable[[str], str], bold: str, underline: str) -> list[list[str]]:
-    rows = [["method", *(escape(column.title) for column in columns(groups))]]
-    for label, cells in leaderboard(groups).items():
+def _rows(board: Board, escape: Callable[[str], str], bold: str, underline: str) -> list[list[str]]:
+    rows = [["method", *map(escape, board.titles)]]
+    for label, cells in board.rows.items():
         dressed = [{1: bold, 2: underline}.get(c.place, "{}").replace("{}", escape(c.text())) for c in cells]
         rows.append([escape(label), *dressed])
     return rows
 
 
-def to_markdown(groups: Sequence[Group]) -> str:
-    rows = _rows(groups, lambda text: text.replace("|", "\\|"), "**{}**", "<u>{}</u>")
+def to_markdown(board: Board) -> str:
+    rows = _rows(board, lambda text: text.replace("|", "\\|"), "**{}**", "<u>{}</u>")
     rows.insert(1, ["---"] * len(rows[0]))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
-def to_latex(groups: Sequence[Group]) -> str:
+def to_latex(board: Board) -> str:
     """A booktabs table."""
-    head, *body = _rows(groups, _latex, r"\textbf{{}}", r"\underline{{}}")
+    head, *body = _rows(board, _latex, r"\textbf{{}}", r"\underline{{}}")
     lines = [rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
     lines += [" & ".join(row) + r" \\" for row in body]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])

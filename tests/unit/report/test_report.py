@@ -17,7 +17,8 @@ from equipoise.errors import RunError
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predictions import save_predictions
 from equipoise.report import write_report
-from equipoise.report.records import read_runs
+from equipoise.report.figures import accuracy_by_rate
+from equipoise.report.records import read_levels, read_runs
 from equipoise.report.tables import leaderboard, to_csv, to_latex, to_markdown
 
 ODD = r"""<b>&"%_${x}~^\|</script>"""
@@ -151,7 +152,7 @@ def test_every_run_stands_in_page_and_tables(tmp_path: Path, names: tuple[str, .
 
 def test_means_and_deviations_are_over_seeds(tmp_path: Path) -> None:
     groups, _ = read_runs([make_bench(tmp_path, {"one": [0.5, 0.6, 0.7], "two": [0.9, 0.9, 0.6]})])
-    cells = {label: row[0] for label, row in leaderboard(groups).items()}
+    cells = {label: row[0] for label, row in leaderboard(groups).rows.items()}
     assert cells["one"].text() == "60.0 ± 10.0"
     assert cells["two"].text() == "80.0 ± 17.3"
     assert (cells["one"].place, cells["two"].place) == (2, 1)
@@ -159,13 +160,13 @@ def test_means_and_deviations_are_over_seeds(tmp_path: Path) -> None:
 
 def test_calibration_is_best_where_it_is_lowest_and_ties_share_a_place(tmp_path: Path) -> None:
     shares = {"one": [0.95], "three": [0.95], "two": [0.5]}
-    table = leaderboard(read_runs([make_bench(tmp_path, shares)])[0])
+    table = leaderboard(read_runs([make_bench(tmp_path, shares)])[0]).rows
     assert {label: (row[0].place, row[3].place) for label, row in table.items()} == {
         "one": (1, 1),
         "three": (1, 1),
         "two": (2, 2),
     }
-    alone = leaderboard(read_runs([tmp_path / "cells" / "one" / "seed-0"])[0])
+    alone = leaderboard(read_runs([tmp_path / "cells" / "one" / "seed-0"])[0]).rows
     assert {cell.place for cell in alone["one"]} == {0}
 
 
@@ -195,7 +196,7 @@ def test_figures_show_odd_names_as_they_are(tmp_path: Path) -> None:
 
 def test_latex_compiles_whatever_the_names(tmp_path: Path) -> None:
     groups, _ = read_runs([make_run(tmp_path / "q", r"a_b & 50% $x^2$ #1 {y} ~ \cmd", 0, 0.5)])
-    row = next(line for line in to_latex(groups).splitlines() if "cmd" in line)
+    row = next(line for line in to_latex(leaderboard(groups)).splitlines() if "cmd" in line)
     expected = r"a\_b \& 50\% \$x\textasciicircum{}2\$ \#1 \{y\} \textasciitilde{} \textbackslash{}cmd"
     assert row.startswith(expected + " & ")
     assert row.endswith(r" \\")
@@ -203,7 +204,7 @@ def test_latex_compiles_whatever_the_names(tmp_path: Path) -> None:
 
 def test_latex_sets_the_best_in_bold_and_the_second_underlined(tmp_path: Path) -> None:
     groups, _ = read_runs([make_bench(tmp_path, {"one": [0.5, 0.5], "two": [0.8, 0.8], "three": [0.7, 0.7]})])
-    text = to_latex(groups)
+    text = to_latex(leaderboard(groups))
     for cell in (r"\textbf{80.0 $\pm$ 0.0}", r"\underline{70.0 $\pm$ 0.0}", "& 50.0 $\\pm$ 0.0 &"):
         assert cell in text
     columns = text.splitlines()[0].count("c", text.index("{l"))
@@ -212,13 +213,13 @@ def test_latex_sets_the_best_in_bold_and_the_second_underlined(tmp_path: Path) -
 
 def test_a_bar_in_a_name_does_not_break_markdown(tmp_path: Path) -> None:
     groups, _ = read_runs([make_run(tmp_path / "q", "a|b", 0, 0.5)])
-    lines = to_markdown(groups).splitlines()
+    lines = to_markdown(leaderboard(groups)).splitlines()
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
 
 
 def test_csv_reads_back_whatever_the_names(tmp_path: Path) -> None:
     groups, _ = read_runs([make_run(tmp_path / "q", 'a,"b"\nc', 0, 0.5)])
-    assert next(csv.DictReader(to_csv(groups).splitlines(keepends=True)))["method"] == 'a,"b"\nc'
+    assert next(csv.DictReader(to_csv(leaderboard(groups)).splitlines(keepends=True)))["method"] == 'a,"b"\nc'
 
 
 def test_failed_cells_are_named_with_their_reason(tmp_path: Path) -> None:
@@ -242,8 +243,8 @@ def test_runs_and_comparisons_can_be_reported_together(tmp_path: Path) -> None:
 def test_methods_with_other_modalities_have_empty_cells(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "p", "two", 0, 0.5), make_run(tmp_path / "q", "three", 0, 0.6, ("a", "b", "c"))]
     groups, _ = read_runs(runs)
-    assert leaderboard(groups)["two"][-1].text() == "–"
-    assert leaderboard(groups)["three"][-1].text() == "60.0"
+    assert leaderboard(groups).rows["two"][-1].text() == "–"
+    assert leaderboard(groups).rows["three"][-1].text() == "60.0"
     assert write_report(runs, tmp_path / "out").is_file()
 
 
@@ -327,3 +328,83 @@ def test_a_test_split_without_labels_is_reported_as_unknown(tmp_path: Path) -> N
     (run / "result.json").write_text(json.dumps({**result, "test": measure(blind), "contribution": {}}))
     page = Page(write_report([run], tmp_path / "out"))
     assert next(row for row in page.rows if row and row[0] == "one")[2] == "–"
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    folder = tmp_path / "sweep"
+    make_bench(folder / "missing-0.1", {"one": [0.5, 0.6], "two": [0.9, 0.8]})
+    make_bench(folder / "missing-0.05", {"one": [0.7, 0.7], "two": [0.6, 0.6]})
+    return folder
+
+
+def hide_half(folder: Path) -> None:
+    """Half of one of two modalities is absent from what a run was tested on."""
+    made = predictions(("a", "b"), 0.5, ("x", "y", "z"))
+    present = {"a": np.ones(60, dtype=bool), "b": np.arange(60) < 30}
+    measured = measure(Predictions(made.index, LABEL, present, made.logits, made.fused, made.classes))
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    (folder / "result.json").write_text(json.dumps({**result, "test": measured}), encoding="utf-8")
+
+
+def test_methods_are_ranked_at_every_rate_in_ascending_order(sweep: Path, tmp_path: Path) -> None:
+    index = write_report([sweep], tmp_path / "out")
+    rows = {row[0]: row for row in Page(index).rows}
+    assert rows["method"][2:] == ["missing 0.05", "missing 0.1"]
+    assert rows["one"][1:] == ["2", "70.0 ± 0.0", "55.0 ± 7.1"]
+    assert rows["two"][1:] == ["2", "60.0 ± 0.0", "85.0 ± 7.1"]
+    markdown = (tmp_path / "out" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "| one | **70.0 ± 0.0** | <u>55.0 ± 7.1</u> |" in markdown
+    with (tmp_path / "out" / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
+        two = next(row for row in csv.DictReader(file) if row["method"] == "two")
+    assert float(two["missing 0.1 mean"]) == pytest.approx(0.85)
+
+
+def test_every_rate_has_a_page_and_all_work_from_disk(sweep: Path, tmp_path: Path) -> None:
+    index = write_report([sweep], tmp_path / "out")
+    pages = [index, *(tmp_path / "out" / f"missing-{rate}" / "index.html" for rate in ("0.05", "0.1"))]
+    for page in pages:
+        for link in Page(page).links:
+            assert link.startswith("#") or (page.parent / link).is_file(), link
+    assert {f"missing-{rate}/index.html" for rate in ("0.05", "0.1")} <= set(Page(index).links)
+    assert "Missing rate 0.05" in Page(pages[1]).said
+    assert len(list((tmp_path / "out").rglob("plotly.min.js"))) == 1
+
+
+def test_the_share_of_absent_cells_is_told(sweep: Path, tmp_path: Path) -> None:
+    for cell in (sweep / "missing-0.1").glob("cells/*/*"):
+        hide_half(cell)
+    page = Page(write_report([sweep], tmp_path / "out"))
+    assert next(row for row in page.rows if row[0].startswith("cells absent"))[2:] == ["0.0", "25.0"]
+
+
+def test_curves_hold_means_and_deviations(sweep: Path) -> None:
+    levels = {rate: groups for rate, (groups, _) in read_levels([sweep]).items()}
+    one, two = accuracy_by_rate(levels, "fused").data
+    assert (list(one.x), list(two.x)) == ([0.05, 0.1], [0.05, 0.1])
+    np.testing.assert_allclose(one.y, [70, 55])
+    np.testing.assert_allclose(two.y, [60, 85])
+    np.testing.assert_allclose(one.error_y.array, [0, 10 / np.sqrt(2)], atol=1e-9)
+    assert accuracy_by_rate(levels, "a").data[0].name == "one"
+
+
+def test_what_failed_at_a_rate_leaves_a_gap(sweep: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        cell = sweep / "missing-0.1" / "cells" / "two" / f"seed-{seed}"
+        (cell / "result.json").unlink()
+        (cell / "error.txt").write_text("no memory\n", encoding="utf-8")
+    failed = sweep / "missing-0.2" / "cells" / "one" / "seed-0"
+    failed.mkdir(parents=True)
+    (failed / "error.txt").write_text("the disk is full\n", encoding="utf-8")
+    page = Page(write_report([sweep], tmp_path / "out"))
+    assert next(row for row in page.rows if row[0] == "two")[2:] == ["60.0 ± 0.0", "–"]
+    assert "missing 0.1, two, seed 1: no memory" in page.said
+    assert "missing 0.2, one, seed 0: the disk is full" in page.said
+
+
+def test_sweeps_of_other_methods_share_a_page_and_single_runs_do_not(sweep: Path, tmp_path: Path) -> None:
+    make_bench(tmp_path / "more" / "missing-0.1", {"three": [0.4]})
+    page = Page(write_report([sweep, tmp_path / "more"], tmp_path / "out"))
+    assert next(row for row in page.rows if row[0] == "three")[1:] == ["1", "–", "40.0"]
+    with pytest.raises(RunError, match="cannot be reported together"):
+        write_report([sweep, make_run(tmp_path / "p", "one", 0, 0.5)], tmp_path / "out")
