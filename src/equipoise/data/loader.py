@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
+import torch
 
 from equipoise.batch import Batch
 from equipoise.data.table import Table
@@ -31,10 +33,28 @@ class Loader:
         self.shuffle = shuffle
         self.rank = rank
         self.world = world
+        self._origin: np.ndarray | None = None
 
     def again(self, table: Table, batch_size: int, *, seed: int, shuffle: bool) -> Loader:
         """Another loader for the same rank, of this table in batches of this size."""
         return type(self)(table, batch_size, seed=seed, shuffle=shuffle, rank=self.rank, world=self.world)
+
+    def drawn(
+        self, rows: np.ndarray, shown: Mapping[str, np.ndarray] | None = None, *, shuffle: bool = True
+    ) -> Loader:
+        """A loader of these rows of the table, whose batches tell the rows as this loader would.
+
+        Args:
+            rows: (K,), in any order and any number of times.
+            shown: {modality: bool (K,)}; a present cell is hidden where it is False. None hides nothing.
+            shuffle: a new order each epoch; otherwise the order of `rows`.
+        """
+        table = self.table.take(rows)
+        if shown is not None:
+            table = table.with_present({m: table.present[m] & shown[m] for m in table.modalities})
+        loader = self.again(table, self.batch_size, seed=self.seed, shuffle=shuffle)
+        loader._origin = rows
+        return loader
 
     def __len__(self) -> int:
         """Global batches an epoch."""
@@ -46,7 +66,12 @@ class Loader:
         starts = [*self._starts(), len(order)]
         for number in range(start, len(starts) - 1):
             whole = order[starts[number] : starts[number + 1]]
-            yield self.table.rows(np.array_split(whole, self.world)[self.rank], epoch)
+            batch = self.table.rows(np.array_split(whole, self.world)[self.rank], epoch)
+            yield (
+                batch
+                if self._origin is None
+                else replace(batch, index=torch.from_numpy(self._origin[batch.index.numpy()]))
+            )
 
     def _starts(self) -> list[int]:
         starts = list(range(0, len(self.table), self.batch_size))

@@ -70,18 +70,24 @@ class Monitor:
 
     def after_step(self, ctx: Context) -> None:
         """Checkpoint inside an epoch where asked, and stop for a signal."""
-        step = ctx.position.step
-        stop = ctx.runtime.any(self.interrupt.requested)
-        if stop or (self.every and step % self.every == 0 and ctx.position.batch < len(ctx.train)):
-            self._tick()
-            ctx.require_finite()
-            self.save(ctx)
-        if stop:
+        self.heed(ctx)
+        if self.every and ctx.position.step % self.every == 0 and ctx.position.batch < ctx.steps_per_epoch:
+            self._checkpoint(ctx)
+
+    def heed(self, ctx: Context) -> None:
+        """Stop for a signal, with a checkpoint."""
+        if ctx.runtime.any(self.interrupt.requested):
+            self._checkpoint(ctx)
             devices = f" --devices {ctx.runtime.world}" if ctx.runtime.world > 1 else ""
             raise Interrupted(
-                f"stopped by a signal after step {step} of epoch {ctx.epoch}; a checkpoint is written, "
+                f"stopped by a signal after step {ctx.position.step} of epoch {ctx.epoch}; a checkpoint is written, "
                 f"go on with: equipoise train --resume {self.folder}{devices}"
             )
+
+    def _checkpoint(self, ctx: Context) -> None:
+        self._tick()
+        ctx.require_finite()
+        self.save(ctx)
 
     def validate(self, ctx: Context) -> float:
         """Read the validation split, once, and remember the weights if they are the best so far."""

@@ -1,0 +1,155 @@
+"""InfoReg: the modality that is ahead is held back while its encoder takes in information fastest.
+
+Huang, Wei, Yang, Hu. Adaptive Unimodal Regulation for Balanced Multimodal Information Acquisition. CVPR 2025.
+Code: github.com/GeWu-Lab/InfoReg_CVPR2025
+
+Joint training, L = CE(f, y) + a Σ_m CE(u_m, y), with a proximal term on the encoders that are ahead:
+
+    s_m    = mean over the samples of softmax(u_m)[y]         how well it does alone
+    Δ_m    = s_m − mean of the others' s
+    T_m(e) = mean over the steps of epoch e of ‖∇_θm L‖²      trace of the encoder's Fisher information
+    G_m    = (T̄_m(e−1) − T̄_m(e−2)) / T̄_m(e−1)                its relative growth, T̄ a mean over the last epochs
+    g_m   ← g_m + α_m (θ_m − θ_m^start),  α_m = c exp(β tanh Δ_m),     if Δ_m > 0 and G_m > K
+
+that is, the gradient of (α_m / 2) ‖θ_m − θ_m^start‖², with θ_m^start the encoder at the start of the epoch. The
+epochs with G_m > K are the "prime learning window"; the first epoch is always in it.
+
+Why it is among the newer methods here: its equations were read in the paper as well as in the code. Where the code
+departs: the growth is that of the audio encoder for both (here each its own), over a sum of per-layer mean squares;
+Δ comes from sums over the batch, so that tanh is ±1 (here means, as Δ is to measure); c is 0.95 for audio and 0.1 for
+video, and one branch can never be taken, so that only audio is ever held back; the unimodal losses are always on
+(`unimodal_weight: 1`; the paper has results with and without). Unverified: the paper's β and how it smooths T; the
+code's mean over ten epochs, zeros before the first, and β = 1 are the defaults.
+
+More than two modalities: Δ to the mean of the others, as for two. Cost: as joint training, and a copy of the
+encoders.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.batch import Batch, Output
+from equipoise.errors import ConfigError, invalid
+from equipoise.methods.auxiliary import auxiliary_loss
+from equipoise.methods.base import Method
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+
+def growth(history: Tensor) -> Tensor:
+    """G (M,) from the traces (M, w + 1) of the last epochs, oldest first: growth of the mean over w of them."""
+    now, before = history[:, 1:].mean(1), history[:, :-1].mean(1)
+    return (now - before) / now.clamp_min(torch.finfo(now.dtype).tiny)
+
+
+def pull(lead: Tensor, growing: Tensor, beta: float, strength: float, threshold: float) -> Tensor:
+    """α (M,) from Δ (M,) and G (M,); 0 where a modality is not ahead or its window is over."""
+    held = (lead > 0) & (growing > threshold)
+    return torch.where(held, strength * torch.exp(beta * torch.tanh(lead)), 0.0)
+
+
+def leads(scores: Tensor) -> Tensor:
+    """Δ (M,): each score minus the mean of the others', M ≥ 2."""
+    count = len(scores)
+    return (scores - scores.mean()) * count / (count - 1)
+
+
+class InfoReg(Method):
+    """Regulation of information acquisition.
+
+    Args:
+        strength: c, at least 0; 0 regulates nothing.
+        beta: β, at least 0.
+        threshold: K, at least 0.
+        smoothing: epochs in the mean T̄, at least 1.
+        unimodal_weight: a, at least 0.
+    """
+
+    history: Tensor
+    trace: Tensor
+    steps: Tensor
+    growing: Tensor
+
+    def __init__(
+        self,
+        strength: float = 0.95,
+        beta: float = 1.0,
+        threshold: float = 0.05,
+        smoothing: int = 10,
+        unimodal_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        given = {"strength": strength, "beta": beta, "threshold": threshold, "unimodal_weight": unimodal_weight}
+        for name, value in given.items():
+            if not value >= 0:
+                raise invalid("InfoReg", name, "at least 0", value)
+        if not isinstance(smoothing, int) or smoothing < 1:
+            raise invalid("InfoReg", "smoothing", "a whole number of epochs, at least 1", smoothing)
+        self.strength, self.beta, self.threshold = strength, beta, threshold
+        self.smoothing, self.unimodal_weight = smoothing, unimodal_weight
+
+    def setup(self, ctx: Context) -> None:
+        """Allocate the traces and the copy of the encoders.
+
+        Raises:
+            ConfigError: the head has own classifiers, and without unimodal losses nothing would train them.
+        """
+        if ctx.model.head.own_classifiers and self.unimodal_weight == 0:
+            raise ConfigError(
+                f"{type(ctx.model.head).__name__} has a classifier for each modality, which only unimodal losses "
+                "train; set 'unimodal_weight' above 0, or use head 'concat'"
+            )
+        reference = next(ctx.model.parameters())
+        count = len(ctx.model.modalities)
+        self.register_buffer("history", reference.new_zeros(count, self.smoothing + 1))
+        self.register_buffer("trace", reference.new_zeros(count))  # summed over the steps of the current epoch
+        self.register_buffer("steps", reference.new_zeros(()))
+        self.register_buffer("growing", reference.new_ones(count))
+        for modality in ctx.model.modalities:
+            for number, parameter in enumerate(self._moving(modality, ctx)):
+                self.register_buffer(f"start_{modality}_{number}", parameter.detach().clone())
+
+    @torch.no_grad()
+    def on_epoch_start(self, ctx: Context) -> None:
+        if ctx.epoch:
+            latest = self.trace / self.steps.clamp_min(1)
+            self.history.copy_(torch.cat([self.history[:, 1:], latest.unsqueeze(1)], 1))
+            self.growing.copy_(growth(self.history))
+        self.trace.zero_()
+        self.steps.zero_()
+        for modality in ctx.model.modalities:
+            for number, parameter in enumerate(self._moving(modality, ctx)):
+                self.get_buffer(f"start_{modality}_{number}").copy_(parameter)
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        return auxiliary_loss(dict.fromkeys(ctx.training, self.unimodal_weight), output, batch, ctx)
+
+    @torch.no_grad()
+    def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
+        shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
+        where = [ctx.model.modalities.index(m) for m in shown]
+        for modality, row in zip(shown, where, strict=True):
+            gradients = [p.grad for p in self._moving(modality, ctx) if p.grad is not None]
+            self.trace[row] += torch.stack(torch._foreach_norm(gradients)).square().sum()
+        self.steps += 1
+        if len(shown) < 2 or self.strength == 0:
+            return
+        scores = torch.stack([self._score(m, output, batch, ctx) for m in shown])
+        coefficients = pull(leads(scores), self.growing[where], self.beta, self.strength, self.threshold)
+        for modality, coefficient in zip(shown, coefficients, strict=True):
+            for number, parameter in enumerate(self._moving(modality, ctx)):
+                if parameter.grad is not None:
+                    parameter.grad += coefficient * (parameter - self.get_buffer(f"start_{modality}_{number}"))
+        ctx.log(**{f"coefficient/{m}": c for m, c in zip(shown, coefficients, strict=True)})
+
+    def _score(self, modality: str, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        true = output.logits[modality].softmax(1).gather(1, batch.label.unsqueeze(1)).squeeze(1)
+        return ctx.mean(ctx.sample_mean(true, batch.present[modality]))
+
+    def _moving(self, modality: str, ctx: Context) -> list[nn.Parameter]:
+        return [p for p in ctx.model.group(modality).encoder if p.requires_grad]

@@ -1,0 +1,129 @@
+"""Diagnosing & Re-learning: encoders are softly re-initialised, the more the worse what they learned carries over.
+
+Wei, Li, Feng, Hu. Diagnosing and Re-learning for Balanced Multimodal Learning. ECCV 2024.
+Code: github.com/GeWu-Lab/Diagnosing_Relearning_ECCV2024
+
+Joint training, L = CE(f, y). After the epochs e = E, 2E, …, K·E (from 0), for each modality on its own:
+
+    P_m(table) = share of samples with the majority label of their cluster: k-means of the features z_m into C
+                 clusters, each dimension scaled to [−1, 1]
+    w_m        = tanh(λ |P_m(train) − P_m(held out)|)
+    θ_m        ← w_m θ_m⁰ + (1 − w_m) θ_m                 every parameter of the encoder, with θ_m⁰ its initial value
+
+Buffers (running statistics), the head and the state of the optimiser stay. An encoder whose features cluster as well
+on held-out samples as on those it was trained on is left alone. The paper compares with its validation split; here
+the held-out part is cut from the training table, so that validation is free to choose the epoch. Any number of
+modalities; a modality is judged by the samples that have it.
+
+Unverified: the paper's text (the equations are those of the authors' code). BalanceBenchmark takes whatever
+validation table it has, the test split if there is none, with E = 15 and K = 2.
+
+Cost: as joint training; an evaluation pass over both tables and 2M runs of k-means at each of the K events; a copy of
+the encoders' parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from equipoise.batch import Batch, Output
+from equipoise.data.loader import Loader
+from equipoise.errors import invalid
+from equipoise.methods.joint import Joint
+from equipoise.methods.table_values import table_values
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+
+def cluster_purity(features: np.ndarray, label: np.ndarray, clusters: int) -> float:
+    """Share of the rows of (N, d) with the majority label of their k-means cluster, each dimension scaled before.
+
+    Rows fewer than clusters are a cluster each.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.preprocessing import MinMaxScaler
+
+    scaled = MinMaxScaler((-1, 1)).fit_transform(features)
+    found = KMeans(min(clusters, len(scaled)), n_init=10, random_state=0).fit_predict(scaled)
+    majorities = [int(np.bincount(label[found == k]).max()) for k in np.unique(found)]
+    return sum(majorities) / len(label)
+
+
+def strength(train: float, held: float, scale: float) -> float:
+    """w of the two purities."""
+    return math.tanh(scale * abs(train - held))
+
+
+@torch.no_grad()
+def pull_back(parameters: list[nn.Parameter], initial: list[torch.Tensor], weight: float) -> None:
+    """θ ← w θ⁰ + (1 − w) θ."""
+    for parameter, start in zip(parameters, initial, strict=True):
+        parameter.copy_(weight * start + (1 - weight) * parameter)
+
+
+class Relearning(Joint):
+    """Soft re-initialisation of the encoders.
+
+    Args:
+        strength: λ, at least 0; 0 re-initialises nothing.
+        every: E, the epochs between two events.
+        times: K, the number of events.
+    """
+
+    needs_holdout = True
+
+    def __init__(self, strength: float = 3.0, every: int = 20, times: int = 3) -> None:
+        super().__init__()
+        if not strength >= 0:
+            raise invalid("Relearning", "strength", "at least 0", strength)
+        if not isinstance(every, int) or every < 1:
+            raise invalid("Relearning", "every", "a whole number of epochs, at least 1", every)
+        if not isinstance(times, int) or times < 0:
+            raise invalid("Relearning", "times", "a whole number, at least 0", times)
+        self.strength, self.every, self.times = strength, every, times
+
+    def setup(self, ctx: Context) -> None:
+        """Keep a copy of the encoders that train."""
+        for modality in ctx.model.modalities:
+            for number, parameter in enumerate(self._moving(modality, ctx)):
+                self.register_buffer(f"initial_{modality}_{number}", parameter.detach().clone())
+
+    def on_epoch_start(self, ctx: Context) -> None:
+        finished = ctx.epoch - 1  # the number of the last epoch
+        if finished < self.every or finished % self.every or finished // self.every > self.times:
+            return
+        assert ctx.holdout is not None, "needs_holdout"
+        train, held = self.purities(ctx.train, ctx), self.purities(ctx.holdout, ctx)
+        for modality in ctx.model.modalities:
+            weight = strength(train[modality], held[modality], self.strength)
+            parameters = self._moving(modality, ctx)
+            initial = [self.get_buffer(f"initial_{modality}_{k}") for k in range(len(parameters))]
+            pull_back(parameters, initial, weight)
+            ctx.log(**{f"weight/{modality}": weight})
+
+    def purities(self, loader: Loader, ctx: Context) -> dict[str, float]:
+        """P of each modality on a table, 1 where no sample has it; one rank clusters, and the others believe it."""
+        table, modalities = loader.table, ctx.model.modalities
+        widths = [ctx.model.head.widths[m] for m in modalities]
+        whole = table_values(ctx, loader, lambda output, batch: _side_by_side(modalities, output, batch))
+        found = {}
+        if ctx.runtime.main:
+            for modality, part in zip(modalities, torch.split(whole.cpu(), widths, 1), strict=True):
+                here = table.present[modality]
+                label = table.label[here]
+                found[modality] = cluster_purity(part.numpy()[here], label, len(table.classes)) if here.any() else 1.0
+        shared: dict[str, float] = ctx.runtime.objects(found)[0]
+        return shared
+
+    def _moving(self, modality: str, ctx: Context) -> list[nn.Parameter]:
+        return [p for p in ctx.model.group(modality).encoder if p.requires_grad]
+
+
+def _side_by_side(modalities: tuple[str, ...], output: Output, batch: Batch) -> torch.Tensor:
+    return torch.cat([output.features[m] for m in modalities], 1)
