@@ -21,6 +21,8 @@ from equipoise.heads.shared import Shared
 CLASSES, ROWS = 4, 6
 WIDTHS = {"a": 3, "b": 5, "c": 2, "d": 4}
 COUNTS = [2, 3, 4]
+ONE_WIDTH = ("shared", "weight-elementwise")
+ORDERED = ("film", "affine", "bigated", "ml-lstm")  # the first modality acts on the others, or the last speaks last
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +44,7 @@ def given(count: int, width: int | None = None) -> tuple[dict[str, Tensor], dict
 
 
 def build(name: str, count: int) -> tuple[Head, dict[str, Tensor], dict[str, Tensor]]:
-    features, present = given(count, 3 if name == "shared" else None)
+    features, present = given(count, 3 if name in ONE_WIDTH else None)
     head: Head = HEADS.build(name, widths={m: x.shape[1] for m, x in features.items()}, classes=CLASSES)
     return head, features, present
 
@@ -154,7 +156,7 @@ def test_shared_reads_every_modality_with_one_classifier() -> None:
         Shared(widths(2), CLASSES)
 
 
-@pytest.mark.parametrize("name", HEADS.names())
+@pytest.mark.parametrize("name", [name for name in HEADS.names() if name not in ORDERED])
 @pytest.mark.parametrize("count", COUNTS)
 def test_the_order_of_the_modalities_does_not_matter(name: str, count: int) -> None:
     head, features, present = build(name, count)

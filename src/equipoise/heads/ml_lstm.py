@@ -1,0 +1,99 @@
+"""ML-LSTM: the modalities are the steps of a short sequence that a multilayer LSTM reads.
+
+Nie, Yan, Song, Wang. Multi-modal feature fusion based on multi-layers LSTM for video emotion recognition. Multimedia
+Tools and Applications 80, 2021; the baseline ML-LSTM of the LFM paper. Neither code nor the configuration of LFM's
+row is public: this is our form of the idea for one feature per modality.
+
+    x_m = z_m P_mᵀ + p_m        h = LSTM(x_1, …, x_M), multilayer        f = h_M W_oᵀ + b_o
+
+Absent modalities are skipped, not fed as zeros: a step with zero input would still move the state. One modality
+alone is a sequence of one step. The order of declaration is the order of the steps; `bidirectional` reads both ways.
+
+The dropout of 0.5 that is common on the last state is off by default, so that k processes equal one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.heads.base import Head
+from equipoise.heads.checks import check_dropout, check_positive
+from equipoise.heads.presence import only
+
+
+class MLLSTM(Head):
+    """A projection per modality, a multilayer LSTM over the modalities, and a linear classifier on its last state.
+
+    Args:
+        hidden: width of the projections and of every layer.
+        layers: of the LSTM.
+        bidirectional: a second LSTM reads the modalities backwards, and the classifier sees the mean of both ends.
+        dropout: on the last state.
+
+    Raises:
+        ConfigError: a width, number of layers or dropout that cannot be.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        classes: int,
+        hidden: int = 128,
+        layers: int = 2,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(widths, classes)
+        check_positive("MLLSTM", hidden=hidden, layers=layers)
+        check_dropout("MLLSTM", dropout)
+        for modality, width in widths.items():
+            self.blocks[modality] = nn.Linear(width, hidden)
+        self.directions = nn.ModuleList(
+            nn.ModuleList(_cell(hidden) for _ in range(layers)) for _ in range(1 + bidirectional)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(hidden, classes)
+
+    def unimodal(self, modality: str, features: Tensor) -> Tensor:
+        return self._read({modality: features}, only(modality, self.modalities, features))
+
+    def fuse(
+        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+    ) -> tuple[Tensor, None]:
+        return self._read(features, present), None
+
+    def _read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        steps = [(self.blocks[m](features[m]), present[m].unsqueeze(-1)) for m in self.modalities if m in features]
+        rows = len(next(iter(present.values())))
+        zeros = self.classifier.weight.new_zeros(rows, self.classifier.in_features)
+        orders = (steps, reversed(steps))
+        ends = [self._last(cells, order, zeros) for cells, order in zip(self.directions, orders, strict=False)]  # type: ignore[arg-type]
+        logits: Tensor = self.classifier(self.dropout(torch.stack(ends).mean(0)))
+        return logits
+
+    @staticmethod
+    def _last(cells: nn.ModuleList, steps: Iterable[tuple[Tensor, Tensor]], zeros: Tensor) -> Tensor:
+        """The top layer's state after each row's last present step; zeros without any."""
+        states = [(zeros, zeros) for _ in cells]
+        for step, there in steps:
+            below = step
+            for layer, cell in enumerate(cells):
+                old_hidden, old_memory = states[layer]
+                hidden, memory = cell(below, states[layer])
+                below = torch.where(there, hidden, old_hidden)
+                states[layer] = below, torch.where(there, memory, old_memory)
+        return states[-1][0]
+
+
+def _cell(hidden: int) -> nn.LSTMCell:
+    """Xavier and orthogonal weights, an open forget gate: the start of nn.LSTMCell takes many epochs to pass two."""
+    cell = nn.LSTMCell(hidden, hidden)
+    nn.init.xavier_uniform_(cell.weight_ih)
+    nn.init.orthogonal_(cell.weight_hh)
+    nn.init.zeros_(cell.bias_hh)
+    nn.init.zeros_(cell.bias_ih)
+    nn.init.ones_(cell.bias_ih[hidden : 2 * hidden])
+    return cell

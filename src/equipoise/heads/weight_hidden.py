@@ -1,0 +1,57 @@
+"""CMML's form of Weight: each sample weighs the modalities' hidden features, not their predictions.
+
+Yang, Wang, Zhan, Xiong, Jiang. Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI 2019; its supervised
+part.
+
+    h_m = z_m P_mᵀ + p_m        w = softmax_m(a(h_m))        f = (Σ_m w_m h_m) W_oᵀ + b_o        v_m = h_m W_mᵀ + b_m
+
+Published code: the fused predictor W_o is missing from the optimiser's list and stays at its initialisation; PaddleMM
+swaps the two weights. Here both are as the paper means them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from equipoise.heads.base import Head
+from equipoise.heads.presence import stacked
+from equipoise.heads.scorer import HIDDEN, Scorer, log_weights
+
+
+class WeightHidden(Head):
+    """128 hidden units per modality, averaged with learned weights before one linear classifier.
+
+    One modality alone reads its own linear classifier on its hidden units.
+    """
+
+    own_classifiers = True
+
+    def __init__(self, widths: Mapping[str, int], classes: int) -> None:
+        super().__init__(widths, classes)
+        for modality, width in widths.items():
+            parts = {"projection": nn.Linear(width, HIDDEN), "classifier": nn.Linear(HIDDEN, classes)}
+            self.blocks[modality] = nn.ModuleDict(parts)
+        self.scorer = Scorer()
+        self.classifier = nn.Linear(HIDDEN, classes)
+
+    def unimodal(self, modality: str, features: Tensor) -> Tensor:
+        logits: Tensor = self.blocks[modality]["classifier"](self._hidden(modality, features))  # type: ignore[index]
+        return logits
+
+    def fuse(
+        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        rows = len(next(iter(present.values())))
+        nothing = self.classifier.weight.new_zeros(rows, HIDDEN)
+        hidden, shown = stacked(
+            (self._hidden(m, features[m]) if m in features else nothing for m in self.modalities),
+            (present[m] for m in self.modalities),
+        )
+        weights = log_weights(self.scorer(hidden), shown).exp()
+        return self.classifier((weights.unsqueeze(-1) * hidden).sum(0)), weights.T
+
+    def _hidden(self, modality: str, features: Tensor) -> Tensor:
+        hidden: Tensor = self.blocks[modality]["projection"](features)  # type: ignore[index]
+        return hidden

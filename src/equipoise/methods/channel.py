@@ -1,0 +1,72 @@
+"""Channel: joint training of the head `channel`, which also learns the mean squeeze of each modality.
+
+Vaezi Joze, Shaban, Iuzzolino, Koishida. MMTM: Multimodal Transfer Module for CNN Fusion. CVPR 2020; the baseline
+Channel of the LFM paper.
+
+    L = CE(f, y)        s̄_m ← s̄_m + ρ (mean over the batch of s_m − s̄_m)
+
+s̄_m stands for a modality that a sample lacks, and for the others when one modality is read alone, as in the code of
+Greedy Multi-modal Learning. The mean is over the samples of all ranks that have the modality. `loss: fused+unimodal`
+adds Σ_m CE(v_m, y), where v_m is modality m alone; the published code takes the branch score of the full pass there,
+which has seen the other modalities. Official MMTM code alternates two optimisers that share the module; that
+schedule is not offered. Any number of modalities; one forward and one backward pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from equipoise.batch import Batch, Output
+from equipoise.errors import ConfigError, invalid
+from equipoise.heads.channel import Channel as ChannelHead
+from equipoise.methods.auxiliary import auxiliary_loss
+from equipoise.methods.base import Method
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+LOSSES = ("fused", "fused+unimodal")
+
+
+class Channel(Method):
+    """Joint training that keeps the running means of the squeezes.
+
+    Args:
+        loss: "fused", or "fused+unimodal" for the modalities' own losses too.
+        momentum: ρ, the share of the newest batch in the running mean.
+    """
+
+    def __init__(self, loss: str = "fused", momentum: float = 0.1) -> None:
+        super().__init__()
+        if loss not in LOSSES:
+            raise invalid("Channel", "loss", "one of " + ", ".join(LOSSES), loss)
+        if not 0 < momentum <= 1:
+            raise invalid("Channel", "momentum", "in (0, 1]", momentum)
+        self.unimodal_weight = float(loss == "fused+unimodal")
+        self.momentum = momentum
+
+    def setup(self, ctx: Context) -> None:
+        """Check the head.
+
+        Raises:
+            ConfigError: it squeezes nothing.
+        """
+        if not isinstance(ctx.model.head, ChannelHead):
+            raise ConfigError(
+                f"method 'channel' needs the head 'channel', and this is {type(ctx.model.head).__name__}; "
+                "use method 'joint'"
+            )
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        self._remember(output, batch, ctx)
+        return auxiliary_loss(dict.fromkeys(output.logits, self.unimodal_weight), output, batch, ctx)
+
+    @torch.no_grad()
+    def _remember(self, output: Output, batch: Batch, ctx: Context) -> None:
+        for modality, features in output.features.items():
+            if ctx.anyone_has(modality, batch):
+                mean = ctx.mean(ctx.sample_mean(features, batch.present[modality]))
+                ctx.model.head.get_buffer(f"mean_{modality}").lerp_(mean, self.momentum)
