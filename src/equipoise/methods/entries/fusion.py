@@ -35,6 +35,7 @@ ENTRIES = [
         year=2023,
         url="https://arxiv.org/abs/2306.02050",
         code="https://github.com/QingyangZhang/QMF",
+        memory="one number per modality and training sample",
         head="qmf",
     ),
     MethodEntry(
