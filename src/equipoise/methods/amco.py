@@ -48,7 +48,7 @@ def masses(logits: Tensor, present: Tensor) -> Tensor:
 def masked_count(epoch: int, batch: int, ramp: float, classes: int) -> int:
     """N = ⌊C sin(π/2 · min(ε, l)/ε)⌋ with l = b e / 10 and ε = ramp; grows from 0 to C within an epoch."""
     progress = min(ramp, batch * epoch / 10) / ramp
-    return math.floor(classes * math.sin(math.pi / 2 * progress))
+    return math.floor(classes * math.sin(math.pi / 2 * progress) + 1e-9)  # C/2 must not fall short by rounding
 
 
 class AMCo(Method):
