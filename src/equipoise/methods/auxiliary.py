@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
@@ -29,8 +31,21 @@ def require_own_classifiers(method: str, head: Head) -> None:
         )
 
 
-def auxiliary_loss(weights: Mapping[str, float | Tensor], output: Output, batch: Batch, ctx: Context) -> Tensor:
-    """CE(f, y) + Σ_m w_m CE(v_m, y).
+def own_classifier(head: Head, modality: str) -> nn.Module:
+    """The module that makes this modality's own logits: all of its block, or the part called `own` (`Auxiliary`)."""
+    block: nn.Module = head.blocks[modality]
+    found: nn.Module = getattr(block, "own", block)
+    return found
+
+
+def auxiliary_loss(
+    weights: Mapping[str, float | Tensor],
+    output: Output,
+    batch: Batch,
+    ctx: Context,
+    fused: float | Tensor = 1.0,
+) -> Tensor:
+    """w CE(f, y) + Σ_m w_m CE(v_m, y).
 
     Args:
         weights: {modality: w_m}; a modality that is left out, or whose weight is the number 0, has no loss, so that
@@ -38,9 +53,22 @@ def auxiliary_loss(weights: Mapping[str, float | Tensor], output: Output, batch:
         output: what the model made of the batch.
         batch: the samples.
         ctx: takes the means over the samples of all ranks.
+        fused: w, the weight of the fused prediction's loss.
     """
-    loss = fused_loss(output, batch, ctx)
+    loss = fused * fused_loss(output, batch, ctx)
     for modality, weight in weights.items():
         if isinstance(weight, Tensor) or weight != 0:
             loss = loss + weight * unimodal_loss(modality, output, batch, ctx)
     return loss
+
+
+def sample_losses(output: Output, batch: Batch) -> Tensor:
+    """Cross-entropy of every modality's own logits, NaN where it is absent, and of the fused ones; (B, M + 1).
+
+    For `Context.loss_on`.
+    """
+    columns = [
+        F.cross_entropy(logits, batch.label, reduction="none").masked_fill(~batch.present[m], torch.nan)
+        for m, logits in output.logits.items()
+    ]
+    return torch.stack([*columns, F.cross_entropy(output.fused, batch.label, reduction="none")], dim=1)

@@ -18,7 +18,7 @@ from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
 from equipoise.training.cost import PassCounter
 from equipoise.training.journal import Journal, Loggable
-from equipoise.training.optimisation import Optimisers
+from equipoise.training.optimisation import SHARED, Optimisers
 from equipoise.training.runtime import Runtime
 
 ADVICE = "the last good checkpoint is kept: try a smaller 'optimiser.lr', or set 'optimiser.clip'"
@@ -40,6 +40,9 @@ class Observer(Protocol):
 
     def after_step(self, ctx: Context) -> None: ...
 
+    def heed(self, ctx: Context) -> None:
+        """Stop if a signal came, between two steps or in the middle of an estimate at the start of an epoch."""
+
     def validate(self, ctx: Context) -> float:
         """Look at the validation split; returns the metric that selects (larger is better)."""
 
@@ -58,6 +61,8 @@ class Silent:
 
     def after_step(self, ctx: Context) -> None: ...
 
+    def heed(self, ctx: Context) -> None: ...
+
     def validate(self, ctx: Context) -> float:
         return 0.0
 
@@ -68,6 +73,19 @@ class Silent:
 
     def stopped(self) -> bool:
         return False
+
+
+class Trial(Silent):
+    """Watches a copy that is tried out: there is only its training loss to go by."""
+
+    def __init__(self, original: Context) -> None:
+        self._original = original
+
+    def after_step(self, ctx: Context) -> None:
+        self._original.observer.heed(self._original)
+
+    def validate(self, ctx: Context) -> float:
+        return -float(ctx.read_journal()["loss"])
 
 
 class Context:
@@ -114,6 +132,8 @@ class Context:
         self.journal = Journal()
         self.passes = PassCounter(model)
         self._watched: tuple[Tensor, Position, Tensor] | None = None
+        self._drawn: dict[str, Any] = {}
+        self._reading: Loader | None = None
         self._rows = torch.empty(0, dtype=torch.int64)
 
     # --- what a method asks -------------------------------------------------------------------------------------
@@ -213,6 +233,10 @@ class Context:
         """Fresh optimisers for these modalities."""
         self.optimisers.reset(modalities)
 
+    def forget_momentum(self) -> None:
+        """Momentum of the groups that train in this phase, and the shared one, starts afresh; schedules go on."""
+        self.optimisers.forget([*self.training, SHARED])
+
     def reload_best(self) -> None:
         """Go back to the weights that validation liked best so far, if there are any."""
         best = self.observer.best_weights()
@@ -228,25 +252,33 @@ class Context:
         """Multiply the learning rate of a modality's group by a factor from now on, below the schedule."""
         self.optimisers.scale(modality, factor)
 
-    def fork(self) -> Context:
-        """A copy to try things on: what happens to it leaves this training as it is.
+    def fork(self, model: Model | None = None) -> Context:
+        """A copy to try things on, at the start of an epoch: what happens to it leaves this training as it is.
 
-        Model, optimisers and schedules are copies; loaders, ranks and the seed are the same. Nobody observes it, and
-        its passes are not counted.
+        Model, optimisers and schedules are copies; loaders, ranks and the seed are the same. Its passes are not
+        counted, its "validation" is the training loss, and a signal stops this training, from where it stands.
+
+        Args:
+            model: to train instead of the copy, by fresh optimisers.
         """
-        self.passes.close()  # its hooks would be copied with the model
-        model = copy.deepcopy(self.model)
-        self.passes.attach(self.model)
+        other = model
+        if other is None:
+            with self.passes.detached():  # its hooks would be copied with the model
+                other = copy.deepcopy(self.model)
         twin = Context(
-            model,
+            other,
             self.train,
             holdout=self.holdout,
             optimiser=self.optimisers.settings,
             epochs=self.epochs,
             seed=self.seed,
             runtime=self.runtime,
+            observer=Trial(self),
         )
-        twin.optimisers.load_state_dict(copy.deepcopy(self.optimisers.state_dict()))
+        twin.passes.close()
+        if model is None:
+            twin.optimisers.load_state_dict(copy.deepcopy(self.optimisers.state_dict()))
+            twin.optimisers.forget_metric()
         twin.position, twin.phase = replace(self.position), self.phase
         twin.rng.set_state(self.rng.get_state())
         return twin
@@ -275,6 +307,28 @@ class Context:
         assert total is not None, "a loader has at least one batch"
         whole = self.sum(total)
         return whole[0] / whole[1]
+
+    def resample(self, rows: Tensor, shown: Mapping[str, Tensor] | None = None, shuffle: bool = True) -> None:
+        """Let the coming epochs read these rows of the training table instead of each row once.
+
+        To be called before an epoch starts; it holds until the next call, and is checkpointed.
+
+        Args:
+            rows: int64 (K,), K ≥ 1, the same on every rank; a row may come any number of times.
+            shown: {modality: bool (K,)}; a present cell is hidden where it is False. None hides nothing.
+            shuffle: a new order each epoch; otherwise the order of `rows`.
+        """
+        self._drawn = {
+            "rows": rows.cpu(),
+            "shown": None if shown is None else {m: s.cpu() for m, s in shown.items()},
+            "shuffle": shuffle,
+        }
+        self._read_drawn()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of the current epoch."""
+        return len(self.train if self._reading is None else self._reading)
 
     def log(self, **values: Loggable) -> None:
         """Record scalars (averaged over the epoch) or lists (the last one counts) under the method's name."""
@@ -316,7 +370,8 @@ class Context:
     def steps(self) -> Iterator[Batch]:
         """The batches left in this epoch, in train mode, each with its own seed."""
         self.model.train()
-        for batch in self.train.batches(self.epoch, self.position.batch):
+        loader = self.train if self._reading is None else self._reading
+        for batch in loader.batches(self.epoch, self.position.batch):
             self._seed_generators(0)
             self._rows = batch.index
             self.passes.active = True
@@ -373,6 +428,7 @@ class Context:
             "optimisers": self.optimisers.state_dict(),
             "journal": self.journal.state_dict(),
             "passes": self.passes.state_dict(),
+            "drawn": self._drawn,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -380,16 +436,29 @@ class Context:
         self.optimisers.load_state_dict(state["optimisers"])
         self.journal.load_state_dict(state["journal"])
         self.passes.load_state_dict(state["passes"])
+        self._drawn = state.get("drawn", {})
+        self._read_drawn()
 
     # ------------------------------------------------------------------------------------------------------------
+
+    def _read_drawn(self) -> None:
+        self._reading = None
+        if self._drawn:
+            shown = self._drawn["shown"]
+            self._reading = self.train.drawn(
+                self._drawn["rows"].numpy(),
+                None if shown is None else {m: s.numpy() for m, s in shown.items()},
+                shuffle=self._drawn["shuffle"],
+            )
 
     def _seed_generators(self, kind: int) -> None:
         base = (self.seed * 1_000_003 + self.position.step) * 4 + kind
         self.rng.manual_seed(base)
         # Not torch.manual_seed: it formats a stack trace for every device it might one day seed, half a millisecond.
-        torch.default_generator.manual_seed(base * 4099 + self.runtime.rank)
+        local = (base * 4099 + self.runtime.rank) % 2**63  # what a generator takes
+        torch.default_generator.manual_seed(local)
         if self.runtime.device.type == "cuda":
-            torch.cuda.manual_seed(base * 4099 + self.runtime.rank)
+            torch.cuda.manual_seed(local)
 
     def _loss_complaint(self) -> str:
         """What is wrong with the loss of the last backward pass, or nothing."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from equipoise.model import Model
 
@@ -23,11 +24,14 @@ class PassCounter:
         self.forwards = 0
         self.backwards = 0
         self.updates = 0
+        self._watched: list[Model] = []
+        self._handles: list[RemovableHandle] = []
         self.attach(model)
 
     def attach(self, model: Model) -> None:
-        """Watch the encoders of this model."""
-        self._handles = [encoder.register_forward_hook(self._forward) for encoder in model.encoders.values()]
+        """Watch the encoders of this model too."""
+        self._watched.append(model)
+        self._handles += [encoder.register_forward_hook(self._forward) for encoder in model.encoders.values()]
 
     def _forward(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         if self.active:
@@ -61,6 +65,19 @@ class PassCounter:
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.forwards, self.backwards, self.updates = state["forwards"], state["backwards"], state["updates"]
 
+    @contextmanager
+    def detached(self) -> Iterator[None]:
+        """While the models are copied, hooks and all."""
+        watched = self._watched
+        self.close()
+        try:
+            yield
+        finally:
+            for model in watched:
+                self.attach(model)
+
     def close(self) -> None:
+        """Watch nothing any more."""
         for handle in self._handles:
             handle.remove()
+        self._watched, self._handles = [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -47,6 +48,12 @@ class Optimisers:
                 if schedule is not None:
                     self._schedules[name] = schedule
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Momentum and other averages of these groups start afresh; their learning-rate schedules go on."""
+        for name in names:
+            if name in self._optimisers:
+                self._optimisers[name].state.clear()
+
     def scale(self, name: str, factor: float) -> None:
         """Multiply the learning rate of a group, and all that its schedule makes of it, by a factor from now on."""
         change = factor / self._factors.get(name, 1.0)
@@ -68,6 +75,8 @@ class Optimisers:
             moving = [p for name in names for p in self.groups[name] if p.grad is not None]
             torch.nn.utils.clip_grad_norm_(moving, self.settings.clip)
         for name in names:
+            if self.settings.name == "sgd" and self.settings.momentum:
+                _join(self._optimisers[name])
             self._optimisers[name].step()
             self._optimisers[name].zero_grad(set_to_none=True)
 
@@ -79,6 +88,12 @@ class Optimisers:
                 schedule.step(metric)
             elif schedule is not None:
                 schedule.step()
+
+    def forget_metric(self) -> None:
+        """Another metric is shown to the schedules from now on: its best is yet to come."""
+        for schedule in self._schedules.values():
+            if isinstance(schedule, ReduceLROnPlateau):
+                schedule.best, schedule.num_bad_epochs = -math.inf, 0
 
     def learning_rate(self, name: str) -> float:
         """The current learning rate of a group."""
@@ -114,3 +129,13 @@ class Optimisers:
         if s.schedule == "plateau":
             return ReduceLROnPlateau(optimiser, mode="max", factor=s.gamma, patience=s.step_size)
         return None
+
+
+def _join(optimiser: Optimizer) -> None:
+    """Zero momentum for what moves later than the rest: fused SGD fails where only some parameters have any."""
+    for group in optimiser.param_groups:
+        moving = [p for p in group["params"] if p.grad is not None]
+        if any(p in optimiser.state for p in moving):
+            for parameter in moving:
+                if parameter not in optimiser.state:
+                    optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

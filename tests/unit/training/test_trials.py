@@ -5,7 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from equipoise.errors import Interrupted
+from equipoise.methods.losses import fused_loss
 from equipoise.testing.world import World, differing, snapshot
+from equipoise.training.context import Silent
 
 
 @pytest.fixture
@@ -35,6 +38,88 @@ def test_a_fork_goes_on_as_the_training_would(world):
         for batch in one.steps():
             method.step(batch, one)
     assert not differing(snapshot(ctx.model), snapshot(twin.model))
+
+
+def test_a_fork_can_train_another_model(world):
+    """With optimisers of its own, and without its passes being counted."""
+    method, ctx = world.train()
+    other = world.build()[1].model
+    before, passes, start = snapshot(ctx.model), ctx.passes.state_dict(), snapshot(other)
+    twin = ctx.fork(other)
+    assert not differing(start, snapshot(other))
+    for batch in twin.steps():
+        method.step(batch, twin)
+    assert twin.model is other
+    assert differing(start, snapshot(other))
+    assert not differing(before, snapshot(ctx.model))
+    assert ctx.passes.state_dict() == passes
+
+
+def test_passes_of_several_models_are_counted_also_after_a_fork(world):
+    _, ctx = world.train()
+    other = world.build()[1].model
+    ctx.passes.attach(other)
+    ctx.fork()
+    ctx.passes.active, before = True, ctx.passes.forwards
+    batch = next(ctx.train.batches(0))
+    ctx.model(batch)
+    other(batch)
+    shown = sum(count > 0 for count in batch.counts.values())
+    assert ctx.passes.forwards - before == 2 * shown
+    ctx.passes.close()
+    other(batch)
+    assert ctx.passes.forwards - before == 2 * shown
+
+
+def test_a_fork_is_judged_by_its_training_loss(seed):
+    """A plateau knows nothing of the training's own metric, and sees the loss of the copy."""
+    settings = {"optimiser": {"lr": 1e-6, "momentum": 0.0, "schedule": "plateau", "step_size": 1, "gamma": 0.5}}
+    method, ctx = World("joint", 2, seed, settings=settings, epochs=1).build()
+    ctx.optimisers.end_epoch(ctx.training, 5.0)  # better than any of the copy's
+    ctx.optimisers.end_epoch(ctx.training, 4.0)  # one epoch without improvement: another would halve the rate
+    twin = ctx.fork()
+    with torch.no_grad():
+        losses = [float(fused_loss(twin.model(batch), batch, twin)) for batch in twin.batches(twin.train)]
+    for batch in twin.steps():
+        method.step(batch, twin)
+    found = twin.observer.validate(twin)
+    assert found == pytest.approx(-sum(losses) / len(losses), rel=1e-3)
+    rates = []
+    for metric in (found, found - 1, found - 1):
+        twin.optimisers.end_epoch(twin.training, metric)
+        rates.append(twin.optimisers.learning_rate(twin.model.modalities[0]))
+    assert rates == pytest.approx([1e-6, 1e-6, 0.5e-6])
+    assert ctx.optimisers.learning_rate(ctx.model.modalities[0]) == pytest.approx(1e-6)
+
+
+def test_a_signal_during_a_trial_stops_the_training_where_it_stands(world):
+    """The training, not the copy, is what its observer hears of."""
+    _, ctx = world.train()
+    heard = []
+
+    class Listener(Silent):
+        def heed(self, ctx):
+            heard.append(ctx)
+            if len(heard) == 2:
+                raise Interrupted("a signal")
+
+    ctx.observer = Listener()
+    twin = ctx.fork()
+    with pytest.raises(Interrupted):
+        list(twin.steps())
+    assert heard == [ctx, ctx]
+    assert ctx.position.batch == 0
+
+
+def test_any_whole_number_is_a_seed(seed):
+    _, ctx = World("joint", 2, 2**31 - 1).build()
+    for number in (0, 2**31 - 1, 2**40):
+        ctx.seed = number
+        draws = []
+        for _ in range(2):
+            ctx.starts_epoch()
+            draws.append(torch.rand(()))
+        assert draws[0] == draws[1]
 
 
 def test_means_over_a_table_do_not_depend_on_its_batches(world):

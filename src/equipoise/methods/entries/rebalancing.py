@@ -241,4 +241,15 @@ ENTRIES: list[MethodEntry] = [
         code="https://github.com/njustkmg/NeurIPS25-AUG",
         head="sustained",
     ),
+    MethodEntry(
+        "greedy",
+        "equipoise.methods.greedy:Greedy",
+        "branches that gate each other; the one that learns mainly from the others is cut off from them for a while",
+        paper="Wu, Jastrzębski, Cho, Geras. Characterizing and Overcoming the Greedy Nature of Learning in "
+        "Multi-modal Deep Neural Networks. ICML 2022",
+        year=2022,
+        url="https://arxiv.org/abs/2202.05306",
+        code="https://github.com/nyukat/greedy_multimodal_learning",
+        head="channel",
+    ),
 ]

@@ -1,0 +1,91 @@
+"""UMT: uni-modal teachers.
+
+Du, Li, Liu, Li, Ren, Yuan, Wang, Zhao. Improving Multi-Modal Learning with Uni-Modal Teachers. 2021
+(arXiv 2106.11059); Du, Teng, Li, Liu, Yuan, Wang, Yuan, Zhao. On Uni-Modal Feature Learning in Supervised Multi-Modal
+Learning. ICML 2023. No code of the authors is known.
+
+Joint training leaves encoders worse than training each alone does. So the encoders are first trained one by one, each
+with a linear classifier of its own; these teachers are then frozen, and the network, which starts where they started,
+is trained to agree with their features z'_m where a modality is present:
+
+    L = CE(f, y) + λ Σ_m mean over samples and dimensions of (z_m − z'_m)²
+
+Works with any head and any number of modalities. The teachers are trained by the same optimiser and schedule, before
+the first epoch, and are part of the checkpoints; a run that is stopped meanwhile trains them again. They take as long
+as joint training does, and then a forward pass per encoder and step, without gradient. The companion UME, the mean of
+the teachers' predictions, is method `late`.
+
+The papers' λ (per data set) could not be consulted. BalanceBenchmark takes 10, which wants features of a bounded size
+(under large ones the distance drives the step too far), looks its teachers up in other runs' folders, and distils up
+to epoch 80 (not offered).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.batch import Batch, Output
+from equipoise.errors import invalid
+from equipoise.heads.linear import Late as LateHead
+from equipoise.methods.base import Phase
+from equipoise.methods.joint import Joint
+from equipoise.methods.late import Late
+from equipoise.methods.trial import run
+from equipoise.model import Model
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+
+class UMT(Joint):
+    """Distillation from unimodal teachers.
+
+    Args:
+        weight: λ; 0 for joint training, without teachers.
+        teacher_epochs: how long the teachers train; null for as long as the network.
+    """
+
+    def __init__(self, weight: float = 1.0, teacher_epochs: int | None = None) -> None:
+        super().__init__()
+        if not weight >= 0:
+            raise invalid("UMT", "weight", "at least 0", weight)
+        if teacher_epochs is not None and not teacher_epochs >= 1:
+            raise invalid("UMT", "teacher_epochs", "at least 1, or null", teacher_epochs)
+        self.weight, self.teacher_epochs = weight, teacher_epochs
+
+    def setup(self, ctx: Context) -> None:
+        """Allocate the teachers; they have nothing to tell until a phase starts."""
+        if self.weight:
+            with ctx.passes.detached():  # their forward passes count, but once
+                encoders = copy.deepcopy(ctx.model.encoders)
+            head = ctx.model.head
+            self.teachers = Model(dict(encoders.items()), LateHead(head.widths, head.classes), ctx.model.precision)
+            self.teachers.to(next(ctx.model.parameters()))
+            ctx.passes.attach(self.teachers)
+
+    def on_phase_start(self, ctx: Context) -> None:
+        """Train the teachers, from the encoders' own start and classifiers of zeros."""
+        if self.weight:
+            self.teachers.encoders.load_state_dict(ctx.model.encoders.state_dict())
+            for parameter in self.teachers.head.parameters():
+                nn.init.zeros_(parameter)
+            run(ctx.fork(self.teachers), Late(), Phase(self.teacher_epochs or ctx.epochs))
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        loss = super().loss(output, batch, ctx)
+        for modality, taught in self.taught(batch).items():
+            distance = (output.features[modality] - taught).square().mean(1)
+            loss = loss + self.weight * ctx.sample_mean(distance, batch.present[modality])
+        return loss
+
+    @torch.no_grad()
+    def taught(self, batch: Batch) -> dict[str, Tensor]:
+        """{modality: z' (B, d_m)}."""
+        if not self.weight:
+            return {}
+        self.teachers.eval()
+        return dict(self.teachers(batch).features)

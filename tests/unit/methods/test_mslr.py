@@ -1,0 +1,105 @@
+"""MSLR: the three strategies as closed forms, and both readings of the dynamic one."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from equipoise.errors import ConfigError
+from equipoise.methods.mslr import MSLR, right, smooth
+
+INPUTS = {"a": 3, "b": 4, "c": 2}
+
+
+def set_up(world: SimpleNamespace, **options: object) -> tuple[MSLR, object]:
+    ctx = world.context(world.model("sum", INPUTS), [world.batch(INPUTS)], lr=0.1)
+    method = MSLR(**options)  # type: ignore[arg-type]
+    method.setup(ctx)
+    return method, ctx
+
+
+def rates(ctx: object) -> list[float]:
+    return [ctx.optimisers.learning_rate(m) for m in INPUTS]
+
+
+def test_keep_multiplies_the_optimisers_rate(world: SimpleNamespace) -> None:
+    _, ctx = set_up(world, strategy="keep", rates={"a": 0.5, "c": 3})
+    assert rates(ctx) == pytest.approx([0.05, 0.1, 0.3])
+
+
+def test_smooth_goes_from_one_rate_to_keep() -> None:
+    constants = [0.5, 4.0, 1.0]
+    mean = (0.5 * 4.0) ** (1 / 3)
+    assert smooth(constants, 1.0) == pytest.approx(constants)
+    assert smooth(constants, 0.0) == pytest.approx([mean] * 3)
+    assert smooth(constants, 0.5) == pytest.approx([math.sqrt(c * mean) for c in constants])
+
+
+def test_dynamic_compares_with_the_window_before(seed: int, world: SimpleNamespace) -> None:
+    method, ctx = set_up(world, window=3, rates={"b": 2.0})
+    accuracies = torch.rand(8, 3, dtype=torch.float64) + 0.2
+    for epoch, row in enumerate(accuracies):
+        method.adapt(row)
+        method.apply_rates(ctx)
+        ratio = row / accuracies[epoch - 3 : epoch].mean(0) if epoch >= 3 else torch.ones(3)
+        expected = [0.1 * c * float(r) for c, r in zip((1, 2, 1), ratio, strict=True)]
+        assert rates(ctx) == pytest.approx(expected)
+
+
+def test_cumulative_multiplies_up_every_window(seed: int, world: SimpleNamespace) -> None:
+    method, ctx = set_up(world, window=3, cumulative=True)
+    accuracies = torch.rand(8, 3, dtype=torch.float64) + 0.2
+    product = torch.ones(3, dtype=torch.float64)
+    for epoch, row in enumerate(accuracies, start=1):
+        method.adapt(row)
+        method.apply_rates(ctx)
+        if epoch % 3 == 0:
+            product = product * row / accuracies[epoch - 3 : epoch].mean(0)
+        assert rates(ctx) == pytest.approx((0.1 * product).tolist())
+
+
+@pytest.mark.parametrize("cumulative", [False, True])
+def test_constant_accuracies_change_nothing(world: SimpleNamespace, cumulative: bool) -> None:
+    method, ctx = set_up(world, window=2, cumulative=cumulative)
+    for _ in range(6):
+        method.adapt(torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64))
+        method.apply_rates(ctx)
+        assert rates(ctx) == [0.1, 0.1, 0.1]
+
+
+def test_a_rate_never_becomes_zero(world: SimpleNamespace) -> None:
+    method, ctx = set_up(world, window=1, cumulative=True)
+    for accuracy in (0.5, 0.0, 0.5, 0.0):
+        method.adapt(torch.full((3,), accuracy, dtype=torch.float64))
+        method.apply_rates(ctx)
+        assert min(rates(ctx)) > 0
+
+
+def test_accuracy_counts_only_who_has_the_modality(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("sum", INPUTS)
+    batch = world.batch(INPUTS, absent={"b": [1, 2]})
+    found = right(model(batch), batch)
+    assert found.isnan().nonzero().tolist() == [[1, 1], [2, 1]]
+    predicted = model(batch).logits["a"].argmax(1)
+    assert found[:, 0].tolist() == (predicted == batch.label).double().tolist()
+
+
+def test_reads_the_holdout_after_every_epoch_but_the_last(seed: int, world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("sum", INPUTS), [world.batch(INPUTS)])
+    method = world.train(MSLR(), ctx, epochs=4)
+    assert int(method.measured) == 3
+    assert ((method.history[-3:] > 0) | (method.history[-3:] == 0)).all()
+    kept = world.train(MSLR(strategy="keep"), world.context(world.model("sum", INPUTS), [world.batch(INPUTS)]), 2)
+    assert int(kept.measured) == 0
+    assert not kept.needs_holdout
+
+
+def test_refuses_unknown_modalities_and_bad_options(world: SimpleNamespace) -> None:
+    with pytest.raises(ConfigError, match="no modality 'aa'; did you mean 'a'"):
+        set_up(world, rates={"aa": 1.0})
+    for option, value in {"strategy": "slow", "rates": {"a": 0.0}, "smoothing": 2.0, "window": 0}.items():
+        with pytest.raises(ConfigError, match=f"MSLR: '{option}' must be"):
+            MSLR(**{option: value})  # type: ignore[arg-type]
