@@ -1,0 +1,54 @@
+"""AE's head: an autoencoder of the joint vector, a classifier of its output, and a decoder of each modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from equipoise.heads.checks import check_dropout
+from equipoise.heads.feedforward import check_layers, feedforward
+from equipoise.heads.imputing import ImputingHead, Restoration
+
+
+class AE(ImputingHead):
+    """Ĵ = ReLU(decoder(encoder(J))), LeakyReLU in between; logits MLP(Ĵ), features x̂_m = MLP_m(Ĵ).
+
+    The published heads have two hidden layers of 128 units; so have these.
+
+    Args:
+        layers: widths of the autoencoder down to its code.
+        dropout: between the layers of classifier and decoders; 0.5 as published, where equal results on any number
+            of processes do not matter.
+    """
+
+    def __init__(
+        self, widths: Mapping[str, int], classes: int, layers: Sequence[int] = (256, 128), dropout: float = 0.0
+    ) -> None:
+        super().__init__(widths, classes)
+        check_layers("AE", layers)
+        check_dropout("AE", dropout)
+        width = sum(widths.values())
+        sizes = [width, *layers]
+        self.autoencoder = nn.Sequential(
+            feedforward([*sizes, *sizes[-2::-1]], nn.LeakyReLU),
+            nn.ReLU(),
+        )
+        self.classifier = feedforward([width, 128, 128, classes], dropout=dropout)
+        self.decoders = nn.ModuleDict(
+            {m: feedforward([width, 128, 128, d], dropout=dropout) for m, d in widths.items()}
+        )
+        for layer in self.modules():  # PyTorch's own start lets the signal fade in a stack as deep as this
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+
+    def restore(self, joint: Tensor) -> Restoration:
+        restored = self.autoencoder(joint)
+        return Restoration(restored, restored)
+
+    def classify(self, code: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(code)
+        return logits
+
+    def estimates(self, joint: Tensor) -> dict[str, Tensor]:
+        return {m: decoder(joint) for m, decoder in self.decoders.items()}

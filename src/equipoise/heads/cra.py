@@ -1,0 +1,50 @@
+"""CRA's head: a cascade of residual autoencoders fills the joint vector in, a classifier reads the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from equipoise.heads.cascade import Cascade, transition
+from equipoise.heads.checks import check_dropout
+from equipoise.heads.feedforward import feedforward
+from equipoise.heads.imputing import ImputingHead, Restoration
+
+
+class CRA(ImputingHead):
+    """x̂ = x + Σ_k g_k(x_k), logits MLP(x̂) with two hidden layers of 128 units.
+
+    Args:
+        blocks: number of autoencoders.
+        layers: widths of each down to its code.
+        transition: close the cascade by Linear – ReLU – Linear, as GCNet's version does.
+        dropout: between the layers of the classifier; 0.5 in GCNet's version.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        classes: int,
+        blocks: int = 3,
+        layers: Sequence[int] = (256, 128),
+        transition: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(widths, classes)
+        check_dropout("CRA", dropout)
+        width = sum(widths.values())
+        self.cascade = Cascade("CRA", width, blocks, layers)
+        self.transition = _close(width) if transition else nn.Identity()
+        self.classifier = feedforward([width, 128, 128, classes], dropout=dropout)
+
+    def restore(self, joint: Tensor) -> Restoration:
+        restored = self.transition(self.cascade(joint)[0])
+        return Restoration(restored, restored)
+
+    def classify(self, code: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(code)
+        return logits
+
+
+_close = transition  # inside the class the name is that of the option

@@ -1,0 +1,26 @@
+"""Stacks of linear layers, as several heads are built of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from equipoise.errors import invalid
+
+
+def feedforward(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, dropout: float = 0.0) -> nn.Sequential:
+    """Linear layers of these sizes; an activation, and dropout where asked for, between any two of them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        if layers:
+            layers += [activation(), nn.Dropout(dropout)] if dropout else [activation()]
+        layers.append(nn.Linear(inputs, outputs))
+    return nn.Sequential(*layers)
+
+
+def check_layers(owner: str, layers: Sequence[int]) -> None:
+    """Raises ConfigError unless there is a layer and all are at least 1 wide."""
+    if not layers or any(width < 1 for width in layers):
+        raise invalid(owner, "layers", "one or more positive widths", layers)

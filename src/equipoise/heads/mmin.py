@@ -1,0 +1,63 @@
+"""MMIN's head: a cascade of residual autoencoders imagines what is absent, and its codes are classified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from equipoise.heads.cascade import Cascade, transition
+from equipoise.heads.checks import check_dropout
+from equipoise.heads.concat import Concat
+from equipoise.heads.feedforward import feedforward
+from equipoise.heads.imputing import ImputingHead, Restoration
+
+
+class MMIN(ImputingHead):
+    """Ê = τ(cascade(E)); logits from the codes of all blocks, side by side, with two hidden layers of 128 units.
+
+    `teacher` classifies the features of complete samples and `backward_cascade` imagines E again from Ê; both serve
+    training only.
+
+    Args:
+        blocks: number B of autoencoders.
+        layers: widths of each down to its code.
+        share_weight: imagine back with the same cascade.
+        dropout: between the layers of the classifier; 0.5 as published.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        classes: int,
+        blocks: int = 5,
+        layers: Sequence[int] = (256, 128, 64),
+        share_weight: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(widths, classes)
+        check_dropout("MMIN", dropout)
+        width = sum(widths.values())
+        self.teacher = Concat(widths, classes)
+        self.cascade = Cascade("MMIN", width, blocks, layers)
+        self.transition = transition(width)
+        self.classifier = feedforward([blocks * layers[-1], 128, 128, classes], dropout=dropout)
+        self.share_weight = share_weight
+        if not share_weight:
+            self.backward_cascade = Cascade("MMIN", width, blocks, layers)
+            self.backward_transition = transition(width)
+
+    def restore(self, joint: Tensor) -> Restoration:
+        estimate, codes = self.cascade(joint)
+        return Restoration(codes, self.transition(estimate))
+
+    def imagine_back(self, imagined: Tensor) -> Tensor:
+        """E' (B, D), the student's joint vector as imagined from Ê."""
+        if self.share_weight:
+            return self.restore(imagined).joint
+        back: Tensor = self.backward_transition(self.backward_cascade(imagined)[0])
+        return back
+
+    def classify(self, code: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(code)
+        return logits

@@ -1,0 +1,126 @@
+"""AE: an autoencoder of the joint vector that restores what is missing and is classified by what it restores.
+
+Bengio, Lamblin, Popovici, Larochelle. Greedy Layer-Wise Training of Deep Networks. NIPS 2006, is what comparisons
+cite for it; the multimodal form is the baseline of GCNet (Lian et al. 2023; code: github.com/zeroQiaoba/GCNet).
+
+With J the concatenated features, zeros where a modality is absent, Ĵ = autoencoder(J), f the classifier of Ĵ and x̂_m
+a decoder of Ĵ,
+
+    L = CE(f, y) + w Σ_n Σ_m h_nm ‖x̂_nm − x_nm‖² / d_m
+
+where h_nm = 1 for cells whose content is hidden from the network and known to the method, and x the encoder's
+features of that content, which the second term does not train. Where training content is hidden only (the simulated
+regime), those are the hidden cells; otherwise, and in rows without any, a further modality is hidden at random (the
+strict regime). The sum over the batch is the published form: the term then grows with the batch size.
+
+Where it departs from the published code: features take the place of the raw inputs as targets, so that any encoder
+serves; the heads' dropout of 0.5 is an option of the head, off by default. Any number of modalities. Cost: one pass,
+and the head's layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from equipoise.batch import Batch
+from equipoise.errors import invalid
+from equipoise.heads.ae import AE as Head
+from equipoise.heads.imputing import ImputingHead, shown
+from equipoise.methods.base import Method
+from equipoise.methods.hiding import hidden, lose_one
+from equipoise.methods.reconstruction import cell_errors, classification, encoded, require_head
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+REDUCTIONS = ("sum", "mean")
+
+
+class Imputation(Method):
+    """Classify from what is shown, and restore what is hidden.
+
+    Args:
+        weight: w of the reconstruction.
+        reduction: "sum" over the samples of the batch, as published, or "mean".
+        hide: probability that a row loses a further modality.
+    """
+
+    name: str
+    kind: type[ImputingHead]
+
+    def __init__(self, weight: float, reduction: str, hide: float) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        if not weight >= 0:
+            raise invalid(owner, "weight", "at least 0", weight)
+        if reduction not in REDUCTIONS:
+            raise invalid(owner, "reduction", "one of " + ", ".join(REDUCTIONS), reduction)
+        if not 0 <= hide <= 1:
+            raise invalid(owner, "hide", "in [0, 1]", hide)
+        self.weight = weight
+        self.reduction = reduction
+        self.hide = hide
+
+    def setup(self, ctx: Context) -> None:
+        """Raises ConfigError unless the head is the method's own."""
+        require_head(self.name, ctx.model.head, self.kind)
+
+    def cells(self, batch: Batch, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """{modality: bool (B,)}, the cells whose reconstruction counts."""
+        return hidden(batch, kept)
+
+    def step(self, batch: Batch, ctx: Context) -> None:
+        ctx.backward(self.objective(batch, ctx))
+        self.after_backward(ctx)
+        ctx.update()
+
+    def after_backward(self, ctx: Context) -> None: ...
+
+    def objective(self, batch: Batch, ctx: Context) -> Tensor:
+        """L, from one pass of the encoders over all content that exists."""
+        head = require_head(self.name, ctx.model.head, self.kind)
+        kept = lose_one(batch, ctx, self.hide)
+        features = encoded(ctx.model, batch.revealed())
+        given = {m: z for m, z in features.items() if batch.counts[m]}
+        code, joint = head.restore(head.joint(shown(given, kept), len(batch)))
+        loss = classification(head.classify(code), batch, ctx)
+        if self.weight == 0:
+            return loss
+        return loss + self.weight * self.reconstruction(
+            head.estimates(joint), features, self.cells(batch, kept), batch, ctx
+        )
+
+    def reconstruction(
+        self,
+        estimates: Mapping[str, Tensor],
+        features: Mapping[str, Tensor],
+        cells: Mapping[str, Tensor],
+        batch: Batch,
+        ctx: Context,
+    ) -> Tensor:
+        """Σ_m ‖x̂_m − x_m‖²/d_m over the chosen cells, summed or averaged over the samples of all ranks."""
+        errors = cell_errors(estimates, features)
+        mean = ctx.sample_mean(torch.stack([torch.where(cells[m], e, 0.0) for m, e in errors.items()]).sum(0))
+        if self.reduction == "mean":
+            return mean
+        return mean * ctx.sum(mean.new_full((), len(batch)))
+
+
+class AE(Imputation):
+    """The autoencoder of the joint vector.
+
+    Args:
+        weight: w of the reconstruction; GCNet's sweep has 0.002, 0.003 and 0.01, its example 0.2.
+        reduction: "sum" over the samples of the batch, as published, or "mean".
+        hide: probability that a row loses a further modality, where its own hidden content is not known.
+    """
+
+    name = "ae"
+    kind = Head
+
+    def __init__(self, weight: float = 0.003, reduction: str = "sum", hide: float = 0.5) -> None:
+        super().__init__(weight, reduction, hide)

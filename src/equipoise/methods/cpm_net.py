@@ -1,0 +1,171 @@
+"""CPM-Net: cross partial multi-view networks.
+
+Zhang, Han, Cui, Fu, Zhou, Hu. CPM-Nets: Cross Partial Multi-View Networks. NeurIPS 2019; Deep Partial Multi-View
+Learning. IEEE TPAMI 2022. Code: github.com/hanmenghan/CPM_Nets
+
+Every training sample has a latent vector h_n of its own, which must decode into the modalities that the sample has
+and lie near its class; nothing is imputed. With s_nm = 1 where modality m is present and f_m its decoder,
+
+    min over h, f of  mean_n [Σ_m s_nm ‖f_m(h_n) − z_nm‖² + λ ℓ_c(n)]
+    ℓ_c(n) = max_y max(0, [y ≠ y_n] + g_y(h_n) − g_{y_n}(h_n)),   g_y(h) = h · (mean of the latents of class y)
+
+the sample itself left out of its class's mean. Each step moves the decoders once with the latents held (through the
+run's optimiser, on the first term), then the batch's latents with the decoders and the class means held (by Adam, on
+both terms). A sample is predicted by argmax_y g_y(h), where h is fitted to the first term alone.
+
+The latents are free, and so the encoders cannot learn from them: they would do best to make all features alike. They
+are trained first, with a linear classifier of the features, and are then frozen (`pretrain`; give 0 with encoders
+that are frozen already). Validation looks at latents that have learned nothing until then: give `patience` more
+epochs.
+
+Where it departs from the paper: minibatches instead of the whole table at once; the effect of a latent on its class's
+mean, and by it on others, is felt at the next step, not differentiated; test latents come from their closed form with
+a small ridge, where the paper searches by gradient descent: its code's decoders are linear, so that the search has a
+solution (see the head), and the decoders are not trained again for it. The published code adds 1 to the loss of
+wrongly predicted samples only, so that the right ones have none and no margin is kept: `margin: code`. Any number of
+modalities. Cost: one forward pass, a backward pass in the share `pretrain` of the epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from equipoise.batch import Batch
+from equipoise.errors import invalid
+from equipoise.heads.cpm_net import CPMNet as Head
+from equipoise.methods.base import Method, Phase
+from equipoise.methods.latents import Latents
+from equipoise.methods.reconstruction import classification, encoded, require_head
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+MARGINS = ("paper", "code")
+
+
+def class_scores(latent: Tensor, held: Tensor, label: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
+    """g (B, C): products of latents (B, K) with the class means, each sample left out of its own class's.
+
+    Args:
+        latent: the latents that are scored.
+        held: those that `sums` contains, before any change.
+        label: int64 (B,).
+        sums: (C, K), of the latents of each class.
+        counts: (C,), their numbers; the only sample of a class scores 0 for it.
+    """
+    others = (sums[label] - held) / (counts[label] - 1).clamp_min(1).unsqueeze(1)
+    own = torch.where(counts[label] > 1, (latent * others).sum(1), 0.0)
+    return (latent @ (sums / counts.clamp_min(1).unsqueeze(1)).T).scatter(1, label.unsqueeze(1), own.unsqueeze(1))
+
+
+def clustering_loss(scores: Tensor, label: Tensor, margin: str = "paper") -> Tensor:
+    """ℓ_c (B,) of class scores (B, C): the margin violated most, or as the published code has it."""
+    own = scores.gather(1, label.unsqueeze(1))
+    wrong = 1 - F.one_hot(label, scores.shape[1]).to(scores.dtype)
+    if margin == "code":
+        best, predicted = scores.max(1)
+        return best - own.squeeze(1) + (predicted != label)
+    return (wrong + scores - own).amax(1)
+
+
+class CPMNet(Method):
+    """Cross partial multi-view network.
+
+    Args:
+        weight: λ of the clustering; the paper tries 0.1, 1 and 10.
+        latent_lr: learning rate of the latents' Adam.
+        latent_steps: steps of a batch's latents after each step of the decoders.
+        margin: "paper", or "code" for no margin where the prediction is right.
+        pretrain: share of the epochs that train the encoders, before the latents.
+    """
+
+    memory: Latents
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        latent_lr: float = 0.01,
+        latent_steps: int = 5,
+        margin: str = "paper",
+        pretrain: float = 0.5,
+    ) -> None:
+        super().__init__()
+        checks = [
+            ("weight", weight >= 0, "at least 0", weight),
+            ("latent_lr", latent_lr > 0, "positive", latent_lr),
+            ("latent_steps", latent_steps >= 1, "at least 1", latent_steps),
+            ("margin", margin in MARGINS, "one of " + ", ".join(MARGINS), margin),
+            ("pretrain", 0 <= pretrain < 1, "in [0, 1)", pretrain),
+        ]
+        for name, good, expectation, found in checks:
+            if not good:
+                raise invalid("CPMNet", name, expectation, found)
+        self.weight, self.latent_lr, self.latent_steps = weight, latent_lr, latent_steps
+        self.margin, self.pretrain = margin, pretrain
+
+    def setup(self, ctx: Context) -> None:
+        """Room for the latents.
+
+        Raises:
+            ConfigError: another head.
+        """
+        head = require_head("cpm-net", ctx.model.head, Head)
+        labels = torch.as_tensor(ctx.train.table.label)
+        self.memory = Latents(labels, head.classes, head.prototypes, head.latent)
+
+    def phases(self, epochs: int) -> Iterator[Phase]:
+        first = min(round(self.pretrain * epochs), epochs - 1)
+        yield Phase(first)
+        yield Phase(epochs - first)
+
+    def on_phase_start(self, ctx: Context) -> None:
+        if ctx.position.phase == 1:
+            self.memory.draw(ctx.rng)
+
+    def step(self, batch: Batch, ctx: Context) -> None:
+        if ctx.position.phase == 0:
+            self.train_encoders(batch, ctx)
+        else:
+            self.train_latents(batch, ctx)
+
+    def train_encoders(self, batch: Batch, ctx: Context) -> None:
+        head = require_head("cpm-net", ctx.model.head, Head)
+        logits, _ = head.pretraining.fuse(encoded(ctx.model, batch), {}, batch.present)
+        ctx.backward(classification(logits, batch, ctx))
+        ctx.update()
+
+    def train_latents(self, batch: Batch, ctx: Context) -> None:
+        head = require_head("cpm-net", ctx.model.head, Head)
+        ctx.model.encoders.eval()  # frozen: without dropout, and statistics as they are
+        with torch.no_grad():
+            features = encoded(ctx.model, batch)
+        ctx.backward(ctx.sample_mean(decoding_loss(head, self.memory.latent[batch.index], features, batch)))
+        ctx.update()
+        for _ in range(self.latent_steps):
+            self.memory.move(batch.index, self.slope(head, features, batch), self.latent_lr, ctx)
+        sums, counts = self.memory.sums()
+        head.prototypes.copy_(sums / counts.clamp_min(1).unsqueeze(1))
+
+    def slope(self, head: Head, features: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """The gradient (B, K) of both terms in the latents of the batch."""
+        held = self.memory.latent[batch.index]
+        latent = held.clone().requires_grad_()
+        scores = class_scores(latent, held, batch.label, *self.memory.sums())
+        clustering = clustering_loss(scores, batch.label, self.margin)
+        loss = decoding_loss(head, latent, features, batch) + self.weight * clustering
+        (slope,) = torch.autograd.grad(loss.sum(), latent)
+        return slope
+
+
+def decoding_loss(head: Head, latent: Tensor, features: Mapping[str, Tensor], batch: Batch) -> Tensor:
+    """Σ_m s_m ‖f_m(h) − z_m‖² (B,) over the present modalities."""
+    loss = latent.new_zeros(len(latent))
+    for modality, target in features.items():
+        error = (head.decode(modality, latent) - target).square().sum(1)
+        loss = loss + torch.where(batch.present[modality], error, 0.0)
+    return loss

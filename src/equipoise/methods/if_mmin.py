@@ -1,0 +1,100 @@
+"""IF-MMIN: MMIN led by modality-invariant features.
+
+Zuo, Liu, Zhao, Gao, Li. Exploiting Modality-Invariant Feature for Robust Multimodal Emotion Recognition with Missing
+Modalities. 2022. Code: github.com/ZhuoYulang/IF-MMIN
+
+An encoder S that all modalities share maps their features E_m to features of one distribution, I = [S(E_1); …;
+S(E_M)]. The teacher learns from all content there is,
+
+    L = CE(f([E; I]), y) + mean over the pairs of modalities of CMD(S(E_i), S(E_j))
+
+with CMD(X, Y) = ‖mean X − mean Y‖ + Σ_{k=2..5} ‖c_k(X) − c_k(Y)‖, c_k the central moments over the batch. The student
+is MMIN's, but for I, which enters every block of the cascade, and for the term that replaces imagining back:
+
+    L = CE(f, y) + α MSE(Ê, T) + ρ MSE(I, I_teacher)
+
+I of what the student is shown, I_teacher of all there is (cells whose content does not exist left out). T and what is
+hidden are as in MMIN. CMD compares each modality's moments over the samples that have it.
+
+Where it departs from the published code: its cascade has changed over time, see the head's option `cascade`; its
+script sets ρ = 100 through an option it does not know, its default is 1 and so is ours; the gradient of a norm at
+zero is infinite there. For dropout, the feature of absent modalities, `patience` and `include_complete` see MMIN. Any
+number of modalities, with features of one width. Cost: 2 − t forward passes and 1 backward pass, t the teacher's
+share of the epochs, and a cascade.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from equipoise.batch import Batch
+from equipoise.errors import invalid
+from equipoise.heads.if_mmin import IFMMIN as Head
+from equipoise.heads.imputing import shown
+from equipoise.methods.hiding import keep_some
+from equipoise.methods.mmin import imagination_loss
+from equipoise.methods.moments import discrepancy
+from equipoise.methods.reconstruction import classification, encoded, require_head, row_errors
+from equipoise.methods.teacher import TeacherStudent
+from equipoise.model import Model
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+Features = dict[str, Tensor]
+
+
+class IFMMIN(TeacherStudent):
+    """The imagination network with invariant features.
+
+    Args:
+        imagination: α, the weight of MSE(Ê, T).
+        invariance: ρ, the weight of MSE(I, I_teacher).
+        teacher: share of the epochs that train the teacher; it gets at least one where there are two.
+        include_complete: let the student see complete samples too; False is the published draw.
+    """
+
+    def __init__(
+        self, imagination: float = 1.0, invariance: float = 1.0, teacher: float = 0.5, include_complete: bool = True
+    ) -> None:
+        super().__init__(teacher, include_complete)
+        for name, value in (("imagination", imagination), ("invariance", invariance)):
+            if not value >= 0:
+                raise invalid("IFMMIN", name, "at least 0", value)
+        self.imagination = imagination
+        self.invariance = invariance
+
+    def setup(self, ctx: Context) -> None:
+        """Raises ConfigError unless the head is the method's own."""
+        require_head("if-mmin", ctx.model.head, Head)
+        super().setup(ctx)
+
+    def teach(self, batch: Batch, ctx: Context) -> Tensor:
+        head = require_head("if-mmin", ctx.model.head, Head)
+        features, invariant = look(ctx.model, batch)
+        both = {m: torch.cat([features[m], invariant[m]], 1) for m in features}
+        logits = head.teacher.fuse(both, {}, batch.present)[0]
+        return classification(logits, batch, ctx) + discrepancy(invariant, batch.present, ctx)
+
+    def study(self, batch: Batch, ctx: Context) -> Tensor:
+        head = require_head("if-mmin", ctx.model.head, Head)
+        kept = keep_some(batch, ctx, self.include_complete)
+        joint = head.joint(shown(encoded(ctx.model, batch), kept), len(batch))
+        code, imagined = head.restore(joint)
+        taught, known = self.teacher.answer(look, batch.revealed())
+        drift = row_errors(head.invariants(joint), known, batch.existing)
+        return (
+            classification(head.classify(code), batch, ctx)
+            + self.imagination * imagination_loss(head.split(imagined), taught, kept, batch, ctx)
+            + self.invariance * ctx.sample_mean(drift)
+        )
+
+
+def look(model: Model, batch: Batch) -> tuple[Features, Features]:
+    """Features E_m and invariant features S(E_m) of every modality, zeros and S(0) where it is absent."""
+    head = require_head("if-mmin", model.head, Head)
+    joint = head.joint(encoded(model, batch), len(batch))
+    return head.split(joint), head.invariants(joint)

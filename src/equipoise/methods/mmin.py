@@ -1,0 +1,109 @@
+"""MMIN: a missing modality imagination network.
+
+Zhao, Li, Jin. Missing Modality Imagination Network for Emotion Recognition with Uncertain Missing Modalities.
+ACL-IJCNLP 2021. Code: github.com/AIM3-RUC/MMIN
+
+A teacher, encoders and a linear classifier of their features, is trained on all content there is and frozen. The
+student starts from its encoders and sees some of the modalities of each sample. With E its joint vector, zeros where
+nothing is shown, a cascade of residual autoencoders imagines Ê, a second one E' back from Ê, and the cascade's codes
+are classified:
+
+    L = CE(f, y) + α MSE(Ê, T) + β MSE(E', sg(E))
+
+T holds the teacher's features of what is hidden from the student and zeros where it is shown, so that Ê learns the
+missing part; a sample of which nothing is hidden has no α term, and a cell whose content does not exist counts
+nowhere. Where training content is hidden only (the simulated regime), a sample keeps its own mask. In other samples,
+and in the strict regime, the shown modalities are drawn, any non-empty set alike. The published draw leaves the
+complete set out, and its test has no complete sample; here `include_complete` lets the student see them, as test
+samples may be complete.
+
+Where it departs from the published code: an absent modality has the feature zero where that code encodes an input of
+zeros; the teacher's classifier is linear; dropout 0.5 is an option of the head, off by default. α and β are those for
+IEMOCAP (for MSP-IMPROV 2 and 0.5, with head option `share_weight`). There the teacher trains for 20 of 80 epochs,
+`teacher: 0.25`. Until the student trains, validation looks at a cascade that has learned nothing: give `patience`
+more epochs than the teacher has. Any number of modalities. Cost: 2 − t forward passes and 1 backward pass, t the
+teacher's share of the epochs, and two cascades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from equipoise.batch import Batch
+from equipoise.errors import invalid
+from equipoise.heads.imputing import shown
+from equipoise.heads.mmin import MMIN as Head
+from equipoise.methods.hiding import any_of, hidden, keep_some
+from equipoise.methods.reconstruction import classification, encoded, require_head, row_errors
+from equipoise.methods.teacher import TeacherStudent
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+
+def imagination_loss(
+    imagined: Mapping[str, Tensor],
+    taught: Mapping[str, Tensor],
+    kept: Mapping[str, Tensor],
+    batch: Batch,
+    ctx: Context,
+) -> Tensor:
+    """MSE(Ê, T) over the existing cells of the samples of which something is hidden.
+
+    Args:
+        imagined: {modality: (B, d_m)}, Ê.
+        taught: the teacher's features of all content there is; a modality without any may be left out.
+        kept: {modality: bool (B,)}, what the student is shown.
+        batch: the samples, with what exists.
+        ctx: takes the mean over the samples of all ranks.
+    """
+    unseen = hidden(batch, kept)
+    targets = {m: torch.where(unseen[m].unsqueeze(1), z, 0.0) for m, z in taught.items()}
+    return ctx.sample_mean(row_errors(imagined, targets, batch.existing), any_of(unseen))
+
+
+class MMIN(TeacherStudent):
+    """The imagination network.
+
+    Args:
+        imagination: α, the weight of MSE(Ê, T).
+        cycle: β, the weight of imagining back.
+        teacher: share of the epochs that train the teacher; it gets at least one where there are two.
+        include_complete: let the student see complete samples too; False is the published draw.
+    """
+
+    def __init__(
+        self, imagination: float = 4.0, cycle: float = 2.0, teacher: float = 0.5, include_complete: bool = True
+    ) -> None:
+        super().__init__(teacher, include_complete)
+        for name, value in (("imagination", imagination), ("cycle", cycle)):
+            if not value >= 0:
+                raise invalid("MMIN", name, "at least 0", value)
+        self.imagination = imagination
+        self.cycle = cycle
+
+    def setup(self, ctx: Context) -> None:
+        """Raises ConfigError unless the head is the method's own."""
+        require_head("mmin", ctx.model.head, Head)
+        super().setup(ctx)
+
+    def teach(self, batch: Batch, ctx: Context) -> Tensor:
+        head = require_head("mmin", ctx.model.head, Head)
+        return classification(head.teacher.fuse(encoded(ctx.model, batch), {}, batch.present)[0], batch, ctx)
+
+    def study(self, batch: Batch, ctx: Context) -> Tensor:
+        head = require_head("mmin", ctx.model.head, Head)
+        kept = keep_some(batch, ctx, self.include_complete)
+        joint = head.joint(shown(encoded(ctx.model, batch), kept), len(batch))
+        code, imagined = head.restore(joint)
+        back = (head.imagine_back(imagined) - joint.detach()).square().mean(1)
+        taught = self.teacher.answer(encoded, batch.revealed())
+        return (
+            classification(head.classify(code), batch, ctx)
+            + self.imagination * imagination_loss(head.split(imagined), taught, kept, batch, ctx)
+            + self.cycle * ctx.sample_mean(back)
+        )

@@ -1,0 +1,60 @@
+"""What methods that restore absent features share: the features themselves, and errors over chosen cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from equipoise.batch import Batch
+from equipoise.errors import ConfigError
+from equipoise.heads.base import Head
+from equipoise.model import Model
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+H = TypeVar("H", bound=Head)
+
+
+def require_head(method: str, head: Head, kind: type[H]) -> H:
+    """The head, if it is of the kind that the method trains.
+
+    Raises:
+        ConfigError: it is another one.
+    """
+    if not isinstance(head, kind):
+        raise ConfigError(
+            f"method {method!r} trains the head that restores features in its own way, and {type(head).__name__} is "
+            f"another; use head {method!r}"
+        )
+    return head
+
+
+def encoded(model: Model, batch: Batch) -> dict[str, Tensor]:
+    """Features {modality: (B, d_m)} of the present cells, zeros elsewhere, in the model's precision."""
+    with torch.autocast(batch.label.device.type, torch.bfloat16, enabled=model.precision == "bfloat16"):
+        return model.encode(batch)
+
+
+def classification(logits: Tensor, batch: Batch, ctx: Context) -> Tensor:
+    """Cross-entropy of any logits (B, C), averaged over the samples of all ranks."""
+    return ctx.sample_mean(F.cross_entropy(logits, batch.label, reduction="none"))
+
+
+def cell_errors(estimates: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """{modality: (B,)}: ‖x̂_m − x_m‖²/d_m, no gradient in the targets; for the modalities that have any."""
+    return {m: (estimates[m] - x.detach()).square().mean(1) for m, x in targets.items()}
+
+
+def row_errors(estimates: Mapping[str, Tensor], targets: Mapping[str, Tensor], cells: Mapping[str, Tensor]) -> Tensor:
+    """(B,): mean squared error over all entries of a row's chosen cells; 0 where none is chosen."""
+    errors = cell_errors(estimates, targets)
+    total = sum(torch.where(cells[m], e * estimates[m].shape[1], 0.0) for m, e in errors.items())
+    entries = sum(cells[m] * estimates[m].shape[1] for m in errors)
+    assert isinstance(total, Tensor)
+    assert isinstance(entries, Tensor)
+    return total / entries.clamp_min(1)

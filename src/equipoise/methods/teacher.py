@@ -1,0 +1,99 @@
+"""Methods whose training has two parts: a teacher on all content there is, then a student on what it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from equipoise.batch import Batch
+from equipoise.errors import invalid
+from equipoise.methods.base import Method, Phase
+from equipoise.methods.snapshot import Snapshot
+from equipoise.model import Model
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+T = TypeVar("T")
+
+
+class Teacher(Snapshot):
+    """A frozen copy of a model, that answers questions put to it as the model would have when it was taken.
+
+    Args:
+        model: stays the training's own.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self._model = (model,)  # a tuple is not registered
+
+    @torch.no_grad()
+    def answer(self, question: Callable[[Model, Batch], T], batch: Batch) -> T:
+        """`question(model, batch)` in evaluation mode with the weights of the copy; its passes are counted."""
+        (model,) = self._model
+        weights = dict(zip(model.state_dict(), self.buffers(), strict=True))
+        training = model.training
+        model.eval()
+        found: T = functional_call(_Asked(model, question), {f"model.{n}": w for n, w in weights.items()}, (batch,))
+        model.train(training)
+        return found
+
+
+class _Asked(nn.Module):
+    """A question about a model as a module of its own, as `functional_call` wants it."""
+
+    def __init__(self, model: Model, question: Callable[[Model, Batch], object]) -> None:
+        super().__init__()
+        self.model = model
+        self.question = question
+
+    def forward(self, batch: Batch) -> object:
+        return self.question(self.model, batch)
+
+
+class TeacherStudent(Method):
+    """Trains the teacher in a first phase, keeps a frozen copy, and goes on as the student from the same weights.
+
+    Args:
+        teacher: share of the epochs that train the teacher; it gets at least one where there are two.
+        include_complete: let the student see complete samples too.
+    """
+
+    teacher: Teacher
+
+    def __init__(self, teacher: float, include_complete: bool) -> None:
+        super().__init__()
+        if not 0 <= teacher < 1:
+            raise invalid(type(self).__name__, "teacher", "in [0, 1)", teacher)
+        self.share = teacher
+        self.include_complete = include_complete
+
+    def setup(self, ctx: Context) -> None:
+        self.teacher = Teacher(ctx.model)
+
+    def phases(self, epochs: int) -> Iterator[Phase]:
+        first = min(max(round(self.share * epochs), 1), epochs - 1)
+        yield Phase(first)
+        yield Phase(epochs - first)
+
+    def on_phase_end(self, ctx: Context) -> None:
+        if ctx.position.phase == 0:
+            self.teacher.take()
+
+    def teach(self, batch: Batch, ctx: Context) -> Tensor:
+        """The teacher's loss, on the batch as it is revealed."""
+        raise NotImplementedError
+
+    def study(self, batch: Batch, ctx: Context) -> Tensor:
+        """The student's loss."""
+        raise NotImplementedError
+
+    def step(self, batch: Batch, ctx: Context) -> None:
+        teaching = ctx.position.phase == 0
+        ctx.backward(self.teach(batch.revealed(), ctx) if teaching else self.study(batch, ctx))
+        ctx.update()
