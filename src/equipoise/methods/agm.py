@@ -32,8 +32,6 @@ The paper's α for each data set is not confirmed; 1 is the code's default.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
-from math import factorial
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,40 +42,10 @@ from equipoise.batch import Batch, Output, map_input
 from equipoise.errors import invalid
 from equipoise.methods.adaptive import warn_of_scaling
 from equipoise.methods.joint import Joint
+from equipoise.methods.responses import Subset, coefficients, response, share, subsets
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
-
-Subset = tuple[str, ...]
-
-
-def subsets(modalities: Sequence[str]) -> list[Subset]:
-    """All but the empty one."""
-    return [s for size in range(1, len(modalities) + 1) for s in combinations(modalities, size)]
-
-
-def share(modality: str, subset: Subset, count: int) -> float:
-    """The coefficient of f(S) in the response of a modality, among `count` of them."""
-    size = len(subset)
-    if modality in subset:
-        return factorial(size - 1) * factorial(count - size) / factorial(count)
-    return -factorial(size) * factorial(count - size - 1) / factorial(count)
-
-
-def response(modality: str, fused: Mapping[Subset, Tensor], count: int) -> Tensor:
-    """o_m (B, C) from {S: f(S)}."""
-    return torch.stack([share(modality, s, count) * f for s, f in fused.items()]).sum(0)
-
-
-def relative(scores: Tensor) -> Tensor:
-    """r (M,) of the scores (M,), or τ of their running means; their product is 1."""
-    count = len(scores)
-    return torch.exp(count / (count - 1) * (scores.mean() - scores))
-
-
-def coefficients(scores: Tensor, means: Tensor, alpha: float, cap: float) -> Tensor:
-    """κ (M,)."""
-    return torch.exp(alpha * (relative(means) - relative(scores)).clamp_max(cap))
 
 
 def one_zero(tensor: Tensor) -> Tensor:

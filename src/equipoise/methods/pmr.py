@@ -26,9 +26,6 @@ epochs are the first: ε is the code's, their number ours. Where the published c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import islice
-from math import ceil
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,16 +34,10 @@ from torch import Tensor
 from equipoise.batch import Batch, Output
 from equipoise.errors import invalid
 from equipoise.methods.joint import Joint
+from equipoise.methods.prototypes import Prototypes
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
-
-
-def log_distribution(features: Tensor, prototypes: Tensor, known: Tensor) -> Tensor:
-    """log q (B, C) from features (B, d), prototypes (C, d) and which of them are known (C,)."""
-    # Not by the expansion of the square, which loses the digits of what is near; at distance 0 its gradient is 0.
-    distance = torch.cdist(features, prototypes, compute_mode="donot_use_mm_for_euclid_dist")
-    return (-distance).masked_fill(~known, torch.finfo(distance.dtype).min).log_softmax(1)
 
 
 def lag(scores: Tensor, seen: Tensor) -> Tensor:
@@ -73,9 +64,6 @@ class PMR(Joint):
         clipped: False makes every positive β and γ 1.
     """
 
-    prototypes: Tensor
-    known: Tensor
-
     def __init__(
         self,
         alpha: float = 1.0,
@@ -100,72 +88,34 @@ class PMR(Joint):
         self.momentum, self.share, self.clipped = momentum, share, clipped
 
     def setup(self, ctx: Context) -> None:
-        head = ctx.model.head
-        like = next(ctx.model.parameters())
-        self.widths = list(head.widths.values())
-        self.register_buffer("prototypes", like.new_zeros(head.classes, sum(self.widths)))  # [c^1 | c^2 | …]
-        self.register_buffer("known", torch.zeros(len(self.widths), head.classes, dtype=torch.bool))
+        head, like = ctx.model.head, next(ctx.model.parameters())
+        self.prototypes = Prototypes(head.widths, head.classes, like.dtype)
 
     def on_epoch_start(self, ctx: Context) -> None:
         if self.alpha or self.mu:
-            self.take_prototypes(ctx)
-
-    @torch.no_grad()
-    def take_prototypes(self, ctx: Context) -> None:
-        """Mean features per class over the first batches of this epoch, and the momentum."""
-        sums = torch.zeros_like(self.prototypes)
-        counts = torch.zeros(self.known.shape, dtype=sums.dtype, device=sums.device)
-        ctx.model.eval()
-        for batch in islice(ctx.batches(ctx.train), ceil(self.share * len(ctx.train))):
-            features = ctx.model(batch).features
-            sums.index_add_(0, batch.label, torch.cat(list(features.values()), dim=1))  # zeros where absent
-            for number, modality in enumerate(features):
-                counts[number].index_add_(0, batch.label, batch.present[modality].to(sums.dtype))
-        ctx.model.train()
-        sums, counts = ctx.sum(sums), ctx.sum(counts)
-        spread = self._spread(counts)
-        new = sums / spread.clamp_min(1)
-        old = self.momentum * self.prototypes + (1 - self.momentum) * new
-        kept = torch.where(self._spread(self.known), old, new)
-        self.prototypes.copy_(torch.where(spread > 0, kept, self.prototypes))
-        self.known |= counts > 0
-
-    def _spread(self, values: Tensor) -> Tensor:
-        """(M, C) → (C, Σ d): a value per modality and class, for every entry of its prototype."""
-        return torch.cat([v.unsqueeze(1).expand(-1, w) for v, w in zip(values, self.widths, strict=True)], dim=1)
+            self.prototypes.take(ctx, self.share, self.momentum)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         """CE + α Σ β PCE − μ Σ γ H; with α = μ = 0 it is joint training."""
         loss = super().loss(output, batch, ctx)
-        numbers = [n for n, m in enumerate(ctx.model.modalities) if ctx.anyone_has(m, batch)]
+        shown = [m for m in ctx.model.modalities if ctx.anyone_has(m, batch)]
         entropy = self.mu if ctx.epoch < self.entropy_epochs else 0.0
-        if len(numbers) < 2 or not (self.alpha or entropy):
+        if len(shown) < 2 or not (self.alpha or entropy):
             return loss
-        log_q = self.log_distributions(numbers, output, ctx)
-        counted = self.counted(numbers, batch, ctx)
-        label = batch.label.unsqueeze(1)
-        true = [q.gather(1, label).squeeze(1) for q in log_q]
+        log_q = [self.prototypes.log_distribution(m, output.features[m]) for m in shown]
+        counted = [batch.present[m] & self.prototypes.knows(m, batch.label) for m in shown]
+        true = [q.gather(1, batch.label.unsqueeze(1)).squeeze(1) for q in log_q]
         scores = [ctx.sample_mean(t.detach().exp(), where) for t, where in zip(true, counted, strict=True)]
-        seen = ctx.sum(torch.stack([where.any() for where in counted]).to(label.dtype)) > 0
+        seen = ctx.sum(torch.stack([where.sum() for where in counted])) > 0
         beta, gamma = self.coefficients(ctx.mean(torch.stack(scores)), seen)
-        for number, q, t, where, b, g in zip(numbers, log_q, true, counted, beta, gamma, strict=True):
+        for q, t, where, b, g in zip(log_q, true, counted, beta, gamma, strict=True):
             loss = loss - self.alpha * b * ctx.sample_mean(t, where)
             if entropy:
                 loss = loss + entropy * g * ctx.sample_mean((q.exp() * q).sum(1), where)
-            ctx.log(**{f"beta/{ctx.model.modalities[number]}": b})
+        ctx.log(**{f"beta/{m}": b for m, b in zip(shown, beta, strict=True)})
         return loss
 
     def coefficients(self, scores: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """β and γ (M,) from the scores (M,) of the modalities; 0 for one that was not seen."""
         beta, gamma = lag(scores, seen), lead(scores, seen)
         return (beta, gamma) if self.clipped else (beta.sign(), gamma.sign())
-
-    def log_distributions(self, numbers: Sequence[int], output: Output, ctx: Context) -> list[Tensor]:
-        """log q_m (B, C) of these modalities."""
-        columns = torch.split(self.prototypes, self.widths, dim=1)
-        names = ctx.model.modalities
-        return [log_distribution(output.features[names[n]], columns[n], self.known[n]) for n in numbers]
-
-    def counted(self, numbers: Sequence[int], batch: Batch, ctx: Context) -> list[Tensor]:
-        """For each of these modalities, which samples have it and a prototype of their class; bool (B,)."""
-        return [batch.present[ctx.model.modalities[n]] & self.known[n][batch.label] for n in numbers]

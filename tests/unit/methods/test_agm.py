@@ -1,0 +1,175 @@
+"""AGM: responses that add up to the prediction, and gradients against an independent implementation."""
+
+from __future__ import annotations
+
+import copy
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from equipoise.errors import ConfigError
+from equipoise.methods.agm import AGM
+from equipoise.methods.responses import coefficients, relative, response, subsets
+
+INPUTS = {"a": 3, "b": 4, "c": 2}
+
+
+def set_up(world: SimpleNamespace, model: nn.Module, batch: object, **options: object) -> tuple[AGM, object]:
+    ctx = world.context(model, [batch])
+    method = AGM(**options)  # type: ignore[arg-type]
+    method.setup(ctx)
+    return method, ctx
+
+
+def gradients(loss: torch.Tensor, model: nn.Module) -> dict[str, torch.Tensor]:
+    named = dict(model.named_parameters())
+    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(named, found, strict=True))
+
+
+class Scaled(torch.autograd.Function):
+    """The identity, whose gradient is multiplied."""
+
+    @staticmethod
+    def forward(ctx, tensor, factor):  # type: ignore[no-untyped-def]
+        ctx.factor = factor
+        return tensor.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        return gradient * ctx.factor, None
+
+
+def test_responses_of_two_and_three_in_the_published_form(seed: int) -> None:
+    two = {s: torch.randn(5, 4, dtype=torch.float64) for s in subsets("av")}
+    av, a, v = two["a", "v"], two["a",], two["v",]
+    torch.testing.assert_close(response("a", two, 2), (av - v + a) / 2)
+    torch.testing.assert_close(response("v", two, 2), (av - a + v) / 2)
+    f = {s: torch.randn(5, 4, dtype=torch.float64) for s in subsets("avt")}
+    first = (f["a", "v", "t"] - f["v", "t"] + f["a",]) / 3
+    second = (f["a", "v"] - f["v",] + f["a", "t"] - f["t",]) / 6
+    torch.testing.assert_close(response("a", f, 3), first + second)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_responses_add_up_to_the_prediction(seed: int, count: int) -> None:
+    names = tuple("abcd"[:count])
+    fused = {s: torch.randn(5, 4, dtype=torch.float64) for s in subsets(names)}
+    torch.testing.assert_close(sum(response(m, fused, count) for m in names), fused[names])
+
+
+def test_coefficients_by_hand(seed: int) -> None:
+    scores, means = torch.tensor([0.5, 1.5]), torch.tensor([0.8, 1.0])
+    r, tau = [math.exp(1.0), math.exp(-1.0)], [math.exp(0.2), math.exp(-0.2)]
+    expected = [math.exp(0.3 * (t - s)) for t, s in zip(tau, r, strict=True)]
+    assert coefficients(scores, means, 0.3, math.inf).tolist() == pytest.approx(expected)
+    assert coefficients(scores, means, 0.3, 0.1)[1].item() == pytest.approx(math.exp(0.3 * 0.1))
+    assert expected[0] < 1 < expected[1]  # the first is further ahead than it used to be
+    three = torch.rand(3, dtype=torch.float64)
+    assert float(relative(three).prod()) == pytest.approx(1)
+    pairs = [math.exp(float(sum(three[j] - three[m] for j in range(3) if j != m)) / 2) for m in range(3)]
+    assert relative(three).tolist() == pytest.approx(pairs)
+
+
+@pytest.mark.parametrize("head", ["concat", "late"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_gradients_are_those_of_scaled_responses(seed: int, world: SimpleNamespace, head: str, count: int) -> None:
+    """Against responses written out, with an identity on each whose gradient is multiplied by κ."""
+    inputs = dict(list(INPUTS.items())[:count])
+    model = world.model(head, inputs).double()
+    batch = world.batch(inputs, absent={"b": [2]}).apply(lambda t: t.double() if t.is_floating_point() else t)
+    method, ctx = set_up(world, model, batch, alpha=0.7)
+    method.mean_score.copy_(torch.rand(count))
+    means = method.mean_score.clone()
+    found = gradients(method.loss(model(batch), batch, ctx), model)
+
+    zeros = {m: torch.zeros_like(x) for m, x in batch.inputs.items()}
+    read = {m: model.encoders[m](batch.inputs[m]) for m in inputs}
+    blank = {m: model.encoders[m](zeros[m]) for m in inputs}
+    fused = {s: model.head({m: (read if m in s else blank)[m] for m in inputs}, batch.present).fused
+             for s in subsets(tuple(inputs))}  # fmt: skip
+    responses = {m: response(m, fused, count) for m in inputs}
+    scores = []
+    for modality, own in responses.items():
+        shown = batch.present[modality]
+        scores.append(F.cross_entropy(own[shown], batch.label[shown]).detach())
+    kappa = coefficients(torch.stack(scores), means, 0.7, 10.0)
+    scaled = sum(Scaled.apply(o, k) for o, k in zip(responses.values(), kappa, strict=True))
+    expected = gradients(F.cross_entropy(scaled, batch.label), model)
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name], msg=name)
+
+
+def test_additive_and_without_biases_an_encoder_is_scaled_by_its_coefficient(
+    seed: int, world: SimpleNamespace
+) -> None:
+    model = world.model("concat", INPUTS).double()
+    for encoder in model.encoders.values():
+        for layer in (encoder.layers[0], encoder.layers[2]):
+            layer.bias = None
+    batch = world.batch(INPUTS).apply(lambda t: t.double() if t.is_floating_point() else t)
+    method, ctx = set_up(world, model, batch, alpha=0.5)
+    plain = gradients(F.cross_entropy(model(batch).fused, batch.label), model)
+    output = model(batch)
+    fused = method.fused_of_subsets(list(INPUTS), output, batch, ctx)
+    kappa = coefficients(method.scores(list(INPUTS), fused, batch, ctx), torch.zeros(3), 0.5, 10.0)
+    found = gradients(method.loss(output, batch, ctx), model)
+    factors = {**dict(zip(INPUTS, kappa, strict=True)), "bias": kappa.mean()}
+    for name, gradient in found.items():
+        part = name.split(".")[1 if name.startswith("encoders") else -1 if name == "head.bias" else 2]
+        torch.testing.assert_close(gradient, factors[part] * plain[name], msg=name)
+
+
+def test_remembers_the_mean_of_all_scores(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("concat", INPUTS)
+    batches = [world.batch(INPUTS), world.batch(INPUTS, absent={"c": list(range(8))}), world.batch(INPUTS)]
+    ctx = world.context(model, batches)
+    method = AGM()
+    method.setup(ctx)
+    seen: dict[str, list[float]] = {m: [] for m in INPUTS}
+    for batch in batches:
+        shown = [m for m in INPUTS if batch.counts[m]]
+        fused = method.fused_of_subsets(shown, model(batch), batch, ctx)
+        for modality, score in zip(shown, method.scores(shown, fused, batch, ctx), strict=True):
+            seen[modality].append(float(score))
+        method.step(batch, ctx)
+    assert method.mean_score.tolist() == pytest.approx([sum(v) / len(v) for v in seen.values()], rel=1e-5)
+    assert method.steps.tolist() == [3, 3, 2]
+
+
+def test_passes_of_zeros_leave_running_statistics_alone(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("concat", INPUTS)
+    for encoder in model.encoders.values():
+        encoder.layers.append(nn.BatchNorm1d(5))
+    other = copy.deepcopy(model)
+    batch = world.batch(INPUTS)
+    world.train(AGM(), world.context(model, [batch]))
+    world.train("joint", world.context(other, [batch]))
+    for name, value in model.named_buffers():
+        assert torch.equal(value, dict(other.named_buffers())[name]), name
+    assert model.encoders["a"].training
+
+
+def test_outside_the_window_it_is_joint_training(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("concat", INPUTS)
+    batch = world.batch(INPUTS)
+    method, ctx = set_up(world, model, batch, window=[1, 2])
+    output = model(batch)
+    expected = F.cross_entropy(output.fused, batch.label)
+    torch.testing.assert_close(method.loss(output, batch, ctx), expected)
+    assert method.steps.sum() == 0
+    ctx.position.epoch = 2
+    plain = gradients(expected, model)
+    changed = gradients(method.loss(model(batch), batch, ctx), model)
+    assert any(not torch.allclose(changed[name], gradient) for name, gradient in plain.items())
+
+
+def test_warns_under_adam_and_refuses_bad_windows(world: SimpleNamespace) -> None:
+    with pytest.warns(UserWarning, match="method 'agm' scales gradients, and adam divides"):
+        AGM().setup(world.context(world.model("concat", INPUTS), [], name="adam"))
+    with pytest.raises(ConfigError, match="'window' must be"):
+        AGM(window=[3, 1])

@@ -1,0 +1,106 @@
+"""UMT: what teachers learn, that they stay as they are, and the distance to their features."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from equipoise.methods.umt import UMT
+from equipoise.testing.world import World, differing, snapshot
+from equipoise.training.loop import fit
+
+INPUTS = {"a": 3, "b": 4, "c": 2}
+
+
+def set_up(world: SimpleNamespace, **options: object) -> tuple[UMT, object, object]:
+    batch = world.batch(INPUTS, absent={"b": [1, 5]})
+    ctx = world.context(world.model("concat", INPUTS), [batch], epochs=2)
+    method = UMT(**options)  # type: ignore[arg-type]
+    method.setup(ctx)
+    return method, ctx, batch
+
+
+@pytest.mark.parametrize("epochs", [None, 1])
+def test_teachers_are_what_late_fusion_would_be(seed: int, epochs: int | None) -> None:
+    """Against the method `late`, from the same encoders and classifiers of zeros."""
+    method, ctx = World("umt", 3, seed, {"teacher_epochs": epochs}, missing=0.3, epochs=2).build()
+    late, other = World("late", 3, seed, missing=0.3, epochs=epochs or 2).build()
+    other.model.encoders.load_state_dict(ctx.model.encoders.state_dict())
+    for parameter in other.model.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    fit(late, other, epochs or 2)
+    method.on_phase_start(ctx)
+    assert not differing(snapshot(method.teachers), snapshot(other.model))
+    assert ctx.position.step == 0
+
+
+def test_teachers_stay_as_they_are(seed: int) -> None:
+    method, ctx = World("umt", 2, seed).build()
+    method.on_phase_start(ctx)
+    before = snapshot(method.teachers)
+    for batch in ctx.steps():
+        method.step(batch, ctx)
+    assert not differing(before, snapshot(method.teachers))
+    assert all(p.grad is None for p in method.teachers.parameters())
+
+
+def test_the_network_starts_where_the_teachers_started(seed: int) -> None:
+    method, ctx = World("umt", 2, seed).build()
+    before = snapshot(ctx.model)
+    method.on_phase_start(ctx)
+    assert not differing(before, snapshot(ctx.model))
+    taught = snapshot(method.teachers.encoders)
+    assert differing(taught, snapshot(ctx.model.encoders))
+
+
+def test_the_loss_written_out(seed: int, world: SimpleNamespace) -> None:
+    method, ctx, batch = set_up(world, weight=3.0)
+    with torch.no_grad():
+        for parameter in method.teachers.parameters():
+            parameter.normal_()
+    output = ctx.model(batch)
+    expected = F.cross_entropy(output.fused, batch.label)
+    for modality, encoder in method.teachers.encoders.items():
+        shown = batch.present[modality]
+        taught = encoder(batch.inputs[modality][shown])
+        expected = expected + 3.0 * F.mse_loss(output.features[modality][shown], taught)
+    torch.testing.assert_close(method.loss(output, batch, ctx), expected)
+
+
+def test_an_encoder_that_agrees_has_nothing_to_learn(seed: int, world: SimpleNamespace) -> None:
+    method, ctx, batch = set_up(world)
+    ctx.model.encoders.load_state_dict(method.teachers.encoders.state_dict())
+    ctx.model.eval()
+    output = ctx.model(batch)
+    torch.testing.assert_close(method.loss(output, batch, ctx), F.cross_entropy(output.fused, batch.label))
+
+
+def test_the_distance_reaches_encoders_only(seed: int, world: SimpleNamespace) -> None:
+    method, ctx, batch = set_up(world)
+    with torch.no_grad():
+        for parameter in method.teachers.parameters():
+            parameter.normal_()
+    output = ctx.model(batch)
+    extra = method.loss(output, batch, ctx) - F.cross_entropy(output.fused, batch.label)
+    named = dict(ctx.model.named_parameters())
+    found = torch.autograd.grad(extra, list(named.values()), allow_unused=True, materialize_grads=True)
+    moved = {name for name, g in zip(named, found, strict=True) if g.abs().max() > 1e-6}
+    assert {name.split(".")[1] for name in moved} == set(INPUTS)
+    assert all(name.startswith("encoders.") for name in moved)
+
+
+def test_statistics_of_teachers_are_frozen(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("concat", INPUTS)
+    for encoder in model.encoders.values():
+        encoder.layers.append(torch.nn.BatchNorm1d(5))
+    ctx = world.context(model, [world.batch(INPUTS)])
+    method = UMT()
+    method.setup(ctx)
+    method.on_phase_start(ctx)
+    before = snapshot(method.teachers)
+    method.step(copy.copy(ctx.train.all[0]), ctx)
+    assert not differing(before, snapshot(method.teachers))
