@@ -90,8 +90,8 @@ def method_step(name: str, data: Table, batch_size: int, encoder: dict) -> Calla
     return step
 
 
-def peak_memory(step: Callable[[], None]) -> float:
-    """MB of tensors alive at the worst moment of a step, beyond those before it."""
+def peak_memory(step: Callable[[], object]) -> float:
+    """MB of tensors alive at the worst moment of a step (or a whole training), beyond those before it."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         step()
     alive, peak = 0, 0

@@ -1,0 +1,79 @@
+"""What each method costs beyond joint training with the same encoders: passes, time, memory.
+
+    python benchmarks/cost.py [--methods all] [--epochs 4]
+
+Whole trainings are measured, so that what happens once an epoch or phase counts too. Passes are of an encoder per
+minibatch it is trained on, counted and as the registry declares them. CPU time and memory are shown as multiples of
+joint training's; the peak is that of all tensors alive during the training beyond those alive before it (parameters,
+optimiser and the method's memory included), *held* is the method's memory and what the head has more than `concat`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+from collections.abc import Iterable
+from functools import partial
+
+import torch
+from overhead import CASES, peak_memory, table
+from torch import Tensor
+
+from equipoise.build import build_method, build_model
+from equipoise.data.loader import Loader
+from equipoise.data.table import Table
+from equipoise.methods import METHODS
+from equipoise.settings import Settings
+from equipoise.training.context import Context
+from equipoise.training.loop import fit
+
+BATCHES = 4
+
+
+def mebibytes(tensors: Iterable[Tensor]) -> float:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20
+
+
+def train(name: str, data: Table, batch_size: int, encoder: dict, epochs: int) -> tuple[Context, float, float]:
+    """The context after a training, its CPU seconds, and MB that method and head hold."""
+    settings = Settings.from_dict({"method": name, "encoder": dict.fromkeys(data.modalities, encoder)})
+    method, model = build_method(settings), build_model(settings, data.specs, data.classes)
+    loader = Loader(data, batch_size, seed=0, shuffle=True)
+    ctx = Context(model, loader, holdout=loader, optimiser=settings.optimiser, epochs=epochs)
+    method.setup(ctx)
+    start = time.process_time()
+    fit(method, ctx, epochs)
+    seconds = time.process_time() - start
+    return ctx, seconds, mebibytes([*method.state_dict().values(), *model.head.state_dict().values()])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", default="all")
+    parser.add_argument("--epochs", type=int, default=4)
+    given = parser.parse_args()
+    names = METHODS.names() if given.methods == "all" else given.methods.split(",")
+    torch.set_num_threads(1)
+    shapes, batch_size, encoder = CASES["mlp"]
+    data = table(shapes, batch_size * BATCHES)
+    print(f"mlp: {BATCHES} batches of {batch_size}, {given.epochs} epochs, inputs {shapes}")
+    print(
+        f"{'':14} {'forward':>8} {'declared':>9} {'backward':>9} {'declared':>9} {'time':>6} {'peak':>6} {'held MB':>8}"
+    )
+    base: tuple[float, float, float] | None = None
+    for name in ["joint", *(n for n in names if n != "joint")]:
+        gc.collect()
+        train(name, data, batch_size, encoder, 1)  # warms up
+        peak = peak_memory(partial(train, name, data, batch_size, encoder, given.epochs))
+        ctx, seconds, held = train(name, data, batch_size, encoder, given.epochs)
+        base = base or (seconds, peak, held)
+        entry, passes = METHODS[name], ctx.passes
+        print(
+            f"{name:14} {passes.forward_passes:8.2f} {entry.forward_passes:9g} {passes.backward_passes:9.2f} "
+            f"{entry.backward_passes:9g} {seconds / base[0]:6.2f} {peak / base[1]:6.2f} {held - base[2]:8.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
