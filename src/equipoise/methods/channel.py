@@ -61,8 +61,14 @@ class Channel(Method):
             )
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        self._remember(output, batch, ctx)
         return auxiliary_loss(dict.fromkeys(output.logits, self.unimodal_weight), output, batch, ctx)
+
+    def step(self, batch: Batch, ctx: Context) -> None:
+        """As every method's, except that the means move, once the backward pass has no more need of the old ones."""
+        output = ctx.model(batch)
+        ctx.backward(self.loss(output, batch, ctx))
+        self._remember(output, batch, ctx)
+        ctx.update()
 
     @torch.no_grad()
     def _remember(self, output: Output, batch: Batch, ctx: Context) -> None:

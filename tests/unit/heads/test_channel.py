@@ -93,6 +93,13 @@ def test_absent_cells_are_their_mean_and_do_not_vote(given):
     torch.testing.assert_close(output.weights, (shown / shown.sum(0)).squeeze(-1).T)
 
 
+def test_rows_without_any_modality_prefer_no_class(given):
+    features, present = given(WIDTHS, absent={m: [0, 1] for m in WIDTHS})
+    output = example()(features, present)
+    assert not output.fused[:2].any()
+    assert bool(output.fused[2:].isfinite().all())
+
+
 def test_unusable_settings_are_refused():
     for options in ({"gate_scale": 3}, {"bottleneck": "narrow"}):
         with pytest.raises(ConfigError, match=next(iter(options))):

@@ -68,6 +68,18 @@ def test_probabilities_are_mixed_instead_of_logits(given):
     assert all(bool(p.grad.isfinite().all()) for p in head.parameters())
 
 
+@pytest.mark.parametrize("cls", [Weight, WeightHidden, WeightElementwise])
+def test_rows_without_any_modality_are_finite_and_alike(given, cls):
+    widths = dict.fromkeys(WIDTHS, 5)
+    features, present = given(widths, absent={m: [0, 1] for m in widths})
+    head = cls(widths, C)
+    fused = head(features, present).fused
+    assert bool(fused.isfinite().all())
+    torch.testing.assert_close(fused[0], fused[1])
+    fused.sum().backward()
+    assert all(not z.grad[:2].any() for z in features.values())
+
+
 def test_equal_scores_are_the_mean_and_a_constant_changes_nothing(given):
     features, present = given(WIDTHS)
     head = sharpen(Weight(WIDTHS, C))
