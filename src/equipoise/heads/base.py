@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from equipoise.batch import Output
 from equipoise.heads import fusion
+from equipoise.heads.presence import stacked
 
 
 class Head(nn.Module):
@@ -102,10 +103,8 @@ class SeparateHead(Head):
     def fuse(
         self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor | None]:
-        shown = torch.stack([present[m] for m in self.modalities]) & self.active.unsqueeze(1)
-        nothing = ~shown.any(0)  # no modality to go by: every class alike
-        values = torch.stack([logits[m] for m in self.modalities]).masked_fill(nothing.unsqueeze(1), 0.0)
-        return self._rule(values, shown | nothing)
+        there = (present[m] & active for m, active in zip(self.modalities, self.active, strict=True))
+        return self._rule(*stacked((logits[m] for m in self.modalities), there))
 
     def fuse_only(self, modalities: Collection[str]) -> None:
         """Leave the other modalities out of every fused prediction from now on."""
