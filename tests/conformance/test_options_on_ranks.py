@@ -12,6 +12,10 @@ OPTIONS = [
     ("mie", {"mixup_alpha": 1.0, "cycles": 2}),
     ("mie", {"sam": "head", "rho": 0.3, "flat_weight": 0.3, "fresh_optimiser": True}),
     ("mie", {"scope": 1.0, "sam": "none", "statistic_batch": 5, "phases": [1, 1, 1]}),
+    ("opm", {"warm_up": 0, "probability": 1.0}),
+    ("cml", {"where": "correct"}),
+    ("amco", {"threshold": 0.2, "ramp": 1.0}),
+    ("reconboost", {"alternation": 1, "rectification": 2}),
 ]
 
 

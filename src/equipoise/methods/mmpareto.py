@@ -8,10 +8,11 @@ g of the fused loss and u of the unimodal one, each a single vector over all the
 
     a = 1/2 where g·u > 0, else argmin ‖a g + (1 − a) u‖ = (‖u‖² − g·u) / (‖g‖² + ‖u‖² − 2 g·u)
     h = 2a g + 2(1 − a) u                              2 keeps the sum g + u where they agree
-    ĥ = γ max(1, ‖g + u‖ / ‖h‖) h                      restores the length that a conflict costs, and the noise in it
+    ĥ = γ ‖g + u‖ / ‖h‖ h                              restores the length that a conflict costs, and the noise in it
 
-Since h is the shortest combination, a conflict leaves h·g ≥ 0 and h·u ≥ 0: a step along ĥ harms neither loss. Heads
-take the gradient of L. A modality has two objectives however many others there are.
+Since h is the shortest combination, a conflict leaves h·g ≥ 0 and h·u ≥ 0: a step along ĥ harms neither loss. For the
+same reason the published max(1, ‖g + u‖ / ‖h‖) is the ratio itself. Heads take the gradient of L. A modality has two
+objectives however many others there are.
 
 Where codes depart, and are not followed: the published one rescales each tensor by a factor of its own, after which
 neither inequality needs to hold, and divides 0 by 0 where the two gradients are opposed; here there is one factor per
@@ -68,8 +69,8 @@ def combine(fused: Sequence[Tensor], own: Sequence[Tensor], gamma: float) -> tup
     length, whole = dot(combined, combined).sqrt(), (gg + uu + 2 * gu).clamp_min(0).sqrt()
     # What is left of two opposed gradients is rounding, which is not to be blown up to their length.
     meant = length > torch.finfo(gg.dtype).eps ** 0.5 * (gg.sqrt() + uu.sqrt())
-    restored = torch.where(meant, whole / length, 1.0).clamp_min(1.0)
-    return [gamma * torch.where(gu > 0, 1.0, restored) * h for h in combined], a
+    restored = torch.where(meant & (gu <= 0), whole / length, 1.0)
+    return [gamma * restored * h for h in combined], a
 
 
 class MMPareto(Method):
