@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import combinations
 from typing import NamedTuple
@@ -52,8 +53,9 @@ class TATE(Head):
     """Token C_i = [H_i W_ij for every other modality j], with one W_ij for both of a pair, and the tag behind it.
 
     H_m is one transformer layer on the projected feature, zero where absent. A transformer encoder layer reads the
-    tagged tokens, gated attention pools them, two linear layers classify. `decoder` serves training only. Modalities
-    go in alphabetical order.
+    tagged tokens, gated attention pools them, two linear layers classify (the pooled vector over the root of its width:
+    its entries have variance one, and SGD diverges on a sum of so many). `decoder` serves training only. Modalities go
+    in alphabetical order.
 
     Args:
         width: of H_m; the pair projections have width/(M − 1), rounded down.
@@ -116,7 +118,7 @@ class TATE(Head):
         tagged = torch.cat([tokens, tag.unsqueeze(1).expand(-1, len(self.names), -1)], 2)
         encoded = self.encoder(tagged)
         pooled = self.pool(encoded)
-        return Reading(tagged, encoded, pooled, self.classifier(pooled))
+        return Reading(tagged, encoded, pooled, self.classifier(pooled / math.sqrt(pooled.shape[1])))
 
     def tag_error(self, pooled: Tensor, tag: Tensor) -> Tensor:
         """(B,): mean absolute error of the tag (B, M + 1) as the pooled vector (B, W) tells it, through a sigmoid."""

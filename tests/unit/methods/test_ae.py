@@ -1,0 +1,136 @@
+"""AE and CRA: what the reconstruction counts, what it reaches, and the greedy schedule."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from equipoise.batch import Batch
+from equipoise.errors import ConfigError
+from equipoise.methods.ae import AE
+from equipoise.methods.cra import CRA
+
+INPUTS = {"a": 3, "b": 4, "c": 2}
+KINDS = {"ae": AE, "cra": CRA}
+
+
+def mask(batch: Batch, name: str, rows: slice) -> Batch:
+    """Hide a modality's content in some rows."""
+    shown = {m: torch.ones(len(batch), dtype=torch.bool) for m in INPUTS}
+    shown[name][rows] = False
+    return batch.hide(shown)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("name", KINDS)
+def test_the_loss_by_hand(seed: int, world: SimpleNamespace, name: str, reduction: str) -> None:
+    model = world.model(name, INPUTS)
+    whole = world.batch(INPUTS)
+    batch = mask(whole, "b", slice(0, 3))
+    options = {"entries": "hidden"} if name == "cra" else {}
+    method = KINDS[name](weight=0.7, reduction=reduction, hide=0.0, **options)
+    found = method.objective(batch, world.context(model, [batch]))
+    features = model(whole).features
+    joint = torch.cat([features[m] * batch.present[m].unsqueeze(1) for m in sorted(INPUTS)], 1)
+    code, restored = model.head.restore(joint)
+    error = (model.head.estimates(restored)["b"] - features["b"]).square().mean(1)[:3].sum()
+    expected = F.cross_entropy(model.head.classify(code), batch.label)
+    torch.testing.assert_close(found, expected + 0.7 * error / (1 if reduction == "sum" else 8))
+
+
+def test_cra_counts_every_known_cell_as_the_paper_does(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("cra", INPUTS)
+    batch = world.batch(INPUTS, absent={"c": [0, 1]})
+    ctx = world.context(model, [batch])
+    total = CRA(weight=1.0, hide=0.0).objective(batch, ctx) - CRA(weight=0.0, hide=0.0).objective(batch, ctx)
+    features = model(batch).features
+    joint = model.head.joint(features, 8)
+    estimates = model.head.split(model.head.restore(joint).joint)
+    errors = [((estimates[m] - features[m]).square().mean(1) * batch.present[m]).sum() for m in INPUTS]
+    torch.testing.assert_close(total, torch.stack(errors).sum())
+
+
+def test_a_complete_batch_has_nothing_to_restore(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("ae", INPUTS)
+    batch = world.batch(INPUTS)
+    ctx = world.context(model, [batch])
+    losses = [AE(weight=w, hide=0.0).objective(batch, ctx) for w in (0.0, 5.0)]
+    assert torch.equal(*losses)
+    losses[1].backward()
+    assert not any(bool(p.grad.any()) for p in model.head.decoders.parameters())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_content_that_is_truly_missing_does_not_matter(seed: int, world: SimpleNamespace, name: str) -> None:
+    model = world.model(name, INPUTS)
+    batch = world.batch(INPUTS, absent={"b": [0, 1, 2]})
+    other = Batch(
+        {**batch.inputs, "b": batch.inputs["b"] + 9 * ~batch.present["b"].unsqueeze(1)},
+        batch.present,
+        batch.label,
+        batch.index,
+    )
+    losses = []
+    for each in (batch, other):
+        ctx = world.context(model, [each])
+        ctx.rng.manual_seed(seed)
+        losses.append(KINDS[name](weight=1.0, hide=1.0).objective(each, ctx))
+    assert torch.equal(*losses)
+
+
+def test_the_target_is_not_trained(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("ae", INPUTS)
+    batch = mask(world.batch(INPUTS), "b", slice(None))
+    AE(weight=1.0).objective(batch, world.context(model, [batch])).backward()
+    assert not any(p.grad is not None and bool(p.grad.any()) for p in model.encoders["b"].parameters())
+    assert bool(model.head.decoders["b"][0].weight.grad.any())
+
+
+def test_greedy_phases_leave_the_other_blocks_alone(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("cra", INPUTS, layers=[6, 4])
+    batches = [world.batch(INPUTS) for _ in range(2)]
+    ctx = world.context(model, batches, 5, weight_decay=0.1)
+    method = CRA(training="greedy")
+    method.setup(ctx)
+    joint = torch.randn(4, 15)
+    assert torch.equal(model.head.restore(joint).joint, joint)
+    assert sum(phase.epochs for phase in method.phases(5)) == 5
+    for number in range(4):
+        ctx.position.phase = number
+        before = copy.deepcopy(model.head.cascade)
+        method.step(batches[0], ctx)
+        moved = [
+            any(not torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+            for a, b in zip(before.blocks, model.head.cascade.blocks, strict=True)
+        ]
+        assert moved == [number in (k, 3) for k in range(3)]
+
+
+def test_greedy_training_needs_an_epoch_for_each_block(world: SimpleNamespace) -> None:
+    with pytest.raises(ConfigError, match="takes at least 4 epochs, found 3"):
+        CRA(training="greedy").setup(world.context(world.model("cra", INPUTS), [], 3))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_wants_its_own_head(world: SimpleNamespace, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"use head '{name}'"):
+        KINDS[name]().setup(world.context(world.model("concat", INPUTS), []))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (AE, {"weight": -1}),
+        (AE, {"reduction": "max"}),
+        (AE, {"hide": 1.5}),
+        (CRA, {"entries": "all"}),
+        (CRA, {"training": "lazy"}),
+    ],
+)
+def test_refuses_bad_options(kind: type, options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"{kind.__name__}: '{next(iter(options))}' must be"):
+        kind(**options)
