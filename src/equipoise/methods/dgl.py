@@ -12,7 +12,7 @@ No gradient of the fused loss reaches an encoder, none of the unimodal losses th
 
 Why it is among the newer methods here: the two equations are stated in the abstract and are the whole of the authors'
 code. Unverified: the paper's value of α per data set; 4 is the code's default, and its scripts for CREMA-D name 4 and
-5. The published code clips the gradient's norm at 40 (setting `optimiser.clip`).
+5. The published code clips the gradient's norm at 40 (setting `optimiser.clip`). Adam and its kin divide α out again.
 
 Any head, and any number of modalities: Σ_m over those present; a sample counts for the modalities it has. A head with
 a separate auxiliary classifier per modality has nothing to train it, and is refused.
@@ -76,7 +76,7 @@ class DGL(Method):
         shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
         encoders = [p for m in shown for p in ctx.model.group(m).encoder if p.requires_grad]
         unimodal = self.unimodal_loss(output, batch, ctx)
-        gradients = ctx.gradient(unimodal, encoders)
+        gradients = ctx.gradient(unimodal, encoders) if encoders else ()
         apart = {m: z.detach() for m, z in output.features.items() if batch.counts[m]}
         fused = ctx.model.read(apart, batch.present).fused
         ctx.backward(ctx.sample_mean(F.cross_entropy(fused, batch.label, reduction="none")))

@@ -27,15 +27,18 @@ encoders.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError, invalid
 from equipoise.methods.auxiliary import auxiliary_loss
 from equipoise.methods.base import Method
+from equipoise.methods.encoder_copy import EncoderCopy
+from equipoise.methods.scores import true_class_scores
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -110,9 +113,9 @@ class InfoReg(Method):
         self.register_buffer("trace", reference.new_zeros(count))  # summed over the steps of the current epoch
         self.register_buffer("steps", reference.new_zeros(()))
         self.register_buffer("growing", reference.new_ones(count))
-        for modality in ctx.model.modalities:
-            for number, parameter in enumerate(self._moving(modality, ctx)):
-                self.register_buffer(f"start_{modality}_{number}", parameter.detach().clone())
+        self.start = EncoderCopy(ctx.model)
+        if self.start.empty:
+            warnings.warn("no encoder has a parameter that trains, and regulation does nothing", stacklevel=2)
 
     @torch.no_grad()
     def on_epoch_start(self, ctx: Context) -> None:
@@ -122,9 +125,7 @@ class InfoReg(Method):
             self.growing.copy_(growth(self.history))
         self.trace.zero_()
         self.steps.zero_()
-        for modality in ctx.model.modalities:
-            for number, parameter in enumerate(self._moving(modality, ctx)):
-                self.get_buffer(f"start_{modality}_{number}").copy_(parameter)
+        self.start.take()
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         return auxiliary_loss(dict.fromkeys(ctx.training, self.unimodal_weight), output, batch, ctx)
@@ -134,22 +135,16 @@ class InfoReg(Method):
         shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
         where = [ctx.model.modalities.index(m) for m in shown]
         for modality, row in zip(shown, where, strict=True):
-            gradients = [p.grad for p in self._moving(modality, ctx) if p.grad is not None]
-            self.trace[row] += torch.stack(torch._foreach_norm(gradients)).square().sum()
+            gradients = [p.grad for p, _ in self.start.pairs(modality) if p.grad is not None]
+            if gradients:
+                self.trace[row] += torch.stack(torch._foreach_norm(gradients)).square().sum()
         self.steps += 1
         if len(shown) < 2 or self.strength == 0:
             return
-        scores = torch.stack([self._score(m, output, batch, ctx) for m in shown])
-        coefficients = pull(leads(scores), self.growing[where], self.beta, self.strength, self.threshold)
+        lead = leads(true_class_scores(shown, output, batch, ctx))
+        coefficients = pull(lead, self.growing[where], self.beta, self.strength, self.threshold)
         for modality, coefficient in zip(shown, coefficients, strict=True):
-            for number, parameter in enumerate(self._moving(modality, ctx)):
+            for parameter, start in self.start.pairs(modality):
                 if parameter.grad is not None:
-                    parameter.grad += coefficient * (parameter - self.get_buffer(f"start_{modality}_{number}"))
+                    parameter.grad += coefficient * (parameter - start)
         ctx.log(**{f"coefficient/{m}": c for m, c in zip(shown, coefficients, strict=True)})
-
-    def _score(self, modality: str, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        true = output.logits[modality].softmax(1).gather(1, batch.label.unsqueeze(1)).squeeze(1)
-        return ctx.mean(ctx.sample_mean(true, batch.present[modality]))
-
-    def _moving(self, modality: str, ctx: Context) -> list[nn.Parameter]:
-        return [p for p in ctx.model.group(modality).encoder if p.requires_grad]

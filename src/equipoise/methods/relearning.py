@@ -25,15 +25,16 @@ the encoders' parameters.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
 
 from equipoise.batch import Batch, Output
 from equipoise.data.loader import Loader
 from equipoise.errors import invalid
+from equipoise.methods.encoder_copy import EncoderCopy
 from equipoise.methods.joint import Joint
 from equipoise.methods.table_values import table_values
 
@@ -60,13 +61,6 @@ def strength(train: float, held: float, scale: float) -> float:
     return math.tanh(scale * abs(train - held))
 
 
-@torch.no_grad()
-def pull_back(parameters: list[nn.Parameter], initial: list[torch.Tensor], weight: float) -> None:
-    """θ ← w θ⁰ + (1 − w) θ."""
-    for parameter, start in zip(parameters, initial, strict=True):
-        parameter.copy_(weight * start + (1 - weight) * parameter)
-
-
 class Relearning(Joint):
     """Soft re-initialisation of the encoders.
 
@@ -89,11 +83,12 @@ class Relearning(Joint):
         self.strength, self.every, self.times = strength, every, times
 
     def setup(self, ctx: Context) -> None:
-        """Keep a copy of the encoders that train."""
-        for modality in ctx.model.modalities:
-            for number, parameter in enumerate(self._moving(modality, ctx)):
-                self.register_buffer(f"initial_{modality}_{number}", parameter.detach().clone())
+        """Keep a copy of the encoders; warns where all of them are frozen."""
+        self.initial = EncoderCopy(ctx.model)
+        if self.initial.empty:
+            warnings.warn("no encoder has a parameter that trains, and re-learning does nothing", stacklevel=2)
 
+    @torch.no_grad()
     def on_epoch_start(self, ctx: Context) -> None:
         finished = ctx.epoch - 1  # the number of the last epoch
         if finished < self.every or finished % self.every or finished // self.every > self.times:
@@ -102,9 +97,8 @@ class Relearning(Joint):
         train, held = self.purities(ctx.train, ctx), self.purities(ctx.holdout, ctx)
         for modality in ctx.model.modalities:
             weight = strength(train[modality], held[modality], self.strength)
-            parameters = self._moving(modality, ctx)
-            initial = [self.get_buffer(f"initial_{modality}_{k}") for k in range(len(parameters))]
-            pull_back(parameters, initial, weight)
+            for parameter, start in self.initial.pairs(modality):
+                parameter.copy_(weight * start + (1 - weight) * parameter)
             ctx.log(**{f"weight/{modality}": weight})
 
     def purities(self, loader: Loader, ctx: Context) -> dict[str, float]:
@@ -120,9 +114,6 @@ class Relearning(Joint):
                 found[modality] = cluster_purity(part.numpy()[here], label, len(table.classes)) if here.any() else 1.0
         shared: dict[str, float] = ctx.runtime.objects(found)[0]
         return shared
-
-    def _moving(self, modality: str, ctx: Context) -> list[nn.Parameter]:
-        return [p for p in ctx.model.group(modality).encoder if p.requires_grad]
 
 
 def _side_by_side(modalities: tuple[str, ...], output: Output, batch: Batch) -> torch.Tensor:

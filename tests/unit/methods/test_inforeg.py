@@ -1,0 +1,118 @@
+"""InfoReg: lead, growth of the Fisher trace, coefficient, and the gradient of the proximal term."""
+
+from __future__ import annotations
+
+import copy
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from equipoise.errors import ConfigError
+from equipoise.methods.inforeg import InfoReg, growth, leads, pull
+
+INPUTS = {"a": 3, "b": 4, "c": 2}
+
+
+def test_lead_is_over_the_mean_of_the_others(seed: int) -> None:
+    scores = torch.rand(4, dtype=torch.float64)
+    for k, lead in enumerate(leads(scores).tolist()):
+        others = [float(s) for j, s in enumerate(scores) if j != k]
+        assert lead == pytest.approx(float(scores[k]) - sum(others) / 3)
+    assert leads(torch.tensor([0.7, 0.4])).tolist() == pytest.approx([0.3, -0.3])
+
+
+def test_growth_of_the_smoothed_trace() -> None:
+    assert growth(torch.tensor([[1.0, 2.0], [4.0, 1.0]])).tolist() == pytest.approx([0.5, -3.0])
+    history = torch.tensor([[1.0, 2.0, 4.0]])  # means 1.5, then 3
+    assert growth(history).tolist() == pytest.approx([0.5])
+    assert growth(torch.zeros(2, 11)).tolist() == [0, 0]
+    assert growth(7 * history).tolist() == pytest.approx(growth(history).tolist()), "free of the loss's scale"
+
+
+def test_only_who_leads_and_still_grows_is_held() -> None:
+    lead = torch.tensor([0.3, 0.3, -0.3, 0.0])
+    growing = torch.tensor([0.5, 0.05, 0.5, 0.5])
+    found = pull(lead, growing, beta=2.0, strength=0.95, threshold=0.05)
+    assert found.tolist() == pytest.approx([0.95 * math.exp(2 * math.tanh(0.3)), 0, 0, 0])
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_the_gradient_is_that_of_the_proximal_term(seed: int, world: SimpleNamespace, weight: float) -> None:
+    model = world.model("concat", INPUTS)
+    batch = world.batch(INPUTS, absent={"b": [2]})
+    ctx = world.context(model, [batch])
+    method = InfoReg(strength=0.95, beta=1.0, unimodal_weight=weight)
+    method.setup(ctx)
+    method.on_epoch_start(ctx)
+    start = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += torch.randn_like(parameter) * 0.1
+    output = model(batch)
+    ctx.backward(method.loss(output, batch, ctx))
+    plain = {n: p.grad.clone() for n, p in model.named_parameters()}
+    method.edit_gradients(output, batch, ctx)
+    true = {
+        m: output.logits[m].detach().softmax(1)[torch.arange(8), batch.label][batch.present[m]].mean() for m in INPUTS
+    }
+    held = 0
+    for name, parameter in model.named_parameters():
+        expected = plain[name]
+        if name.startswith("encoders."):
+            m = name.split(".")[1]
+            lead = float(true[m] - sum(s for j, s in true.items() if j != m) / 2)
+            held += lead > 0
+            alpha = 0.95 * math.exp(math.tanh(lead)) if lead > 0 else 0.0
+            expected = expected + alpha * (parameter - start.get_parameter(name)).detach()
+        torch.testing.assert_close(parameter.grad, expected)
+    assert held, "somebody is ahead"
+    for k, m in enumerate(INPUTS):
+        squares = sum(float(g.square().sum()) for n, g in plain.items() if n.startswith(f"encoders.{m}."))
+        assert float(method.trace[k]) == pytest.approx(squares, rel=1e-4), "the trace is of the loss alone"
+
+
+def test_the_window_closes(seed: int, world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("concat", INPUTS), [])
+    method = InfoReg(smoothing=2)
+    method.setup(ctx)
+    method.on_epoch_start(ctx)
+    assert method.growing.tolist() == [1, 1, 1], "the first epoch is in it"
+    for epoch, traces in enumerate([[6.0, 1.0, 2.0], [9.0, 1.0, 0.0], [9.0, 1.0, 0.0]], 1):
+        method.trace.copy_(torch.tensor(traces) * 3)
+        method.steps.fill_(3)
+        ctx.position.epoch = epoch
+        method.on_epoch_start(ctx)
+    # Means over two epochs: 7.5, 1, 1 and then 9, 1, 0.
+    assert method.growing.tolist()[:2] == pytest.approx([1.5 / 9, 0.0])
+    assert float(method.growing[2]) < 0
+    assert not method.trace.any()
+
+
+def test_strength_zero_is_joint_training(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("concat", INPUTS)
+    other = copy.deepcopy(model)
+    batches = [world.batch(INPUTS) for _ in range(3)]
+    world.train("inforeg", world.context(model, batches), 2, strength=0.0)
+    world.train("joint", world.context(other, batches), 2)
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_regulation_changes_the_encoders(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("concat", INPUTS)
+    other = copy.deepcopy(model)
+    batches = [world.batch(INPUTS) for _ in range(3)]
+    world.train("inforeg", world.context(model, batches), 1)
+    world.train("joint", world.context(other, batches), 1)
+    assert not all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "options", [{"strength": -1}, {"beta": -1}, {"threshold": -1}, {"smoothing": 0}, {"unimodal_weight": -1}]
+)
+def test_refuses_bad_options(options: dict[str, object], world: SimpleNamespace) -> None:
+    with pytest.raises(ConfigError, match=f"InfoReg: '{next(iter(options))}' must be"):
+        InfoReg(**options)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="'unimodal_weight' above 0"):
+        InfoReg().setup(world.context(world.model("auxiliary", INPUTS), []))

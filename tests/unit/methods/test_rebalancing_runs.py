@@ -1,0 +1,52 @@
+"""Methods that act between epochs, set to act at once: resumed like uninterrupted, two ranks like one process."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+
+from equipoise.testing import World, rank_difference
+from equipoise.testing.methods import resumes
+from equipoise.testing.world import differing, snapshot
+from equipoise.training.loop import fit
+
+ACTIVE = [
+    ("smv-sample", {"warmup": 0}),
+    ("smv-modality", {"warmup": 1, "alpha": 3.0}),
+    ("relearning", {"every": 1, "times": 5}),
+    ("bss", {"schedule": "curriculum", "grow": 3}),
+    ("inforeg", {"smoothing": 1, "threshold": 0.0, "unimodal_weight": 0.3}),
+    ("aug", {"every": 1, "residual": "sum"}),
+    ("mbsd", {"divergence": "true-class", "unimodal_weight": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), ACTIVE, ids=[name for name, _ in ACTIVE])
+def test_resumed_is_uninterrupted(seed: int, name: str, options: dict[str, object]) -> None:
+    resumes(World(name, 2, seed % 9999, options, missing=0.2, epochs=3, settings={"checkpoint_every": 2}))
+
+
+def test_two_ranks_equal_one_process(seed: int) -> None:
+    names = [("dgl", {}), ("linear-probe", {}), *ACTIVE]
+    worlds = [
+        World(name, 2 + k % 2, seed % 9999, options, missing=0.4, precision="float64", epochs=3)
+        for k, (name, options) in enumerate(names)
+    ]
+    apart = {w.method: d for w, d in zip(worlds, rank_difference(worlds), strict=True) if d > 1e-8}
+    assert not apart
+
+
+@pytest.mark.parametrize("name", ["inforeg", "relearning", "dgl", "aug", "bss", "mbsd", "smv-sample"])
+def test_frozen_encoders_are_no_obstacle(seed: int, name: str) -> None:
+    method, ctx = World(name, 2, seed % 9999).build()
+    for modality in ctx.model.modalities:
+        ctx.model.encoders[modality].requires_grad_(False)
+    before = snapshot(ctx.model.encoders)
+    does_nothing = (
+        pytest.warns(UserWarning, match="does nothing") if name in ("inforeg", "relearning") else nullcontext()
+    )
+    with does_nothing:
+        method.setup(ctx)
+    fit(method, ctx, 2)
+    assert not differing(before, snapshot(ctx.model.encoders))
