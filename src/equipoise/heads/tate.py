@@ -53,9 +53,9 @@ class TATE(Head):
     """Token C_i = [H_i W_ij for every other modality j], with one W_ij for both of a pair, and the tag behind it.
 
     H_m is one transformer layer on the projected feature, zero where absent. A transformer encoder layer reads the
-    tagged tokens, gated attention pools them, two linear layers classify (the pooled vector over the root of its width:
-    its entries have variance one, and SGD diverges on a sum of so many). `decoder` serves training only. Modalities go
-    in alphabetical order.
+    tagged tokens, gated attention pools them, two linear layers classify (the pooled vector over the root of its
+    width: its entries have variance one, and SGD diverges on a sum of so many). `decoder` serves training only.
+    Modalities go in alphabetical order.
 
     Args:
         width: of H_m; the pair projections have width/(M − 1), rounded down.
