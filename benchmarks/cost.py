@@ -58,9 +58,8 @@ def main() -> None:
     shapes, batch_size, encoder = CASES["mlp"]
     data = table(shapes, batch_size * BATCHES)
     print(f"mlp: {BATCHES} batches of {batch_size}, {given.epochs} epochs, inputs {shapes}")
-    print(
-        f"{'':14} {'forward':>8} {'declared':>9} {'backward':>9} {'declared':>9} {'time':>6} {'peak':>6} {'held MB':>8}"
-    )
+    head = ("forward", "declared", "backward", "declared", "time", "peak", "held MB")
+    print(" " * 14, "{:>8} {:>9} {:>9} {:>9} {:>6} {:>6} {:>8}".format(*head))
     base: tuple[float, float, float] | None = None
     for name in ["joint", *(n for n in names if n != "joint")]:
         gc.collect()
