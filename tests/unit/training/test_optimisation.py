@@ -139,6 +139,22 @@ def test_a_reset_forgets_momentum_and_schedule_of_that_group_alone(build):
     assert any(NAMES[1] in n for n in moved), "momentum of the others was forgotten"
 
 
+def test_forgetting_momentum_leaves_the_schedule_and_the_other_groups(build):
+    model, optimisers = build(lr=1.0, momentum=0.9, weight_decay=0.0, schedule="step", step_size=1, gamma=0.5)
+    fill_gradients(model)
+    optimisers.step(NAMES[:3])
+    optimisers.end_epoch(NAMES[:3], 0.0)
+    optimisers.forget([NAMES[0], SHARED])
+    assert [optimisers.learning_rate(n) for n in (*NAMES[:3], SHARED)] == [0.5] * 4
+    before = snapshot(model)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimisers.step(NAMES[:3])
+    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert not any(NAMES[0] in n or n == "head.bias" for n in moved), "momentum was kept"
+    assert all(n in moved for n, _ in model.named_parameters() if NAMES[1] in n), "momentum of another was forgotten"
+
+
 def test_frozen_parameters_belong_to_no_group(seed):
     model = World("joint", 2, seed).build()[1].model
     frozen = list(model.encoders[NAMES[0]].parameters())
@@ -147,3 +163,22 @@ def test_frozen_parameters_belong_to_no_group(seed):
     optimisers = Optimisers(model, OptimiserSettings(), EPOCHS)
     held = {id(p) for group in optimisers.groups.values() for p in group}
     assert held == {id(p) for p in model.parameters()} - {id(p) for p in frozen}
+
+
+def test_what_moves_later_than_the_rest_of_its_group_starts_like_the_rest(build):
+    """A classifier that has no loss in the first steps; fused SGD wants momentum of all or of none."""
+    options = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}
+    model, optimisers = build(**options)
+    group = [p for part in model.group(NAMES[0]) for p in part]
+    own = [p.detach().clone().requires_grad_() for p in group]
+    alone = torch.optim.SGD(own, lr=0.05, momentum=0.9, weight_decay=0.1, foreach=False)
+    for turn in range(4):
+        fill_gradients(model)
+        if turn < 2:
+            group[-1].grad = None
+        for parameter, ours in zip(own, group, strict=True):
+            parameter.grad = None if ours.grad is None else ours.grad.clone()
+        alone.step()
+        optimisers.step(NAMES[:1])
+    for parameter, ours in zip(own, group, strict=True):
+        torch.testing.assert_close(ours.detach(), parameter.detach(), rtol=1e-5, atol=1e-6)
