@@ -22,6 +22,7 @@ Cost: as joint training; the head reads the features M + 1 times more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -61,13 +62,16 @@ class DGL(Method):
                 "use head 'concat'"
             )
 
-    def unimodal_loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        """α Σ_m CE(f_m, y), each mean over the samples that have the modality."""
+    def unimodal_loss(self, shown: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:
+        """α Σ_m CE(f_m, y) over the modalities that some rank has, each mean over the samples that have it."""
         features = {m: z for m, z in output.features.items() if batch.counts[m]}
         total = output.fused.new_zeros(())
-        for modality in features:
-            alone = ctx.model.read(features, batch.present, [modality]).fused
-            losses = F.cross_entropy(alone, batch.label, reduction="none")
+        for modality in shown:
+            if modality in features:
+                alone = ctx.model.read(features, batch.present, [modality]).fused
+                losses = F.cross_entropy(alone, batch.label, reduction="none")
+            else:  # still one of the ranks that count the samples
+                losses = output.fused.new_zeros(len(batch))
             total = total + ctx.sample_mean(losses, batch.present[modality])
         return self.alpha * total
 
@@ -75,7 +79,7 @@ class DGL(Method):
         output = ctx.model(batch)
         shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
         encoders = [p for m in shown for p in ctx.model.group(m).encoder if p.requires_grad]
-        unimodal = self.unimodal_loss(output, batch, ctx)
+        unimodal = self.unimodal_loss(shown, output, batch, ctx)
         gradients = ctx.gradient(unimodal, encoders) if encoders else ()
         apart = {m: z.detach() for m, z in output.features.items() if batch.counts[m]}
         fused = ctx.model.read(apart, batch.present).fused
