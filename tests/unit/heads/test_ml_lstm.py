@@ -60,6 +60,15 @@ def test_the_last_state_is_bounded(given):
     assert bool(((fused - head.classifier.bias).abs() <= head.classifier.weight.abs().sum(1)).all())
 
 
+def test_what_enters_reaches_the_classifier(given):
+    """The default start of the cells of torch lets a sixth as much through two layers."""
+    features, present = given({"a": 32, "b": 32}, rows=256)
+    head = MLLSTM({"a": 32, "b": 32}, C)
+    spread = head(features, present).fused.std(0).mean()
+    size = head.classifier.weight.norm(dim=1).mean()
+    assert spread / size > 0.05
+
+
 def test_dropout_is_on_the_last_state_in_training_only(given):
     features, present = given(WIDTHS, rows=64)
     head = MLLSTM(WIDTHS, C, hidden=H, dropout=0.5)
