@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from equipoise.errors import Interrupted
 from equipoise.methods.losses import fused_loss
+from equipoise.settings import OptimiserSettings
 from equipoise.testing.world import World, differing, snapshot
 from equipoise.training.context import Silent
 
@@ -53,6 +54,20 @@ def test_a_fork_can_train_another_model(world):
     assert differing(start, snapshot(other))
     assert not differing(before, snapshot(ctx.model))
     assert ctx.passes.state_dict() == passes
+
+
+def test_a_fork_can_train_another_model_by_other_optimisers(world):
+    method, ctx = world.train()
+    moved = []
+    for lr in (0.01, 0.02):
+        other = world.build()[1].model
+        twin = ctx.fork(other, OptimiserSettings(name="sgd", lr=lr, momentum=0.0, weight_decay=0.0))
+        start = snapshot(other)
+        method.step(next(twin.steps()), twin)
+        moved.append({name: value - start[name] for name, value in snapshot(other).items()})
+    for name, once in moved[0].items():
+        torch.testing.assert_close(moved[1][name], 2 * once, rtol=1e-3, atol=1e-6)
+    assert any(value.any() for value in moved[0].values())
 
 
 def test_passes_of_several_models_are_counted_also_after_a_fork(world):

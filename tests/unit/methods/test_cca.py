@@ -1,0 +1,186 @@
+"""CCA in closed form against its definition and scikit-learn, and the two stages of the method."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cross_decomposition import CCA as Reference
+
+from equipoise.errors import ConfigError
+from equipoise.heads import HEADS
+from equipoise.methods import canonical
+from equipoise.methods.cca import fit_projections, hinge_loss
+from equipoise.methods.feature_table import FeatureTable, read_features
+from equipoise.testing.world import World, differing, snapshot
+
+RIDGE = 1e-4
+
+
+@pytest.fixture
+def table(seed):
+    """Three modalities that share two sources, cells missing."""
+    shared = torch.randn(600, 2, dtype=torch.float64)
+    features = {
+        m: shared @ torch.randn(2, width, dtype=torch.float64)
+        + 0.7 * torch.randn(600, width, dtype=torch.float64)
+        + 3
+        for m, width in (("a", 4), ("b", 5), ("c", 3))
+    }
+    present = {m: torch.rand(600) < 0.7 for m in features}
+    return FeatureTable({m: x * present[m].unsqueeze(1) for m, x in features.items()}, present)
+
+
+def complete(table):
+    features = {m: torch.randn_like(x) + x for m, x in table.features.items()}
+    return FeatureTable(features, {m: torch.ones_like(p) for m, p in table.present.items()})
+
+
+def fitted(table, multi="pairwise", components=3, ridge=RIDGE):
+    widths = {m: x.shape[1] for m, x in table.features.items()}
+    head = HEADS.build("cca", {"components": components, "multi": multi}, widths=widths, classes=4).double()
+    return head, fit_projections(head, table, ridge)
+
+
+def test_covariances_are_those_of_features_imputed_by_the_training_mean(table):
+    imputed, expected = [], {}
+    for m, x in table.features.items():
+        expected[m] = x[table.present[m]].mean(0)
+        imputed.append(torch.where(table.present[m].unsqueeze(1), x, expected[m]))
+    means, found = canonical.covariances(table.features, table.present)
+    for m, mean in expected.items():
+        torch.testing.assert_close(means[m], mean)
+    torch.testing.assert_close(found, torch.cov(torch.cat(imputed, 1).T))
+
+
+def test_covariances_do_not_depend_on_how_the_rows_are_cut(table, monkeypatch):
+    whole = canonical.covariances(table.features, table.present)[1]
+    monkeypatch.setattr(canonical, "CHUNK", 7)
+    torch.testing.assert_close(canonical.covariances(table.features, table.present)[1], whole)
+
+
+def test_projections_of_the_training_features_are_white_and_correlate_in_decreasing_order(table):
+    head, correlations = fitted(table)
+    _, whole = canonical.covariances(table.features, table.present)
+    own = torch.eye(3, dtype=torch.float64)
+    start = 0
+    for m in "abc":
+        width = table.features[m].shape[1]
+        block = whole[start : start + width, start : start + width] + RIDGE * torch.eye(width, dtype=torch.float64)
+        for partner in range(2):
+            basis = head.branch(m).basis[:, 3 * partner : 3 * partner + 3]
+            torch.testing.assert_close(basis.T @ block @ basis, own)
+        start += width
+    cross = head.branch("a").basis[:, :3].T @ whole[:4, 4:9] @ head.branch("b").basis[:, :3]
+    torch.testing.assert_close(cross, correlations[0].diag(), atol=1e-9, rtol=1e-9)
+    assert (correlations[:, :-1] >= correlations[:, 1:]).all()
+    assert ((correlations >= 0) & (correlations <= 1)).all()
+
+
+def test_correlations_are_those_of_scikit_learn(table):
+    pair = complete(table)
+    pair = FeatureTable({m: pair.features[m] for m in "ab"}, {m: pair.present[m] for m in "ab"})
+    _, correlations = fitted(pair, components=2, ridge=1e-12)
+    x, y = Reference(2, scale=False, max_iter=20_000, tol=1e-14).fit_transform(
+        *(pair.features[m].numpy() for m in "ab")
+    )
+    expected = [abs(np.corrcoef(x[:, k], y[:, k])[0, 1]) for k in range(2)]
+    np.testing.assert_allclose(correlations[0], expected, atol=1e-6)
+
+
+def test_affine_maps_leave_the_correlations_and_a_copy_correlates_fully(table):
+    whole = complete(table)
+    _, plain = fitted(whole, ridge=1e-12)
+    moved = {m: x @ torch.randn(x.shape[1], x.shape[1], dtype=torch.float64) - 5 for m, x in whole.features.items()}
+    torch.testing.assert_close(fitted(FeatureTable(moved, whole.present), ridge=1e-12)[1], plain, atol=1e-6, rtol=0)
+    copy = {"a": whole.features["a"], "b": whole.features["a"] @ torch.randn(4, 4, dtype=torch.float64) + 1}
+    _, full = fitted(FeatureTable(copy, {m: whole.present[m] for m in copy}), ridge=1e-12)
+    torch.testing.assert_close(full, torch.ones_like(full), atol=1e-6, rtol=0)
+
+
+def test_independent_features_hardly_correlate(seed):
+    features = {m: torch.randn(20_000, 3, dtype=torch.float64) for m in "ab"}
+    _, correlations = fitted(FeatureTable(features, {m: torch.ones(20_000, dtype=torch.bool) for m in "ab"}))
+    assert correlations.max() < 0.06
+
+
+def test_all_at_once_is_the_pair_for_two_modalities(table):
+    pair = FeatureTable({m: table.features[m] for m in "ab"}, {m: table.present[m] for m in "ab"})
+    (first, one), (second, other) = (fitted(pair, multi) for multi in ("pairwise", "mcca"))
+    torch.testing.assert_close(one, other)
+    for m in "ab":
+        torch.testing.assert_close(first.branch(m).basis.abs(), second.branch(m).basis.abs())
+
+
+def test_all_at_once_finds_the_directions_of_generalised_cca(table):
+    """G are the largest eigenvectors of the sum of the modalities' projections, W_m regresses G on modality m."""
+    whole = complete(table)
+    head, _ = fitted(whole, "mcca", components=2, ridge=1e-12)
+    centred = {m: x - x.mean(0) for m, x in whole.features.items()}
+    common = torch.linalg.eigh(sum(x @ torch.linalg.pinv(x) for x in centred.values()))[1].flip(1)[:, :2]
+    for m, x in centred.items():
+        expected = torch.linalg.pinv(x) @ common
+        found = head.branch(m).basis
+        cosine = (expected * found).sum(0) / expected.norm(dim=0) / found.norm(dim=0)
+        torch.testing.assert_close(cosine.abs(), torch.ones(2, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+def test_an_absent_modality_counts_as_its_mean(table):
+    head, _ = fitted(table)
+    rows = {m: x[:6].float().double() for m, x in table.features.items()}
+    present = {m: torch.arange(6) != k for k, m in enumerate("abc")}
+    at_mean = {m: torch.where(present[m].unsqueeze(1), x, head.branch(m).mean) for m, x in rows.items()}
+    everything = {m: torch.ones(6, dtype=torch.bool) for m in rows}
+    torch.testing.assert_close(head(rows, present).fused, head(at_mean, everything).fused)
+
+
+def test_hinge_loss_by_hand():
+    logits = torch.tensor([[2.0, -0.5, -3.0], [0.0, 0.0, 0.0], [-1.0, 1.0, 1.0]])
+    torch.testing.assert_close(hinge_loss(logits, torch.tensor([0, 1, 1])), torch.tensor([0.25, 3.0, 4.0]))
+
+
+@pytest.mark.parametrize("loss", ["logistic", "svm"])
+def test_encoders_stand_still_once_the_projections_are_fitted(seed, loss):
+    world = World("cca", 3, seed % 1000, {"loss": loss}, missing=0.3, epochs=2)
+    method, ctx = world.build()
+    for _ in ctx.phases(method, 2):
+        if ctx.position.phase == 1:
+            before = snapshot(ctx.model)
+            method.on_phase_start(ctx)
+            assert all(name.endswith(("mean", "basis")) for name in differing(before, snapshot(ctx.model)))
+            before = snapshot(ctx.model)
+        while ctx.wants_epoch():
+            for batch in ctx.steps():
+                method.step(batch, ctx)
+            ctx.end_epoch()
+    moved = differing(before, snapshot(ctx.model))
+    assert moved
+    assert all(name.endswith(("weight", "bias")) and name.startswith("head.") for name in moved)
+    assert not any("pretraining" in name for name in moved)
+
+
+def test_the_table_holds_every_row_once_with_zeros_where_absent(seed):
+    _, ctx = World("cca", 2, seed % 1000, missing=0.4).build()
+    found = read_features(ctx)
+    rows = ctx.train.table.rows(np.arange(len(ctx.train.table)))
+    ctx.model.eval()
+    for m, z in ctx.model.encode(rows).items():
+        assert torch.equal(found.present[m], rows.present[m])
+        torch.testing.assert_close(found.features[m], z)
+
+
+def test_without_anything_to_train_in_the_encoders_all_epochs_are_the_classifiers(seed):
+    method, ctx = World("cca", 2, seed % 1000).build()
+    assert [phase.epochs for phase in method.phases(10)] == [5, 5]
+    ctx.model.encoders.requires_grad_(False)
+    method.setup(ctx)
+    assert [phase.epochs for phase in method.phases(10)] == [0, 10]
+
+
+@pytest.mark.parametrize(("method", "head"), [("cca", "concat"), ("cca", "dcca"), ("dcca", "cca"), ("dccae", "dcca")])
+def test_another_head_is_refused(seed, method, head):
+    with pytest.raises(ConfigError, match=f"use head '{method}'"):
+        World(method, 2, 1, head=head).build()
+
+
+def test_one_modality_has_nothing_to_correlate_with():
+    with pytest.raises(ConfigError, match="there is only 'a'"):
+        HEADS.build("cca", {}, widths={"a": 3}, classes=2)
