@@ -65,13 +65,19 @@ class MethodEntry(Entry):
     head: str = "concat"  # the head it is trained with unless another is asked for
     needs_holdout: bool = False
     needs_decomposable: bool = False
-    forward_passes: float = 1.0
-    backward_passes: float = 1.0
+    forward_passes: float | None = 1.0  # None where they depend on options, epochs or the number of modalities
+    backward_passes: float | None = 1.0
     memory: str = ""  # what a training holds beyond joint training's, in words
     neutral: Mapping[str, object] | None = None  # options under which it equals `neutral_of` bit for bit
     neutral_of: str = "joint"
     ordered: bool = False  # True where the order of the modalities matters by design
     float16: bool = False
+
+    @property
+    def passes(self) -> str:
+        """Forward / backward, as they are shown."""
+        both = (self.forward_passes, self.backward_passes)
+        return " / ".join("varies" if passes is None else f"{passes:g}" for passes in both)
 
 
 class Registry:

@@ -25,7 +25,7 @@ def _index(entries: list[MethodEntry]) -> str:
             e.summary,
             e.head,
             e.modalities,
-            f"{e.forward_passes:g} / {e.backward_passes:g}",
+            e.passes,
             e.memory or "–",
         )
         for e in entries
@@ -55,7 +55,7 @@ def _page(entry: MethodEntry) -> str:
                 ("licence of that code", entry.licence),
                 ("head", f"`{entry.head}`"),
                 ("modalities", entry.modalities),
-                ("forward / backward passes", f"{entry.forward_passes:g} / {entry.backward_passes:g}"),
+                ("forward / backward passes", entry.passes),
                 ("extra memory", entry.memory or "none"),
                 ("needs a decomposable head", "yes" if entry.needs_decomposable else "no"),
                 ("needs a holdout split", "yes" if entry.needs_holdout else "no"),

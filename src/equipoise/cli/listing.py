@@ -65,7 +65,7 @@ COLUMNS: dict[str, dict[str, Callable[[Any], str]]] = {
     "methods": {
         "head": lambda e: e.head,
         "modalities": lambda e: e.modalities,
-        "passes": lambda e: f"{e.forward_passes:g} / {e.backward_passes:g}",
+        "passes": lambda e: e.passes,
         "memory": lambda e: e.memory or "–",
     },
     "encoders": {

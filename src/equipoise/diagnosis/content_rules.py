@@ -11,7 +11,7 @@ from equipoise.diagnosis.finding import Finding, Found, note, some, warning
 APART = 0.15
 """Accuracy between two modalities that counts as imbalance, if it is more than chance."""
 BEHIND = 0.5
-"""Of the best one's lead over the majority class; a modality with less counts as behind, if it is more than chance."""
+"""Of the best one's lead over the majority class; a modality with less is behind, if that is more than chance."""
 MEASURED = 20
 """Validation samples below which an accuracy says little."""
 COMPARE = "compare methods: equipoise bench --methods joint,late,mla,ogm-ge"

@@ -162,7 +162,7 @@ HEADS = Registry(
         Entry(
             "vote",
             "equipoise.heads.vote:Vote",
-            "sum of one linear classifier per modality, and beside it one of all features that trains but never votes",
+            "sum of one linear classifier per modality, and one of all features that trains but has no vote",
             paper="Guan, Jiang, Yang. Balance-aware Sequence Sampling Makes Multi-modal Learning Better. IJCAI 2025",
             year=2025,
             url="https://arxiv.org/abs/2501.01470",

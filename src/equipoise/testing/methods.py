@@ -153,10 +153,13 @@ def check_test_split(entry: MethodEntry, count: int, seed: int) -> None:
 
 
 def check_cost(entry: MethodEntry, count: int, seed: int) -> None:
-    """9. The passes of the registry entry are those that are counted."""
+    """9. The passes of the registry entry are those that are counted; where they vary, at least one is."""
     passes = World(entry.name, count, seed).train()[1].passes
     for kind in ("forward_passes", "backward_passes"):
         declared, measured = getattr(entry, kind), getattr(passes, kind)
+        if declared is None:
+            assert measured >= 1, f"{kind}: measured {measured}"
+            continue
         assert math.isclose(declared, measured, rel_tol=1e-6), f"{kind}: declared {declared}, measured {measured}"
 
 

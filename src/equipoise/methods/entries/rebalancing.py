@@ -67,7 +67,7 @@ ENTRIES: list[MethodEntry] = [
         url="https://arxiv.org/abs/2405.09321",
         code="https://github.com/huacong/ReconBoost",
         head="boosted-sum",
-        forward_passes=1.5,
+        forward_passes=None,
         ordered=True,
     ),
     MethodEntry(
