@@ -154,6 +154,18 @@ def test_passes_of_zeros_leave_running_statistics_alone(seed: int, world: Simple
     assert model.encoders["a"].training
 
 
+def test_passes_of_zeros_drop_nothing_out(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("concat", INPUTS)
+    for encoder in model.encoders.values():
+        encoder.layers.append(nn.Dropout(0.5))
+    batch = world.batch(INPUTS, absent={"c": list(range(8))})
+    method, ctx = set_up(world, model, batch)
+    first, second = (method.blank_features(["a", "b"], batch, ctx) for _ in range(2))
+    assert list(first) == ["a", "b"]
+    assert all(torch.equal(first[m], second[m]) and first[m].shape == (1, 5) for m in first)
+    assert model.training
+
+
 def test_outside_the_window_it_is_joint_training(seed: int, world: SimpleNamespace) -> None:
     model = world.model("concat", INPUTS)
     batch = world.batch(INPUTS)

@@ -49,7 +49,7 @@ def test_stops_after_the_fifth_epoch_and_goes_back_to_the_second(seed: int, worl
 
 def test_smoothing_is_a_mean_of_two_epochs(seed: int, world: SimpleNamespace) -> None:
     method, _ = set_up(world, smoothing=0.25)
-    losses = torch.rand(3, 3, dtype=torch.float64)
+    losses = torch.rand(3, 3, dtype=torch.float64).sort(0, descending=True).values
     for epoch, row in enumerate(losses, start=1):
         method.judge(row, epoch)
     smooth = torch.stack([losses[0], 0.25 * losses[0] + 0.75 * losses[1], 0.25 * losses[1] + 0.75 * losses[2]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,7 @@ ALL = torch.ones(4, dtype=torch.bool)
 
 
 def set_up(world: SimpleNamespace, inputs: dict[str, int], **options: object) -> tuple[PMR, object, object]:
-    batch = world.batch(inputs, rows=24, absent={"b": [1, 5]})
+    batch = replace(world.batch(inputs, rows=24, absent={"b": [1, 5]}), label=torch.arange(24) % world.classes)
     ctx = world.context(world.model("concat", inputs), [batch])
     method = PMR(**{"share": 1.0, **options})  # type: ignore[arg-type]
     method.setup(ctx)
@@ -74,10 +75,9 @@ def test_prototypes_are_the_class_means_of_who_has_the_modality(seed: int, world
     columns = dict(zip(INPUTS, method.prototypes.means.split(5, dim=1), strict=True))
     for number, modality in enumerate(INPUTS):
         for k in range(world.classes):
+            assert bool(method.prototypes.known[number, k])
             rows = batch.present[modality] & (batch.label == k)
-            assert bool(method.prototypes.known[number, k]) == bool(rows.any())
-            if rows.any():
-                torch.testing.assert_close(columns[modality][k], features[modality][rows].mean(0))
+            torch.testing.assert_close(columns[modality][k], features[modality][rows].mean(0))
 
 
 def test_momentum_mixes_with_what_was_known_before(seed: int, world: SimpleNamespace) -> None:
@@ -92,7 +92,7 @@ def test_momentum_mixes_with_what_was_known_before(seed: int, world: SimpleNames
     method.momentum = 0.0
     method.on_epoch_start(ctx)
     torch.testing.assert_close(second, 0.25 * first + 0.75 * method.prototypes.means)
-    missing = batch.label.unique()[0]
+    missing = 2
     ctx.train.all = [batch.rows(batch.label != missing)]
     before = method.prototypes.means.clone()
     method.on_epoch_start(ctx)
@@ -158,6 +158,20 @@ def test_without_prototypes_nothing_is_added(seed: int, world: SimpleNamespace) 
     torch.testing.assert_close(loss, F.cross_entropy(output.fused, batch.label))
     loss.backward()
     assert all(bool(p.grad.isfinite().all()) for p in ctx.model.parameters())
+
+
+def test_a_class_without_prototype_does_not_count(seed: int, world: SimpleNamespace) -> None:
+    method, ctx, batch = set_up(world, INPUTS, mu=0.0)
+    seen = batch.label != 1
+    ctx.train.all = [batch.rows(seen)]
+    method.on_epoch_start(ctx)
+    assert method.prototypes.known.tolist() == [[True, False, True, True]] * 3
+    output = ctx.model(batch)
+    extra = method.loss(output, batch, ctx) - F.cross_entropy(output.fused, batch.label)
+    known = ctx.train.all[0]
+    output = ctx.model(known)
+    expected = method.loss(output, known, ctx) - F.cross_entropy(output.fused, known.label)
+    torch.testing.assert_close(extra, expected)
 
 
 def test_prototypes_come_from_a_share_of_the_batches(seed: int, world: SimpleNamespace) -> None:

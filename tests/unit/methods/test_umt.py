@@ -28,6 +28,9 @@ def set_up(world: SimpleNamespace, **options: object) -> tuple[UMT, object, obje
 def test_teachers_are_what_late_fusion_would_be(seed: int, epochs: int | None) -> None:
     """Against the method `late`, from the same encoders and classifiers of zeros."""
     method, ctx = World("umt", 3, seed, {"teacher_epochs": epochs}, missing=0.3, epochs=2).build()
+    with torch.no_grad():
+        for parameter in ctx.model.encoders.parameters():
+            parameter.mul_(1.1)  # not what it was at setup
     late, other = World("late", 3, seed, missing=0.3, epochs=epochs or 2).build()
     other.model.encoders.load_state_dict(ctx.model.encoders.state_dict())
     for parameter in other.model.head.parameters():
