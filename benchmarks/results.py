@@ -1,0 +1,67 @@
+"""The tables of docs/results.md, as Markdown, from folders of `equipoise bench`.
+
+    python benchmarks/results.py runs/av-digits
+
+Test accuracy and macro-F1 of the fused prediction, accuracy of every modality alone, and the median seconds and MB
+of a training; mean ± sample standard deviation over seeds. Methods are ordered by fused accuracy; one whose accuracy
+is above that of joint training by more than the standard error of the difference has a +, one below it a −.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any
+
+Results = list[dict[str, Any]]
+
+
+def read(folder: Path) -> dict[str, Results]:
+    """{label: the results of its seeds}."""
+    found: dict[str, Results] = {}
+    for path in sorted(folder.glob("cells/*/seed-*/result.json")):
+        found.setdefault(path.parts[-3], []).append(json.loads(path.read_text(encoding="utf-8")))
+    return found
+
+
+def values(results: Results, part: str, metric: str) -> list[float]:
+    """Of the test split, in percent; a part is "fused" or a modality."""
+    test = [r["test"] for r in results]
+    return [100 * (t["fused"] if part == "fused" else t["modalities"][part])[metric] for t in test]
+
+
+def shown(numbers: list[float]) -> str:
+    return f"{fmean(numbers):.1f}" + (f" ± {stdev(numbers):.1f}" if len(numbers) > 1 else "")
+
+
+def mark(numbers: list[float], yardstick: list[float]) -> str:
+    """Better or worse than joint training by more than chance explains."""
+    if min(len(numbers), len(yardstick)) < 2:
+        return ""
+    difference = fmean(numbers) - fmean(yardstick)
+    error = math.sqrt(stdev(numbers) ** 2 / len(numbers) + stdev(yardstick) ** 2 / len(yardstick))
+    return "+" if difference > error else "−" if difference < -error else ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    groups = read(parser.parse_args().folder)
+    modalities = next(iter(groups.values()))[0]["modalities"]
+    yardstick = values(groups["joint"], "fused", "accuracy") if "joint" in groups else []
+    print(f"| method | fused | | macro-F1 | {' | '.join(modalities)} | s | MB |")
+    print("|" + "---|" * (6 + len(modalities)))
+    for label in sorted(groups, key=lambda name: -fmean(values(groups[name], "fused", "accuracy"))):
+        results = groups[label]
+        fused = values(results, "fused", "accuracy")
+        cells = [label, shown(fused), mark(fused, yardstick), shown(values(results, "fused", "macro_f1"))]
+        cells += [shown(values(results, modality, "accuracy")) for modality in modalities]
+        cells += [f"{median(r['cost'][key] for r in results):.0f}" for key in ("seconds", "peak_memory_mb")]
+        print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
