@@ -86,7 +86,7 @@ def test_the_target_is_not_trained(seed: int, world: SimpleNamespace) -> None:
     model = world.model("ae", INPUTS)
     batch = mask(world.batch(INPUTS), "b", slice(None))
     AE(weight=1.0).objective(batch, world.context(model, [batch])).backward()
-    assert not any(p.grad is not None and bool(p.grad.any()) for p in model.encoders["b"].parameters())
+    assert all(p.grad is None for p in model.encoders["b"].parameters())
     assert bool(model.head.decoders["b"][0].weight.grad.any())
 
 
