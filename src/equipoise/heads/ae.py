@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from equipoise.heads.checks import check_dropout
-from equipoise.heads.feedforward import check_layers, feedforward
+from equipoise.heads.feedforward import check_layers, feedforward, xavier
 from equipoise.heads.imputing import ImputingHead, Restoration
 
 
@@ -38,9 +38,8 @@ class AE(ImputingHead):
         self.decoders = nn.ModuleDict(
             {m: feedforward([width, 128, 128, d], dropout=dropout) for m, d in widths.items()}
         )
-        for layer in self.modules():  # PyTorch's own start lets the signal fade in a stack as deep as this
-            if isinstance(layer, nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
+        xavier(self.autoencoder)
+        xavier(self.classifier)
 
     def restore(self, joint: Tensor) -> Restoration:
         restored = self.autoencoder(joint)

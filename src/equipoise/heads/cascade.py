@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.heads.checks import check_choice, check_positive
-from equipoise.heads.feedforward import check_layers, feedforward
+from equipoise.heads.feedforward import check_layers, feedforward, xavier
 
 FORMS = ("residual", "current", "legacy")
 
@@ -26,6 +26,7 @@ class Autoencoder(nn.Module):
         sizes = [width, *layers]
         self.encoder = feedforward(sizes, nn.LeakyReLU)
         self.decoder = feedforward(sizes[::-1])
+        xavier(self.encoder)  # not the decoder: corrections that start small keep a long cascade from growing
 
     @property
     def last(self) -> nn.Linear:

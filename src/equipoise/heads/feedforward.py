@@ -20,6 +20,13 @@ def feedforward(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, dro
     return nn.Sequential(*layers)
 
 
+def xavier(module: nn.Module) -> None:
+    """Xavier's weights in every linear layer: with PyTorch's own the signal fades in stacks as deep as these."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+
+
 def check_layers(owner: str, layers: Sequence[int]) -> None:
     """Raises ConfigError unless there is a layer and all are at least 1 wide."""
     if not layers or any(width < 1 for width in layers):

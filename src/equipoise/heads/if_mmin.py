@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from equipoise.heads.cascade import Cascade, transition
 from equipoise.heads.checks import check_dropout, one_width
 from equipoise.heads.concat import Concat
-from equipoise.heads.feedforward import feedforward
+from equipoise.heads.feedforward import feedforward, xavier
 from equipoise.heads.imputing import ImputingHead, Restoration
 
 
@@ -44,6 +44,7 @@ class IFMMIN(ImputingHead):
         self.cascade = Cascade("IFMMIN", width, blocks, layers, cascade)
         self.transition = transition(width)
         self.classifier = feedforward([blocks * layers[-1], 128, 128, classes], dropout=dropout)
+        xavier(self.classifier)
 
     def invariants(self, joint: Tensor) -> dict[str, Tensor]:
         """{modality: (B, d)}, S of every part of a joint vector."""

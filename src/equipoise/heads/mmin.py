@@ -9,7 +9,7 @@ from torch import Tensor
 from equipoise.heads.cascade import Cascade, transition
 from equipoise.heads.checks import check_dropout
 from equipoise.heads.concat import Concat
-from equipoise.heads.feedforward import feedforward
+from equipoise.heads.feedforward import feedforward, xavier
 from equipoise.heads.imputing import ImputingHead, Restoration
 
 
@@ -42,6 +42,7 @@ class MMIN(ImputingHead):
         self.cascade = Cascade("MMIN", width, blocks, layers)
         self.transition = transition(width)
         self.classifier = feedforward([blocks * layers[-1], 128, 128, classes], dropout=dropout)
+        xavier(self.classifier)
         self.share_weight = share_weight
         if not share_weight:
             self.backward_cascade = Cascade("MMIN", width, blocks, layers)
