@@ -51,7 +51,7 @@ class Loader:
         """
         table = self.table.take(rows)
         if shown is not None:
-            table = table.with_present({m: table.present[m] & shown[m] for m in table.modalities})
+            table = table.with_present({m: table.present[m] & shown[m] for m in table.modalities}, existing=True)
         loader = self.again(table, self.batch_size, seed=self.seed, shuffle=shuffle)
         loader._origin = rows
         return loader

@@ -53,12 +53,14 @@ class LinearProbe(Method):
         """Read the encoders of the run, if there is one.
 
         Raises:
-            RunError: the folder holds no finished run.
+            RunError: the folder holds no finished run, or its weights are damaged.
             ConfigError: its encoders are others than those of this model.
         """
         if self.run is None:
             return
-        weights = best_encoders(self.run)
+        prefix = "encoders."
+        learned = ctx.weights_of(self.run).items()
+        weights = {name.removeprefix(prefix): w for name, w in learned if name.startswith(prefix)}
         ours = {name: tuple(w.shape) for name, w in ctx.model.encoders.state_dict().items()}
         theirs = {name: tuple(w.shape) for name, w in weights.items()}
         different = sorted({*ours.items()} ^ {*theirs.items()})
@@ -81,18 +83,3 @@ class LinearProbe(Method):
         shown = {m: z for m, z in features.items() if batch.counts[m]}
         ctx.backward(self.loss(ctx.model.read(shown, batch.present), batch, ctx))
         ctx.update()
-
-
-def best_encoders(folder: str) -> dict[str, Tensor]:
-    """The encoders' state at the best epoch of a finished run, by names of `Model.encoders`.
-
-    Raises:
-        RunError: there is no such run, it has not finished, or its weights are damaged.
-    """
-    from equipoise.run import Run
-    from equipoise.training.checkpoint import Checkpoints
-
-    checkpoints = Checkpoints(Run.open(folder).folder / "checkpoints", {})
-    state = checkpoints.load(checkpoints.best()).model
-    prefix = "encoders."
-    return {name.removeprefix(prefix): w for name, w in state.items() if name.startswith(prefix)}

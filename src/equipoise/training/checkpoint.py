@@ -176,3 +176,18 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def finished_weights(run: Path) -> dict[str, Tensor]:
+    """A finished run's model at its best epoch.
+
+    Args:
+        run: the run's folder.
+
+    Raises:
+        RunError: it holds no finished run, or the weights are damaged.
+    """
+    if not (run / "result.json").is_file():
+        raise RunError(f"{run}: not a folder of a finished run (it has no result.json)")
+    checkpoints = Checkpoints(run / "checkpoints", {})
+    return dict(checkpoints.load(checkpoints.best()).model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +17,7 @@ from equipoise.errors import TrainingError
 from equipoise.methods.base import Method, Phase
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
+from equipoise.training.checkpoint import finished_weights
 from equipoise.training.cost import PassCounter
 from equipoise.training.journal import Journal, Loggable
 from equipoise.training.optimisation import SHARED, Optimisers
@@ -308,6 +310,17 @@ class Context:
         assert total is not None, "a loader has at least one batch"
         whole = self.sum(total)
         return whole[0] / whole[1]
+
+    def weights_of(self, run: str) -> dict[str, Tensor]:
+        """What another run has learned: its model at its best epoch, by names of `Model.state_dict`.
+
+        Args:
+            run: the folder of a finished run.
+
+        Raises:
+            RunError: it holds no finished run, or the weights are damaged.
+        """
+        return finished_weights(Path(run))
 
     def resample(self, rows: Tensor, shown: Mapping[str, Tensor] | None = None, shuffle: bool = True) -> None:
         """Let the coming epochs read these rows of the training table instead of each row once.

@@ -61,7 +61,7 @@ def test_reads_the_encoders_of_the_best_epoch(seed: int, tmp_path: Path) -> None
 
 
 def test_says_what_is_wrong_with_the_run(seed: int, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="not a run folder"):
+    with pytest.raises(RunError, match="not a folder of a finished run"):
         World("linear-probe", 2, seed % 9999, options={"run": str(tmp_path)}).build()
     with pytest.raises(ConfigError, match="'run' must be"):
         LinearProbe(run=3)  # type: ignore[arg-type]
