@@ -32,7 +32,7 @@ from equipoise.heads.ae import AE as Head
 from equipoise.heads.imputing import ImputingHead, shown
 from equipoise.methods.base import Method
 from equipoise.methods.hiding import hidden, lose_one
-from equipoise.methods.reconstruction import cell_errors, classification, encoded, require_head
+from equipoise.methods.reconstruction import cell_errors, classification, clip_gradients, encoded, require_head
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -47,12 +47,13 @@ class Imputation(Method):
         weight: w of the reconstruction.
         reduction: "sum" over the samples of the batch, as published, or "mean".
         hide: probability that a row loses a further modality.
+        clip: largest norm of the gradient; 0 for none.
     """
 
     name: str
     kind: type[ImputingHead]
 
-    def __init__(self, weight: float, reduction: str, hide: float) -> None:
+    def __init__(self, weight: float, reduction: str, hide: float, clip: float) -> None:
         super().__init__()
         owner = type(self).__name__
         if not weight >= 0:
@@ -61,6 +62,9 @@ class Imputation(Method):
             raise invalid(owner, "reduction", "one of " + ", ".join(REDUCTIONS), reduction)
         if not 0 <= hide <= 1:
             raise invalid(owner, "hide", "in [0, 1]", hide)
+        if not clip >= 0:
+            raise invalid(owner, "clip", "at least 0", clip)
+        self.clip = clip
         self.weight = weight
         self.reduction = reduction
         self.hide = hide
@@ -76,6 +80,7 @@ class Imputation(Method):
     def step(self, batch: Batch, ctx: Context) -> None:
         ctx.backward(self.objective(batch, ctx))
         self.after_backward(ctx)
+        clip_gradients(self.clip, ctx)
         ctx.update()
 
     def after_backward(self, ctx: Context) -> None: ...
@@ -117,10 +122,11 @@ class AE(Imputation):
         weight: w of the reconstruction; GCNet's sweep has 0.002, 0.003 and 0.01, its example 0.2.
         reduction: "sum" over the samples of the batch, as published, or "mean".
         hide: probability that a row loses a further modality, where its own hidden content is not known.
+        clip: largest norm of the gradient, 5 as published; 0 for none.
     """
 
     name = "ae"
     kind = Head
 
-    def __init__(self, weight: float = 0.003, reduction: str = "sum", hide: float = 0.5) -> None:
-        super().__init__(weight, reduction, hide)
+    def __init__(self, weight: float = 0.003, reduction: str = "sum", hide: float = 0.5, clip: float = 5.0) -> None:
+        super().__init__(weight, reduction, hide, clip)

@@ -50,6 +50,7 @@ class CRA(Imputation):
         reduction: "sum" over the samples of the batch, as GCNet, or "mean".
         hide: probability that a row loses a further modality, where its own hidden content is not known.
         entries: "known" (paper) or "hidden" (GCNet), the cells whose reconstruction counts.
+        clip: largest norm of the gradient, 5 as GCNet; 0 for none.
         training: "joint" (GCNet), or "greedy" (paper) with a phase for each block and one for all.
     """
 
@@ -61,10 +62,11 @@ class CRA(Imputation):
         weight: float = 0.02,
         reduction: str = "sum",
         hide: float = 0.5,
+        clip: float = 5.0,
         entries: str = "known",
         training: str = "joint",
     ) -> None:
-        super().__init__(weight, reduction, hide)
+        super().__init__(weight, reduction, hide, clip)
         if entries not in ENTRIES:
             raise invalid("CRA", "entries", "one of " + ", ".join(ENTRIES), entries)
         if training not in TRAINING:

@@ -74,12 +74,18 @@ class MMIN(TeacherStudent):
         cycle: β, the weight of imagining back.
         teacher: share of the epochs that train the teacher; it gets at least one where there are two.
         include_complete: let the student see complete samples too; False is the published draw.
+        clip: largest norm of the gradient, 1 as published; 0 for none.
     """
 
     def __init__(
-        self, imagination: float = 4.0, cycle: float = 2.0, teacher: float = 0.5, include_complete: bool = True
+        self,
+        imagination: float = 4.0,
+        cycle: float = 2.0,
+        teacher: float = 0.5,
+        include_complete: bool = True,
+        clip: float = 1.0,
     ) -> None:
-        super().__init__(teacher, include_complete)
+        super().__init__(teacher, include_complete, clip)
         for name, value in (("imagination", imagination), ("cycle", cycle)):
             if not value >= 0:
                 raise invalid("MMIN", name, "at least 0", value)

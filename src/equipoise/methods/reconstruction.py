@@ -40,6 +40,12 @@ def encoded(model: Model, batch: Batch) -> dict[str, Tensor]:
         return model.encode(batch)
 
 
+def clip_gradients(limit: float, ctx: Context) -> None:
+    """Shrink all gradients together where their norm exceeds the limit; 0 sets none."""
+    if limit:
+        torch.nn.utils.clip_grad_norm_(ctx.model.parameters(), limit)
+
+
 def classification(logits: Tensor, batch: Batch, ctx: Context) -> Tensor:
     """Cross-entropy of any logits (B, C), averaged over the samples of all ranks."""
     return ctx.sample_mean(F.cross_entropy(logits, batch.label, reduction="none"))

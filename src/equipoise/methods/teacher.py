@@ -12,6 +12,7 @@ from torch.func import functional_call
 from equipoise.batch import Batch
 from equipoise.errors import invalid
 from equipoise.methods.base import Method, Phase
+from equipoise.methods.reconstruction import clip_gradients
 from equipoise.methods.snapshot import Snapshot
 from equipoise.model import Model
 
@@ -62,15 +63,19 @@ class TeacherStudent(Method):
     Args:
         teacher: share of the epochs that train the teacher; it gets at least one where there are two.
         include_complete: let the student see complete samples too.
+        clip: largest norm of the gradient; 0 for none.
     """
 
     teacher: Teacher
 
-    def __init__(self, teacher: float, include_complete: bool) -> None:
+    def __init__(self, teacher: float, include_complete: bool, clip: float = 0.0) -> None:
         super().__init__()
         if not 0 <= teacher < 1:
             raise invalid(type(self).__name__, "teacher", "in [0, 1)", teacher)
+        if not clip >= 0:
+            raise invalid(type(self).__name__, "clip", "at least 0", clip)
         self.share = teacher
+        self.clip = clip
         self.include_complete = include_complete
 
     def setup(self, ctx: Context) -> None:
@@ -96,4 +101,5 @@ class TeacherStudent(Method):
     def step(self, batch: Batch, ctx: Context) -> None:
         teaching = ctx.position.phase == 0
         ctx.backward(self.teach(batch.revealed(), ctx) if teaching else self.study(batch, ctx))
+        clip_gradients(self.clip, ctx)
         ctx.update()

@@ -115,6 +115,15 @@ def test_greedy_training_needs_an_epoch_for_each_block(world: SimpleNamespace) -
         CRA(training="greedy").setup(world.context(world.model("cra", INPUTS), [], 3))
 
 
+def test_gradients_are_clipped(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("ae", INPUTS)
+    batch = world.batch(INPUTS)
+    before = [p.detach().clone() for p in model.parameters()]
+    AE(clip=1e-3).step(batch, world.context(model, [batch], lr=1.0, momentum=0.0, weight_decay=0.0))
+    moved = [(p.detach() - q).square().sum() for p, q in zip(model.parameters(), before, strict=True)]
+    assert float(torch.stack(moved).sum().sqrt()) == pytest.approx(1e-3, rel=1e-2)
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_wants_its_own_head(world: SimpleNamespace, name: str) -> None:
     with pytest.raises(ConfigError, match=f"use head '{name}'"):
@@ -127,6 +136,7 @@ def test_wants_its_own_head(world: SimpleNamespace, name: str) -> None:
         (AE, {"weight": -1}),
         (AE, {"reduction": "max"}),
         (AE, {"hide": 1.5}),
+        (AE, {"clip": -1}),
         (CRA, {"entries": "all"}),
         (CRA, {"training": "lazy"}),
     ],

@@ -179,7 +179,13 @@ def test_wants_its_own_head(world: SimpleNamespace, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [(MMIN, {"imagination": -1}), (MMIN, {"cycle": -1}), (MMIN, {"teacher": 1.0}), (IFMMIN, {"invariance": -1})],
+    [
+        (MMIN, {"imagination": -1}),
+        (MMIN, {"cycle": -1}),
+        (MMIN, {"teacher": 1.0}),
+        (MMIN, {"clip": -1}),
+        (IFMMIN, {"invariance": -1}),
+    ],
 )
 def test_refuses_bad_options(kind: type, options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"{kind.__name__}: '{next(iter(options))}' must be"):

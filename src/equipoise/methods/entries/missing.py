@@ -52,7 +52,7 @@ ENTRIES: list[MethodEntry] = [
         url="https://proceedings.neurips.cc/paper/2006/hash/5da713a690c067105aeb2fae32403405-Abstract.html",
         code="https://github.com/zeroQiaoba/GCNet",
         head="ae",
-        neutral={"weight": 0.0, "hide": 0.0},
+        neutral={"weight": 0.0, "hide": 0.0, "clip": 0.0},
     ),
     MethodEntry(
         "cra",
@@ -63,7 +63,7 @@ ENTRIES: list[MethodEntry] = [
         url="https://doi.org/10.1109/CVPR.2017.528",
         code="https://github.com/tranluan/CRA",
         head="cra",
-        neutral={"weight": 0.0, "hide": 0.0},
+        neutral={"weight": 0.0, "hide": 0.0, "clip": 0.0},
     ),
     MethodEntry(
         "mmin",
