@@ -32,7 +32,7 @@ def dress(figure: Any, height: int = 340) -> Any:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(128,128,128,0.06)",
         font={"family": "system-ui, sans-serif", "size": 13, "color": "#808080"},
-        legend={"orientation": "h", "y": -0.22},
+        legend={"orientation": "h", "y": -0.28, "yanchor": "top"},
     )
     figure.update_xaxes(gridcolor="rgba(128,128,128,0.2)", zeroline=False)
     figure.update_yaxes(gridcolor="rgba(128,128,128,0.2)", zeroline=False)
@@ -54,7 +54,7 @@ def learning_curves(groups: Sequence[Group], part: str) -> Any:
     figure.update_layout(title=f"{plain(part)}: accuracy on validation")
     figure.update_xaxes(title="share of the training", tickformat=".0%")
     figure.update_yaxes(title="accuracy, %", range=[0, 101])
-    return dress(figure)
+    return dress(figure, height=320 + 20 * -(-len(groups) // 3))
 
 
 def _curve(epochs: Sequence[dict[str, Any]], part: str) -> list[float]:
@@ -86,7 +86,7 @@ def accuracy_by_rate(levels: Mapping[float, Sequence[Group]], part: str) -> Any:
     figure.update_layout(title=f"{plain(part)}: accuracy by missing rate")
     figure.update_xaxes(title="missing rate")
     figure.update_yaxes(title="accuracy, %")
-    return dress(figure)
+    return dress(figure, height=320 + 20 * -(-len(labels) // 3))
 
 
 def contributions(groups: Sequence[Group]) -> Any:
@@ -105,7 +105,9 @@ def contributions(groups: Sequence[Group]) -> Any:
     figure.update_layout(title="contribution of each modality to the fused accuracy", barmode="relative")
     figure.update_xaxes(title="points of accuracy above guessing")
     figure.update_yaxes(autorange="reversed")
-    return dress(figure, height=140 + 36 * len(groups))
+    dress(figure, height=140 + 36 * len(groups))
+    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"})
+    return figure
 
 
 def confusions(groups: Sequence[Group]) -> Any:

@@ -19,7 +19,7 @@ from equipoise.benchmark.rates import rate_folder
 from equipoise.errors import RunError
 from equipoise.evaluation.statistics import Difference
 from equipoise.report import figures, tables
-from equipoise.report.records import Failure, Group, difference, modalities_of, read_levels, read_runs
+from equipoise.report.records import Failure, Group, difference, featured, modalities_of, read_levels, read_runs
 
 
 def write_report(runs: Sequence[Path], out: Path, *, title: str = "How well does each modality learn?") -> Path:
@@ -67,6 +67,7 @@ def _write_page(
     """Page and tables of one comparison; `top` leads to the folder of the script."""
     board = tables.leaderboard(groups)
     _write_tables(folder, board)
+    drawn = featured(groups)
     page = _render(
         "page.html.j2",
         groups,
@@ -75,12 +76,13 @@ def _write_page(
         failures=failures,
         board=board,
         groups=groups,
+        drawn=[group.label for group in drawn],
         differences=_differences(groups),
         summary=summary(groups, modalities_of(groups)),
-        curves=[(part, _html(figures.learning_curves(groups, part))) for part in ("fused", *modalities_of(groups))],
+        curves=[(part, _html(figures.learning_curves(drawn, part))) for part in ("fused", *modalities_of(groups))],
         contributions=_html(figures.contributions(groups)),
-        confusions=_html(figures.confusions(groups)),
-        quantities=[(g.label, [_html(f) for f in figures.quantities(g)]) for g in groups],
+        confusions=_html(figures.confusions(drawn)),
+        quantities=[(g.label, [_html(f) for f in figures.quantities(g)]) for g in drawn],
         problems=max(int(run.result.get("problems", 0)) for group in groups for run in group.runs),
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
@@ -96,6 +98,8 @@ def _write_sweep(folder: Path, levels: Mapping[float, tuple[list[Group], list[Fa
     board = tables.rate_board(groups)
     _write_tables(folder, board)
     first = next(iter(groups.values()))
+    few = {group.label for group in featured(first)}
+    drawn = {rate: [group for group in found if group.label in few] for rate, found in groups.items()}
     page = _render(
         "sweep.html.j2",
         first,
@@ -103,9 +107,10 @@ def _write_sweep(folder: Path, levels: Mapping[float, tuple[list[Group], list[Fa
         top="",
         failures=[(rate, failure) for rate, (_, failed) in levels.items() for failure in failed],
         board=board,
+        drawn=[group.label for group in first if group.label in few],
         pages=[rate_folder(Path(), rate).as_posix() + "/index.html" for rate in groups],
         absent=[fmean(group.absent() for group in found) for found in groups.values()],
-        curves=[(part, _html(figures.accuracy_by_rate(groups, part))) for part in ("fused", *modalities_of(first))],
+        curves=[(part, _html(figures.accuracy_by_rate(drawn, part))) for part in ("fused", *modalities_of(first))],
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
 

@@ -18,6 +18,8 @@ from equipoise.evaluation.predictions import load_predictions
 from equipoise.evaluation.statistics import Difference, mean_and_std, paired_bootstrap
 from equipoise.settings import read_yaml
 
+FEATURED = 8
+"""Methods that a figure can show and eyes tell apart."""
 UNFINISHED = "nothing to report: no run has finished"
 
 
@@ -77,6 +79,11 @@ class Group:
         values = self.values(part, metric)
         return mean_and_std(values) if values else None
 
+    def validation(self) -> float:
+        """Mean fused accuracy on the validation split, by which methods may be chosen; -1 where it has no labels."""
+        found = [run.result["validation"]["fused"].get("accuracy") for run in self.runs]
+        return mean_and_std([float(value) for value in found])[0] if None not in found else -1.0
+
     def absent(self) -> float:
         """Share of the (sample, modality) cells that are absent from the reported split."""
         return mean_and_std([absent_share(run.measured) or 0.0 for run in self.runs])[0]
@@ -91,6 +98,13 @@ class Group:
 def modalities_of(groups: Iterable[Group]) -> list[str]:
     """The modalities of all methods, in the order of their first."""
     return list(dict.fromkeys(m for group in groups for m in group.modalities))
+
+
+def featured(groups: Sequence[Group]) -> list[Group]:
+    """The first method, with which the others are compared, and the best of them on validation; in their order."""
+    others = sorted(groups[1:], key=Group.validation, reverse=True)[: FEATURED - 1]
+    labels = {group.label for group in (groups[0], *others)}
+    return [group for group in groups if group.label in labels]
 
 
 def read_runs(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:

@@ -18,7 +18,7 @@ from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predictions import save_predictions
 from equipoise.report import write_report
 from equipoise.report.figures import accuracy_by_rate
-from equipoise.report.records import read_levels, read_runs
+from equipoise.report.records import featured, read_levels, read_runs
 from equipoise.report.tables import leaderboard, to_csv, to_latex, to_markdown
 
 ODD = r"""<b>&"%_${x}~^\|</script>"""
@@ -257,6 +257,19 @@ def test_the_difference_is_in_points_against_the_first_method(tmp_path: Path) ->
     index = write_report([make_bench(tmp_path / "bench", {"one": [0.5], "two": [0.8]})], tmp_path / "out")
     assert last_cell(index, "one") == "–"
     assert re.fullmatch(r"\+30\.0\[\+\d+\.\d, \+\d+\.\d\]", last_cell(index, "two"))
+
+
+def test_figures_show_the_yardstick_and_the_best_of_many_and_tables_show_all(tmp_path: Path) -> None:
+    rights = np.random.default_rng().permutation(60)[:12] / 60
+    folder = make_bench(tmp_path, {f"m{k}": [right] for k, right in enumerate(rights)})
+    page = Page(write_report([folder], tmp_path / "report"))
+    best = sorted(range(1, 12), key=lambda k: -rights[k])[:7]
+    drawn = featured(read_runs([folder])[0])
+    assert [group.label for group in drawn] == [f"m{k}" for k in range(12) if k in (0, *best)]
+    assert "Shown are m0 and the 7 methods of highest accuracy on validation, of 12." in page.said
+    assert {f"m{k}" for k in range(12)} <= {row[0] for row in page.rows}
+    few = Page(write_report([folder / "cells" / f"m{k}" / "seed-0" for k in range(8)], tmp_path / "few"))
+    assert "Shown are" not in few.said
 
 
 def test_runs_on_other_samples_are_not_paired(tmp_path: Path) -> None:
