@@ -26,6 +26,7 @@ ENTRIES = [
         code="https://github.com/Cecile-hi/Multimodal-Learning-with-Alternating-Unimodal-Adaptation",
         head="shared",
         ordered=True,
+        memory="a matrix of the feature's width squared",
     ),
     MethodEntry(
         "ogm",
@@ -70,6 +71,7 @@ ENTRIES = [
         url=LFM_URL,
         code="https://github.com/njustkmg/NeurIPS24-LFM",
         needs_holdout=True,
+        memory="the graph of two derivatives, once an epoch",
     ),
     MethodEntry(
         "mie",
@@ -84,6 +86,7 @@ ENTRIES = [
         forward_passes=2.0,
         backward_passes=2.0,
         ordered=True,
+        memory="a matrix of the feature's width squared per modality; a copy of the gradients within a step",
     ),
     MethodEntry(
         "late",
