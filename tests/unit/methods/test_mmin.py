@@ -13,6 +13,7 @@ from equipoise.errors import ConfigError
 from equipoise.methods.if_mmin import IFMMIN
 from equipoise.methods.mmin import MMIN, imagination_loss
 from equipoise.methods.moments import discrepancy
+from equipoise.methods.reconstruction import encoded
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 KINDS = {"mmin": MMIN, "if-mmin": IFMMIN}
@@ -94,9 +95,7 @@ def test_shown_cells_have_the_target_zero_whatever_the_teacher_says(seed: int, w
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_teacher_is_frozen_and_the_cycle_does_not_train_its_target(
-    seed: int, world: SimpleNamespace, name: str
-) -> None:
+def test_the_teacher_is_frozen(seed: int, world: SimpleNamespace, name: str) -> None:
     model, batch, method, ctx = student(world, name)
     kept = {n: b.clone() for n, b in method.teacher.named_buffers()}
     for _ in range(2):
@@ -105,6 +104,30 @@ def test_the_teacher_is_frozen_and_the_cycle_does_not_train_its_target(
     assert all(torch.equal(b, kept[n]) for n, b in method.teacher.named_buffers())
     assert any(not torch.equal(b, p) for b, p in zip(kept.values(), model.state_dict().values(), strict=True))
     assert not list(method.parameters())
+
+
+def test_the_teacher_answers_with_its_own_weights(seed: int, world: SimpleNamespace) -> None:
+    model, batch, method, _ = student(world, "mmin")
+    before = method.teacher.answer(encoded, batch.revealed())
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(1.0)
+    after = method.teacher.answer(encoded, batch.revealed())
+    assert all(torch.equal(before[m], after[m]) for m in INPUTS)
+    assert not torch.allclose(before["a"], model(batch.revealed()).features["a"])
+    assert not any(z.requires_grad for z in after.values())
+    assert model.training
+
+
+def test_the_cycle_does_not_train_its_target(seed: int, world: SimpleNamespace) -> None:
+    model, batch, method, ctx = student(world, "mmin", imagination=0.0, cycle=0.0)
+    for p in model.head.backward_transition[2].parameters():
+        torch.nn.init.zeros_(p)  # E' is zero, so that E could only learn as a target
+    weight = model.encoders["a"].layers[2].weight
+    (plain,) = torch.autograd.grad(method.study(batch, ctx), weight)
+    method.cycle = 50.0
+    (found,) = torch.autograd.grad(method.study(batch, ctx), weight)
+    torch.testing.assert_close(found, plain)
 
 
 def test_the_first_phase_makes_the_teacher_and_the_student_starts_there(seed: int, world: SimpleNamespace) -> None:
