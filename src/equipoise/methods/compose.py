@@ -8,8 +8,8 @@
     alignment         none    none       none         infonce, α(epoch)   none
     fusion            the head's option: concat, shared with entropy, per-modality with the mean, …
 
-The ingredients are those of `projections`, `sharpness`, `alignment` and `schedules`; the papers are named in `mla`,
-`lfm` and `mie`. What a combination means where no paper says so:
+The ingredients are those of `head_projection`, `sharpness`, `alignment` and `schedules`; the papers are named in
+`mla`, `lfm` and `mie`. What a combination means where no paper says so:
   * an alignment while modalities train in turn pulls the one in hand towards the others as they stand;
   * an orthogonal projection while all train together remembers every modality's features, then projects each
     classifier's gradient once;
@@ -20,35 +20,26 @@ The ingredients are those of `projections`, `sharpness`, `alignment` and `schedu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
-from itertools import combinations
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
-from equipoise.methods.alignment import KINDS, alignment_loss, check_widths
+from equipoise.batch import Batch
 from equipoise.methods.base import Method, Phase
+from equipoise.methods.checks import choice, require
+from equipoise.methods.compose_objective import ALIGNMENTS, Objective
 from equipoise.methods.head_projection import FlatProjection, HeadProjection, OrthogonalProjection
-from equipoise.methods.losses import fused_loss, unimodal_loss
-from equipoise.methods.mie import spread
-from equipoise.methods.mla import EPOCH_DECAY
+from equipoise.methods.orthogonal_memory import ORDERS, alpha_rule
 from equipoise.methods.schedules import SCHEDULES
 from equipoise.methods.schedules import schedule as weight_schedule
-from equipoise.methods.sharpness import frozen_statistics, perturbation, perturbed
+from equipoise.methods.stages import turns
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
-
 
 TURNS = ("joint", "step", "phase")
 LOSSES = ("fused", "separate")
 PROJECTIONS = ("none", "orthogonal", "flat")
 FLATNESS = ("none", "sam")
-ORDERS = ("current", "previous")
 
 
 class Compose(Method):
@@ -93,37 +84,33 @@ class Compose(Method):
         temperature: float = 0.1,
     ) -> None:
         super().__init__()
-        decay = projection_alpha == EPOCH_DECAY
-        checks = [
-            ("schedule", schedule in TURNS, "one of " + ", ".join(TURNS), schedule),
-            ("loss", loss in LOSSES, "one of " + ", ".join(LOSSES), loss),
-            ("projection", projection in PROJECTIONS, "one of " + ", ".join(PROJECTIONS), projection),
-            ("flatness", flatness in FLATNESS, "one of " + ", ".join(FLATNESS), flatness),
-            ("alignment", alignment in ("none", *KINDS), "one of " + ", ".join(("none", *KINDS)), alignment),
+        require(
+            "Compose",
+            choice("schedule", schedule, TURNS),
+            choice("loss", loss, LOSSES),
+            choice("projection", projection, PROJECTIONS),
+            choice("flatness", flatness, FLATNESS),
+            choice("alignment", alignment, ALIGNMENTS),
             ("cycles", cycles >= 1, "at least 1", cycles),
-            ("projection_order", projection_order in ORDERS, "one of " + ", ".join(ORDERS), projection_order),
+            alpha_rule("projection_alpha", projection_alpha),
+            choice("projection_order", projection_order, ORDERS),
             ("tau", tau >= 0, "at least 0", tau),
             ("statistic_batch", statistic_batch >= 1, "at least 1", statistic_batch),
             ("rho", rho >= 0, "at least 0", rho),
-            ("alpha", alpha in SCHEDULES, "one of " + ", ".join(SCHEDULES), alpha),
+            choice("alpha", alpha, SCHEDULES),
             ("alpha_value", 0 <= alpha_value <= 1, "in [0, 1]", alpha_value),
             ("temperature", temperature > 0, "positive", temperature),
-        ]
-        for name, good, expectation, found in checks:
-            if not good:
-                raise invalid("Compose", name, expectation, found)
-        if not decay and (isinstance(projection_alpha, str) or not projection_alpha > 0):
-            raise invalid("Compose", "projection_alpha", f"a positive number or {EPOCH_DECAY!r}", projection_alpha)
-        self.turns, self.separate, self.cycles = schedule, loss == "separate" or schedule != "joint", cycles
+        )
+        self.turns, self.cycles = schedule, cycles
         projections: dict[str, Callable[[], HeadProjection]] = {
             "none": HeadProjection,
             "orthogonal": partial(OrthogonalProjection, projection_alpha, projection_order, normalize_projection),
             "flat": partial(FlatProjection, tau, statistic_batch, schedule == "phase"),
         }
         self.projection = projections[projection]()
-        self.sharp, self.rho = flatness == "sam", rho
-        self.alignment, self.temperature = alignment, temperature
-        self.weight = weight_schedule(alpha, alpha_value)
+        self.rho = rho if flatness == "sam" else None
+        separate = loss == "separate" or schedule != "joint"
+        self.objective = Objective(separate, alignment, temperature, weight_schedule(alpha, alpha_value))
         self.modalities: tuple[str, ...] = ()
 
     def setup(self, ctx: Context) -> None:
@@ -133,20 +120,17 @@ class Compose(Method):
             ConfigError: the head or the feature widths do not suit the ingredients.
         """
         self.modalities = ctx.model.modalities
-        if self.alignment == "infonce":
-            check_widths("InfoNCE", ctx)
+        self.objective.setup(ctx)
         self.projection.setup(ctx)
 
     def phases(self, epochs: int) -> Iterator[Phase]:
         if self.turns == "phase":
-            yield from (Phase(n, (m,)) for n in spread(epochs, self.cycles) for m in self.modalities)
-        else:
-            yield Phase(epochs)
+            return turns(epochs, self.modalities, self.cycles)
+        return super().phases(epochs)
 
     def on_epoch_start(self, ctx: Context) -> None:
         self.projection.on_epoch_start(ctx)
-        if self.alignment != "none":
-            ctx.log(alpha=self.weight(ctx.epoch + 1, ctx.epochs))
+        self.objective.on_epoch_start(ctx)
 
     def on_phase_end(self, ctx: Context) -> None:
         self.projection.on_phase_end(ctx)
@@ -155,50 +139,6 @@ class Compose(Method):
         """One update of all modalities that train together, or one for each."""
         for moving in [(m,) for m in ctx.training] if self.turns == "step" else [ctx.training]:
             if any(ctx.anyone_has(m, batch) for m in moving):
-                output = self._backward(moving, batch, ctx)
+                output = self.objective.backward(moving, batch, ctx, rho=self.rho)
                 self.projection.modify(moving, output, batch, ctx)
                 ctx.update(moving)
-
-    def _backward(self, moving: tuple[str, ...], batch: Batch, ctx: Context) -> Output:
-        """Gradients of the modalities in hand, at θ or at θ + ε*; the output at θ."""
-        output: Output = ctx.model(batch, only=moving)
-        loss = self._loss(moving, output, batch, ctx)
-        if not self.sharp:
-            ctx.backward(loss)
-            return output
-        groups = [ctx.model.group(m) for m in moving]
-        mine = [*(p for group in groups for p in (*group.encoder, *group.head)), *ctx.model.shared]
-        moved = [p for p in mine if p.requires_grad]
-        offsets = perturbation(ctx.gradient(loss, moved), self.rho)
-        with perturbed(moved, offsets), frozen_statistics(ctx.model):
-            ctx.backward(self._loss(moving, ctx.model(batch, only=moving), batch, ctx))
-        return output
-
-    def _loss(self, moving: tuple[str, ...], output: Output, batch: Batch, ctx: Context) -> Tensor:
-        """(1 − α) classification + α alignment."""
-        alpha = self.weight(ctx.epoch + 1, ctx.epochs)
-        if self.alignment == "none" or alpha == 0:
-            return self._task(moving, output, batch, ctx)
-        pairs = [pair for pair in combinations(self.modalities, 2) if set(pair) & set(moving)]
-        whole = self._beside(moving, output, batch, ctx)
-        matching = alignment_loss(self.alignment, whole, batch, ctx, self.temperature, pairs)
-        return (1 - alpha) * self._task(moving, output, batch, ctx) + alpha * matching
-
-    def _task(self, moving: tuple[str, ...], output: Output, batch: Batch, ctx: Context) -> Tensor:
-        if self.separate:
-            return torch.stack([unimodal_loss(m, output, batch, ctx) for m in moving]).sum()
-        return fused_loss(output, batch, ctx)
-
-    def _beside(self, moving: tuple[str, ...], output: Output, batch: Batch, ctx: Context) -> Output:
-        """The output with the modalities not in hand beside it, as they stand: in eval mode and without gradient."""
-        others = [m for m in self.modalities if m not in moving]
-        if not others:
-            return output
-        was_training = ctx.model.training
-        ctx.model.eval()
-        with torch.no_grad():
-            there = ctx.model(batch, only=others)
-        ctx.model.train(was_training)
-        return replace(
-            output, features={**there.features, **output.features}, logits={**there.logits, **output.logits}
-        )

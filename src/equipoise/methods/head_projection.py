@@ -11,15 +11,9 @@ from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.heads.base import Head
 from equipoise.methods.alignment import check_widths
-from equipoise.methods.mla import alpha_at
-from equipoise.methods.projections import (
-    FlatMemory,
-    OrthogonalMemory,
-    mean_rows,
-    reading_layer,
-    statistic_loader,
-    weighted_layers,
-)
+from equipoise.methods.flat_memory import FlatMemory, statistic_loader
+from equipoise.methods.orthogonal_memory import OrthogonalMemory, alpha_at, mean_rows
+from equipoise.methods.projected_layers import reading_layer, weighted_layers
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context

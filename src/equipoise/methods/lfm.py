@@ -17,64 +17,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
-from equipoise.methods.alignment import KINDS, alignment_loss, check_widths
-from equipoise.methods.base import Method
-from equipoise.methods.losses import fused_loss
+from equipoise.methods.aligned import Aligned
+from equipoise.methods.checks import choice, require
 from equipoise.methods.schedules import SCHEDULES, schedule
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
-
-
-class Aligned(Method):
-    """Classification and alignment, weighed by an α that a subclass says.
-
-    Args:
-        alignment: "infonce" (paper) or "js" (published code).
-        temperature: τ of InfoNCE.
-        loss_scale: factor on the whole loss.
-    """
-
-    def __init__(self, alignment: str = "infonce", temperature: float = 0.1, loss_scale: float = 1.0) -> None:
-        super().__init__()
-        if alignment not in KINDS:
-            raise invalid(type(self).__name__, "alignment", "one of " + ", ".join(KINDS), alignment)
-        if not temperature > 0:
-            raise invalid(type(self).__name__, "temperature", "positive", temperature)
-        if not loss_scale > 0:
-            raise invalid(type(self).__name__, "loss_scale", "positive", loss_scale)
-        self.alignment = alignment
-        self.temperature = temperature
-        self.loss_scale = loss_scale
-
-    def setup(self, ctx: Context) -> None:
-        """Raises ConfigError where InfoNCE is to compare features of different widths."""
-        if self.alignment == "infonce":
-            check_widths("InfoNCE", ctx)
-
-    def weight(self, ctx: Context) -> float | Tensor:
-        """The α in force."""
-        raise NotImplementedError
-
-    def terms(self, output: Output, batch: Batch, ctx: Context) -> tuple[Tensor, Tensor]:
-        """L_CLS and L_MM."""
-        matching = alignment_loss(self.alignment, output, batch, ctx, self.temperature)
-        return fused_loss(output, batch, ctx), matching
-
-    def on_epoch_start(self, ctx: Context) -> None:
-        ctx.log(alpha=self.weight(ctx))
-
-    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        """Eq. 1; with a constant α = 0 it is joint training."""
-        alpha = self.weight(ctx)
-        if isinstance(alpha, float) and alpha == 0:
-            return self.loss_scale * fused_loss(output, batch, ctx)
-        classification, matching = self.terms(output, batch, ctx)
-        return self.loss_scale * ((1 - alpha) * classification + alpha * matching)
 
 
 class LFM(Aligned):
@@ -83,9 +31,6 @@ class LFM(Aligned):
     Args:
         alpha: "heuristic" (paper), "constant", "stepwise" or "polynomial".
         alpha_value: α of "constant", p of "stepwise".
-        alignment: "infonce" (paper) or "js" (published code).
-        temperature: τ of InfoNCE.
-        loss_scale: factor on the whole loss.
     """
 
     def __init__(
@@ -97,10 +42,8 @@ class LFM(Aligned):
         loss_scale: float = 1.0,
     ) -> None:
         super().__init__(alignment, temperature, loss_scale)
-        if alpha not in SCHEDULES:
-            raise invalid("LFM", "alpha", "one of " + ", ".join(SCHEDULES), alpha)
-        if not 0 <= alpha_value <= 1:
-            raise invalid("LFM", "alpha_value", "in [0, 1]", alpha_value)
+        in_range = 0 <= alpha_value <= 1
+        require("LFM", choice("alpha", alpha, SCHEDULES), ("alpha_value", in_range, "in [0, 1]", alpha_value))
         self.schedule = schedule(alpha, alpha_value)
 
     def weight(self, ctx: Context) -> float:

@@ -25,9 +25,10 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
+from equipoise.methods.aligned import Aligned
+from equipoise.methods.checks import choice, require
 from equipoise.methods.hypergradient import SOLVERS, implicit_gradient, twice_differentiable
-from equipoise.methods.lfm import Aligned
 from equipoise.methods.losses import fused_loss
 from equipoise.methods.sharpness import frozen_statistics
 
@@ -39,9 +40,6 @@ class LFMLearned(Aligned):
     """α learned on held-out samples.
 
     Args:
-        alignment: "infonce" (paper) or "js" (published code).
-        temperature: τ of InfoNCE.
-        loss_scale: factor on the whole loss.
         hypergradient: "cg", "neumann" or "identity" (H ≈ I).
         iterations: K of the first two.
         damping: δ added to the Hessian's diagonal.
@@ -76,8 +74,9 @@ class LFMLearned(Aligned):
     ) -> None:
         super().__init__(alignment, temperature, loss_scale)
         low, high = alpha_bounds
-        checks = [
-            ("hypergradient", hypergradient in SOLVERS, "one of " + ", ".join(SOLVERS), hypergradient),
+        require(
+            "LFMLearned",
+            choice("hypergradient", hypergradient, SOLVERS),
             ("iterations", iterations >= 1, "at least 1", iterations),
             ("damping", damping >= 0, "at least 0", damping),
             ("neumann_step", neumann_step > 0, "positive", neumann_step),
@@ -87,13 +86,9 @@ class LFMLearned(Aligned):
             ("alpha_halving", alpha_halving >= 0, "at least 0", alpha_halving),
             ("outer_every", outer_every >= 0, "at least 0", outer_every),
             ("outer_batch_size", outer_batch_size >= 0, "at least 0", outer_batch_size),
-        ]
-        for name, good, expectation, found in checks:
-            if not good:
-                raise invalid("LFMLearned", name, expectation, found)
-        self.solver, self.iterations, self.damping, self.neumann_step = (
-            *(hypergradient, iterations, damping, neumann_step),
         )
+        self.solver, self.iterations = hypergradient, iterations
+        self.damping, self.neumann_step = damping, neumann_step
         self.alpha_bounds, self.alpha_lr, self.alpha_halving = (low, high), alpha_lr, alpha_halving
         self.outer_every, self.outer_batch_size = outer_every, outer_batch_size
         self.register_buffer("alpha", torch.tensor(float(alpha_init)))

@@ -24,22 +24,21 @@ Where the published code departs from the paper:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import cycle, pairwise
+from itertools import cycle
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 from equipoise.batch import Batch
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
 from equipoise.methods.base import Method, Phase
-from equipoise.methods.mixup import Blend, mixup
-from equipoise.methods.projections import FlatMemory, deepest_layers, statistic_loader
-from equipoise.methods.sharpness import frozen_statistics, perturbation, perturbed
+from equipoise.methods.checks import choice, require
+from equipoise.methods.flat_memory import FlatMemory, statistic_loader
+from equipoise.methods.mie_gradient import SAM, sharp_backward
+from equipoise.methods.mixup import mixup
+from equipoise.methods.projected_layers import deepest_layers
+from equipoise.methods.stages import turns
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
-
-SAM = ("full", "head", "none")
 
 
 class MIE(Method):
@@ -76,10 +75,11 @@ class MIE(Method):
         statistic_batch: int = 12,
     ) -> None:
         super().__init__()
-        checks = [
+        require(
+            "MIE",
             ("rho", rho >= 0, "at least 0", rho),
             ("tau", tau >= 0, "at least 0", tau),
-            ("sam", sam in SAM, "one of " + ", ".join(SAM), sam),
+            choice("sam", sam, SAM),
             ("flat_weight", 0 <= flat_weight <= 1, "in [0, 1]", flat_weight),
             ("scope", 0 <= scope <= 1, "in [0, 1]", scope),
             ("one_direction", one_direction is None or len(one_direction) == 2, "two modalities", one_direction),
@@ -87,10 +87,7 @@ class MIE(Method):
             ("cycles", cycles >= 1, "at least 1", cycles),
             ("phases", phases is None or (len(phases) > 0 and min(phases) > 0), "positive epochs", phases),
             ("statistic_batch", statistic_batch >= 1, "at least 1", statistic_batch),
-        ]
-        for name, good, expectation, found in checks:
-            if not good:
-                raise invalid("MIE", name, expectation, found)
+        )
         self.rho, self.tau, self.sam, self.flat_weight, self.scope = rho, tau, sam, flat_weight, scope
         self.one_direction, self.mixup_alpha = one_direction, mixup_alpha
         self.cycles, self.lengths = cycles, phases
@@ -110,9 +107,9 @@ class MIE(Method):
         self.memory = FlatMemory({m: deepest_layers(model, m, self.scope) for m in model.modalities}, self.tau)
 
     def phases(self, epochs: int) -> Iterator[Phase]:
-        lengths = self.lengths or [n for n in spread(epochs, self.cycles) for _ in self.modalities]
-        for length, modality in zip(lengths, cycle(self.modalities), strict=False):
-            yield Phase(length, (modality,))
+        if self.lengths is None:
+            return turns(epochs, self.modalities, self.cycles)
+        return (Phase(n, (m,)) for n, m in zip(self.lengths, cycle(self.modalities), strict=False))
 
     def on_phase_start(self, ctx: Context) -> None:
         if self.reload_best:
@@ -132,7 +129,8 @@ class MIE(Method):
         (modality,) = ctx.training
         if not ctx.anyone_has(modality, batch):
             return
-        self.sharp_backward(modality, mixup(modality, batch, self.mixup_alpha, ctx), ctx)
+        blend = mixup(modality, batch, self.mixup_alpha, ctx)
+        sharp_backward(modality, blend, ctx, sam=self.sam, rho=self.rho, flat_weight=self.flat_weight)
         source = self.source(modality, ctx)
         if source is not None:
             self.memory.modify(modality, source)
@@ -145,35 +143,3 @@ class MIE(Method):
             first, second = self.one_direction
             return first if modality == second and first in trained else None
         return trained[-1] if trained and trained[-1] != modality and self.tau else None
-
-    def sharp_backward(self, modality: str, blend: Blend, ctx: Context) -> None:
-        """Eq. 3-4: the gradient at θ_j + ε*, mixed with the one at θ_j where `flat_weight` says so."""
-
-        def loss() -> Tensor:
-            return blend.loss(modality, ctx.model(blend.batch, only=(modality,)), ctx)
-
-        if self.sam == "none":
-            ctx.backward(loss())
-            return
-        group = ctx.model.group(modality)
-        moved = [p for p in (*group.encoder, *group.head) if p.requires_grad]
-        output = ctx.model(blend.batch, only=(modality,))
-        plain = ctx.gradient(blend.loss(modality, output, ctx), moved, retain_graph=self.sam == "head")
-        if self.sam == "full":
-            with perturbed(moved, perturbation(plain, self.rho)), frozen_statistics(ctx.model):
-                ctx.backward(loss())
-        else:  # the head alone, again on the features of the first pass
-            head = plain[-len(group.head) :]
-            with perturbed(group.head, perturbation(head, self.rho)):
-                ctx.backward(
-                    blend.loss(modality, ctx.model.read(output.features, blend.batch.present, (modality,)), ctx)
-                )
-        for parameter, gradient in zip(moved, plain, strict=True):
-            if self.flat_weight < 1 and parameter.grad is not None:
-                parameter.grad = self.flat_weight * parameter.grad + (1 - self.flat_weight) * gradient
-
-
-def spread(epochs: int, cycles: int) -> list[int]:
-    """Epochs of each cycle, as equal as whole numbers allow; cycles without any are left out."""
-    bounds = [round(epochs * c / cycles) for c in range(cycles + 1)]
-    return [b - a for a, b in pairwise(bounds) if b > a]

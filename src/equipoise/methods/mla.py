@@ -28,20 +28,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from equipoise.batch import Batch
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
 from equipoise.methods.base import Method
+from equipoise.methods.checks import require
 from equipoise.methods.losses import unimodal_loss
-from equipoise.methods.projections import OrthogonalMemory, mean_rows, reading_layer
+from equipoise.methods.orthogonal_memory import ORDERS, OrthogonalMemory, alpha_at, alpha_rule, mean_rows
+from equipoise.methods.projected_layers import reading_layer
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
-
-EPOCH_DECAY = "epoch-decay"
-
-
-def alpha_at(alpha: float | str, batch: int, batches: int) -> float:
-    """α for one batch: constant, or 0.1^(1 + b/N) for batch b of the N of an epoch."""
-    return float(0.1 ** (1 + batch / batches)) if isinstance(alpha, str) else alpha
 
 
 class MLA(Method):
@@ -62,10 +57,8 @@ class MLA(Method):
         normalize_projection: bool = False,
     ) -> None:
         super().__init__()
-        if alpha != EPOCH_DECAY and (isinstance(alpha, str) or not alpha > 0):
-            raise invalid("MLA", "alpha", f"a positive number or {EPOCH_DECAY!r}", alpha)
-        if projection_order not in ("current", "previous"):
-            raise invalid("MLA", "projection_order", "'current' or 'previous'", projection_order)
+        order = ("projection_order", projection_order in ORDERS, "'current' or 'previous'", projection_order)
+        require("MLA", alpha_rule("alpha", alpha), order)
         self.alpha = alpha
         self.projection = projection
         self.projection_order = projection_order

@@ -23,57 +23,29 @@ The paper's noise has the covariance of the minibatch gradient; the isotropic σ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from functools import partialmethod
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
 from equipoise.methods.adaptive import warn_of_scaling
+from equipoise.methods.checks import choice, require
+from equipoise.methods.gradient_noise import gradient_noise, noise_stream
 from equipoise.methods.joint import Joint
-from equipoise.methods.scores import true_class_scores
+from equipoise.methods.scores import OTHERS, ratios, true_class_scores
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
 
-OTHERS = ("mean", "sum", "min")
 PARAMETERS = ("all-2d", "conv")
-
-
-def ratios(scores: Tensor, others: str = "mean") -> Tensor:
-    """ρ (M,): each score over the mean, sum or minimum of the others' (M,), M ≥ 2."""
-    count = len(scores)
-    own = torch.eye(count, dtype=torch.bool, device=scores.device)
-    if others == "min":
-        reduced = scores.expand(count, count).masked_fill(own, torch.inf).amin(1)
-    else:
-        reduced = scores.expand(count, count).masked_fill(own, 0).sum(1) / (count - 1 if others == "mean" else 1)
-    return scores / reduced.clamp_min(torch.finfo(scores.dtype).tiny)
 
 
 def coefficients(ratio: Tensor, alpha: float) -> Tensor:
     """k (M,), Eq. 10: 1 − tanh(α ρ) where ρ exceeds 1, else exactly 1."""
     return torch.where(ratio > 1, 1 - torch.tanh(alpha * ratio), torch.ones_like(ratio))
-
-
-def gradient_noise(gradient: Tensor, generator: torch.Generator) -> Tensor:
-    """Gaussian noise of the gradient's shape and standard deviation."""
-    noise = torch.randn(gradient.shape, generator=generator, dtype=gradient.dtype, device=gradient.device)
-    return noise.mul_(deviation(gradient) + 1e-8)
-
-
-def deviation(values: Tensor) -> Tensor:
-    """The standard deviation of all entries; `Tensor.std` takes three times as long on a CPU."""
-    distance: Tensor = torch.linalg.vector_norm(values - values.mean())
-    return distance / sqrt(max(values.numel() - 1, 1))
-
-
-def _generator(seed: int, modality: str, device: torch.device) -> torch.Generator:
-    """A stream for one modality, whatever the order of the modalities, on the device where its gradients are."""
-    return torch.Generator(device).manual_seed(seed + crc32(modality.encode()))
 
 
 class OGM(Joint):
@@ -96,15 +68,14 @@ class OGM(Joint):
         noise: bool = False,
     ) -> None:
         super().__init__()
-        owner = type(self).__name__
-        if not alpha >= 0:
-            raise invalid(owner, "alpha", "at least 0", alpha)
-        if len(window) != 2 or not 0 <= window[0] <= window[1]:
-            raise invalid(owner, "window", "the first and the last epoch, [start, end] with 0 ≤ start ≤ end", window)
-        if others not in OTHERS:
-            raise invalid(owner, "others", "one of " + ", ".join(OTHERS), others)
-        if parameters not in PARAMETERS:
-            raise invalid(owner, "parameters", "one of " + ", ".join(PARAMETERS), parameters)
+        ascending = len(window) == 2 and 0 <= window[0] <= window[1]
+        require(
+            type(self).__name__,
+            ("alpha", alpha >= 0, "at least 0", alpha),
+            ("window", ascending, "the first and the last epoch, [start, end] with 0 ≤ start ≤ end", window),
+            choice("others", others, OTHERS),
+            choice("parameters", parameters, PARAMETERS),
+        )
         self.alpha = alpha
         self.window = (window[0], window[1])
         self.others = others
@@ -134,7 +105,7 @@ class OGM(Joint):
         factors = coefficients(ratios(true_class_scores(shown, output, batch, ctx), self.others), self.alpha)
         seed = int(torch.randint(2**31, (), generator=ctx.rng))  # drawn on the CPU: no wait, and alike on every rank
         for modality, factor in zip(shown, factors, strict=True):
-            generator = _generator(seed, modality, ctx.runtime.device)
+            generator = noise_stream(seed, modality, ctx.runtime.device)
             for parameter in self._edited(modality, ctx):
                 gradient = parameter.grad
                 if gradient is not None:
@@ -152,12 +123,4 @@ class OGM(Joint):
 class OGMGE(OGM):
     """OGM with generalisation enhancement: the same, with the noise on."""
 
-    def __init__(
-        self,
-        alpha: float = 0.1,
-        window: Sequence[int] = (0, 50),
-        others: str = "mean",
-        parameters: str = "all-2d",
-        noise: bool = True,
-    ) -> None:
-        super().__init__(alpha, window, others, parameters, noise)
+    __init__ = partialmethod(OGM.__init__, noise=True)

@@ -34,8 +34,7 @@ from equipoise.errors import ConfigError, invalid
 from equipoise.methods.draws import sample_uniform
 from equipoise.methods.joint import Joint
 from equipoise.methods.losses import fused_loss
-from equipoise.methods.ogm import ratios
-from equipoise.methods.scores import true_class_scores
+from equipoise.methods.scores import ratios, true_class_scores
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context

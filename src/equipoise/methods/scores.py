@@ -13,6 +13,8 @@ from equipoise.batch import Batch, Output
 if TYPE_CHECKING:
     from equipoise.training.context import Context
 
+OTHERS = ("mean", "sum", "min")
+
 
 @torch.no_grad()
 def true_class_scores(shown: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:
@@ -20,3 +22,14 @@ def true_class_scores(shown: Sequence[str], output: Output, batch: Batch, ctx: C
     label = batch.label.unsqueeze(1)
     true = {m: output.logits[m].softmax(1).gather(1, label).squeeze(1) for m in shown}
     return ctx.mean(torch.stack([ctx.sample_mean(true[m], batch.present[m]) for m in shown]))
+
+
+def ratios(scores: Tensor, others: str = "mean") -> Tensor:
+    """ρ (M,): each score over the mean, sum or minimum of the others' (M,), M ≥ 2."""
+    count = len(scores)
+    own = torch.eye(count, dtype=torch.bool, device=scores.device)
+    if others == "min":
+        reduced = scores.expand(count, count).masked_fill(own, torch.inf).amin(1)
+    else:
+        reduced = scores.expand(count, count).masked_fill(own, 0).sum(1) / (count - 1 if others == "mean" else 1)
+    return scores / reduced.clamp_min(torch.finfo(scores.dtype).tiny)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
 
 
 def perturbation(gradients: Sequence[Tensor], rho: float) -> list[Tensor]:
@@ -42,3 +46,15 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
+
+
+def backward_nearby(
+    loss: Callable[[], Tensor],
+    parameters: Sequence[nn.Parameter],
+    gradients: Sequence[Tensor],
+    rho: float,
+    ctx: Context,
+) -> None:
+    """The backward pass of the loss at θ + ε*, where ε* follows these gradients of these parameters at θ."""
+    with perturbed(parameters, perturbation(gradients, rho)), frozen_statistics(ctx.model):
+        ctx.backward(loss())

@@ -1,12 +1,25 @@
-"""Phases in which modalities train alone and together by turns."""
+"""Phases in which modalities train in turn, or alone and together by turns."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from equipoise.methods.base import Phase
-from equipoise.methods.mie import spread
+
+
+def spread(epochs: int, cycles: int) -> list[int]:
+    """Epochs of each cycle, as equal as whole numbers allow; cycles without any are left out."""
+    bounds = [round(epochs * c / cycles) for c in range(cycles + 1)]
+    return [b - a for a, b in pairwise(bounds) if b > a]
+
+
+def turns(epochs: int, modalities: Sequence[str], cycles: int) -> Iterator[Phase]:
+    """In every cycle a phase of each modality, so that each sees the data `epochs` times."""
+    for length in spread(epochs, cycles):
+        for modality in modalities:
+            yield Phase(length, (modality,))
 
 
 def stages(epochs: int, modalities: Sequence[str], alternation: int, rectification: int) -> list[Phase]:

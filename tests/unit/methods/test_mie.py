@@ -16,7 +16,8 @@ from equipoise.data.modality import ModalitySpec
 from equipoise.data.table import Table
 from equipoise.errors import ConfigError
 from equipoise.methods.base import Phase
-from equipoise.methods.mie import MIE, spread
+from equipoise.methods.mie import MIE
+from equipoise.methods.stages import spread
 from equipoise.settings import OptimiserSettings
 from equipoise.testing import World
 from equipoise.testing.methods import resumes

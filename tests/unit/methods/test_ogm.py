@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.ogm import OGM, OGMGE, coefficients, gradient_noise, ratios
-from equipoise.methods.scores import true_class_scores
+from equipoise.methods.gradient_noise import gradient_noise
+from equipoise.methods.ogm import OGM, OGMGE, coefficients
+from equipoise.methods.scores import ratios, true_class_scores
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 

@@ -14,8 +14,8 @@ from equipoise.batch import Output
 from equipoise.errors import ConfigError
 from equipoise.methods import opm
 from equipoise.methods.losses import fused_loss
-from equipoise.methods.ogm import ratios
 from equipoise.methods.opm import OPM, drop, drop_rates
+from equipoise.methods.scores import ratios
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 

@@ -9,14 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise.methods.projections import (
-    FlatMemory,
-    OrthogonalMemory,
-    flat_projection,
-    orthogonal_update,
-    project,
-    weighted_layers,
-)
+from equipoise.methods.flat_memory import FlatMemory
+from equipoise.methods.orthogonal_memory import OrthogonalMemory
+from equipoise.methods.projected_layers import weighted_layers
+from equipoise.methods.projections import flat_projection, orthogonal_update, project
 
 WIDTH = 7
 

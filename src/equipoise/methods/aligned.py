@@ -1,0 +1,63 @@
+"""LFM's loss (1 − α) L_CLS + α L_MM, whatever says α: the base of LFM and LFM-LB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from equipoise.batch import Batch, Output
+from equipoise.methods.alignment import KINDS, alignment_loss, check_widths
+from equipoise.methods.base import Method
+from equipoise.methods.checks import choice, require
+from equipoise.methods.losses import fused_loss
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+
+class Aligned(Method):
+    """Classification and alignment, weighed by an α that a subclass says.
+
+    Args:
+        alignment: "infonce" (paper) or "js" (published code).
+        temperature: τ of InfoNCE.
+        loss_scale: factor on the whole loss.
+    """
+
+    def __init__(self, alignment: str = "infonce", temperature: float = 0.1, loss_scale: float = 1.0) -> None:
+        super().__init__()
+        require(
+            type(self).__name__,
+            choice("alignment", alignment, KINDS),
+            ("temperature", temperature > 0, "positive", temperature),
+            ("loss_scale", loss_scale > 0, "positive", loss_scale),
+        )
+        self.alignment = alignment
+        self.temperature = temperature
+        self.loss_scale = loss_scale
+
+    def setup(self, ctx: Context) -> None:
+        """Raises ConfigError where InfoNCE is to compare features of different widths."""
+        if self.alignment == "infonce":
+            check_widths("InfoNCE", ctx)
+
+    def weight(self, ctx: Context) -> float | Tensor:
+        """The α in force."""
+        raise NotImplementedError
+
+    def terms(self, output: Output, batch: Batch, ctx: Context) -> tuple[Tensor, Tensor]:
+        """L_CLS and L_MM."""
+        matching = alignment_loss(self.alignment, output, batch, ctx, self.temperature)
+        return fused_loss(output, batch, ctx), matching
+
+    def on_epoch_start(self, ctx: Context) -> None:
+        ctx.log(alpha=self.weight(ctx))
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        """Eq. 1; with a constant α = 0 it is joint training."""
+        alpha = self.weight(ctx)
+        if isinstance(alpha, float) and alpha == 0:
+            return self.loss_scale * fused_loss(output, batch, ctx)
+        classification, matching = self.terms(output, batch, ctx)
+        return self.loss_scale * ((1 - alpha) * classification + alpha * matching)
