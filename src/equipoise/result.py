@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import resource
-import sys
 from pathlib import Path
 from typing import Any
-
-import torch
 
 import equipoise
 from equipoise.data.table import Splits
@@ -19,6 +15,7 @@ from equipoise.files import replace_file
 from equipoise.flags import command
 from equipoise.settings import Settings
 from equipoise.training.context import Context
+from equipoise.training.memory import peak_memory
 from equipoise.training.monitor import Monitor
 
 
@@ -57,15 +54,11 @@ def finish(
 
 
 def _cost(ctx: Context, monitor: Monitor) -> dict[str, Any]:
-    if ctx.runtime.device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated() / 2**20
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     return {
         "seconds": round(monitor.seconds, 3),
         "seconds_per_epoch": round(monitor.seconds / max(ctx.position.epoch, 1), 4),
         "forward_passes": round(ctx.passes.forward_passes, 4),
         "backward_passes": round(ctx.passes.backward_passes, 4),
-        "peak_memory_mb": round(peak, 1),
+        "peak_memory_mb": round(peak_memory(ctx.runtime.device), 1),
         "parameters": sum(p.numel() for p in ctx.model.parameters()),
     }

@@ -30,6 +30,7 @@ from equipoise.training.context import Context
 from equipoise.training.environment import environment
 from equipoise.training.interrupt import Interrupt
 from equipoise.training.loop import fit
+from equipoise.training.memory import forget_peak
 from equipoise.training.monitor import Monitor, Report
 from equipoise.training.runtime import Runtime, start
 
@@ -124,6 +125,7 @@ def train(
     """
     folder = Path(folder)
     runtime = start(settings.device)
+    forget_peak(runtime.device)
     if not resume and runtime.any(folder.exists()):  # all ranks look before the first one makes it
         raise RunError(
             f"{folder}: exists already; choose another folder, or go on with: equipoise train --resume {folder}"
