@@ -13,7 +13,8 @@ Where modality j is absent, or left out to read another one alone, s_j is the me
 somebody stores one; the method `channel` does), and f is the mean of the others' branches. The branch scores of the
 full pass would have seen the other modalities through the gates; the logits of one modality here have not.
 
-Published code: κ = 1 and a bottleneck of ΣC/2; the paper has κ = 2, which makes E = 0 the identity, and ΣC/4.
+Published code: κ = 1 and a bottleneck of ΣC/2; the paper has κ = 2, which makes E = 0 the identity, and ΣC/4. The
+defaults are the paper's κ and the code's bottleneck.
 """
 
 from __future__ import annotations

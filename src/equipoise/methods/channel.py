@@ -67,12 +67,14 @@ class Channel(Method):
         """As every method's, except that the means move, once the backward pass has no more need of the old ones."""
         output = ctx.model(batch)
         ctx.backward(self.loss(output, batch, ctx))
-        self._remember(output, batch, ctx)
+        remember_squeezes(output, batch, ctx, self.momentum)
         ctx.update()
 
-    @torch.no_grad()
-    def _remember(self, output: Output, batch: Batch, ctx: Context) -> None:
-        for modality, features in output.features.items():
-            if ctx.anyone_has(modality, batch):
-                mean = ctx.mean(ctx.sample_mean(features, batch.present[modality]))
-                ctx.model.head.get_buffer(f"mean_{modality}").lerp_(mean, self.momentum)
+
+@torch.no_grad()
+def remember_squeezes(output: Output, batch: Batch, ctx: Context, momentum: float) -> None:
+    """Move the means s̄_m of head `channel` a share of the way to those of this batch; after its backward pass."""
+    for modality, features in output.features.items():
+        if ctx.anyone_has(modality, batch):
+            mean = ctx.mean(ctx.sample_mean(features, batch.present[modality]))
+            ctx.model.head.get_buffer(f"mean_{modality}").lerp_(mean, momentum)

@@ -84,6 +84,8 @@ class GBlend(Method):
             raise invalid("GBlend", "super_epoch", "at least 1", super_epoch)
         if weights is not None and not (all(w >= 0 for w in weights.values()) and sum(weights.values()) > 0):
             raise invalid("GBlend", "weights", "numbers of at least 0, and not all 0", weights)
+        if weights is not None and mode == "online":
+            raise invalid("GBlend", "weights", "left out in mode 'online', which estimates them", weights)
         self.mode, self.super_epoch, self.given = mode, super_epoch, weights
         self.needs_holdout = weights is None
 

@@ -15,14 +15,15 @@ over the steps, apart for what brings in the other modalities, and for the branc
 
 While a branch is cared for, its gate is the constant γ̄_m, the mean of all its gates so far, so that it has to learn
 from its own input; the sums stand still. Before the start epoch nobody is cared for. Prediction is the mean of the
-branches, every gate open.
+branches, every gate open. One modality alone, and a sample that lacks some, is read with running means in the place
+of the other squeezes, as in the code (see `channel`).
 
 Two modalities in the paper, any number here (with two, the largest minus the smallest is the paper's |d_speed|). A
 branch without a sample in a batch neither learns nor is measured. Where this or a code departs from the paper:
   gates stand after the encoders only, published between the stages
   of convolutional networks                                            works with any encoder
-  base of the logarithm: natural in the paper, 10 in the code, which
-  rescales ε                                                           `tolerance`
+  base of the logarithm: 10 as in the code; natural in the paper, if
+  our reading is right, which rescales ε                               `tolerance`
   published: κ = 1                                                     head option `gate_scale: 1`
   published: the mean of the second gate is taken from the first       not offered
   published: means also take in validation samples, and a branch may
@@ -42,10 +43,13 @@ from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError, invalid
 from equipoise.heads.channel import Channel
 from equipoise.methods.base import Method
+from equipoise.methods.channel import remember_squeezes
 from equipoise.methods.learning_speed import bypass_rates, neediest, speed
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
+
+SQUEEZE_MOMENTUM = 0.1  # that of method `channel`
 
 
 class Greedy(Method):
@@ -128,6 +132,7 @@ class Greedy(Method):
     @torch.no_grad()
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
         """Measure the speeds, and say which branch the next step cares for; the gradients stay as they are."""
+        remember_squeezes(output, batch, ctx, SQUEEZE_MOMENTUM)
         normal = ~self.caring.any()
         for number, modality in enumerate(ctx.model.modalities):
             if ctx.anyone_has(modality, batch):

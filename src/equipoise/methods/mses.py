@@ -37,6 +37,7 @@ from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError, invalid
+from equipoise.heads.auxiliary import Auxiliary
 from equipoise.methods.auxiliary import auxiliary_loss, own_classifier, require_own_classifiers, sample_losses
 from equipoise.methods.base import Method
 from equipoise.methods.snapshot import Snapshot
@@ -75,10 +76,16 @@ class MSES(Method):
         """Allocate the memory of every modality.
 
         Raises:
-            ConfigError: the head has no classifier of each modality's own, or nothing was held out.
+            ConfigError: the head has no classifier of each modality's own, or one that nothing trains, or nothing was
+                held out.
         """
         head, modalities = ctx.model.head, ctx.model.modalities
         require_own_classifiers("mses", head)
+        if self.needs_holdout and self.weight == 0 and type(head) is Auxiliary:
+            raise ConfigError(
+                "method 'mses' with 'weight' 0 never trains the classifiers that it monitors in head 'auxiliary'; "
+                "use head 'late' or 'sum'"
+            )
         if self.needs_holdout and ctx.holdout is None:
             raise ConfigError("method 'mses' monitors held-out samples and there are none; set 'data.holdout'")
         self.register_buffer("previous", torch.full((len(modalities),), torch.nan, dtype=torch.float64))

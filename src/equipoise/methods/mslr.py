@@ -9,8 +9,8 @@ alone; train method `unimodal` at several rates, and give the best ones as `rate
 
     keep       r_m = 1
     smooth     c_m ← c_m^s g^(1−s), g the geometric mean of all c: from one rate for all (s = 0) to `keep` (s = 1)
-    dynamic    r_m = a_m(e) / mean of the last K accuracies a_m(e−K) … a_m(e−1): what still improves learns faster;
-               1 for the first K epochs
+    dynamic    after epoch e, r_m = a_m(e) / mean of the K accuracies a_m(e−K) … a_m(e−1): what still improves learns
+               faster; 1 until there are as many, that is in the first K + 1 epochs
 
 a_m is the accuracy of v_m after epoch e on samples held out from training. The names of the strategies and the form
 of "smooth" are not confirmed by the paper's text; "dynamic" is that of two re-implementations:
@@ -27,6 +27,7 @@ above 0.01, so that no modality stops for good. "dynamic" costs a pass over the 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from math import exp, log
 from typing import TYPE_CHECKING
@@ -71,7 +72,8 @@ class MSLR(Joint):
 
     Args:
         strategy: "keep", "smooth" or "dynamic".
-        rates: {modality: c_m}, in multiples of the optimiser's learning rate; 1 for a modality not named.
+        rates: {modality: c_m}, in multiples of the optimiser's learning rate; 1 for a modality not named. "keep" and
+            "smooth" do nothing without any, of which they warn unless it is {}.
         smoothing: s of "smooth".
         window: K of "dynamic".
         cumulative: "dynamic" every K epochs, on top of what it did before.
@@ -90,12 +92,14 @@ class MSLR(Joint):
         cumulative: bool = False,
     ) -> None:
         super().__init__()
+        self._unset = rates is None
         rates = rates or {}
         checks = [
             ("strategy", strategy in STRATEGIES, "one of " + ", ".join(STRATEGIES), strategy),
             ("rates", all(rate > 0 for rate in rates.values()), "a positive number for each modality", rates),
             ("smoothing", 0 <= smoothing <= 1, "in [0, 1]", smoothing),
             ("window", window >= 1, "at least 1", window),
+            ("cumulative", strategy == "dynamic" or not cumulative, "false unless 'strategy' is dynamic", cumulative),
         ]
         for name, good, expectation, found in checks:
             if not good:
@@ -105,7 +109,7 @@ class MSLR(Joint):
         self.needs_holdout = strategy == "dynamic"
 
     def setup(self, ctx: Context) -> None:
-        """Set the constant rates.
+        """Set the constant rates, and warn where a strategy that rests on them is given none.
 
         Raises:
             ConfigError: a rate is given for an unknown modality, or nothing was held out.
@@ -116,6 +120,12 @@ class MSLR(Joint):
                 raise ConfigError(f"method 'mslr': rates: no modality {modality!r}{suggest(modality, modalities)}")
         if self.needs_holdout and ctx.holdout is None:
             raise ConfigError("method 'mslr' measures held-out samples and there are none; set 'data.holdout'")
+        if self._unset and self.strategy != "dynamic":
+            warnings.warn(
+                f"method 'mslr' does nothing: strategy '{self.strategy}' has no 'rates', so that every modality "
+                "learns at the same one; give the best rate of each",
+                stacklevel=2,
+            )
         constants = [float(self.rates.get(m, 1.0)) for m in modalities]
         if self.strategy == "smooth":
             constants = smooth(constants, self.smoothing)

@@ -22,10 +22,13 @@ Where the published code departs:
   the default here                                                `rank_margin: margin` or `none` for the others
   one script ranks before the history's first entry and gets NaN  not offered: κ̄ is 0 then, and so is R
 λ is 0.1 for colour and depth images, 1 for images and texts. Whether the loss of f trains the confidences is the
-head's option `detach_confidence`.
+head's option `detach_confidence`; it does for colour and depth, and does not for images and texts. The defaults, 0.1
+and no, are those with which the MLA paper's code runs QMF on convolutional networks.
 
-The confidences are not bounded, and the gradient of the fused loss grows with them: at a large learning rate the
-logits run away, where `optimiser.clip` helps. The authors train by Adam.
+Confidences may be negative. Where their sum over the modalities is not positive, which would turn the prediction
+upside down, the head predicts by the plain mean of the logits, in evaluation only (ours). Nor are they bounded, and
+the gradient of the fused loss grows with them: at a large learning rate the logits run away, where `optimiser.clip`
+helps. The authors train by Adam.
 
 Cost: that of late fusion.
 """

@@ -1,6 +1,6 @@
 """UMT: uni-modal teachers.
 
-Du, Li, Liu, Li, Ren, Yuan, Wang, Zhao. Improving Multi-Modal Learning with Uni-Modal Teachers. 2021
+Du, Li, Liu, Wen, Hua, Wang, Zhao. Improving Multi-Modal Learning with Uni-Modal Teachers. 2021
 (arXiv 2106.11059); Du, Teng, Li, Liu, Yuan, Wang, Yuan, Zhao. On Uni-Modal Feature Learning in Supervised Multi-Modal
 Learning. ICML 2023. No code of the authors is known.
 

@@ -108,6 +108,8 @@ def test_refuses_what_it_cannot_use(world: SimpleNamespace) -> None:
         GBlend(weights={"fuse": 1.0}).setup(ctx)
     with pytest.raises(ConfigError, match="'weights' must be"):
         GBlend(weights={"a": 0.0})
+    with pytest.raises(ConfigError, match="'weights' must be left out in mode 'online'"):
+        GBlend(mode="online", weights={"a": 1.0})
     with pytest.raises(ConfigError, match="use head 'auxiliary'"):
         GBlend().setup(world.context(world.model("concat", INPUTS), []))
     ctx = copy.copy(ctx)

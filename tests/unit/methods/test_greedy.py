@@ -127,6 +127,8 @@ def test_with_an_infinite_tolerance_the_branches_train_as_they_are(seed: int, wo
     twin = copy.deepcopy(ctx.model)
     optimiser = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     for batch in ctx.train.all[:4]:
+        for name, squeeze in ctx.model.head.named_buffers():
+            twin.head.get_buffer(name).copy_(squeeze)
         logits = twin.head.branches(twin(batch).features, batch.present)
         optimiser.zero_grad()
         sum(F.cross_entropy(v[batch.present[m]], batch.label[batch.present[m]]) for m, v in logits.items()).backward()
@@ -134,6 +136,16 @@ def test_with_an_infinite_tolerance_the_branches_train_as_they_are(seed: int, wo
         method.step(batch, ctx)
     for p, q in zip(ctx.model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
+
+
+def test_the_means_that_stand_for_absent_squeezes_move(seed: int, world: SimpleNamespace) -> None:
+    """As under method `channel`: what one modality alone predicts is read with them."""
+    method, ctx = set_up(world)
+    batch, head = ctx.train.all[0], ctx.model.head
+    features = ctx.model(batch).features
+    method.step(batch, ctx)
+    for m, z in features.items():
+        torch.testing.assert_close(head.get_buffer(f"mean_{m}"), 0.1 * z[batch.present[m]].mean(0))
 
 
 def test_wants_gates(world: SimpleNamespace) -> None:

@@ -127,3 +127,10 @@ def test_wants_classifiers_and_a_holdout(seed: int, world: SimpleNamespace) -> N
     MSES(patience=float("inf")).setup(ctx)
     with pytest.raises(ConfigError, match=r"data\.holdout"):
         MSES().setup(ctx)
+
+
+def test_wants_the_classifiers_it_monitors_to_be_trained(world: SimpleNamespace) -> None:
+    with pytest.raises(ConfigError, match="never trains the classifiers that it monitors"):
+        MSES(weight=0).setup(world.context(world.model("auxiliary", INPUTS), []))
+    MSES(weight=0).setup(world.context(world.model("late", INPUTS), []))  # its fused loss trains them
+    MSES(weight=0, patience=float("inf")).setup(world.context(world.model("auxiliary", INPUTS), []))

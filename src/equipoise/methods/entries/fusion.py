@@ -90,6 +90,7 @@ ENTRIES = [
         year=2020,
         url="https://arxiv.org/abs/1911.08670",
         head="channel",
+        memory="a mean feature per modality",
         code="https://github.com/haamoon/mmtm",
     ),
     MethodEntry(

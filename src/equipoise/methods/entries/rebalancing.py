@@ -148,7 +148,7 @@ ENTRIES: list[MethodEntry] = [
         url="https://aclanthology.org/2022.findings-acl.143/",
         head="sum",
         needs_holdout=True,
-        neutral={"strategy": "keep"},
+        neutral={"strategy": "keep", "rates": {}},
     ),
     MethodEntry(
         "g-blend",
@@ -184,6 +184,7 @@ ENTRIES: list[MethodEntry] = [
         year=2023,
         url="https://arxiv.org/abs/2308.07686",
         code="https://github.com/lihong2303/AGM_ICCV2023",
+        memory="the head's graph for every set of modalities",
         forward_passes=2.0,
         backward_passes=2.0,
         neutral={"alpha": 0.0},
@@ -250,6 +251,7 @@ ENTRIES: list[MethodEntry] = [
         year=2022,
         url="https://arxiv.org/abs/2202.05306",
         code="https://github.com/nyukat/greedy_multimodal_learning",
+        memory="a mean gate and a mean feature per modality",
         head="channel",
     ),
 ]
