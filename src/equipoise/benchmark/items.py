@@ -61,7 +61,9 @@ def read_seeds(value: str | int | Iterable[int]) -> tuple[int, ...]:
         seeds = tuple(range(value)) if isinstance(value, int) else tuple(int(v) for v in value)
     except (TypeError, ValueError):
         raise ConfigError(f"seeds must be a number of seeds or a list such as 0,1,2, found {value!r}") from None
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+    if not seeds:
+        raise ConfigError(f"seeds: {value!r} asks for none; 1 is seed 0 alone, 0,1,2 is a list")
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds must be different and at least 0, found {value!r}")
     return seeds
 
