@@ -24,6 +24,7 @@ backward passes per encoder and step. Where codes depart:
   published: caps 10 (CREMA-D), 7 (UR-Funny), none (others)            `cap`
   published: the gradient is clipped to norm 1 where an entry of the
   last layer's exceeds 1                                               the optimiser's `clip`
+  published: modulates in epochs 1 to 20, counted from 1               `window`, from 0; one epoch more by default
   BalanceBenchmark: sign reversed, so that a leading modality is
   hurried on, passes with zeros without a graph                        not offered
 The paper's α for each data set is not confirmed; 1 is the code's default.
