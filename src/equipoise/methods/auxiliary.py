@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from equipoise.training.context import Context
 
 
-def require_own_classifiers(method: str, head: Head) -> None:
+def require_own_classifiers(method: str, head: Head, remedy: str = "auxiliary") -> None:
     """Check that each modality has a classifier of its own to train.
+
+    Args:
+        method: who asks.
+        head: the model's.
+        remedy: the head that has what this method needs.
 
     Raises:
         ConfigError: a modality's logits are read out of a classifier that serves others too.
@@ -27,7 +32,7 @@ def require_own_classifiers(method: str, head: Head) -> None:
     if not head.own_classifiers:
         raise ConfigError(
             f"method {method!r} trains a classifier for each modality, and {type(head).__name__} has none; "
-            "use head 'auxiliary'"
+            f"use head {remedy!r}"
         )
 
 

@@ -47,7 +47,7 @@ class Weight(Method):
         Raises:
             ConfigError: it has no classifier per modality.
         """
-        require_own_classifiers("weight", ctx.model.head)
+        require_own_classifiers("weight", ctx.model.head, "weight")
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         own = torch.stack([unimodal_loss(m, output, batch, ctx) for m in output.logits])

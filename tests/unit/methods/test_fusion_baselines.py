@@ -33,7 +33,7 @@ def test_weight_adds_own_losses_to_lambda_times_the_fused_one(seed, world, head)
 
 
 def test_weight_refuses_a_head_without_own_classifiers(seed, world):
-    with pytest.raises(ConfigError, match="trains a classifier for each modality"):
+    with pytest.raises(ConfigError, match="use head 'weight'"):
         started(world, Weight(), "concat")
 
 
