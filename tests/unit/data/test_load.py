@@ -410,3 +410,9 @@ def test_naming_the_package_imports_nothing_heavy():
     assert found.stdout.strip() == "set()"
     with pytest.raises(AttributeError, match="'lood'"):
         _ = data.lood
+
+
+@pytest.mark.parametrize("given", [{"modalities": ["a=x:image"]}, {"split": "fold"}, {"group": "who"}, {"root": "."}])
+def test_a_built_in_data_set_ignores_nothing_that_is_said_of_columns(given):
+    with pytest.raises(ConfigError, match="brings its own modalities and splits; leave out"):
+        data.load("digits", **given)
