@@ -141,8 +141,8 @@ HEADS = Registry(
             "cosine",
             "equipoise.heads.cosine:Cosine",
             "sum over the modalities of scaled cosines between feature and class weight",
-            paper="Xu et al. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained "
-            "Classification. ICASSP 2023",
+            paper="Xu et al. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained Learning. "
+            "ICASSP 2023",
             year=2023,
             url="https://arxiv.org/abs/2303.05338",
         ),

@@ -32,8 +32,8 @@ class CosineLinear(nn.Linear):
 class Cosine(SeparateHead):
     """fused = Σ_m u_m with u_m[k] = s · cos(z_m, W_m[k]) (MMCosine).
 
-    Xu, Feng, Zhang, Zhou, Wang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained
-    Classification. ICASSP 2023. Code: github.com/GeWu-Lab/MMCosine_ICASSP23. Training and prediction use the same
+    Xu, Feng, Zhang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained Learning.
+    ICASSP 2023. Code: github.com/GeWu-Lab/MMCosine_ICASSP23. Training and prediction use the same
     logits; the published validation predicts with the unnormalised linear layer. The contrastive loss which that code
     can add, with weight 0 by default, is not part of the head.
 

@@ -10,9 +10,10 @@ learns what the earlier ones leave, and the sums with and without it learn the l
     L_m = CE(v_mn, ŷ) + CE(Σ_{t ≤ n} v_mt, y) + CE(Σ_{t < n} v_mt, y),   ŷ = y − λ Σ_{t < n} y ⊙ softmax(v_mt)
     L_m = CE(v_m1, y)  while n = 1;      L = Σ_m L_m
 
-where y is one-hot, so that the first term is (1 − λ Σ_{t<n} softmax(v_mt)[y]) CE(v_mn, y); ŷ is a constant. Every
-`every` epochs the classifiers' ability is compared by s_m, the mean probability of the true class over the last
-epoch:
+where y is one-hot, so that the first term is (1 − λ Σ_{t<n} softmax(v_mt)[y]) CE(v_mn, y); ŷ is a constant. From
+four classifiers on the paper's bracket can fall below 0, and its term be lowered without end by unlearning the label;
+here it stops at 0, where nothing is left to learn. Every `every` epochs the classifiers' ability is compared by s_m,
+the mean probability of the true class over the last epoch:
 
     if s_strong − σ s_weak > τ, the weak modality gets another classifier
 
@@ -36,9 +37,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
 from equipoise.heads.sustained import Sustained
 from equipoise.methods.base import Method
+from equipoise.methods.checks import choice, require
+from equipoise.methods.short_run import warn_of_a_short_run
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -53,7 +56,7 @@ def boosting_losses(parts: list[Tensor], label: Tensor, weight: float, residual:
     earlier = torch.stack(parts[:-1])
     before = earlier.sum(0)
     known = earlier.softmax(2).sum(0) if residual == "each" else before.softmax(1)
-    left = 1 - weight * known.gather(1, label.unsqueeze(1)).squeeze(1).detach()
+    left = (1 - weight * known.gather(1, label.unsqueeze(1)).squeeze(1).detach()).clamp_min(0)
     losses = [F.cross_entropy(u, label, reduction="none") for u in (parts[-1], before + parts[-1], before)]
     return left * losses[0] + losses[1] + losses[2]
 
@@ -85,30 +88,29 @@ class AUG(Method):
         margin: float = 0.01,
     ) -> None:
         super().__init__()
-        if not 0 <= residual_weight <= 1:
-            raise invalid("AUG", "residual_weight", "between 0 and 1", residual_weight)
-        if residual not in RESIDUALS:
-            raise invalid("AUG", "residual", "one of " + ", ".join(RESIDUALS), residual)
-        if not isinstance(every, int) or every < 1:
-            raise invalid("AUG", "every", "a whole number of epochs, at least 1", every)
-        if not factor > 0:
-            raise invalid("AUG", "factor", "greater than 0", factor)
-        if not margin >= 0:
-            raise invalid("AUG", "margin", "at least 0", margin)
+        require(
+            "AUG",
+            ("residual_weight", 0 <= residual_weight <= 1, "between 0 and 1", residual_weight),
+            choice("residual", residual, RESIDUALS),
+            ("every", isinstance(every, int) and every >= 1, "a whole number of epochs, at least 1", every),
+            ("factor", factor > 0, "greater than 0", factor),
+            ("margin", margin >= 0, "at least 0", margin),
+        )
         self.residual_weight, self.residual = residual_weight, residual
         self.every, self.factor, self.margin = every, factor, margin
 
     def setup(self, ctx: Context) -> None:
-        """Allocate the confidences.
+        """Allocate the confidences, and warn where the training ends before the first comparison.
 
         Raises:
             ConfigError: the head cannot take more classifiers.
         """
         if not isinstance(ctx.model.head, Sustained):
             raise ConfigError(
-                f"sustained boosting adds classifiers, and {type(ctx.model.head).__name__} cannot take any; "
+                f"method 'aug' adds classifiers, and {type(ctx.model.head).__name__} cannot take any; "
                 "use head 'sustained'"
             )
+        warn_of_a_short_run("aug", self.every, "every", ctx)
         reference = next(ctx.model.parameters())
         self.register_buffer("confidence", reference.new_zeros(2, len(ctx.model.modalities)))  # sums and counts
 

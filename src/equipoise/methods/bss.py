@@ -32,8 +32,6 @@ shorter).
 
 from __future__ import annotations
 
-import math
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,9 +39,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
 from equipoise.heads.vote import Vote
 from equipoise.methods.base import Method
+from equipoise.methods.checks import choice, require
+from equipoise.methods.difficulty import curriculum_share, difficulty, similarity
 from equipoise.methods.losses import unimodal_loss
 from equipoise.methods.table_values import table_values
 from equipoise.model import Model
@@ -54,57 +54,38 @@ if TYPE_CHECKING:
 SCHEDULES = ("self-paced", "curriculum")
 
 
-def difficulty(loss: Tensor, similarity: Tensor) -> Tensor:
-    """(N,) in [−1, 1], from ℓ (N,) and the modalities' likeness (N,)."""
-    return _unit(loss) - _unit(similarity)
-
-
-def _unit(values: Tensor) -> Tensor:
-    span = values.max() - values.min()
-    return (values - values.min()) / span.clamp_min(torch.finfo(values.dtype).tiny)
-
-
-def curriculum_share(epoch: int, start: float, grow: int) -> float:
-    """The easiest share of the table that an epoch, from 0, trains on."""
-    return min(1.0, math.sqrt((1 - start**2) / grow * (epoch + 1) + start**2))
-
-
-def similarity(output: Output, batch: Batch) -> Tensor:
-    """Mean cosine (B,) of the modalities' class probabilities over the pairs a sample has; 0 without any."""
-    total = torch.zeros_like(output.fused[:, 0])
-    count = torch.zeros_like(total)
-    for m, j in combinations(output.logits, 2):
-        both = batch.present[m] & batch.present[j]
-        alike = F.cosine_similarity(output.logits[m].softmax(1), output.logits[j].softmax(1), dim=1)
-        total, count = total + alike * both, count + both
-    return total / count.clamp_min(1)
-
-
 class BSS(Method):
     """Balance-aware sequence sampling.
 
     Args:
         schedule: "self-paced" or "curriculum".
         joint_weight: a, in [0, 1].
-        start: λ, the share to start from, in (0, 1]; of the curriculum.
-        grow: T, the epochs until all samples are in; of the curriculum.
+        start: λ, the share to start from, in (0, 1], of the curriculum; null for 0.1.
+        grow: T, the epochs until all samples are in, of the curriculum; null for 40.
     """
 
     order: Tensor
 
     def __init__(
-        self, schedule: str = "self-paced", joint_weight: float = 0.1, start: float = 0.1, grow: int = 40
+        self,
+        schedule: str = "self-paced",
+        joint_weight: float = 0.1,
+        start: float | None = None,
+        grow: int | None = None,
     ) -> None:
         super().__init__()
-        if schedule not in SCHEDULES:
-            raise invalid("BSS", "schedule", "one of " + ", ".join(SCHEDULES), schedule)
-        if not 0 <= joint_weight <= 1:
-            raise invalid("BSS", "joint_weight", "between 0 and 1", joint_weight)
-        if not 0 < start <= 1:
-            raise invalid("BSS", "start", "greater than 0 and at most 1", start)
-        if not isinstance(grow, int) or grow < 1:
-            raise invalid("BSS", "grow", "a whole number of epochs, at least 1", grow)
-        self.schedule, self.joint_weight, self.start, self.grow = schedule, joint_weight, start, grow
+        unread = "left out unless 'schedule' is curriculum"
+        require(
+            "BSS",
+            choice("schedule", schedule, SCHEDULES),
+            ("joint_weight", 0 <= joint_weight <= 1, "between 0 and 1", joint_weight),
+            ("start", start is None or 0 < start <= 1, "greater than 0 and at most 1", start),
+            ("grow", grow is None or (isinstance(grow, int) and grow >= 1), "a whole number, at least 1", grow),
+            ("start", start is None or schedule == "curriculum", unread, start),
+            ("grow", grow is None or schedule == "curriculum", unread, grow),
+        )
+        self.schedule, self.joint_weight = schedule, joint_weight
+        self.start, self.grow = 0.1 if start is None else start, 40 if grow is None else grow
 
     def setup(self, ctx: Context) -> None:
         """Allocate the order of the curriculum.
@@ -114,7 +95,7 @@ class BSS(Method):
         """
         if not isinstance(ctx.model.head, Vote):
             raise ConfigError(
-                "balance-aware sampling trains a classifier of all features beside those that predict, and "
+                "method 'bss' trains a classifier of all features beside those that predict, and "
                 f"{type(ctx.model.head).__name__} has none; use head 'vote'"
             )
         if self.schedule == "curriculum":

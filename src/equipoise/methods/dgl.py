@@ -58,8 +58,8 @@ class DGL(Method):
         """
         if isinstance(ctx.model.head, Auxiliary):
             raise ConfigError(
-                "disentangled gradients train no classifiers beside the fused one, and the head has some; "
-                "use head 'concat'"
+                f"method 'dgl' trains no classifier that the fused prediction does not use, and "
+                f"{type(ctx.model.head).__name__} has some; use head 'concat'"
             )
 
     def unimodal_loss(self, shown: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:

@@ -18,8 +18,8 @@ Why it is among the newer methods here: its equations were read in the paper as 
 departs: the growth is that of the audio encoder for both (here each its own), over a sum of per-layer mean squares;
 Δ comes from sums over the batch, so that tanh is ±1 (here means, as Δ is to measure); c is 0.95 for audio and 0.1 for
 video, and one branch can never be taken, so that only audio is ever held back; the unimodal losses are always on
-(`unimodal_weight: 1`; the paper has results with and without). Unverified: the paper's β and how it smooths T; the
-code's mean over ten epochs, zeros before the first, and β = 1 are the defaults.
+(`unimodal_weight: 1`; the paper has results with and without). The paper has c = 1. Unverified: its β, K and how it
+smooths T. Defaults are the code's: c = 0.95, β = 1, K = 0.05, a mean over ten epochs with zeros before the first.
 
 More than two modalities: Δ to the mean of the others, as for two. Cost: as joint training, and a copy of the
 encoders.
@@ -34,32 +34,17 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
+from equipoise.heads.auxiliary import Auxiliary
 from equipoise.methods.auxiliary import auxiliary_loss
 from equipoise.methods.base import Method
+from equipoise.methods.checks import require
 from equipoise.methods.encoder_copy import EncoderCopy
+from equipoise.methods.regulation import growth, leads, pull
 from equipoise.methods.scores import true_class_scores
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
-
-
-def growth(history: Tensor) -> Tensor:
-    """G (M,) from the traces (M, w + 1) of the last epochs, oldest first: growth of the mean over w of them."""
-    now, before = history[:, 1:].mean(1), history[:, :-1].mean(1)
-    return (now - before) / now.clamp_min(torch.finfo(now.dtype).tiny)
-
-
-def pull(lead: Tensor, growing: Tensor, beta: float, strength: float, threshold: float) -> Tensor:
-    """α (M,) from Δ (M,) and G (M,); 0 where a modality is not ahead or its window is over."""
-    held = (lead > 0) & (growing > threshold)
-    return torch.where(held, strength * torch.exp(beta * torch.tanh(lead)), 0.0)
-
-
-def leads(scores: Tensor) -> Tensor:
-    """Δ (M,): each score minus the mean of the others', M ≥ 2."""
-    count = len(scores)
-    return (scores - scores.mean()) * count / (count - 1)
 
 
 class InfoReg(Method):
@@ -88,11 +73,12 @@ class InfoReg(Method):
     ) -> None:
         super().__init__()
         given = {"strength": strength, "beta": beta, "threshold": threshold, "unimodal_weight": unimodal_weight}
-        for name, value in given.items():
-            if not value >= 0:
-                raise invalid("InfoReg", name, "at least 0", value)
-        if not isinstance(smoothing, int) or smoothing < 1:
-            raise invalid("InfoReg", "smoothing", "a whole number of epochs, at least 1", smoothing)
+        whole = isinstance(smoothing, int) and smoothing >= 1
+        require(
+            "InfoReg",
+            *[(name, value >= 0, "at least 0", value) for name, value in given.items()],
+            ("smoothing", whole, "a whole number of epochs, at least 1", smoothing),
+        )
         self.strength, self.beta, self.threshold = strength, beta, threshold
         self.smoothing, self.unimodal_weight = smoothing, unimodal_weight
 
@@ -100,12 +86,12 @@ class InfoReg(Method):
         """Allocate the traces and the copy of the encoders.
 
         Raises:
-            ConfigError: the head has own classifiers, and without unimodal losses nothing would train them.
+            ConfigError: only unimodal losses, of which there are none, would train the classifiers that are compared.
         """
-        if ctx.model.head.own_classifiers and self.unimodal_weight == 0:
+        if isinstance(ctx.model.head, Auxiliary) and self.unimodal_weight == 0:
             raise ConfigError(
-                f"{type(ctx.model.head).__name__} has a classifier for each modality, which only unimodal losses "
-                "train; set 'unimodal_weight' above 0, or use head 'concat'"
+                f"method 'inforeg' compares the modalities by classifiers of {type(ctx.model.head).__name__} which "
+                "only unimodal losses train; set 'unimodal_weight' above 0, or use head 'concat'"
             )
         reference = next(ctx.model.parameters())
         count = len(ctx.model.modalities)

@@ -1,7 +1,7 @@
 """MMCosine: joint training on cosine logits, so that no modality leads by the length of its features or weights.
 
-Xu, Feng, Zhang, Zhou, Wang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained
-Classification. ICASSP 2023. Code: github.com/GeWu-Lab/MMCosine_ICASSP23
+Xu, Feng, Zhang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained Learning.
+ICASSP 2023. Code: github.com/GeWu-Lab/MMCosine_ICASSP23
 
     u_m[k] = s · cos(z_m, W_m[k])     f = Σ_m u_m     L = CE(f, y)
 

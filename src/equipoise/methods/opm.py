@@ -35,6 +35,7 @@ from equipoise.methods.draws import sample_uniform
 from equipoise.methods.joint import Joint
 from equipoise.methods.losses import fused_loss
 from equipoise.methods.scores import ratios, true_class_scores
+from equipoise.methods.short_run import warn_of_a_short_run
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -88,13 +89,19 @@ class OPM(Joint):
         self.base, self.lead, self.probability, self.warm_up = base, lead, probability, warm_up
 
     def setup(self, ctx: Context) -> None:
-        """Raises ConfigError where the fused logits are not a sum of one share per modality."""
+        """Warn where the training ends within the warm-up.
+
+        Raises:
+            ConfigError: the fused logits are not a sum of one share per modality.
+        """
         head = ctx.model.head
         if not head.decomposable:
             raise ConfigError(
                 "method 'opm' compares the modalities' shares in the fused logits, and those of "
                 f"{type(head).__name__} are not a sum of shares; use head 'concat' or 'sum'"
             )
+        if self.probability and self.base:
+            warn_of_a_short_run("opm", self.warm_up, "warm_up", ctx)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]

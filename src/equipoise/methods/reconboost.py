@@ -27,18 +27,18 @@ unimodal encoders where possible. Cost: all M forward and one backward pass in a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
 from equipoise.heads.boosted_sum import BoostedSum
 from equipoise.methods.base import Method, Phase
+from equipoise.methods.checks import require
+from equipoise.methods.evaluating import evaluating
 from equipoise.methods.losses import fused_loss
 from equipoise.methods.stages import stages
 
@@ -56,19 +56,6 @@ def reconciled(logits: Tensor, others: Tensor, label: Tensor, strength: float, r
 def consolidated(logits: Tensor, before: Tensor) -> Tensor:
     """Mean square distance (B,) of the class probabilities from those of the modality trained before."""
     return (logits.softmax(1) - before.softmax(1)).square().mean(1)
-
-
-@contextmanager
-def evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Evaluation mode without gradients; then training goes on."""
-    for module in modules:
-        module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module in modules:
-            module.train()
 
 
 class ReconBoost(Method):
@@ -91,16 +78,14 @@ class ReconBoost(Method):
         rectification: int = 4,
     ) -> None:
         super().__init__()
-        checks = [
+        require(
+            "ReconBoost",
             ("strength", strength > 0, "positive", strength),
             ("reconcilement", 0 <= reconcilement <= strength, "between 0 and 'strength'", reconcilement),
             ("consolidation", consolidation >= 0, "at least 0", consolidation),
             ("alternation", alternation >= 1, "at least 1", alternation),
             ("rectification", rectification >= 0, "at least 0", rectification),
-        ]
-        for name, good, expectation, found in checks:
-            if not good:
-                raise invalid("ReconBoost", name, expectation, found)
+        )
         self.strength, self.reconcilement, self.consolidation = strength, reconcilement, consolidation
         self.lengths = (alternation, rectification)
         self.plan: list[Phase] = []
@@ -145,7 +130,7 @@ class ReconBoost(Method):
         losses = reconciled(logits, others.fused, batch.label, self.strength, self.reconcilement)
         loss = ctx.sample_mean(losses, there)
         before = self.before(ctx)
-        if self.consolidation and before in others.logits:
+        if self.consolidation and before not in ("", modality):  # a single modality comes after itself
             distance = consolidated(logits, others.logits[before])
             loss = loss + self.consolidation * ctx.sample_mean(distance, there & batch.present[before])
         return loss

@@ -13,7 +13,7 @@ Joint training, L = CE(f, y). After the epochs e = E, 2E, …, K·E (from 0), fo
 Buffers (running statistics), the head and the state of the optimiser stay. An encoder whose features cluster as well
 on held-out samples as on those it was trained on is left alone. The paper compares with its validation split; here
 the held-out part is cut from the training table, so that validation is free to choose the epoch. Any number of
-modalities; a modality is judged by the samples that have it.
+modalities; one is judged by the samples that have it, and left alone where one of the tables has none.
 
 Unverified: the paper's text (the equations are those of the authors' code). BalanceBenchmark takes whatever
 validation table it has, the test split if there is none, with E = 15 and K = 2.
@@ -33,9 +33,10 @@ import torch
 
 from equipoise.batch import Batch, Output
 from equipoise.data.loader import Loader
-from equipoise.errors import invalid
+from equipoise.errors import ConfigError, invalid
 from equipoise.methods.encoder_copy import EncoderCopy
 from equipoise.methods.joint import Joint
+from equipoise.methods.short_run import warn_of_a_short_run
 from equipoise.methods.table_values import table_values
 
 if TYPE_CHECKING:
@@ -83,10 +84,18 @@ class Relearning(Joint):
         self.strength, self.every, self.times = strength, every, times
 
     def setup(self, ctx: Context) -> None:
-        """Keep a copy of the encoders; warns where all of them are frozen."""
+        """Keep a copy of the encoders; warns where all are frozen, or the training ends before the first event.
+
+        Raises:
+            ConfigError: nothing was held out.
+        """
+        if ctx.holdout is None:
+            raise ConfigError("method 'relearning' measures held-out samples and there are none; set 'data.holdout'")
         self.initial = EncoderCopy(ctx.model)
         if self.initial.empty:
             warnings.warn("no encoder has a parameter that trains, and re-learning does nothing", stacklevel=2)
+        elif self.strength and self.times:
+            warn_of_a_short_run("relearning", self.every + 1, "every", ctx)
 
     @torch.no_grad()
     def on_epoch_start(self, ctx: Context) -> None:
@@ -95,14 +104,14 @@ class Relearning(Joint):
             return
         assert ctx.holdout is not None, "needs_holdout"
         train, held = self.purities(ctx.train, ctx), self.purities(ctx.holdout, ctx)
-        for modality in ctx.model.modalities:
+        for modality in (m for m in train if m in held):
             weight = strength(train[modality], held[modality], self.strength)
             for parameter, start in self.initial.pairs(modality):
                 parameter.copy_(weight * start + (1 - weight) * parameter)
             ctx.log(**{f"weight/{modality}": weight})
 
     def purities(self, loader: Loader, ctx: Context) -> dict[str, float]:
-        """P of each modality on a table, 1 where no sample has it; one rank clusters, and the others believe it."""
+        """P of each modality that a sample of the table has; one rank clusters, and the others believe it."""
         table, modalities = loader.table, ctx.model.modalities
         widths = [ctx.model.head.widths[m] for m in modalities]
         whole = table_values(ctx, loader, lambda output, batch: _side_by_side(modalities, output, batch))
@@ -110,8 +119,8 @@ class Relearning(Joint):
         if ctx.runtime.main:
             for modality, part in zip(modalities, torch.split(whole.cpu(), widths, 1), strict=True):
                 here = table.present[modality]
-                label = table.label[here]
-                found[modality] = cluster_purity(part.numpy()[here], label, len(table.classes)) if here.any() else 1.0
+                if here.any():
+                    found[modality] = cluster_purity(part.numpy()[here], table.label[here], len(table.classes))
         shared: dict[str, float] = ctx.runtime.objects(found)[0]
         return shared
 

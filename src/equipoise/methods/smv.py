@@ -34,11 +34,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from equipoise.data.loader import Loader
-from equipoise.errors import invalid
-from equipoise.methods.joint import Joint
-from equipoise.methods.shapley import valuation
-from equipoise.methods.table_values import table_values
+from equipoise.methods.checks import choice, require
+from equipoise.methods.valuation import Valuation
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -62,37 +59,7 @@ def share(gaps: Tensor, alpha: float, curve: str) -> Tensor:
     return torch.tanh(apart * alpha) if curve == "tanh" else apart * alpha
 
 
-class _Valuation(Joint):
-    """What both levels share: a warm-up, and values from the model as it is."""
-
-    def __init__(self, warmup: int) -> None:
-        super().__init__()
-        if not isinstance(warmup, int) or warmup < 0:
-            raise invalid(type(self).__name__, "warmup", "a whole number of epochs, at least 0", warmup)
-        self.warmup = warmup
-
-    def on_epoch_start(self, ctx: Context) -> None:
-        if ctx.epoch < self.warmup:
-            return
-        rows, kept = self.added(ctx)
-        count = len(ctx.train.table)
-        shown = {
-            m: torch.cat([torch.ones(count, dtype=torch.bool), kept == k]) for k, m in enumerate(ctx.model.modalities)
-        }
-        ctx.resample(torch.cat([torch.arange(count), rows]), shown)
-
-    def added(self, ctx: Context) -> tuple[Tensor, Tensor]:
-        """Rows (K,) of the training table to add, and the number (K,) of the one modality each keeps."""
-        raise NotImplementedError
-
-    def values(self, loader: Loader, ctx: Context) -> tuple[Tensor, Tensor]:
-        """φ (N, M) of a table, and bool (N, M), which cells it has; on the CPU."""
-        found = table_values(ctx, loader, lambda output, batch: valuation(ctx.model, output, batch)).cpu()
-        present = [torch.from_numpy(loader.table.present[m]) for m in ctx.model.modalities]
-        return found, torch.stack(present, 1)
-
-
-class SampleValuation(_Valuation):
+class SampleValuation(Valuation):
     """Re-sampling at the level of samples.
 
     Args:
@@ -101,10 +68,11 @@ class SampleValuation(_Valuation):
     """
 
     def __init__(self, warmup: int = 5, copies: Sequence[int] = (1, 2, 3)) -> None:
-        super().__init__(warmup)
-        if len(copies) != 3 or not all(isinstance(c, int) and c >= 0 for c in copies):
-            raise invalid(type(self).__name__, "copies", "three whole numbers, at least 0", copies)
+        super().__init__("smv-sample", warmup)
+        counts = len(copies) == 3 and all(isinstance(c, int) and c >= 0 for c in copies)
+        require(type(self).__name__, ("copies", counts, "three whole numbers, at least 0", copies))
         self.copies = tuple(copies)
+        self.idle = not any(copies)
 
     def added(self, ctx: Context) -> tuple[Tensor, Tensor]:
         found, present = self.values(ctx.train, ctx)
@@ -114,7 +82,7 @@ class SampleValuation(_Valuation):
         return rows.repeat_interleave(times[rows, kept]), kept.repeat_interleave(times[rows, kept])
 
 
-class ModalityValuation(_Valuation):
+class ModalityValuation(Valuation):
     """Re-sampling at the level of modalities.
 
     Args:
@@ -125,14 +93,15 @@ class ModalityValuation(_Valuation):
     """
 
     def __init__(self, warmup: int = 5, part: float = 0.2, alpha: float = 1.0, curve: str = "linear") -> None:
-        super().__init__(warmup)
-        if not 0 < part <= 1:
-            raise invalid(type(self).__name__, "part", "greater than 0 and at most 1", part)
-        if not alpha >= 0:
-            raise invalid(type(self).__name__, "alpha", "at least 0", alpha)
-        if curve not in CURVES:
-            raise invalid(type(self).__name__, "curve", "one of " + ", ".join(CURVES), curve)
+        super().__init__("smv-modality", warmup)
+        require(
+            type(self).__name__,
+            ("part", 0 < part <= 1, "greater than 0 and at most 1", part),
+            ("alpha", alpha >= 0, "at least 0", alpha),
+            choice("curve", curve, CURVES),
+        )
         self.part, self.alpha, self.curve = part, alpha, curve
+        self.idle = alpha == 0
 
     def added(self, ctx: Context) -> tuple[Tensor, Tensor]:
         table = ctx.train.table

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.amco import AMCo, masked_count, masses
+from equipoise.methods.amco import AMCo, default_threshold, masked_count, masses
 from equipoise.methods.auxiliary import auxiliary_loss
 from equipoise.training.context import Position
 
@@ -87,18 +87,20 @@ def test_a_threshold_of_one_never_masks(seed: int, world: SimpleNamespace) -> No
     torch.testing.assert_close(method.loss(output, batch, ctx), plain)
 
 
-def test_the_default_threshold_is_an_equal_share(seed: int, world: SimpleNamespace) -> None:
+def test_the_default_threshold_is_above_an_equal_share(seed: int, world: SimpleNamespace) -> None:
+    assert [default_threshold(count) for count in (1, 2)] == pytest.approx([1, 0.6])
     batch = world.batch(INPUTS)
     method, ctx, output = build(world, batch)
-    method.dependence.copy_(torch.tensor([0.34, 0.33, 0.33]))
-    shown = method.shown(output, batch, ctx)
-    assert [bool(shown.logits[m].any()) for m in INPUTS] == [False, True, True]
+    for largest, masked in ((0.46, False), (0.47, True)):  # 1/3 + 2/15
+        method.dependence.copy_(torch.tensor([largest, 0.3, 0.2]))
+        shown = method.shown(output, batch, ctx)
+        assert [bool(shown.logits[m].any()) for m in INPUTS] == [not masked, True, True]
 
 
 def test_dependence_is_remembered_from_the_whole_logits(seed: int, world: SimpleNamespace) -> None:
     batch = world.batch(INPUTS, absent={"a": [0]})
     method, ctx, output = build(world, batch)
-    method.dependence.fill_(0.5)  # everything is masked
+    method.dependence.fill_(0.9)  # everything is masked
     method.loss(output, batch, ctx)
     expected = masses(torch.stack(list(output.logits.values())), torch.stack(list(batch.present.values()))).mean(1)
     torch.testing.assert_close(method.dependence, expected)

@@ -42,6 +42,17 @@ def test_one_classifier_learns_the_label(seed: int) -> None:
     )
 
 
+def test_what_is_known_already_is_not_unlearned(seed: int) -> None:
+    label = torch.randint(4, (6,))
+    sure = 50.0 * torch.nn.functional.one_hot(label, 4)
+    newest = torch.randn(6, 4, requires_grad=True)
+    parts = [sure, sure, sure, newest]  # λ Σ p[y] = 1.5: the plain bracket is −0.5
+    total = boosting_losses(parts, label, 0.5)
+    assert bool((total >= 0).all())
+    (gradient,) = torch.autograd.grad(total.sum(), newest)
+    assert float(gradient.abs().max()) < 1e-6, "nothing is left to learn"
+
+
 def test_the_weakest_lags_behind_by_more_than_the_margin() -> None:
     assert lagging(torch.tensor([0.6, 0.5]), 1.0, 0.01) == 1
     assert lagging(torch.tensor([0.5, 0.6, 0.55]), 1.0, 0.01) == 0

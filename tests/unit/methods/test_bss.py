@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.bss import BSS, curriculum_share, difficulty, similarity
+from equipoise.methods.bss import BSS
+from equipoise.methods.difficulty import curriculum_share, difficulty, similarity
 from equipoise.testing.world import World
 from equipoise.training.loop import fit
 
@@ -110,6 +111,14 @@ def test_self_paced_orders_put_the_balanced_first(seed: int, monkeypatch: pytest
     assert torch.equal(rows.sort().values, torch.arange(count)), "every sample once"
     first = hard[rows[: count // 2]]
     assert float(first.double().mean()) < 0.2, "weights 2.01 against 0.01"
+
+
+@pytest.mark.parametrize("options", [{"start": 0.2}, {"grow": 10}])
+def test_options_of_the_curriculum_are_not_ignored_in_silence(options: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="left out unless 'schedule' is curriculum"):
+        BSS(**options)  # type: ignore[arg-type]
+    found = BSS(schedule="curriculum", **options)  # type: ignore[arg-type]
+    assert {"start": 0.1, "grow": 40, **options} == {"start": found.start, "grow": found.grow}
 
 
 @pytest.mark.parametrize("schedule", ["self-paced", "curriculum"])

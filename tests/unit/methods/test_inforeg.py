@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.inforeg import InfoReg, growth, leads, pull
+from equipoise.methods.inforeg import InfoReg
+from equipoise.methods.regulation import growth, leads, pull
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -106,6 +107,10 @@ def test_regulation_changes_the_encoders(seed: int, world: SimpleNamespace) -> N
     world.train("inforeg", world.context(model, batches), 1)
     world.train("joint", world.context(other, batches), 1)
     assert not all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_a_head_whose_classifiers_the_fused_loss_trains_is_welcome(seed: int, world: SimpleNamespace) -> None:
+    world.train("inforeg", world.context(world.model("sum", INPUTS), [world.batch(INPUTS)]))
 
 
 @pytest.mark.parametrize(

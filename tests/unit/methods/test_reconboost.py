@@ -91,6 +91,17 @@ def test_the_first_stage_has_nobody_before_it(world: SimpleNamespace) -> None:
     assert found[:7] == ["", "a", "a", "b", "b", "c", "c"]
 
 
+def test_a_single_modality_has_nobody_before_it(seed: int, world: SimpleNamespace) -> None:
+    batch = world.batch({"a": 3})
+    ctx = world.context(world.model("boosted-sum", {"a": 3}), [batch], epochs=16)
+    method = ReconBoost(consolidation=2.0)
+    method.setup(ctx)
+    ctx.phase, ctx.position.phase = Phase(1, ("a",)), 2
+    output, others = ctx.model(batch), ctx.model(batch, only=())
+    expected = reconciled(output.logits["a"], others.fused, batch.label, 5.0, 1.0).mean()
+    torch.testing.assert_close(method.boosting_loss("a", output, others, batch, ctx), expected)
+
+
 def test_in_alternation_only_one_encoder_and_the_classifier_move(seed: int, world: SimpleNamespace) -> None:
     batch = world.batch(INPUTS)
     method, ctx = build(world, batch, "b", phase=2)

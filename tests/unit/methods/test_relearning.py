@@ -92,6 +92,25 @@ def test_purities_are_of_the_samples_that_have_the_modality(seed: int) -> None:
         assert purity == pytest.approx(cluster_purity(features, table.label[here], 3), abs=0.03)
 
 
+def test_a_modality_that_cannot_be_judged_is_left_alone(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, ctx = World("relearning", 2, seed % 9999, options={"every": 1}, epochs=3).build()
+    ctx.holdout.table.present["beta"][:] = False
+    fit(method, ctx, 2)
+    assert set(method.purities(ctx.holdout, ctx)) == {"alpha"}
+    monkeypatch.setattr("equipoise.methods.relearning.strength", lambda *_: 0.5)
+    before = snapshot(ctx.model.encoders)
+    method.on_epoch_start(ctx)
+    moved = {n.split(".")[0] for n, w in snapshot(ctx.model.encoders).items() if not torch.equal(w, before[n])}
+    assert moved == {"alpha"}
+
+
+def test_wants_held_out_samples(seed: int) -> None:
+    method, ctx = World("relearning", 2, seed % 9999).build()
+    ctx.holdout = None
+    with pytest.raises(ConfigError, match=r"there are none; set 'data\.holdout'"):
+        method.setup(ctx)
+
+
 @pytest.mark.parametrize("options", [{"strength": -1}, {"every": 0}, {"every": 1.5}, {"times": -1}])
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"Relearning: '{next(iter(options))}' must be"):

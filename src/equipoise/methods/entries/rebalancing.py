@@ -45,6 +45,7 @@ ENTRIES: list[MethodEntry] = [
         year=2024,
         url="https://arxiv.org/abs/2407.09705",
         code="https://github.com/GeWu-Lab/Diagnosing_Relearning_ECCV2024",
+        memory="the encoders' initial weights",
         needs_holdout=True,
         neutral={"strength": 0.0},
     ),
@@ -86,8 +87,8 @@ ENTRIES: list[MethodEntry] = [
         "mmcosine",
         "equipoise.methods.mmcosine:MMCosine",
         "joint training on cosine logits, in which the length of features and weights does not count",
-        paper="Xu, Feng, Zhang, Zhou, Wang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual "
-        "Fine-Grained Classification. ICASSP 2023",
+        paper="Xu, Feng, Zhang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained "
+        "Learning. ICASSP 2023",
         year=2023,
         url="https://arxiv.org/abs/2303.05338",
         code="https://github.com/GeWu-Lab/MMCosine_ICASSP23",
@@ -219,6 +220,7 @@ ENTRIES: list[MethodEntry] = [
         year=2025,
         url="https://arxiv.org/abs/2503.18595",
         code="https://github.com/GeWu-Lab/InfoReg_CVPR2025",
+        memory="a copy of the encoders",
         neutral={"strength": 0.0},
     ),
     MethodEntry(
@@ -240,6 +242,7 @@ ENTRIES: list[MethodEntry] = [
         year=2025,
         url="https://arxiv.org/abs/2502.20120",
         code="https://github.com/njustkmg/NeurIPS25-AUG",
+        memory="each modality's classifiers that are not in use yet",
         head="sustained",
     ),
     MethodEntry(

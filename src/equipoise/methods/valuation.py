@@ -1,0 +1,64 @@
+"""Joint training on a table to which samples are added, chosen by what each modality is worth on them (SMV)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from equipoise.data.loader import Loader
+from equipoise.methods.checks import require
+from equipoise.methods.joint import Joint
+from equipoise.methods.shapley import valuation
+from equipoise.methods.short_run import warn_of_a_short_run
+from equipoise.methods.table_values import table_values
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+
+class Valuation(Joint):
+    """What both levels of SMV share: a warm-up, then values from the model as it is, before every epoch.
+
+    Args:
+        name: of the method.
+        warmup: epochs on the plain table.
+
+    Attributes:
+        idle: True where the options add nothing.
+    """
+
+    idle = False
+
+    def __init__(self, name: str, warmup: int) -> None:
+        super().__init__()
+        whole = isinstance(warmup, int) and warmup >= 0
+        require(type(self).__name__, ("warmup", whole, "a whole number of epochs, at least 0", warmup))
+        self.name = name
+        self.warmup = warmup
+
+    def setup(self, ctx: Context) -> None:
+        """Warn where the training ends within the warm-up."""
+        if not self.idle:
+            warn_of_a_short_run(self.name, self.warmup, "warmup", ctx)
+
+    def on_epoch_start(self, ctx: Context) -> None:
+        if ctx.epoch < self.warmup:
+            return
+        rows, kept = self.added(ctx)
+        count = len(ctx.train.table)
+        shown = {
+            m: torch.cat([torch.ones(count, dtype=torch.bool), kept == k]) for k, m in enumerate(ctx.model.modalities)
+        }
+        ctx.resample(torch.cat([torch.arange(count), rows]), shown)
+
+    def added(self, ctx: Context) -> tuple[Tensor, Tensor]:
+        """Rows (K,) of the training table to add, and the number (K,) of the one modality each keeps."""
+        raise NotImplementedError
+
+    def values(self, loader: Loader, ctx: Context) -> tuple[Tensor, Tensor]:
+        """φ (N, M) of a table, and bool (N, M), which cells it has; on the CPU."""
+        found = table_values(ctx, loader, lambda output, batch: valuation(ctx.model, output, batch)).cpu()
+        present = [torch.from_numpy(loader.table.present[m]) for m in ctx.model.modalities]
+        return found, torch.stack(present, 1)
