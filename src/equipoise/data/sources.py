@@ -92,7 +92,7 @@ def load(
     if is_built_in(source):
         given = {"modality": modalities, "split": split, "group": group, "id": id, "root": root}
         for name in (name for name, value in given.items() if value):
-            raise ConfigError(f"{source}: a built-in data set has modalities and splits of its own; leave out {name!r}")
+            raise ConfigError(f"{source}: a built-in data set has its own modalities and splits; leave out {name!r}")
         parts = _built_in(source, seed=seed, validation=validation, test=test, options=options)
         return finish(parts)
     declared = [Declaration.parse(str(text)) for text in modalities or ()]

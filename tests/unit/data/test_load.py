@@ -414,5 +414,5 @@ def test_naming_the_package_imports_nothing_heavy():
 
 @pytest.mark.parametrize("given", [{"modalities": ["a=x:image"]}, {"split": "fold"}, {"group": "who"}, {"root": "."}])
 def test_a_built_in_data_set_ignores_nothing_that_is_said_of_columns(given):
-    with pytest.raises(ConfigError, match="has modalities and splits of its own; leave out"):
+    with pytest.raises(ConfigError, match="has its own modalities and splits; leave out"):
         data.load("digits", **given)
