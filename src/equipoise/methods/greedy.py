@@ -1,8 +1,7 @@
 """Greedy: balanced multimodal learning by the conditional learning speed.
 
 Wu, Jastrzębski, Cho, Geras. Characterizing and Overcoming the Greedy Nature of Learning in Multi-modal Deep Neural
-Networks. ICML 2022.
-Code: github.com/nyukat/greedy_multimodal_learning
+Networks. ICML 2022. Code: github.com/nyukat/greedy_multimodal_learning
 
 Branches of one modality each, with a classifier of their own, gate each other's features (head `channel`, MMTM), and
 L = Σ_m CE(v_m, y). How fast parameters Ψ learn at a step is μ(Ψ) = Σ‖∇_Ψ L‖² / Σ‖Ψ‖². For every branch it is summed
@@ -20,30 +19,28 @@ of the other squeezes, as in the code (see `channel`).
 
 Two modalities in the paper, any number here (with two, the largest minus the smallest is the paper's |d_speed|). A
 branch without a sample in a batch neither learns nor is measured. Where this or a code departs from the paper:
-  gates stand after the encoders only, published between the stages
-  of convolutional networks                                            works with any encoder
-  base of the logarithm: 10 as in the code; natural in the paper, if
-  our reading is right, which rescales ε                               `tolerance`
+  gates after the encoders; published between their stages             works with any encoder
+  base of the logarithm: 10 as in the code; perhaps e in the paper     `tolerance`
   published: κ = 1                                                     head option `gate_scale: 1`
   published: the mean of the second gate is taken from the first       not offered
-  published: means also take in validation samples, and a branch may
-  still be cared for at validation                                     not offered
+  published: means and care also at validation                         not offered
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
 from equipoise.heads.channel import Channel
 from equipoise.methods.base import Method
 from equipoise.methods.channel import remember_squeezes
+from equipoise.methods.checks import require
 from equipoise.methods.learning_speed import bypass_rates, neediest, speed
 
 if TYPE_CHECKING:
@@ -70,12 +67,12 @@ class Greedy(Method):
 
     def __init__(self, tolerance: float = 0.01, hold: int = 5, start_epoch: int = 2) -> None:
         super().__init__()
-        if not tolerance >= 0:
-            raise invalid("Greedy", "tolerance", "at least 0", tolerance)
-        if not hold >= 1:
-            raise invalid("Greedy", "hold", "at least 1", hold)
-        if not start_epoch >= 0:
-            raise invalid("Greedy", "start_epoch", "at least 0", start_epoch)
+        require(
+            "Greedy",
+            ("tolerance", tolerance >= 0, "at least 0", tolerance),
+            ("hold", hold >= 1, "at least 1", hold),
+            ("start_epoch", start_epoch >= 0, "at least 0", start_epoch),
+        )
         self.tolerance, self.hold, self.start_epoch = tolerance, hold, start_epoch
 
     def setup(self, ctx: Context) -> None:
@@ -148,7 +145,6 @@ class Greedy(Method):
     def parts(self, modality: str, ctx: Context) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """bypass_m and main_m."""
         head = self.head(ctx)
-        block = head.blocks[modality]
-        assert isinstance(block, nn.ModuleDict)
+        block = cast(nn.ModuleDict, head.blocks[modality])
         bypass = [*head.squeeze.parameters(), *block["excitation"].parameters()]
         return bypass, [*ctx.model.encoders[modality].parameters(), *block["classifier"].parameters()]

@@ -35,9 +35,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid, suggest
+from equipoise.errors import ConfigError, suggest
+from equipoise.methods.checks import choice, require
 from equipoise.methods.joint import Joint
+from equipoise.methods.scores import right
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -56,15 +57,6 @@ def ratios(now: Tensor, window: Tensor) -> Tensor:
     """r (M,): accuracies now (M,) over their means in the window (K, M); 1 where there is nothing to compare."""
     found = now / window.mean(0)
     return torch.where(found.isfinite(), found, 1.0).clamp_min(SMALLEST)
-
-
-def right(output: Output, batch: Batch) -> Tensor:
-    """1 where a modality's own prediction is right, 0 where wrong, NaN where it is absent; (B, M)."""
-    columns = [
-        (logits.argmax(1) == batch.label).double().masked_fill(~batch.present[m], torch.nan)
-        for m, logits in output.logits.items()
-    ]
-    return torch.stack(columns, dim=1)
 
 
 class MSLR(Joint):
@@ -94,16 +86,14 @@ class MSLR(Joint):
         super().__init__()
         self._unset = rates is None
         rates = rates or {}
-        checks = [
-            ("strategy", strategy in STRATEGIES, "one of " + ", ".join(STRATEGIES), strategy),
+        require(
+            "MSLR",
+            choice("strategy", strategy, STRATEGIES),
             ("rates", all(rate > 0 for rate in rates.values()), "a positive number for each modality", rates),
             ("smoothing", 0 <= smoothing <= 1, "in [0, 1]", smoothing),
             ("window", window >= 1, "at least 1", window),
             ("cumulative", strategy == "dynamic" or not cumulative, "false unless 'strategy' is dynamic", cumulative),
-        ]
-        for name, good, expectation, found in checks:
-            if not good:
-                raise invalid("MSLR", name, expectation, found)
+        )
         self.strategy, self.rates, self.smoothing = strategy, rates, smoothing
         self.window, self.cumulative = window, cumulative
         self.needs_holdout = strategy == "dynamic"

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.mslr import MSLR, right, smooth
+from equipoise.methods.mslr import MSLR, smooth
+from equipoise.methods.scores import right
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
