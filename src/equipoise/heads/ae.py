@@ -45,9 +45,5 @@ class AE(ImputingHead):
         restored = self.autoencoder(joint)
         return Restoration(restored, restored)
 
-    def classify(self, code: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(code)
-        return logits
-
     def estimates(self, joint: Tensor) -> dict[str, Tensor]:
         return {m: decoder(joint) for m, decoder in self.decoders.items()}

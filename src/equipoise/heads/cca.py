@@ -122,8 +122,8 @@ class CCA(CorrelatedHead):
     """Canonical projections of the features themselves.
 
     Args:
-        components: canonical directions k of each pair of modalities, or of all together; at most the narrowest
-            features.
+        components: canonical directions k of each pair of modalities, or of all together, GCNet tries 2 to 20; no
+            more than the narrowest features have.
         multi: "pairwise" (each pair for itself, M(M−1)k columns in all) or "mcca" (all modalities at once, Mk).
     """
 

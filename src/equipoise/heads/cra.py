@@ -42,9 +42,5 @@ class CRA(ImputingHead):
         restored = self.transition(self.cascade(joint)[0])
         return Restoration(restored, restored)
 
-    def classify(self, code: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(code)
-        return logits
-
 
 _close = transition  # inside the class the name is that of the option

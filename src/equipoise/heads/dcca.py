@@ -21,6 +21,8 @@ class DCCA(CorrelatedHead):
             a linear CCA of them at the end.
     """
 
+    decodes = False
+
     def __init__(
         self,
         widths: Mapping[str, int],
@@ -34,29 +36,15 @@ class DCCA(CorrelatedHead):
         check_choice(owner, "multi", multi, ("pairwise", "mcca", "none"))
         networks = {m: feedforward([width, hidden, hidden, hidden, components]) for m, width in widths.items()}
         super().__init__(widths, classes, networks, dict.fromkeys(widths, components), components, multi)
-        self.hidden = hidden
+        if self.decodes:
+            for m, width in widths.items():
+                self.branch(m).add_module("decoder", feedforward([components, hidden, hidden, hidden, width]))
 
 
 class DCCAE(DCCA):
-    """DCCA's head with a decoder k → hidden → hidden → hidden → d_m for each modality.
+    """DCCA's head with a decoder k → hidden → hidden → hidden → d_m for each modality, for training only."""
 
-    Args:
-        components: width k of the representations.
-        hidden: width of the layers between.
-        multi: as in DCCA's head.
-    """
-
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        classes: int,
-        components: int = 10,
-        hidden: int = 128,
-        multi: str = "none",
-    ) -> None:
-        super().__init__(widths, classes, components, hidden, multi)
-        for m, width in widths.items():
-            self.branch(m).add_module("decoder", feedforward([components, hidden, hidden, hidden, width]))
+    decodes = True
 
     def decode(self, modality: str, representation: Tensor) -> Tensor:
         """Features (B, d_m) of a representation (B, k)."""

@@ -6,24 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from equipoise.heads.cascade import Cascade, transition
-from equipoise.heads.checks import check_dropout, one_width
-from equipoise.heads.concat import Concat
-from equipoise.heads.feedforward import feedforward, xavier
-from equipoise.heads.imputing import ImputingHead, Restoration
+from equipoise.heads.checks import one_width
+from equipoise.heads.imagining import ImaginingHead
+from equipoise.heads.imputing import Restoration
 
 
-class IFMMIN(ImputingHead):
+class IFMMIN(ImaginingHead):
     """I = [S(E_1); …; S(E_M)] with one encoder S for all modalities; Ê = τ(cascade(E, I)), logits from the codes.
 
     An absent modality has E_m = 0, hence the constant S(0). `teacher` classifies [E; I] of complete samples, in
     training only.
 
     Args:
-        blocks: number B of autoencoders.
-        layers: widths of each down to its code.
         cascade: how a block's input is made: "current", "legacy" or "residual", see `Cascade`.
-        dropout: between the layers of the classifier; 0.5 as published.
     """
 
     def __init__(
@@ -35,16 +30,9 @@ class IFMMIN(ImputingHead):
         cascade: str = "current",
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(widths, classes)
-        check_dropout("IFMMIN", dropout)
+        super().__init__(widths, classes, {m: 2 * d for m, d in widths.items()}, blocks, layers, cascade, dropout)
         each = one_width("IFMMIN", widths, "set 'width'")
-        width = sum(widths.values())
-        self.teacher = Concat({m: 2 * d for m, d in widths.items()}, classes)
         self.invariant = nn.Sequential(nn.Linear(each, each), nn.LeakyReLU(), nn.Linear(each, each), nn.LeakyReLU())
-        self.cascade = Cascade("IFMMIN", width, blocks, layers, cascade)
-        self.transition = transition(width)
-        self.classifier = feedforward([blocks * layers[-1], 128, 128, classes], dropout=dropout)
-        xavier(self.classifier)
 
     def invariants(self, joint: Tensor) -> dict[str, Tensor]:
         """{modality: (B, d)}, S of every part of a joint vector."""
@@ -53,7 +41,3 @@ class IFMMIN(ImputingHead):
     def restore(self, joint: Tensor) -> Restoration:
         estimate, codes = self.cascade(joint, self.joint(self.invariants(joint), len(joint)))
         return Restoration(codes, self.transition(estimate))
-
-    def classify(self, code: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(code)
-        return logits

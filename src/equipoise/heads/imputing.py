@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from equipoise.heads.base import Head
 
@@ -29,7 +29,12 @@ class ImputingHead(Head):
     The features are concatenated in alphabetical order of the modalities, so that the order of declaration does not
     matter. A modality alone is classified with all others absent. What restores a modality serves the others, in
     whose rows it acts, and is shared.
+
+    Attributes:
+        classifier: reads the code.
     """
+
+    classifier: nn.Module
 
     def joint(self, features: Mapping[str, Tensor], rows: int) -> Tensor:
         """The joint vector (rows, D) of zero-filled features {modality: (rows, d_m)}, zeros for those left out."""
@@ -49,7 +54,8 @@ class ImputingHead(Head):
 
     def classify(self, code: Tensor) -> Tensor:
         """Logits (B, C) of a restored vector's code."""
-        raise NotImplementedError
+        logits: Tensor = self.classifier(code)
+        return logits
 
     def estimates(self, joint: Tensor) -> dict[str, Tensor]:
         """{modality: (B, d_m)}, the features that a restored joint vector stands for."""

@@ -7,23 +7,18 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from equipoise.heads.cascade import Cascade, transition
-from equipoise.heads.checks import check_dropout
-from equipoise.heads.concat import Concat
-from equipoise.heads.feedforward import feedforward, xavier
-from equipoise.heads.imputing import ImputingHead, Restoration
+from equipoise.heads.imagining import ImaginingHead
+from equipoise.heads.imputing import Restoration
 
 
-class MMIN(ImputingHead):
-    """Ê = τ(cascade(E)); logits from the codes of all blocks, side by side, with two hidden layers of 128 units.
+class MMIN(ImaginingHead):
+    """Ê = τ(cascade(E)); logits from the codes of all blocks.
 
     `teacher` classifies the features of complete samples and `backward_cascade` imagines E again from Ê; both serve
     training only.
 
     Args:
-        blocks: number B of autoencoders.
-        layers: widths of each down to its code.
         share_weight: imagine back with the same cascade.
-        dropout: between the layers of the classifier; 0.5 as published.
     """
 
     def __init__(
@@ -35,14 +30,8 @@ class MMIN(ImputingHead):
         share_weight: bool = False,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(widths, classes)
-        check_dropout("MMIN", dropout)
+        super().__init__(widths, classes, widths, blocks, layers, "residual", dropout)
         width = sum(widths.values())
-        self.teacher = Concat(widths, classes)
-        self.cascade = Cascade("MMIN", width, blocks, layers)
-        self.transition = transition(width)
-        self.classifier = feedforward([blocks * layers[-1], 128, 128, classes], dropout=dropout)
-        xavier(self.classifier)
         self.share_weight = share_weight
         if not share_weight:
             self.backward_cascade = Cascade("MMIN", width, blocks, layers)
@@ -58,7 +47,3 @@ class MMIN(ImputingHead):
             return self.restore(imagined).joint
         back: Tensor = self.backward_transition(self.backward_cascade(imagined)[0])
         return back
-
-    def classify(self, code: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(code)
-        return logits

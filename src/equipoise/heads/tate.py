@@ -15,6 +15,8 @@ from equipoise.heads.base import Head
 from equipoise.heads.checks import check_dropout, check_positive
 from equipoise.heads.presence import only
 
+PUBLISHED_WIDTH = 300
+
 
 class Reading(NamedTuple):
     """What the head makes of features; W is the token's width with its tag."""
@@ -58,18 +60,23 @@ class TATE(Head):
     Modalities go in alphabetical order.
 
     Args:
-        width: of H_m; the pair projections have width/(M − 1), rounded down.
+        width: of H_m. None for the published 300, or for the widest feature's where all are narrower, rounded up to a
+            multiple of the heads. The pair projections have width/(M − 1), rounded down.
         heads: attention heads; the tag is padded with zeros to a multiple of them.
         dropout: of the transformer layers; 0.2 as published.
     """
 
     def __init__(
-        self, widths: Mapping[str, int], classes: int, width: int = 300, heads: int = 4, dropout: float = 0.0
+        self, widths: Mapping[str, int], classes: int, width: int | None = None, heads: int = 4, dropout: float = 0.0
     ) -> None:
         super().__init__(widths, classes)
-        check_positive("TATE", width=width, heads=heads)
-        check_dropout("TATE", dropout)
+        check_positive("TATE", heads=heads)
         others = len(widths) - 1
+        if width is None:
+            width = max(min(PUBLISHED_WIDTH, max(widths.values())), others)
+            width += -width % heads
+        check_positive("TATE", width=width)
+        check_dropout("TATE", dropout)
         if width % heads or width < others:
             raise invalid("TATE", "width", f"a multiple of {heads} heads, and at least {others}", width)
         self.width = width

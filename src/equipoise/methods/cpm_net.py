@@ -11,24 +11,22 @@ and lie near its class; nothing is imputed. With s_nm = 1 where modality m is pr
 
 the sample itself left out of its class's mean. Each step moves the decoders once with the latents held (through the
 run's optimiser, on the first term), then the batch's latents with the decoders and the class means held (by Adam, on
-both terms). A sample is predicted by argmax_y g_y(h), where h is fitted to the first term alone.
+both terms, several times). A sample is predicted by argmax_y g_y(h), where h is fitted to the first term alone.
 
 The latents are free, and so the encoders cannot learn from them: they would do best to make all features alike. They
-are trained first, with a linear classifier of the features, and are then frozen (`pretrain`; give 0 with encoders
-that are frozen already). Validation looks at latents that have learned nothing until then: give `patience` more
-epochs.
+are trained first, with a linear classifier of the features, and are then frozen; encoders without parameters to train
+leave that stage out. Validation looks at latents that have learned nothing until then: give `patience` more epochs.
 
-Where it departs from the paper: minibatches instead of the whole table at once; the effect of a latent on its class's
-mean, and by it on others, is felt at the next step, not differentiated; test latents come from their closed form with
-a small ridge, where the paper searches by gradient descent: its code's decoders are linear, so that the search has a
-solution (see the head), and the decoders are not trained again for it. The published code adds 1 to the loss of
-wrongly predicted samples only, so that the right ones have none and no margin is kept: `margin: code`. Any number of
-modalities. Cost: one forward pass, a backward pass in the share `pretrain` of the epochs.
+Where it departs from the paper: it trains on minibatches, not on the whole table at once; what a latent does to its
+class's mean is felt at the next step, not differentiated; test latents are not searched by gradient descent but
+solved for with a small ridge, which linear decoders (those of the published code) allow, and the decoders are not
+trained again for them. The published code adds 1 to the loss of wrongly predicted samples only, so that no margin is
+kept: `margin: code`. Any number of modalities. Cost: one forward pass, a backward pass in the share `pretrain`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,11 +34,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch
-from equipoise.errors import invalid
 from equipoise.heads.cpm_net import CPMNet as Head
-from equipoise.methods.base import Method, Phase
+from equipoise.methods.checks import choice, require
+from equipoise.methods.frozen_encoders import FrozenEncoders
 from equipoise.methods.latents import Latents
-from equipoise.methods.reconstruction import classification, encoded, require_head
+from equipoise.methods.reconstruction import classification
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -73,7 +71,7 @@ def clustering_loss(scores: Tensor, label: Tensor, margin: str = "paper") -> Ten
     return (wrong + scores - own).amax(1)
 
 
-class CPMNet(Method):
+class CPMNet(FrozenEncoders[Head]):
     """Cross partial multi-view network.
 
     Args:
@@ -84,6 +82,8 @@ class CPMNet(Method):
         pretrain: share of the epochs that train the encoders, before the latents.
     """
 
+    name = "cpm-net"
+    kind = Head
     memory: Latents
 
     def __init__(
@@ -94,56 +94,33 @@ class CPMNet(Method):
         margin: str = "paper",
         pretrain: float = 0.5,
     ) -> None:
-        super().__init__()
-        checks = [
+        super().__init__(pretrain)
+        require(
+            "CPMNet",
             ("weight", weight >= 0, "at least 0", weight),
             ("latent_lr", latent_lr > 0, "positive", latent_lr),
-            ("latent_steps", latent_steps >= 1, "at least 1", latent_steps),
-            ("margin", margin in MARGINS, "one of " + ", ".join(MARGINS), margin),
-            ("pretrain", 0 <= pretrain < 1, "in [0, 1)", pretrain),
-        ]
-        for name, good, expectation, found in checks:
-            if not good:
-                raise invalid("CPMNet", name, expectation, found)
-        self.weight, self.latent_lr, self.latent_steps = weight, latent_lr, latent_steps
-        self.margin, self.pretrain = margin, pretrain
+            ("latent_steps", isinstance(latent_steps, int) and latent_steps >= 1, "at least 1", latent_steps),
+            choice("margin", margin, MARGINS),
+        )
+        self.weight, self.latent_lr, self.latent_steps, self.margin = weight, latent_lr, latent_steps, margin
 
     def setup(self, ctx: Context) -> None:
-        """Room for the latents.
-
-        Raises:
-            ConfigError: another head.
-        """
-        head = require_head("cpm-net", ctx.model.head, Head)
+        """Room for the latents; raises ConfigError for another head."""
+        super().setup(ctx)
+        head = self.head(ctx.model)
         labels = torch.as_tensor(ctx.train.table.label)
         self.memory = Latents(labels, head.classes, head.prototypes, head.latent)
-
-    def phases(self, epochs: int) -> Iterator[Phase]:
-        first = min(round(self.pretrain * epochs), epochs - 1)
-        yield Phase(first)
-        yield Phase(epochs - first)
 
     def on_phase_start(self, ctx: Context) -> None:
         if ctx.position.phase == 1:
             self.memory.draw(ctx.rng)
 
-    def step(self, batch: Batch, ctx: Context) -> None:
-        if ctx.position.phase == 0:
-            self.train_encoders(batch, ctx)
-        else:
-            self.train_latents(batch, ctx)
+    def encoder_loss(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> Tensor:
+        logits, _ = self.head(ctx.model).pretraining.fuse(features, {}, batch.present)
+        return classification(logits, batch, ctx)
 
-    def train_encoders(self, batch: Batch, ctx: Context) -> None:
-        head = require_head("cpm-net", ctx.model.head, Head)
-        logits, _ = head.pretraining.fuse(encoded(ctx.model, batch), {}, batch.present)
-        ctx.backward(classification(logits, batch, ctx))
-        ctx.update()
-
-    def train_latents(self, batch: Batch, ctx: Context) -> None:
-        head = require_head("cpm-net", ctx.model.head, Head)
-        ctx.model.encoders.eval()  # frozen: without dropout, and statistics as they are
-        with torch.no_grad():
-            features = encoded(ctx.model, batch)
+    def fit(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> None:
+        head = self.head(ctx.model)
         ctx.backward(ctx.sample_mean(decoding_loss(head, self.memory.latent[batch.index], features, batch)))
         ctx.update()
         for _ in range(self.latent_steps):

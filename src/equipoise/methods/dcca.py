@@ -38,10 +38,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from equipoise.errors import invalid
 from equipoise.heads.cca import CorrelatedHead
 from equipoise.heads.dcca import DCCA as Head
 from equipoise.methods.cca import CCA
+from equipoise.methods.checks import require
 from equipoise.methods.feature_table import FeatureTable
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
@@ -85,10 +85,11 @@ class DCCA(CCA):
         passes: how often the networks see the training table.
         samples: rows they see at a time.
         lr: learning rate of the networks' Adam.
-        loss: of the classifier, "logistic" (cross-entropy) or "svm" (squared hinge, one class against the rest).
-        pretrain: share of the epochs in which the encoders are trained, before they are frozen.
+        loss: of the classifier, as for CCA.
+        pretrain: share of the epochs that train the encoders, before they are frozen.
     """
 
+    name = "dcca"
     kind = Head
 
     def __init__(
@@ -102,15 +103,13 @@ class DCCA(CCA):
         pretrain: float = 0.5,
     ) -> None:
         super().__init__(ridge, loss, pretrain)
-        owner = type(self).__name__
-        if not deep_ridge > 0:
-            raise invalid(owner, "deep_ridge", "positive", deep_ridge)
-        if not (isinstance(passes, int) and passes >= 0):
-            raise invalid(owner, "passes", "a whole number of at least 0", passes)
-        if not (isinstance(samples, int) and samples >= 2):
-            raise invalid(owner, "samples", "a whole number of at least 2", samples)
-        if not (lr > 0 and math.isfinite(lr)):
-            raise invalid(owner, "lr", "positive", lr)
+        require(
+            type(self).__name__,
+            ("deep_ridge", deep_ridge > 0, "positive", deep_ridge),
+            ("passes", isinstance(passes, int) and passes >= 0, "a whole number of at least 0", passes),
+            ("samples", isinstance(samples, int) and samples >= 2, "a whole number of at least 2", samples),
+            ("lr", lr > 0 and math.isfinite(lr), "positive", lr),
+        )
         self.deep_ridge, self.passes, self.samples = deep_ridge, passes, samples
         self.optimiser = OptimiserSettings(name="adam", lr=lr, weight_decay=1e-4)
 
@@ -121,7 +120,7 @@ class DCCA(CCA):
             ConfigError: another head.
         """
         super().setup(ctx)
-        rows, components = min(self.samples, len(ctx.train.table)), self.head(ctx).components
+        rows, components = min(self.samples, len(ctx.train.table)), self.head(ctx.model).components
         if rows < 4 * components:
             warnings.warn(
                 f"{type(self).__name__}: {rows} samples correlate in {components} directions by chance; raise "
@@ -130,7 +129,7 @@ class DCCA(CCA):
             )
 
     def learn(self, table: FeatureTable, ctx: Context) -> None:
-        head = copy.deepcopy(self.head(ctx))  # so that a signal finds the training as it was
+        head = copy.deepcopy(self.head(ctx.model))  # so that a signal finds the training as it was
         training = ctx.fork(Model({m: nn.Identity() for m in head.modalities}, head), self.optimiser)
         parts = max(1, round(len(table) / self.samples))
         for _ in range(self.passes):
@@ -141,7 +140,7 @@ class DCCA(CCA):
                 training.update()
                 training.observer.after_step(training)
         training.require_finite()
-        self.head(ctx).load_state_dict(head.state_dict())
+        self.head(ctx.model).load_state_dict(head.state_dict())
 
     def objective(self, head: CorrelatedHead, part: FeatureTable) -> Tensor:
         """What the networks minimise on some rows."""

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from equipoise.errors import invalid
 from equipoise.heads.cca import CorrelatedHead
 from equipoise.heads.dcca import DCCAE as Head
+from equipoise.methods.checks import require
 from equipoise.methods.dcca import DCCA, correlation_loss
 from equipoise.methods.feature_table import FeatureTable
 
@@ -30,19 +30,13 @@ def reconstruction_loss(decoded: Tensor, features: Tensor, present: Tensor) -> T
 
 
 class DCCAE(DCCA):
-    """Deep canonically correlated autoencoders.
+    """DCCA with autoencoders.
 
     Args:
-        ridge: r of the linear CCA at the end.
-        deep_ridge: r of the networks' loss.
-        weight: λ of the reconstruction.
-        passes: how often the networks see the training table.
-        samples: rows they see at a time.
-        lr: learning rate of the networks' Adam.
-        loss: of the classifier, "logistic" (cross-entropy) or "svm" (squared hinge, one class against the rest).
-        pretrain: share of the epochs in which the encoders are trained, before they are frozen.
+        weight: λ of the reconstruction; all other options are those of DCCA.
     """
 
+    name = "dccae"
     kind = Head
 
     def __init__(
@@ -57,8 +51,7 @@ class DCCAE(DCCA):
         pretrain: float = 0.5,
     ) -> None:
         super().__init__(ridge, deep_ridge, passes, samples, lr, loss, pretrain)
-        if not weight >= 0:
-            raise invalid("DCCAE", "weight", "at least 0", weight)
+        require("DCCAE", ("weight", weight >= 0, "at least 0", weight))
         self.weight = weight
 
     def objective(self, head: CorrelatedHead, part: FeatureTable) -> Tensor:

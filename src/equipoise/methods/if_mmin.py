@@ -18,9 +18,9 @@ hidden are as in MMIN. CMD compares each modality's moments over the samples tha
 
 Where it departs from the published code: its cascade has changed over time, see the head's option `cascade`; its
 script sets ρ = 100 through an option it does not know, its default is 1 and so is ours; the gradient of a norm at
-zero is infinite there. For dropout, the feature of absent modalities, `patience` and `include_complete` see MMIN. Any
-number of modalities, with features of one width. Cost: 2 − t forward passes and 1 backward pass, t the teacher's
-share of the epochs, and a cascade.
+zero is infinite there. For dropout, the feature of absent modalities, `teacher`, `patience`, `include_complete` and
+why to prefer Adam (2e-4 as published) to SGD see MMIN. Any number of modalities, with features of one width. Cost:
+2 − t forward passes and 1 backward pass, t the teacher's share of the epochs, and a cascade.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
-from equipoise.errors import invalid
 from equipoise.heads.if_mmin import IFMMIN as Head
 from equipoise.heads.imputing import shown
+from equipoise.methods.checks import require
 from equipoise.methods.hiding import keep_some
 from equipoise.methods.mmin import imagination_loss
 from equipoise.methods.moments import discrepancy
-from equipoise.methods.reconstruction import classification, encoded, require_head, row_errors
+from equipoise.methods.reconstruction import classification, encoded, row_errors
 from equipoise.methods.teacher import TeacherStudent
 from equipoise.model import Model
 
@@ -47,16 +47,16 @@ if TYPE_CHECKING:
 Features = dict[str, Tensor]
 
 
-class IFMMIN(TeacherStudent):
+class IFMMIN(TeacherStudent[Head]):
     """The imagination network with invariant features.
 
     Args:
         imagination: α, the weight of MSE(Ê, T).
         invariance: ρ, the weight of MSE(I, I_teacher).
-        teacher: share of the epochs that train the teacher; it gets at least one where there are two.
-        include_complete: let the student see complete samples too; False is the published draw.
-        clip: largest norm of the gradient, 1 as published; 0 for none.
     """
+
+    name = "if-mmin"
+    kind = Head
 
     def __init__(
         self,
@@ -67,30 +67,26 @@ class IFMMIN(TeacherStudent):
         clip: float = 1.0,
     ) -> None:
         super().__init__(teacher, include_complete, clip)
-        for name, value in (("imagination", imagination), ("invariance", invariance)):
-            if not value >= 0:
-                raise invalid("IFMMIN", name, "at least 0", value)
-        self.imagination = imagination
-        self.invariance = invariance
-
-    def setup(self, ctx: Context) -> None:
-        """Raises ConfigError unless the head is the method's own."""
-        require_head("if-mmin", ctx.model.head, Head)
-        super().setup(ctx)
+        require(
+            "IFMMIN",
+            ("imagination", imagination >= 0, "at least 0", imagination),
+            ("invariance", invariance >= 0, "at least 0", invariance),
+        )
+        self.imagination, self.invariance = imagination, invariance
 
     def teach(self, batch: Batch, ctx: Context) -> Tensor:
-        head = require_head("if-mmin", ctx.model.head, Head)
-        features, invariant = look(ctx.model, batch)
+        head = self.head(ctx.model)
+        features, invariant = self.look(ctx.model, batch)
         both = {m: torch.cat([features[m], invariant[m]], 1) for m in features}
         logits = head.teacher.fuse(both, {}, batch.present)[0]
         return classification(logits, batch, ctx) + discrepancy(invariant, batch.present, ctx)
 
     def study(self, batch: Batch, ctx: Context) -> Tensor:
-        head = require_head("if-mmin", ctx.model.head, Head)
+        head = self.head(ctx.model)
         kept = keep_some(batch, ctx, self.include_complete)
         joint = head.joint(shown(encoded(ctx.model, batch), kept), len(batch))
         code, imagined = head.restore(joint)
-        taught, known = self.teacher.answer(look, batch.revealed())
+        taught, known = self.teacher.answer(self.look, batch.revealed())
         drift = row_errors(head.invariants(joint), known, batch.existing)
         return (
             classification(head.classify(code), batch, ctx)
@@ -98,9 +94,8 @@ class IFMMIN(TeacherStudent):
             + self.invariance * ctx.sample_mean(drift)
         )
 
-
-def look(model: Model, batch: Batch) -> tuple[Features, Features]:
-    """Features E_m and invariant features S(E_m) of every modality, zeros and S(0) where it is absent."""
-    head = require_head("if-mmin", model.head, Head)
-    joint = head.joint(encoded(model, batch), len(batch))
-    return head.split(joint), head.invariants(joint)
+    def look(self, model: Model, batch: Batch) -> tuple[Features, Features]:
+        """Features E_m and invariant features S(E_m) of every modality, zeros and S(0) where it is absent."""
+        head = self.head(model)
+        joint = head.joint(encoded(model, batch), len(batch))
+        return head.split(joint), head.invariants(joint)

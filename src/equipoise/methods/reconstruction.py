@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch
-from equipoise.errors import ConfigError
-from equipoise.heads.base import Head
 from equipoise.model import Model
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
-
-H = TypeVar("H", bound=Head)
-
-
-def require_head(method: str, head: Head, kind: type[H]) -> H:
-    """The head, if it is of the kind that the method trains.
-
-    Raises:
-        ConfigError: it is another one.
-    """
-    if not isinstance(head, kind):
-        raise ConfigError(
-            f"method {method!r} trains the head that restores features in its own way, and {type(head).__name__} is "
-            f"another; use head {method!r}"
-        )
-    return head
 
 
 def encoded(model: Model, batch: Batch) -> dict[str, Tensor]:

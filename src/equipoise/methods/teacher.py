@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from equipoise.batch import Batch
-from equipoise.errors import invalid
-from equipoise.methods.base import Method, Phase
+from equipoise.methods.base import Phase
+from equipoise.methods.checks import require
+from equipoise.methods.own_head import H, OwnHead
 from equipoise.methods.reconstruction import clip_gradients
 from equipoise.methods.snapshot import Snapshot
 from equipoise.model import Model
@@ -57,28 +58,28 @@ class _Asked(nn.Module):
         return self.question(self.model, batch)
 
 
-class TeacherStudent(Method):
+class TeacherStudent(OwnHead[H]):
     """Trains the teacher in a first phase, keeps a frozen copy, and goes on as the student from the same weights.
 
     Args:
         teacher: share of the epochs that train the teacher; it gets at least one where there are two.
-        include_complete: let the student see complete samples too.
-        clip: largest norm of the gradient; 0 for none.
+        include_complete: let the student see complete samples too; False is the published draw.
+        clip: largest norm of the gradient, 1 as published; 0 for none.
     """
 
     teacher: Teacher
 
     def __init__(self, teacher: float, include_complete: bool, clip: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= teacher < 1:
-            raise invalid(type(self).__name__, "teacher", "in [0, 1)", teacher)
-        if not clip >= 0:
-            raise invalid(type(self).__name__, "clip", "at least 0", clip)
-        self.share = teacher
-        self.clip = clip
-        self.include_complete = include_complete
+        require(
+            type(self).__name__,
+            ("teacher", 0 <= teacher < 1, "in [0, 1)", teacher),
+            ("clip", clip >= 0, "at least 0", clip),
+        )
+        self.share, self.include_complete, self.clip = teacher, include_complete, clip
 
     def setup(self, ctx: Context) -> None:
+        super().setup(ctx)
         self.teacher = Teacher(ctx.model)
 
     def phases(self, epochs: int) -> Iterator[Phase]:

@@ -8,8 +8,9 @@ from sklearn.cross_decomposition import CCA as Reference
 from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
 from equipoise.methods import canonical
-from equipoise.methods.cca import fit_projections, hinge_loss
+from equipoise.methods.cca import hinge_loss
 from equipoise.methods.feature_table import FeatureTable, read_features
+from equipoise.methods.fit_projections import fit_projections
 from equipoise.testing.world import World, differing, snapshot
 
 RIDGE = 1e-4
@@ -137,15 +138,17 @@ def test_hinge_loss_by_hand():
     torch.testing.assert_close(hinge_loss(logits, torch.tensor([0, 1, 1])), torch.tensor([0.25, 3.0, 4.0]))
 
 
-@pytest.mark.parametrize("loss", ["logistic", "svm"])
-def test_encoders_stand_still_once_the_projections_are_fitted(seed, loss):
-    world = World("cca", 3, seed % 1000, {"loss": loss}, missing=0.3, epochs=2)
+@pytest.mark.parametrize(("name", "loss"), [("cca", "logistic"), ("cca", "svm"), ("dccae", "logistic")])
+def test_the_classifier_alone_moves_once_the_projections_are_fitted(seed, name, loss):
+    passes = {} if name == "cca" else {"passes": 2}
+    world = World(name, 3, seed % 1000, {"loss": loss, **passes}, missing=0.3, epochs=2)
     method, ctx = world.build()
     for _ in ctx.phases(method, 2):
         if ctx.position.phase == 1:
             before = snapshot(ctx.model)
             method.on_phase_start(ctx)
-            assert all(name.endswith(("mean", "basis")) for name in differing(before, snapshot(ctx.model)))
+            fitted = ("mean", "basis") if name == "cca" else ("mean", "basis", "weight", "bias")
+            assert all(n.startswith("head.") and n.endswith(fitted) for n in differing(before, snapshot(ctx.model)))
             before = snapshot(ctx.model)
         while ctx.wants_epoch():
             for batch in ctx.steps():
@@ -153,8 +156,8 @@ def test_encoders_stand_still_once_the_projections_are_fitted(seed, loss):
             ctx.end_epoch()
     moved = differing(before, snapshot(ctx.model))
     assert moved
-    assert all(name.endswith(("weight", "bias")) and name.startswith("head.") for name in moved)
-    assert not any("pretraining" in name for name in moved)
+    classifier = {"head.bias", *(f"head.blocks.{m}.weight" for m in ctx.model.modalities)}
+    assert set(moved) == classifier
 
 
 def test_the_table_holds_every_row_once_with_zeros_where_absent(seed):

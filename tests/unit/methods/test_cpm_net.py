@@ -157,13 +157,28 @@ def test_encoders_train_first(seed: int, world: SimpleNamespace) -> None:
     assert not torch.equal(encoder, model.encoders["a"].layers[0].weight)
 
 
+def test_frozen_encoders_leave_all_epochs_to_the_latents(world: SimpleNamespace) -> None:
+    _, ctx, method = ready(world, [world.batch(INPUTS)])
+    ctx.model.encoders.requires_grad_(False)
+    method.setup(ctx)
+    assert [phase.epochs for phase in method.phases(8)] == [0, 8]
+
+
 def test_wants_its_own_head(world: SimpleNamespace) -> None:
     with pytest.raises(ConfigError, match="use head 'cpm-net'"):
         CPMNet().setup(world.context(world.model("concat", INPUTS), []))
 
 
 @pytest.mark.parametrize(
-    "options", [{"weight": -1}, {"latent_lr": 0}, {"latent_steps": 0}, {"margin": "both"}, {"pretrain": 1}]
+    "options",
+    [
+        {"weight": -1},
+        {"latent_lr": 0},
+        {"latent_steps": 0},
+        {"latent_steps": 1.5},
+        {"margin": "both"},
+        {"pretrain": 1},
+    ],
 )
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"CPMNet: '{next(iter(options))}' must be"):

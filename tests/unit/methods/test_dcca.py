@@ -5,10 +5,10 @@ import torch
 
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
-from equipoise.methods.cca import fit_projections
 from equipoise.methods.dcca import correlation_loss, whitened
 from equipoise.methods.dccae import reconstruction_loss
 from equipoise.methods.feature_table import FeatureTable, read_features
+from equipoise.methods.fit_projections import fit_projections
 from equipoise.testing.world import World, differing, snapshot
 
 
@@ -90,10 +90,10 @@ def test_reconstruction_counts_present_rows_only():
 def test_learning_raises_correlations_and_moves_the_networks_alone(seed, name):
     method, ctx = World(name, 3, seed % 1000, {"passes": 60}, missing=0.3).build()
     table = read_features(ctx)
-    before, start = snapshot(ctx.model), float(method.objective(method.head(ctx), table).detach())
+    before, start = snapshot(ctx.model), float(method.objective(method.head(ctx.model), table).detach())
     passes = ctx.passes.state_dict()
     method.learn(table, ctx)
-    assert float(method.objective(method.head(ctx), table).detach()) < start - 1
+    assert float(method.objective(method.head(ctx.model), table).detach()) < start - 1
     parts = (".represent.", ".decoder.") if name == "dccae" else (".represent.",)
     moved = differing(before, snapshot(ctx.model))
     assert {next((part for part in parts if part in n), n) for n in moved} == set(parts)
@@ -102,7 +102,7 @@ def test_learning_raises_correlations_and_moves_the_networks_alone(seed, name):
 
 def test_decoders_learn_from_the_reconstruction_and_only_from_it(seed):
     method, ctx = World("dccae", 2, seed % 1000, {"weight": 0.5}).build()
-    head, table = method.head(ctx), read_features(ctx)
+    head, table = method.head(ctx.model), read_features(ctx)
     part = FeatureTable({m: x.requires_grad_() for m, x in table.features.items()}, table.present)
     correlation = METHODS.build("dcca").objective(head, part)
     whole = method.objective(head, part)
@@ -123,7 +123,7 @@ def test_representations_are_scaled_to_unit_variance_at_the_end(seed):
     method, ctx = World("dcca", 2, seed % 1000, {"passes": 20}).build()
     table = read_features(ctx)
     method.learn(table, ctx)
-    head = method.head(ctx)
+    head = method.head(ctx.model)
     fit_projections(head, table, 1e-12)
     for m, x in table.features.items():
         projected = head.branch(m).project(x).detach()

@@ -42,7 +42,7 @@ def test_the_loss_by_hand(seed: int, world: SimpleNamespace) -> None:
     features = model(whole).features
     reading = head.interpret({m: z * batch.present[m].unsqueeze(1) for m, z in features.items()}, batch.present)
     taught = head.interpret(features, whole.present)
-    told = reading.pooled[:, 300:304].sigmoid()
+    told = reading.pooled[:, head.width : head.width + 4].sigmoid()
     expected = (
         F.cross_entropy(reading.logits, batch.label)
         + 3 * symmetric_divergence(reading.encoded, taught.encoded).mean()

@@ -27,7 +27,7 @@ ENTRIES: list[MethodEntry] = [
         code="https://github.com/zeroQiaoba/GCNet",
         head="dcca",
         backward_passes=0.5,
-        memory="the features of the training table, while the networks learn",
+        memory="the features of the training table and a copy of the head, while the networks learn",
     ),
     MethodEntry(
         "dccae",
@@ -41,7 +41,7 @@ ENTRIES: list[MethodEntry] = [
         backward_passes=0.5,
         neutral={"weight": 0.0},
         neutral_of="dcca",
-        memory="the features of the training table, while the networks learn",
+        memory="the features of the training table and a copy of the head, while the networks learn",
     ),
     MethodEntry(
         "ae",

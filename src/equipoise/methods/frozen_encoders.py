@@ -1,0 +1,64 @@
+"""Methods in two stages: the encoders are trained, then frozen, and something else is fitted to their features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from equipoise.batch import Batch
+from equipoise.methods.base import Phase
+from equipoise.methods.checks import require
+from equipoise.methods.own_head import H, OwnHead
+from equipoise.methods.reconstruction import encoded
+
+if TYPE_CHECKING:
+    from equipoise.training.context import Context
+
+
+class FrozenEncoders(OwnHead[H]):
+    """Trains the encoders in the first epochs and the head, on frozen encoders, in the others.
+
+    Args:
+        pretrain: share of the epochs that train the encoders; encoders without anything to train get none.
+    """
+
+    def __init__(self, pretrain: float) -> None:
+        super().__init__()
+        require(type(self).__name__, ("pretrain", 0 <= pretrain < 1, "in [0, 1)", pretrain))
+        self.pretrain = pretrain
+        self.trains_encoders = True
+
+    def setup(self, ctx: Context) -> None:
+        """See whether there is anything to train in the encoders.
+
+        Raises:
+            ConfigError: another head.
+        """
+        super().setup(ctx)
+        self.trains_encoders = any(p.requires_grad for p in ctx.model.encoders.parameters())
+
+    def phases(self, epochs: int) -> Iterator[Phase]:
+        first = min(round(self.pretrain * epochs), epochs - 1) if self.trains_encoders else 0
+        yield Phase(first)
+        yield Phase(epochs - first)
+
+    def step(self, batch: Batch, ctx: Context) -> None:
+        if ctx.position.phase == 0:
+            ctx.backward(self.encoder_loss(encoded(ctx.model, batch), batch, ctx))
+            ctx.update()
+            return
+        ctx.model.encoders.eval()  # frozen: without dropout, and statistics as they are
+        with torch.no_grad():
+            features = encoded(ctx.model, batch)
+        self.fit(features, batch, ctx)
+
+    def encoder_loss(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> Tensor:
+        """What trains the encoders, on their features {modality: (B, d_m)}."""
+        raise NotImplementedError
+
+    def fit(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> None:
+        """One minibatch of the second stage, on features that are constants."""
+        raise NotImplementedError
