@@ -33,15 +33,16 @@ class Teacher(Snapshot):
     def __init__(self, model: Model) -> None:
         super().__init__(model)
         self._model = (model,)  # a tuple is not registered
+        self._names = [f"model.{name}" for name in model.state_dict()]
 
     @torch.no_grad()
     def answer(self, question: Callable[[Model, Batch], T], batch: Batch) -> T:
         """`question(model, batch)` in evaluation mode with the weights of the copy; its passes are counted."""
         (model,) = self._model
-        weights = dict(zip(model.state_dict(), self.buffers(), strict=True))
+        weights = dict(zip(self._names, self.buffers(), strict=True))
         training = model.training
         model.eval()
-        found: T = functional_call(_Asked(model, question), {f"model.{n}": w for n, w in weights.items()}, (batch,))
+        found: T = functional_call(_Asked(model, question), weights, (batch,))
         model.train(training)
         return found
 
