@@ -22,7 +22,9 @@ Validation looks at projections that have not been fitted until then: give `pati
 GCNet imputes the mean of all splits and scales each split for itself, which looks at the test samples; here all
 statistics are those of training rows that have the modality. It trains a linear SVM with C = 0.01; here `loss: svm`
 is the same squared hinge loss, one class against the rest, by the run's optimiser, whose weight decay takes the part
-of C. Any number of modalities from two on. Cost: one forward pass, a backward pass in the first stage.
+of C. That classifier is to converge in the second stage: with few epochs Adam needs a rate of 1e-2, not 1e-3. As the
+encoders learn in a part of the epochs only, a short run trails joint training. Any number of modalities from two on.
+Cost: one forward pass, a backward pass in the first stage.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ both terms, several times). A sample is predicted by argmax_y g_y(h), where h is
 The latents are free, and so the encoders cannot learn from them: they would do best to make all features alike. They
 are trained first, with a linear classifier of the features, and are then frozen; encoders without parameters to train
 leave that stage out. Validation looks at latents that have learned nothing until then: give `patience` more epochs.
+With few epochs in all it trails joint training, whose encoders learn in every one of them.
 
 Where it departs from the paper: it trains on minibatches, not on the whole table at once; what a latent does to its
 class's mean is felt at the next step, not differentiated; test latents are not searched by gradient descent but
