@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # On a machine with a GPU: make demo CONSTRAINTS=
 CONSTRAINTS ?= -c constraints-cpu.txt
 export OMP_NUM_THREADS ?= 1
+# Test processes at a time, each with one thread.
+WORKERS ?= 2
 
 .PHONY: demo test test-slow lint docs clean
 
@@ -12,10 +14,10 @@ demo: $(VENV)/.runtime
 	$(BIN)/equipoise demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
