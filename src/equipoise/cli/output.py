@@ -31,7 +31,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 10_000)
     console.print(table)
 
 
