@@ -1,6 +1,8 @@
 """What the command line makes of its words."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -73,3 +75,23 @@ def test_what_the_demo_runs_can_be_run():
     plan.check()
     assert len(plan.methods) == 5
     assert len(plan.seeds) == 3
+
+
+def test_a_warning_of_ours_is_one_plain_line_and_others_keep_their_place():
+    script = """
+import warnings
+from equipoise import cli
+from equipoise.cli import listing
+
+def run(args):
+    for file in (listing.__file__, "elsewhere.py"):
+        warnings.warn_explicit("mind this", UserWarning, file, 7)
+    return 0
+
+listing.run = run
+raise SystemExit(cli.main(["list", "heads"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    first, second, *_ = done.stderr.splitlines()
+    assert first == "equipoise: warning: mind this"
+    assert second.startswith("elsewhere.py:7: UserWarning: mind this")

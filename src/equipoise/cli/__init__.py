@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import equipoise
 from equipoise.errors import EquipoiseError, TrainingError
 
 
@@ -24,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from equipoise.cli.parser import parse
 
     given = list(sys.argv[1:] if arguments is None else arguments)
+    usual = warnings.formatwarning
+    warnings.formatwarning = partial(_warning, usual)
     try:
         command = parse(given)
         return int(command.run(command))
@@ -39,6 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         code = error.exit_code if isinstance(error, EquipoiseError) else 1
         return _fail(_describe(error), code, alone=isinstance(error, TrainingError | OSError))
+    finally:
+        warnings.formatwarning = usual
+
+
+def _warning(
+    usual: Callable[..., str], message: Warning | str, category: type[Warning], filename: str, *place: Any
+) -> str:
+    """Our own warnings are for who runs the command, and need no line of code."""
+    if Path(filename).is_relative_to(Path(equipoise.__file__).parent):
+        return f"equipoise: warning: {message}\n"
+    return usual(message, category, filename, *place)
 
 
 def _describe(error: EquipoiseError | OSError) -> str:
