@@ -49,16 +49,18 @@ def mark(numbers: list[float], yardstick: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    groups = read(parser.parse_args().folder)
+    parser.add_argument("folders", type=Path, nargs="+", help="a method's runs in a later one replace earlier ones")
+    groups = {label: found for folder in parser.parse_args().folders for label, found in read(folder).items()}
     modalities = next(iter(groups.values()))[0]["modalities"]
+    most = max(map(len, groups.values()))
     yardstick = values(groups["joint"], "fused", "accuracy") if "joint" in groups else []
     print(f"| method | fused | | macro-F1 | {' | '.join(modalities)} | s | MB |")
     print("|" + "---|" * (6 + len(modalities)))
     for label in sorted(groups, key=lambda name: -fmean(values(groups[name], "fused", "accuracy"))):
         results = groups[label]
         fused = values(results, "fused", "accuracy")
-        cells = [label, shown(fused), mark(fused, yardstick), shown(values(results, "fused", "macro_f1"))]
+        name = label if len(results) == most else f"{label} ({len(results)} of {most} seeds)"
+        cells = [name, shown(fused), mark(fused, yardstick), shown(values(results, "fused", "macro_f1"))]
         cells += [shown(values(results, modality, "accuracy")) for modality in modalities]
         cells += [f"{median(r['cost'][key] for r in results):.0f}" for key in ("seconds", "peak_memory_mb")]
         print("| " + " | ".join(cells) + " |")
