@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from equipoise.methods import METHODS
-from equipoise.testing import CHECKS, World, rank_difference
+from equipoise.testing import CHECKS, ROUNDING, World, rank_difference
 from equipoise.testing.world import fresh_seed
 
 ONE_BY_ONE = [check for check in CHECKS if check.__name__ != "check_ranks"]
@@ -25,5 +25,5 @@ def test_two_ranks_equal_one_process():
     seed = fresh_seed()
     worlds = [World(e.name, m, seed, missing=0.4, precision="float64") for e in METHODS for m in (2, 3)]
     differences = rank_difference(worlds)
-    apart = {f"{w.method}, {w.count} modalities": d for w, d in zip(worlds, differences, strict=True) if d > 1e-8}
+    apart = {f"{w.method}, {w.count} modalities": d for w, d in zip(worlds, differences, strict=True) if d > ROUNDING}
     assert not apart, f"seed {seed}: {apart}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equipoise.testing import World, rank_difference
+from equipoise.testing import ROUNDING, World, rank_difference
 from equipoise.testing.world import fresh_seed
 
 OPTIONS = [
@@ -29,6 +29,6 @@ def test_two_ranks_equal_one_process() -> None:
     apart = {
         f"{w.method} {dict(w.options)}, {w.count} modalities": d
         for w, d in zip(worlds, differences, strict=True)
-        if d > 1e-8
+        if d > ROUNDING
     }
     assert not apart, f"seed {seed}: {apart}"

@@ -13,15 +13,17 @@ table and V on samples held out from it, before and after,
 
     ΔG = V − V',   ΔO = (V' − T') − (V − T),   w_k ∝ ΔG_k / ΔO_k²,   Σ_k w_k = 1.
 
-A negative ΔG counts as 0, an |ΔO| below 1e-4 as 1e-4, and without any gain all weights are alike. "offline" estimates
-once, over as many epochs as the training has, then trains with these weights; "online" estimates anew at the start of
-every super-epoch, from the weights reached. The formulas are the paper's as commonly stated; the length of its
-super-epochs is not confirmed. Prediction is that of the fused classifier.
+A negative ΔG counts as 0, and without any gain all weights are alike. The mean of N held-out losses is known to about
+1/√N, so an |ΔO| below that counts as that: where chance left it near 0, one classifier would get all the weight, and
+the fused one, which predicts, might learn nothing. "offline" estimates once, over as many epochs as the training has,
+then trains with these weights; "online" estimates anew at the start of every super-epoch, from the weights reached.
+The formulas are the paper's as commonly stated; the length of its super-epochs is not confirmed.
 
 Any number of modalities. Estimating costs each branch alone and all of them together, so that training takes about
 three times as long as joint training, in either mode; this shows in the seconds, not in the passes of a step. Where
 codes depart:
   published: no estimator, weights are given by hand                  `weights`
+  MultiBench: an overfitting below 0 counts as 1e-4                   `floor` (of |ΔO|)
   MultiBench: V' and V' − T' instead of their changes, so that a
   larger held-out loss has a larger weight                            not offered
   BalanceBenchmark: sums over batches instead of means, held-out
@@ -51,14 +53,13 @@ if TYPE_CHECKING:
 
 MODES = ("offline", "online")
 FUSED = "fused"
-SMALLEST = 1e-4
 
 
-def blend(before: Tensor, after: Tensor) -> Tensor:
-    """w (K,) from the losses before and after, each (2, K): on the training table, and held out."""
+def blend(before: Tensor, after: Tensor, floor: float) -> Tensor:
+    """w (K,) from the losses before and after, each (2, K): on the training table, and held out; floor of |ΔO|."""
     gain = (before[1] - after[1]).nan_to_num(0.0).clamp_min(0.0)
     overfitting = (after[1] - after[0]) - (before[1] - before[0])
-    weights = gain / overfitting.nan_to_num(0.0).abs().clamp_min(SMALLEST).square()
+    weights = gain / overfitting.nan_to_num(0.0).abs().clamp_min(floor).square()
     total = weights.sum()
     return torch.where(total > 0, weights / total.clamp_min(torch.finfo(total.dtype).tiny), 1 / len(weights))
 
@@ -70,12 +71,17 @@ class GBlend(Method):
         mode: "offline" (one estimate, before training) or "online" (one per super-epoch).
         super_epoch: n of "online".
         weights: {modality: w_m, "fused": w_f} given instead of estimated; 0 for what is not named.
+        floor: what a smaller |ΔO| counts as; 1/√N by default, with N samples held out.
     """
 
     blended: Tensor
 
     def __init__(
-        self, mode: str = "offline", super_epoch: int = 10, weights: Mapping[str, float] | None = None
+        self,
+        mode: str = "offline",
+        super_epoch: int = 10,
+        weights: Mapping[str, float] | None = None,
+        floor: float | None = None,
     ) -> None:
         super().__init__()
         if mode not in MODES:
@@ -86,7 +92,9 @@ class GBlend(Method):
             raise invalid("GBlend", "weights", "numbers of at least 0, and not all 0", weights)
         if weights is not None and mode == "online":
             raise invalid("GBlend", "weights", "left out in mode 'online', which estimates them", weights)
-        self.mode, self.super_epoch, self.given = mode, super_epoch, weights
+        if floor is not None and not 0 < floor < float("inf"):
+            raise invalid("GBlend", "floor", "positive", floor)
+        self.mode, self.super_epoch, self.given, self.floor = mode, super_epoch, weights, floor
         self.needs_holdout = weights is None
 
     def setup(self, ctx: Context) -> None:
@@ -122,7 +130,8 @@ class GBlend(Method):
             columns.append(measured(alone)[:, number])
         together = run(ctx.fork(), Joint(), Phase(epochs))
         columns.append(measured(together)[:, -1])
-        return blend(before, torch.stack(columns, dim=1))
+        assert ctx.holdout is not None, "setup has asked for it"
+        return blend(before, torch.stack(columns, dim=1), self.floor or len(ctx.holdout.table) ** -0.5)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         modalities = ctx.model.modalities

@@ -22,7 +22,7 @@ from equipoise.methods import METHODS
 from equipoise.methods.base import Method
 from equipoise.registry import MethodEntry
 from equipoise.run import train
-from equipoise.testing.ranks import rank_difference
+from equipoise.testing.ranks import ROUNDING, rank_difference
 from equipoise.testing.world import World, differing, farthest, fresh_seed, small_splits, snapshot
 
 Check = Callable[[MethodEntry, int, int], None]
@@ -46,7 +46,7 @@ def check_trains(entry: MethodEntry, count: int, seed: int) -> None:
 def check_ranks(entry: MethodEntry, count: int, seed: int) -> None:
     """2. Two ranks end with the parameters and memory of one process, with cells missing and shares unequal."""
     worst = rank_difference([World(entry.name, count, seed, missing=0.4, precision="float64")])[0]
-    assert worst < 1e-8, f"two ranks and one process differ by {worst:.1e}"
+    assert worst < ROUNDING, f"two ranks and one process differ by {worst:.1e}"
 
 
 def check_resume(entry: MethodEntry, count: int, seed: int) -> None:
@@ -132,7 +132,7 @@ def check_order(entry: MethodEntry, count: int, seed: int) -> None:
             _fit(method, ctx, world.epochs)
         ends.append(snapshot(ctx.model))
     worst = farthest(*ends)
-    assert worst < 1e-8, f"declared in reverse the modalities end {worst:.1e} apart"
+    assert worst < ROUNDING, f"declared in reverse the modalities end {worst:.1e} apart"
 
 
 def check_test_split(entry: MethodEntry, count: int, seed: int) -> None:

@@ -24,25 +24,27 @@ def test_weights_by_hand() -> None:
     after = torch.tensor([[0.5, 0.2], [0.8, 0.8]], dtype=torch.float64)
     # gains 0.2 and 0.4; overfitting grows by 0.3 and by 0.4
     raw = torch.tensor([0.2 / 0.09, 0.4 / 0.16], dtype=torch.float64)
-    torch.testing.assert_close(blend(before, after), raw / raw.sum())
+    torch.testing.assert_close(blend(before, after, 1e-4), raw / raw.sum())
+    floored = torch.tensor([0.2 / 0.1225, 0.4 / 0.16], dtype=torch.float64)
+    torch.testing.assert_close(blend(before, after, 0.35), floored / floored.sum())
 
 
 @pytest.mark.parametrize("count", [3, 4])
 def test_weights_are_shares_whatever_the_scale_and_order(seed: int, count: int) -> None:
     before, after = torch.rand(2, 2, count, dtype=torch.float64) + torch.tensor([[[1.0]], [[0.0]]])
-    found = blend(before, after)
+    found = blend(before, after, 1e-4)
     assert float(found.sum()) == pytest.approx(1)
     assert bool((found >= 0).all())
-    torch.testing.assert_close(blend(7 * before, 7 * after), found)
+    torch.testing.assert_close(blend(7 * before, 7 * after, 7e-4), found)
     order = torch.randperm(count)
-    torch.testing.assert_close(blend(before[:, order], after[:, order]), found[order])
+    torch.testing.assert_close(blend(before[:, order], after[:, order], 1e-4), found[order])
 
 
 def test_weights_where_nothing_is_gained_or_nothing_overfits() -> None:
     ones = torch.ones(2, 3, dtype=torch.float64)
-    assert blend(ones, 2 * ones).tolist() == pytest.approx([1 / 3] * 3)
-    assert blend(2 * ones, ones).tolist() == pytest.approx([1 / 3] * 3)  # no overfitting: the same for all
-    one = blend(2 * ones, torch.tensor([[1.0, 1.0, 1.0], [1.0, 2.5, torch.nan]], dtype=torch.float64))
+    assert blend(ones, 2 * ones, 1e-4).tolist() == pytest.approx([1 / 3] * 3)
+    assert blend(2 * ones, ones, 1e-4).tolist() == pytest.approx([1 / 3] * 3)  # no overfitting: the same for all
+    one = blend(2 * ones, torch.tensor([[1.0, 1.0, 1.0], [1.0, 2.5, torch.nan]], dtype=torch.float64), 1e-4)
     assert one.tolist() == [1.0, 0.0, 0.0]
 
 
@@ -73,7 +75,8 @@ def test_an_estimate_is_what_each_classifier_learns_alone(seed: int) -> None:
         columns.append(measured(twin)[:, number])
     joint = World("joint", 3, seed, missing=0.3, head="auxiliary").train()[1]
     columns.append(measured(joint)[:, -1])
-    torch.testing.assert_close(method.estimate(ctx, 2), blend(before, torch.stack(columns, 1)), rtol=1e-4, atol=1e-6)
+    expected = blend(before, torch.stack(columns, 1), len(ctx.holdout.table) ** -0.5)
+    torch.testing.assert_close(method.estimate(ctx, 2), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_estimates_leave_the_training_alone(seed: int) -> None:
@@ -108,6 +111,8 @@ def test_refuses_what_it_cannot_use(world: SimpleNamespace) -> None:
         GBlend(weights={"fuse": 1.0}).setup(ctx)
     with pytest.raises(ConfigError, match="'weights' must be"):
         GBlend(weights={"a": 0.0})
+    with pytest.raises(ConfigError, match="'floor' must be positive"):
+        GBlend(floor=0.0)
     with pytest.raises(ConfigError, match="'weights' must be left out in mode 'online'"):
         GBlend(mode="online", weights={"a": 1.0})
     with pytest.raises(ConfigError, match="use head 'auxiliary'"):
