@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,75 +19,14 @@ from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
 from equipoise.training.checkpoint import finished_weights
 from equipoise.training.cost import PassCounter
+from equipoise.training.finite import LossWatch, weights_complaint
+from equipoise.training.gradients import average_gradients, gradient, sample_mean
 from equipoise.training.journal import Journal, Loggable
+from equipoise.training.observer import Observer, Silent, Trial
 from equipoise.training.optimisation import SHARED, Optimisers
+from equipoise.training.position import Position, seed_generators
+from equipoise.training.reading import Reading
 from equipoise.training.runtime import Runtime
-
-ADVICE = "the last good checkpoint is kept: try a smaller 'optimiser.lr', or set 'optimiser.clip'"
-
-
-@dataclass
-class Position:
-    """Where a training stands. Randomness is a pure function of (seed, rank, position)."""
-
-    phase: int = 0  # number of the phase
-    phase_epoch: int = 0  # epochs finished in it
-    epoch: int = 0  # epochs finished in all
-    batch: int = 0  # batches finished in the current epoch
-    step: int = 0  # batches finished in all
-
-
-class Observer(Protocol):
-    """Who watches a training: validates, writes, interrupts."""
-
-    def after_step(self, ctx: Context) -> None: ...
-
-    def heed(self, ctx: Context) -> None:
-        """Stop if a signal came, between two steps or in the middle of an estimate at the start of an epoch."""
-
-    def validate(self, ctx: Context) -> float:
-        """Look at the validation split; returns the metric that selects (larger is better)."""
-
-    def record(self, ctx: Context) -> None:
-        """Write down the epoch that has just been validated."""
-
-    def best_weights(self) -> Mapping[str, Tensor] | None:
-        """The model's state at the best epoch so far."""
-
-    def stopped(self) -> bool:
-        """True when no further epoch is wanted."""
-
-
-class Silent:
-    """Watches nothing."""
-
-    def after_step(self, ctx: Context) -> None: ...
-
-    def heed(self, ctx: Context) -> None: ...
-
-    def validate(self, ctx: Context) -> float:
-        return 0.0
-
-    def record(self, ctx: Context) -> None: ...
-
-    def best_weights(self) -> None:
-        return None
-
-    def stopped(self) -> bool:
-        return False
-
-
-class Trial(Silent):
-    """Watches a copy that is tried out: there is only its training loss to go by."""
-
-    def __init__(self, original: Context) -> None:
-        self._original = original
-
-    def after_step(self, ctx: Context) -> None:
-        self._original.observer.heed(self._original)
-
-    def validate(self, ctx: Context) -> float:
-        return -float(ctx.read_journal()["loss"])
 
 
 class Context:
@@ -106,6 +45,7 @@ class Context:
     Attributes:
         rng: generator on the CPU with the same stream on every rank.
         phase: the phase in progress.
+        reading: what an epoch reads of the training table.
     """
 
     def __init__(
@@ -133,9 +73,8 @@ class Context:
         self.rng = torch.Generator()
         self.journal = Journal()
         self.passes = PassCounter(model)
-        self._watched: tuple[Tensor, Position, Tensor] | None = None
-        self._drawn: dict[str, Any] = {}
-        self._reading: Loader | None = None
+        self.reading = Reading(train)
+        self._losses = LossWatch()
         self._rows = torch.empty(0, dtype=torch.int64)
 
     # --- what a method asks -------------------------------------------------------------------------------------
@@ -152,13 +91,13 @@ class Context:
 
     def backward(self, loss: Tensor) -> None:
         """Back-propagate, and average the gradients over ranks; a gradient is None only if None on every rank."""
-        complaint = self._loss_complaint()  # of the pass before: by now it is known without waiting for the device
+        complaint = self._losses.complaint()
         if complaint:
             raise TrainingError(complaint)
-        self._watched = (loss.detach(), replace(self.position), self._rows)
+        self._losses.note(loss, self.position, self._rows)
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
-        self._average_gradients()
+        average_gradients(self.model.parameters(), self.runtime)
         self.journal.add({"loss": loss})
 
     def gradient(
@@ -172,27 +111,7 @@ class Context:
 
         With `create_graph` the result can be differentiated again (through this same function).
         """
-        if loss.requires_grad:
-            local = torch.autograd.grad(
-                loss,
-                parameters,
-                create_graph=create_graph,
-                retain_graph=create_graph or retain_graph,
-                allow_unused=True,
-                materialize_grads=True,
-            )
-        else:
-            local = tuple(torch.zeros_like(p) for p in parameters)
-        if self.runtime.world == 1:
-            return local
-        # One exchange for all of them: a parameter that only some ranks reach must not make the others skip theirs,
-        # now or when the result is differentiated again.
-        flat = torch.cat([g.reshape(-1) for g in local])
-        if create_graph and not flat.requires_grad:
-            flat = flat + 0 * parameters[0].sum()
-        sizes = [p.numel() for p in parameters]
-        averaged = torch.split(self.runtime.mean(flat), sizes)
-        return tuple(g.view_as(p) for g, p in zip(averaged, parameters, strict=True))
+        return gradient(loss, parameters, self.runtime, create_graph, retain_graph)
 
     def sample_mean(self, values: Tensor, where: Tensor | None = None) -> Tensor:
         """Mean of per-sample values (B, …) over the samples of all ranks, or over those where `where` (B,) is True.
@@ -200,14 +119,7 @@ class Context:
         The result is scaled so that the mean over ranks of its value, and of its gradient, is that of the whole
         batch. Without any sample it is 0.
         """
-        if where is None:
-            total, count = values.sum(0), values.new_full((), len(values))
-        else:
-            mask = where.view(-1, *(1,) * (values.dim() - 1))
-            total, count = torch.where(mask, values, 0).sum(0), where.sum().to(values.dtype)
-        if self.runtime.world > 1:
-            count = self.runtime.sum(count) / self.runtime.world
-        return total / count.clamp_min(torch.finfo(values.dtype).tiny)
+        return sample_mean(values, where, self.runtime)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Sum over ranks, detached."""
@@ -332,17 +244,12 @@ class Context:
             shown: {modality: bool (K,)}; a present cell is hidden where it is False. None hides nothing.
             shuffle: a new order each epoch; otherwise the order of `rows`.
         """
-        self._drawn = {
-            "rows": rows.cpu(),
-            "shown": None if shown is None else {m: s.cpu() for m, s in shown.items()},
-            "shuffle": shuffle,
-        }
-        self._read_drawn()
+        self.reading.draw(rows, shown, shuffle)
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches of the current epoch."""
-        return len(self.train if self._reading is None else self._reading)
+        return len(self.reading.loader)
 
     def log(self, **values: Loggable) -> None:
         """Record scalars (averaged over the epoch) or lists (the last one counts) under the method's name."""
@@ -384,8 +291,7 @@ class Context:
     def steps(self) -> Iterator[Batch]:
         """The batches left in this epoch, in train mode, each with its own seed."""
         self.model.train()
-        loader = self.train if self._reading is None else self._reading
-        for batch in loader.batches(self.epoch, self.position.batch):
+        for batch in self.reading.loader.batches(self.epoch, self.position.batch):
             self._seed_generators(0)
             self._rows = batch.index
             self.passes.active = True
@@ -411,12 +317,7 @@ class Context:
         Raises:
             TrainingError: the last loss, or a parameter after the last step, is not finite.
         """
-        complaint = self._loss_complaint()
-        if not complaint:
-            broken = [n for n, p in self.model.named_parameters() if not bool(torch.isfinite(p).all())]
-            complaint = (
-                f"parameter {broken[0]} is not finite after step {self.position.step}; {ADVICE}" if broken else ""
-            )
+        complaint = self._losses.complaint() or weights_complaint(self.model, self.position.step)
         for found in self.runtime.objects(complaint):
             if found:
                 raise TrainingError(found)
@@ -442,7 +343,7 @@ class Context:
             "optimisers": self.optimisers.state_dict(),
             "journal": self.journal.state_dict(),
             "passes": self.passes.state_dict(),
-            "drawn": self._drawn,
+            "drawn": self.reading.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -450,51 +351,9 @@ class Context:
         self.optimisers.load_state_dict(state["optimisers"])
         self.journal.load_state_dict(state["journal"])
         self.passes.load_state_dict(state["passes"])
-        self._drawn = state.get("drawn", {})
-        self._read_drawn()
+        self.reading.load_state_dict(state["drawn"])
 
     # ------------------------------------------------------------------------------------------------------------
 
-    def _read_drawn(self) -> None:
-        self._reading = None
-        if self._drawn:
-            shown = self._drawn["shown"]
-            self._reading = self.train.drawn(
-                self._drawn["rows"].numpy(),
-                None if shown is None else {m: s.numpy() for m, s in shown.items()},
-                shuffle=self._drawn["shuffle"],
-            )
-
     def _seed_generators(self, kind: int) -> None:
-        base = (self.seed * 1_000_003 + self.position.step) * 4 + kind
-        self.rng.manual_seed(base)
-        # Not torch.manual_seed: it formats a stack trace for every device it might one day seed, half a millisecond.
-        local = (base * 4099 + self.runtime.rank) % 2**63  # what a generator takes
-        torch.default_generator.manual_seed(local)
-        if self.runtime.device.type == "cuda":
-            torch.cuda.manual_seed(local)
-
-    def _loss_complaint(self) -> str:
-        """What is wrong with the loss of the last backward pass, or nothing."""
-        if self._watched is None:
-            return ""
-        loss, at, rows = self._watched
-        self._watched = None
-        if bool(torch.isfinite(loss)):
-            return ""
-        shown = ", ".join(str(int(r)) for r in rows[:8]) + (", …" if len(rows) > 8 else "")
-        return f"the loss is {float(loss)} in epoch {at.epoch}, step {at.step}, training rows {shown}; {ADVICE}"
-
-    def _average_gradients(self) -> None:
-        if self.runtime.world == 1:
-            return
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        reached = self.runtime.sum(torch.tensor([p.grad is not None for p in parameters], device=self.runtime.device))
-        moving = [p for p, count in zip(parameters, reached.tolist(), strict=True) if count]
-        if not moving:
-            return
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in moving]
-        flat = self.runtime.sum(torch.cat([g.reshape(-1) for g in gradients])) / self.runtime.world
-        sizes = [g.numel() for g in gradients]
-        for parameter, average in zip(moving, torch.split(flat, sizes), strict=True):
-            parameter.grad = average.view_as(parameter).clone()
+        seed_generators(self.rng, self.seed, self.position.step, kind, self.runtime.rank, self.runtime.device)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from equipoise.errors import ConfigError
 from equipoise.methods.amco import AMCo, default_threshold, masked_count, masses
 from equipoise.methods.auxiliary import auxiliary_loss
-from equipoise.training.context import Position
+from equipoise.training.position import Position
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 

@@ -91,7 +91,7 @@ def test_the_curriculum_takes_the_easiest_first(seed: int) -> None:
     for epoch in range(2):
         ctx.position.epoch = epoch
         method.on_epoch_start(ctx)
-        rows = torch.cat([b.index for b in ctx.train.drawn(ctx._drawn["rows"].numpy()).batches(0)])
+        rows = torch.cat([b.index for b in ctx.reading.loader.batches(0)])
         assert len(rows) == len(rows.unique())
         outside = torch.ones(len(scores), dtype=torch.bool)
         outside[rows] = False

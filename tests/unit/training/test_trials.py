@@ -9,7 +9,7 @@ from equipoise.errors import Interrupted
 from equipoise.methods.losses import fused_loss
 from equipoise.settings import OptimiserSettings
 from equipoise.testing.world import World, differing, snapshot
-from equipoise.training.context import Silent
+from equipoise.training.observer import Silent
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""Gradients of the whole batch, whichever rank holds its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.training.runtime import Runtime
+
+
+def average_gradients(parameters: Iterable[nn.Parameter], runtime: Runtime) -> None:
+    """Replace every `grad` by its mean over ranks; a gradient stays None only if None on every rank."""
+    if runtime.world == 1:
+        return
+    asked = [p for p in parameters if p.requires_grad]
+    reached = runtime.sum(torch.tensor([p.grad is not None for p in asked], device=runtime.device))
+    moving = [p for p, count in zip(asked, reached.tolist(), strict=True) if count]
+    if not moving:
+        return
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in moving]
+    flat = runtime.sum(torch.cat([g.reshape(-1) for g in gradients])) / runtime.world
+    sizes = [g.numel() for g in gradients]
+    for parameter, average in zip(moving, torch.split(flat, sizes), strict=True):
+        parameter.grad = average.view_as(parameter).clone()
+
+
+def gradient(
+    loss: Tensor, parameters: Sequence[nn.Parameter], runtime: Runtime, create_graph: bool, retain_graph: bool
+) -> tuple[Tensor, ...]:
+    """`torch.autograd.grad` averaged over ranks, zeros for a parameter the loss does not reach."""
+    if loss.requires_grad:
+        local = torch.autograd.grad(
+            loss,
+            parameters,
+            create_graph=create_graph,
+            retain_graph=create_graph or retain_graph,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    else:
+        local = tuple(torch.zeros_like(p) for p in parameters)
+    if runtime.world == 1:
+        return local
+    # One exchange for all of them: a parameter that only some ranks reach must not make the others skip theirs,
+    # now or when the result is differentiated again.
+    flat = torch.cat([g.reshape(-1) for g in local])
+    if create_graph and not flat.requires_grad:
+        flat = flat + 0 * parameters[0].sum()
+    sizes = [p.numel() for p in parameters]
+    averaged = torch.split(runtime.mean(flat), sizes)
+    return tuple(g.view_as(p) for g, p in zip(averaged, parameters, strict=True))
+
+
+def sample_mean(values: Tensor, where: Tensor | None, runtime: Runtime) -> Tensor:
+    """Mean over the samples of all ranks; see `Context.sample_mean`."""
+    if where is None:
+        total, count = values.sum(0), values.new_full((), len(values))
+    else:
+        mask = where.view(-1, *(1,) * (values.dim() - 1))
+        total, count = torch.where(mask, values, 0).sum(0), where.sum().to(values.dtype)
+    if runtime.world > 1:
+        count = runtime.sum(count) / runtime.world
+    return total / count.clamp_min(torch.finfo(values.dtype).tiny)
