@@ -17,7 +17,8 @@ SHORT = {
     name: f"data.{name}"
     for name in (
         *("modality", "label", "split", "group", "id", "root"),
-        *("missing", "missing_test", "missing_modality", "missing_regime", "problems", "cache"),
+        *("missing", "missing_test", "missing_modality", "missing_exact", "missing_regime"),
+        *("problems", "cache"),
     )
 }
 """Names that may stand without `data.` before them."""

@@ -22,6 +22,7 @@ from equipoise.errors import DataError, RunError
 from equipoise.features import cache_features
 from equipoise.files import write_file
 from equipoise.methods.base import Method
+from equipoise.methods.untrained import UntrainedClassifiers
 from equipoise.model import Model
 from equipoise.result import finish
 from equipoise.settings import Settings
@@ -88,6 +89,7 @@ def load_splits(settings: Settings, method: Method) -> Splits:
         missing=d.missing,
         missing_test=d.missing_test,
         missing_modality=d.missing_modality,
+        missing_exact=d.missing_exact,
         missing_regime=d.missing_regime,
         problems=d.problems,
         cache=d.cache,
@@ -159,7 +161,7 @@ def train(
                 patience=settings.patience,
                 every=settings.checkpoint_every,
                 interrupt=interrupt,
-                report=report,
+                report=UntrainedClassifiers(settings.method["name"], model.head, report),
             )
             ctx.observer = monitor
             if resume:

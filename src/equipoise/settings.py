@@ -90,6 +90,8 @@ class DataSettings:
         missing: share of the (sample, modality) cells hidden at random, in every split.
         missing_test: the same for validation and test alone, where it differs.
         missing_modality: hide this modality only, in the share `missing` of the samples.
+        missing_exact: hide that share exactly in each split, rounded to whole cells; by default a chance decides
+            about each cell, and small splits lose a little more or less.
         missing_regime: strict (hidden training content is gone) or simulated (hidden from the network, but a method
             may reconstruct it).
         problems: what a bad file does: error (stop), drop (its row) or absent (its modality).
@@ -111,6 +113,7 @@ class DataSettings:
     missing: float = 0.0
     missing_test: float | None = None
     missing_modality: str | None = None
+    missing_exact: bool = False
     missing_regime: str = "strict"
     problems: str = "error"
     cache: str | None = None

@@ -26,7 +26,8 @@ def draw(present: np.ndarray, rate: float, rng: np.random.Generator, *, exact: b
         present: bool (N, M); cells that are False stay so.
         rate: share of cells to hide; above (M − 1)/M it is lowered to that, with a warning.
         rng: source of the draws.
-        exact: hide exactly round(rate · N · M) of the droppable cells instead.
+        exact: hide as many of the droppable cells as q expects, rounded: round(rate · N · M) in complete rows
+            (generator d). The share then has no variance, which counts in small splits.
     """
     rows, modalities = present.shape
     _check_rate(rate)
@@ -42,32 +43,27 @@ def draw(present: np.ndarray, rate: float, rng: np.random.Generator, *, exact: b
     kept = np.where(present, rng.random(present.shape), -1).argmax(axis=1)
     droppable = present.copy()
     droppable[np.arange(rows), kept] = False
-    if exact:
-        cells = np.argwhere(droppable)
-        count = min(round(rate * rows * modalities), len(cells))
-        dropped = cells[rng.permutation(len(cells))[:count]]
-        result = present.copy()
-        result[dropped[:, 0], dropped[:, 1]] = False
-        return result
-    chance = rate * modalities / (modalities - 1)
-    hidden: np.ndarray = droppable & (rng.random(present.shape) < chance)
+    hidden = _drop(droppable, rate * modalities / (modalities - 1), rng, exact)
     kept_cells: np.ndarray = present & ~hidden
     return kept_cells
 
 
-def draw_one(present: np.ndarray, rate: float, column: int, rng: np.random.Generator) -> np.ndarray:
-    """Hide one modality in the share `rate` of the rows, but never the last that a row has.
+def draw_one(
+    present: np.ndarray, rate: float, column: int, rng: np.random.Generator, *, exact: bool = False
+) -> np.ndarray:
+    """Hide one modality in the share `rate` of the rows that have it and another; the last of a row stays.
 
     Args:
         present: bool (N, M); cells that are False stay so.
         rate: in [0, 1).
         column: of the modality.
         rng: source of the draws.
+        exact: hide exactly that share, rounded to whole rows.
     """
     _check_rate(rate)
     others = np.delete(present, column, axis=1).any(axis=1)
     kept: np.ndarray = present.copy()
-    kept[:, column] &= ~(others & (rng.random(len(present)) < rate))
+    kept[:, column] &= ~_drop(present[:, column] & others, rate, rng, exact)
     return kept
 
 
@@ -104,8 +100,19 @@ def mask(
     if modality is None:
         kept = draw(present, rate, rng, exact=exact)
     else:
-        kept = draw_one(present, rate, table.modalities.index(modality), rng)
+        kept = draw_one(present, rate, table.modalities.index(modality), rng, exact=exact)
     return table.with_present({m: kept[:, k] for k, m in enumerate(table.modalities)}, existing=simulated)
+
+
+def _drop(droppable: np.ndarray, chance: float, rng: np.random.Generator, exact: bool) -> np.ndarray:
+    """bool, which of the droppable cells go: each with that chance, or exactly that share of them."""
+    if not exact:
+        gone: np.ndarray = droppable & (rng.random(droppable.shape) < chance)
+        return gone
+    cells = np.flatnonzero(droppable)
+    gone = np.zeros(droppable.shape, dtype=bool)
+    gone.flat[rng.choice(cells, round(chance * len(cells)), replace=False)] = True
+    return gone
 
 
 def _check_rate(rate: float) -> None:

@@ -42,6 +42,7 @@ def load(
     missing: float = 0.0,
     missing_test: float | None = None,
     missing_modality: str | None = None,
+    missing_exact: bool = False,
     missing_regime: str = "strict",
     problems: str = "error",
     cache: str | None = None,
@@ -64,6 +65,7 @@ def load(
         missing: share of the cells to hide at random.
         missing_test: the same for validation and test, where it differs.
         missing_modality: hide this modality only, in the share `missing` of the samples.
+        missing_exact: hide that share exactly in each split, rounded to whole cells, not in expectation.
         missing_regime: "strict", hidden training content is gone; "simulated", batches can reveal it to a method.
         problems: "error", "drop" or "absent", what a bad file does.
         cache: folder of decoded arrays.
@@ -79,7 +81,7 @@ def load(
         _check_shares(validation, test)
     if missing_regime not in ("strict", "simulated"):
         raise invalid("data", "missing_regime", "strict or simulated", missing_regime)
-    hide = partial(masking.mask, seed=seed, modality=missing_modality)
+    hide = partial(masking.mask, seed=seed, modality=missing_modality, exact=missing_exact)
     later = missing if missing_test is None else missing_test
     finish = partial(
         _finish,

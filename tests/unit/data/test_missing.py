@@ -10,6 +10,9 @@ from equipoise import data
 from equipoise.data import missing
 from equipoise.data.datasets.synthetic import load
 from equipoise.errors import ConfigError
+from equipoise.methods.joint import Joint
+from equipoise.overrides import make_settings, nest
+from equipoise.run import load_splits
 from equipoise.testing.world import fresh_seed
 
 
@@ -34,6 +37,60 @@ def test_exact_count_has_no_variance():
         mask = missing.draw(np.ones((101, 3), bool), 0.4, np.random.default_rng(), exact=True)
         assert (~mask).sum() == round(0.4 * 101 * 3)
         assert mask.any(axis=1).all()
+
+
+def test_exact_count_of_incomplete_rows_is_the_one_expected_of_them():
+    rng = np.random.default_rng()
+    present = rng.random((80, 3)) < 0.6
+    present[~present.any(axis=1), 1] = True
+    masks = [missing.draw(present, 0.4, rng, exact=exact) for exact in [True] * 20 + [False] * 2000]
+    assert all(not (mask & ~present).any() and mask.any(axis=1).all() for mask in masks)
+    hidden = [int((present & ~mask).sum()) for mask in masks]
+    assert len(set(hidden[:20])) == 1
+    assert hidden[0] == pytest.approx(np.mean(hidden[20:]), abs=1)
+
+
+def test_exact_count_treats_modalities_and_rows_alike():
+    rng = np.random.default_rng()
+    hidden = sum(~missing.draw(np.ones((20, 3), bool), 0.5, rng, exact=True) for _ in range(4000)) / 4000
+    assert hidden == pytest.approx(np.full((20, 3), 0.5), abs=0.05)
+
+
+def test_exact_count_of_one_modality():
+    rng = np.random.default_rng()
+    present = rng.random((200, 3)) < 0.7
+    present[~present.any(axis=1), 0] = True
+    droppable = present[:, 1] & present[:, [0, 2]].any(axis=1)
+    kept = missing.draw_one(present, 0.35, 1, rng, exact=True)
+    assert (present & ~kept).sum() == round(0.35 * droppable.sum())
+    assert kept.any(axis=1).all()
+    assert (kept[:, [0, 2]] == present[:, [0, 2]]).all()
+
+
+@pytest.mark.parametrize("modality", [None, "hard"])
+def test_the_exact_share_is_a_setting_of_every_split(modality):
+    splits = load_splits(
+        make_settings(
+            [
+                nest(
+                    {
+                        "data": {"source": "synthetic", "options": {"samples": 157}, "seed": fresh_seed()},
+                        "data.holdout": 0.2,
+                        "missing": 0.3,
+                        "missing_test": 0.2,
+                        "missing_exact": True,
+                        "missing_modality": modality,
+                    }
+                )
+            ]
+        ),
+        Joint(),
+    )
+    for name, rate in {"train": 0.3, "holdout": 0.3, "validation": 0.2, "test": 0.2}.items():
+        table = getattr(splits, name)
+        hidden = sum(int((~p).sum()) for p in table.present.values())
+        assert hidden == round(rate * len(table) * (2 if modality is None else 1)), name
+        assert modality is None or table.present["easy"].all()
 
 
 def test_a_rate_that_cannot_be_reached_is_lowered_and_says_so():
