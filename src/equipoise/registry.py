@@ -125,7 +125,7 @@ class Registry:
         """Construct the component; `given` comes from the library, `options` from the user.
 
         Raises:
-            ConfigError: unknown name, unknown option or a value the constructor refuses.
+            ConfigError: unknown name or option, a value the constructor refuses, or a class that lacks a hook.
         """
         options = options or {}
         entry = self[name]
@@ -133,7 +133,11 @@ class Registry:
         for option in options:
             if option not in known:
                 raise ConfigError(f"{self.kind} {name!r} has no option {option!r}{suggest(option, known)}")
+        kind = entry.load()
+        if inspect.isabstract(kind):
+            missing = ", ".join(sorted(kind.__abstractmethods__))
+            raise ConfigError(f"{self.kind} {name!r}: {kind.__name__} does not define {missing}")
         try:
-            return entry.load()(**given, **options)
+            return kind(**given, **options)
         except TypeError as error:
             raise ConfigError(f"{self.kind} {name!r}: an option has the wrong type ({error})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
 import torch
@@ -12,7 +13,7 @@ from equipoise.heads import fusion
 from equipoise.heads.presence import stacked
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """Base of all heads.
 
     Args:
@@ -39,15 +40,15 @@ class Head(nn.Module):
     def modalities(self) -> tuple[str, ...]:
         return tuple(self.widths)
 
+    @abstractmethod
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         """Logits (B, C) that this modality alone predicts from its features (B, d_m)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fuse(
         self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor | None]:
         """Fused logits (B, C) and fusion weights (B, M) or None. `logits` has every modality of the head."""
-        raise NotImplementedError
 
     def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Output:
         """Read each modality out and fuse.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -48,9 +49,9 @@ class ImputingHead(Head):
         names = sorted(self.widths)
         return dict(zip(names, torch.split(joint, [self.widths[m] for m in names], 1), strict=True))
 
+    @abstractmethod
     def restore(self, joint: Tensor) -> Restoration:
         """Fill in the absent parts of a joint vector (B, D)."""
-        raise NotImplementedError
 
     def classify(self, code: Tensor) -> Tensor:
         """Logits (B, C) of a restored vector's code."""

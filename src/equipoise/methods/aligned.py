@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -42,9 +43,9 @@ class Aligned(Method):
         if self.alignment == "infonce":
             check_widths("InfoNCE", ctx)
 
+    @abstractmethod
     def weight(self, ctx: Context) -> float | Tensor:
         """The α in force."""
-        raise NotImplementedError
 
     def terms(self, output: Output, batch: Batch, ctx: Context) -> tuple[Tensor, Tensor]:
         """L_CLS and L_MM."""

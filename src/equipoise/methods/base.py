@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
+from equipoise.errors import ConfigError
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -27,7 +29,7 @@ class Phase:
     modalities: tuple[str, ...] | None = None
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """Base of all methods.
 
     A method never steps an optimiser, draws a random number or talks to other ranks itself: whatever changes a
@@ -36,9 +38,18 @@ class Method(nn.Module):
 
     Attributes:
         needs_holdout: True where the method, as constructed, estimates something on `ctx.holdout`.
+
+    Raises:
+        ConfigError: the class overrides neither `loss` nor `step`.
     """
 
     needs_holdout = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        kind = type(self)
+        if kind.loss is Method.loss and kind.step is Method.step:
+            raise ConfigError(f"method {kind.__name__} has nothing to train by; override 'loss', or 'step'")
 
     def setup(self, ctx: Context) -> None:
         """Allocate memory, once the model's shapes are known."""
@@ -54,8 +65,12 @@ class Method(nn.Module):
     def on_epoch_start(self, ctx: Context) -> None: ...
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        """The scalar to minimise."""
-        raise NotImplementedError
+        """The scalar that `step` minimises; a method that overrides `step` may do without.
+
+        Raises:
+            ConfigError: it does.
+        """
+        raise ConfigError(f"method {type(self).__name__} trains by a 'step' of its own and has no 'loss'")
 
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
         """Change the averaged gradients before the optimiser steps."""

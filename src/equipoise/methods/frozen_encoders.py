@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,10 @@ class FrozenEncoders(OwnHead[H]):
             features = encoded(ctx.model, batch)
         self.fit(features, batch, ctx)
 
+    @abstractmethod
     def encoder_loss(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> Tensor:
         """What trains the encoders, on their features {modality: (B, d_m)}."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fit(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> None:
         """One minibatch of the second stage, on features that are constants."""
-        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -92,13 +93,13 @@ class TeacherStudent(OwnHead[H]):
         if ctx.position.phase == 0:
             self.teacher.take()
 
+    @abstractmethod
     def teach(self, batch: Batch, ctx: Context) -> Tensor:
         """The teacher's loss, on the batch as it is revealed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def study(self, batch: Batch, ctx: Context) -> Tensor:
         """The student's loss."""
-        raise NotImplementedError
 
     def step(self, batch: Batch, ctx: Context) -> None:
         teaching = ctx.position.phase == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
@@ -53,9 +54,9 @@ class Valuation(Joint):
         }
         ctx.resample(torch.cat([torch.arange(count), rows]), shown)
 
+    @abstractmethod
     def added(self, ctx: Context) -> tuple[Tensor, Tensor]:
         """Rows (K,) of the training table to add, and the number (K,) of the one modality each keeps."""
-        raise NotImplementedError
 
     def values(self, loader: Loader, ctx: Context) -> tuple[Tensor, Tensor]:
         """φ (N, M) of a table, and bool (N, M), which cells it has; on the CPU."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +25,7 @@ DEVIATION_FLOOR = 1e-6  # under a clip's own standard deviation: digital silence
 
 
 @dataclass(frozen=True)
-class Sound:
+class Sound(ABC):
     """What every transform of sound has.
 
     Attributes:
@@ -70,9 +71,9 @@ class Sound:
         return bool(self.mask_bands or self.mask_frames)
 
     @property
+    @abstractmethod
     def stored(self) -> tuple[int, ...]:
         """(1, bands, frames)."""
-        raise NotImplementedError
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,9 +95,9 @@ class Sound:
         fitted[: len(wave)] = wave[: self.samples]
         return fitted
 
+    @abstractmethod
     def spectrogram(self, wave: np.ndarray) -> np.ndarray:
         """The transform of mono samples (samples,)."""
-        raise NotImplementedError
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
         """Normalise (B, …), then mask: what is masked has the mean."""
