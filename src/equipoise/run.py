@@ -22,6 +22,7 @@ from equipoise.errors import DataError, RunError
 from equipoise.features import cache_features
 from equipoise.files import write_file
 from equipoise.methods.base import Method
+from equipoise.methods.untrained import UntrainedClassifiers
 from equipoise.model import Model
 from equipoise.result import finish
 from equipoise.settings import Settings
@@ -160,7 +161,7 @@ def train(
                 patience=settings.patience,
                 every=settings.checkpoint_every,
                 interrupt=interrupt,
-                report=report,
+                report=UntrainedClassifiers(settings.method["name"], model.head, report),
             )
             ctx.observer = monitor
             if resume:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
+from equipoise.heads.auxiliary import Auxiliary
 from equipoise.heads.base import Head
 from equipoise.methods.losses import fused_loss, unimodal_loss
 
@@ -33,6 +34,29 @@ def require_own_classifiers(method: str, head: Head, remedy: str = "auxiliary") 
         raise ConfigError(
             f"method {method!r} trains a classifier for each modality, and {type(head).__name__} has none; "
             f"use head {remedy!r}"
+        )
+
+
+def apart(head: Head) -> bool:
+    """True where the fused prediction does not use the own classifiers: only unimodal losses train them."""
+    return type(head) is Auxiliary  # heads derived from it fuse what they give
+
+
+def require_fused_classifiers(method: str, head: Head, remedy: str) -> None:
+    """Check, for a method of unimodal losses alone, that they train what makes the fused prediction.
+
+    Args:
+        method: who asks, in words.
+        head: the model's.
+        remedy: a head that suits.
+
+    Raises:
+        ConfigError: the fused prediction is made by a classifier of its own.
+    """
+    if apart(head):
+        raise ConfigError(
+            f"{method} trains each modality's own classifier only, and the fused prediction of {type(head).__name__} "
+            f"does not use them; use head {remedy!r}"
         )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.methods.alignment import KINDS, alignment_loss, check_widths
+from equipoise.methods.auxiliary import require_fused_classifiers
 from equipoise.methods.losses import fused_loss, unimodal_loss
 from equipoise.methods.schedules import Schedule
 from equipoise.methods.sharpness import backward_nearby
@@ -39,7 +40,9 @@ class Objective:
     weight: Schedule
 
     def setup(self, ctx: Context) -> None:
-        """Raises ConfigError where InfoNCE is to compare features of different widths."""
+        """Raises ConfigError where InfoNCE is to compare features of different widths, or the head does not suit."""
+        if self.separate:
+            require_fused_classifiers("method 'compose' with separate losses", ctx.model.head, "sum")
         if self.alignment == "infonce":
             check_widths("InfoNCE", ctx)
 

@@ -35,8 +35,7 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
-from equipoise.heads.auxiliary import Auxiliary
-from equipoise.methods.auxiliary import auxiliary_loss
+from equipoise.methods.auxiliary import apart, auxiliary_loss
 from equipoise.methods.base import Method
 from equipoise.methods.checks import require
 from equipoise.methods.encoder_copy import EncoderCopy
@@ -88,7 +87,7 @@ class InfoReg(Method):
         Raises:
             ConfigError: only unimodal losses, of which there are none, would train the classifiers that are compared.
         """
-        if isinstance(ctx.model.head, Auxiliary) and self.unimodal_weight == 0:
+        if apart(ctx.model.head) and self.unimodal_weight == 0:
             raise ConfigError(
                 f"method 'inforeg' compares the modalities by classifiers of {type(ctx.model.head).__name__} which "
                 "only unimodal losses train; set 'unimodal_weight' above 0, or use head 'concat'"

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError
+from equipoise.methods.auxiliary import require_fused_classifiers
 from equipoise.methods.base import Method, Phase
 from equipoise.methods.checks import choice, require
 from equipoise.methods.flat_memory import FlatMemory, statistic_loader
@@ -95,13 +96,14 @@ class MIE(Method):
         self.modalities: tuple[str, ...] = ()
 
     def setup(self, ctx: Context) -> None:
-        """Raises ConfigError where the head has no part of its own for each modality, or an option names none."""
+        """Raises ConfigError where the head does not fuse a part for each modality, or an option names none."""
         model = ctx.model
         self.modalities = model.modalities
         if set(model.head.blocks) != set(model.modalities):
             raise ConfigError(
                 f"method 'mie' needs a head per modality, found {type(model.head).__name__}; use head 'per-modality'"
             )
+        require_fused_classifiers("method 'mie'", model.head, "per-modality")
         for modality in self.one_direction or ():
             model.group(modality)
         self.memory = FlatMemory({m: deepest_layers(model, m, self.scope) for m in model.modalities}, self.tau)

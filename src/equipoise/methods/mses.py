@@ -37,8 +37,13 @@ from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError, invalid
-from equipoise.heads.auxiliary import Auxiliary
-from equipoise.methods.auxiliary import auxiliary_loss, own_classifier, require_own_classifiers, sample_losses
+from equipoise.methods.auxiliary import (
+    apart,
+    auxiliary_loss,
+    own_classifier,
+    require_own_classifiers,
+    sample_losses,
+)
 from equipoise.methods.base import Method
 from equipoise.methods.snapshot import Snapshot
 
@@ -81,7 +86,7 @@ class MSES(Method):
         """
         head, modalities = ctx.model.head, ctx.model.modalities
         require_own_classifiers("mses", head)
-        if self.needs_holdout and self.weight == 0 and type(head) is Auxiliary:
+        if self.needs_holdout and self.weight == 0 and apart(head):
             raise ConfigError(
                 "method 'mses' with 'weight' 0 never trains the classifiers that it monitors in head 'auxiliary'; "
                 "use head 'late' or 'sum'"
