@@ -36,9 +36,11 @@ import torch
 from torch import Tensor
 
 from equipoise.errors import ConfigError, suggest
+from equipoise.methods.auxiliary import apart
 from equipoise.methods.checks import choice, require
 from equipoise.methods.joint import Joint
 from equipoise.methods.scores import right
+from equipoise.methods.short_run import warn_of_a_short_run
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -91,7 +93,7 @@ class MSLR(Joint):
             choice("strategy", strategy, STRATEGIES),
             ("rates", all(rate > 0 for rate in rates.values()), "a positive number for each modality", rates),
             ("smoothing", 0 <= smoothing <= 1, "in [0, 1]", smoothing),
-            ("window", window >= 1, "at least 1", window),
+            ("window", window >= 1 + cumulative, "at least 1, or 2 if 'cumulative'", window),
             ("cumulative", strategy == "dynamic" or not cumulative, "false unless 'strategy' is dynamic", cumulative),
         )
         self.strategy, self.rates, self.smoothing = strategy, rates, smoothing
@@ -99,10 +101,11 @@ class MSLR(Joint):
         self.needs_holdout = strategy == "dynamic"
 
     def setup(self, ctx: Context) -> None:
-        """Set the constant rates, and warn where a strategy that rests on them is given none.
+        """Set the constant rates; warns where the strategy has nothing to act on, or no time to.
 
         Raises:
-            ConfigError: a rate is given for an unknown modality, or nothing was held out.
+            ConfigError: a rate is given for an unknown modality, or "dynamic" has nothing to measure: nothing was
+                held out, or the fused loss does not train the classifiers that it compares.
         """
         modalities = ctx.model.modalities
         for modality in self.rates:
@@ -110,7 +113,14 @@ class MSLR(Joint):
                 raise ConfigError(f"method 'mslr': rates: no modality {modality!r}{suggest(modality, modalities)}")
         if self.needs_holdout and ctx.holdout is None:
             raise ConfigError("method 'mslr' measures held-out samples and there are none; set 'data.holdout'")
-        if self._unset and self.strategy != "dynamic":
+        if self.strategy == "dynamic":
+            if apart(ctx.model.head):
+                raise ConfigError(
+                    f"method 'mslr' compares the modalities by classifiers of {type(ctx.model.head).__name__} which "
+                    "its loss does not train; use head 'sum'"
+                )
+            warn_of_a_short_run("mslr", self.window + (not self.cumulative), "window", ctx)
+        elif self._unset:
             warnings.warn(
                 f"method 'mslr' does nothing: strategy '{self.strategy}' has no 'rates', so that every modality "
                 "learns at the same one; give the best rate of each",

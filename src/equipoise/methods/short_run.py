@@ -20,8 +20,8 @@ def warn_of_a_short_run(method: str, first: int, option: str, ctx: Context) -> N
     """
     if first >= ctx.epochs:
         warnings.warn(
-            f"method {method!r} first acts in epoch {first + 1}, and this training has {ctx.epochs}: it does "
-            f"nothing; lower {option!r}, or train longer",
+            f"method {method!r} first acts in epoch {first + 1}, and this training has {ctx.epochs}: it never "
+            f"does; lower {option!r}, or train longer",
             RuntimeWarning,
             stacklevel=3,
         )

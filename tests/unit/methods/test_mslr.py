@@ -17,7 +17,7 @@ INPUTS = {"a": 3, "b": 4, "c": 2}
 
 
 def set_up(world: SimpleNamespace, **options: object) -> tuple[MSLR, object]:
-    ctx = world.context(world.model("sum", INPUTS), [world.batch(INPUTS)], lr=0.1)
+    ctx = world.context(world.model("sum", INPUTS), [world.batch(INPUTS)], epochs=10, lr=0.1)
     method = MSLR(**options)  # type: ignore[arg-type]
     method.setup(ctx)
     return method, ctx
@@ -73,7 +73,7 @@ def test_constant_accuracies_change_nothing(world: SimpleNamespace, cumulative: 
 
 
 def test_a_rate_never_becomes_zero(world: SimpleNamespace) -> None:
-    method, ctx = set_up(world, window=1, cumulative=True)
+    method, ctx = set_up(world, window=2, cumulative=True)
     for accuracy in (0.5, 0.0, 0.5, 0.0):
         method.adapt(torch.full((3,), accuracy, dtype=torch.float64))
         method.apply_rates(ctx)
@@ -91,10 +91,12 @@ def test_accuracy_counts_only_who_has_the_modality(seed: int, world: SimpleNames
 
 def test_reads_the_holdout_after_every_epoch_but_the_last(seed: int, world: SimpleNamespace) -> None:
     batch = world.batch(INPUTS)
-    ctx = world.context(world.model("sum", INPUTS), [batch], lr=1e-9)  # so that accuracies stay what they are
-    method = world.train(MSLR(), ctx, epochs=4)
+    ctx = world.context(
+        world.model("sum", INPUTS), [batch], epochs=4, lr=1e-9
+    )  # so that accuracies stay what they are
+    method = world.train(MSLR(window=2), ctx, epochs=4)
     assert int(method.measured) == 3
-    assert torch.equal(method.history[-3:], right(ctx.model(batch), batch).mean(0).expand(3, -1))
+    assert torch.equal(method.history, right(ctx.model(batch), batch).mean(0).expand(2, -1))
     other = world.context(world.model("sum", INPUTS), [batch])
     kept = world.train(MSLR(strategy="keep", rates={"a": 2}), other, 2)
     assert int(kept.measured) == 0
@@ -104,8 +106,14 @@ def test_reads_the_holdout_after_every_epoch_but_the_last(seed: int, world: Simp
 def test_refuses_unknown_modalities_and_bad_options(world: SimpleNamespace) -> None:
     with pytest.raises(ConfigError, match="no modality 'aa'; did you mean 'a'"):
         set_up(world, rates={"aa": 1.0})
+    with pytest.raises(
+        ConfigError, match="by classifiers of Auxiliary which its loss does not train; use head 'sum'"
+    ):
+        MSLR().setup(world.context(world.model("auxiliary", INPUTS), []))
     with pytest.raises(ConfigError, match="'cumulative' must be false unless 'strategy' is dynamic"):
         MSLR(strategy="keep", cumulative=True)
+    with pytest.raises(ConfigError, match="'window' must be at least 1, or 2 if 'cumulative'"):
+        MSLR(window=1, cumulative=True)  # compares an accuracy with itself
     for option, value in {"strategy": "slow", "rates": {"a": 0.0}, "smoothing": 2.0, "window": 0}.items():
         with pytest.raises(ConfigError, match=f"MSLR: '{option}' must be"):
             MSLR(**{option: value})  # type: ignore[arg-type]

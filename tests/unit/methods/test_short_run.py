@@ -13,6 +13,7 @@ WAITING = [
     ("smv-sample", {"warmup": 3}, {"copies": [0, 0, 0]}),
     ("smv-modality", {"warmup": 3}, {"alpha": 0.0}),
     ("aug", {"every": 3}, None),
+    ("mslr", {"window": 2}, {"strategy": "keep", "rates": {}}),
     ("relearning", {"every": 2}, {"times": 0}),
 ]
 
