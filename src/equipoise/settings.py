@@ -42,7 +42,8 @@ class OptimiserSettings:
         momentum: of SGD.
         weight_decay: L2 penalty (decoupled under adamw).
         schedule: none, step (times gamma every step_size epochs), cosine (to zero) or plateau (times gamma when the
-            validation metric has not improved for step_size epochs).
+            validation metric has not improved for step_size epochs). Steps and cosine count the epochs of each
+            modality; what modalities share follows the one that trains.
         step_size: epochs, see schedule.
         gamma: factor, see schedule.
         clip: largest gradient norm of the groups that step together; 0 for none.

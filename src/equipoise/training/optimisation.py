@@ -1,4 +1,9 @@
-"""One optimiser per parameter group (each modality, and what they share): stepping one leaves the others be."""
+"""One optimiser per parameter group (each modality, and what they share): stepping one leaves the others be.
+
+A step or cosine schedule counts the epochs in which its modality trains. The shared group trains with every modality,
+M times as often as each where they take turns; a count of its own would run through the schedule M times too fast. It
+follows the modalities that it trains with instead: all of them meet the same learning rates in what they share.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
@@ -23,30 +28,32 @@ class Optimisers:
     Args:
         model: its groups are those of the modalities, and "shared".
         settings: the same for every group.
-        epochs: length of the training, for the cosine.
+        epochs: length of the cosine, in epochs of a modality; one that trains for longer stays at zero.
     """
 
     def __init__(self, model: Model, settings: OptimiserSettings, epochs: int) -> None:
         self.settings = settings
         self._epochs = epochs
         self._factors: dict[str, float] = {}
+        self._trained: dict[str, int] = {}
         self.groups: dict[str, list[nn.Parameter]] = {
             m: [p for p in (*model.group(m).encoder, *model.group(m).head) if p.requires_grad]
             for m in model.modalities
         }
         self.groups[SHARED] = [p for p in model.shared if p.requires_grad]
         self._optimisers: dict[str, Optimizer] = {}
-        self._schedules: dict[str, LRScheduler | ReduceLROnPlateau] = {}
+        self._plateaus: dict[str, ReduceLROnPlateau] = {}
         self.reset(self.groups)
 
     def reset(self, names: Iterable[str]) -> None:
         """Fresh optimisers and schedules for these groups; what they had learned is forgotten."""
         for name in names:
+            self._trained[name] = 0
             if self.groups[name]:
-                self._optimisers[name] = self._make(self.groups[name], self._factors.get(name, 1.0))
-                schedule = self._schedule(self._optimisers[name])
-                if schedule is not None:
-                    self._schedules[name] = schedule
+                optimiser = self._optimisers[name] = self._make(self.groups[name], self._factors.get(name, 1.0))
+                if self.settings.schedule == "plateau":
+                    s = self.settings
+                    self._plateaus[name] = ReduceLROnPlateau(optimiser, "max", factor=s.gamma, patience=s.step_size)
 
     def forget(self, names: Iterable[str]) -> None:
         """Momentum and other averages of these groups start afresh; their learning-rate schedules go on."""
@@ -58,18 +65,13 @@ class Optimisers:
         """Multiply the learning rate of a group, and all that its schedule makes of it, by a factor from now on."""
         change = factor / self._factors.get(name, 1.0)
         self._factors[name] = factor
-        if name not in self._optimisers:
-            return
-        for group in self._optimisers[name].param_groups:
-            group["lr"] *= change
-            if "initial_lr" in group:
-                group["initial_lr"] *= change
-        schedule = self._schedules.get(name)
-        if schedule is not None and hasattr(schedule, "base_lrs"):
-            schedule.base_lrs = [rate * change for rate in schedule.base_lrs]
+        if name in self._optimisers:
+            for group in self._optimisers[name].param_groups:
+                group["lr"] *= change
 
     def step(self, modalities: Sequence[str]) -> None:
         """Clip, step and clear the groups of these modalities and the shared one. None gradients do not move."""
+        self._follow(modalities)
         names = [name for name in (*modalities, SHARED) if name in self._optimisers]
         if self.settings.clip:
             moving = [p for name in names for p in self.groups[name] if p.grad is not None]
@@ -82,18 +84,17 @@ class Optimisers:
 
     def end_epoch(self, modalities: Sequence[str], metric: float) -> None:
         """Advance the schedules of the groups that trained; `metric` is larger for better."""
+        for name in modalities:
+            self._advance(name, self._trained[name] + 1)
+        self._follow(modalities)
         for name in (*modalities, SHARED):
-            schedule = self._schedules.get(name)
-            if isinstance(schedule, ReduceLROnPlateau):
-                schedule.step(metric)
-            elif schedule is not None:
-                schedule.step()
+            if name in self._plateaus:
+                self._plateaus[name].step(metric)
 
     def forget_metric(self) -> None:
         """Another metric is shown to the schedules from now on: its best is yet to come."""
-        for schedule in self._schedules.values():
-            if isinstance(schedule, ReduceLROnPlateau):
-                schedule.best, schedule.num_bad_epochs = -math.inf, 0
+        for plateau in self._plateaus.values():
+            plateau.best, plateau.num_bad_epochs = -math.inf, 0
 
     def learning_rate(self, name: str) -> float:
         """The current learning rate of a group."""
@@ -102,16 +103,17 @@ class Optimisers:
     def state_dict(self) -> dict[str, Any]:
         return {
             "optimisers": {name: o.state_dict() for name, o in self._optimisers.items()},
-            "schedules": {name: s.state_dict() for name, s in self._schedules.items()},
+            "plateaus": {name: p.state_dict() for name, p in self._plateaus.items()},
+            "trained": dict(self._trained),
             "factors": dict(self._factors),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._factors = dict(state["factors"])
+        self._factors, self._trained = dict(state["factors"]), dict(state["trained"])
         for name, optimiser in self._optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        for name, schedule in self._schedules.items():
-            schedule.load_state_dict(state["schedules"][name])
+        for name, plateau in self._plateaus.items():
+            plateau.load_state_dict(state["plateaus"][name])
 
     def _make(self, parameters: list[nn.Parameter], factor: float) -> Optimizer:
         s, rate = self.settings, self.settings.lr * factor
@@ -120,15 +122,24 @@ class Optimisers:
         kind = torch.optim.Adam if s.name == "adam" else torch.optim.AdamW
         return kind(parameters, lr=rate, weight_decay=s.weight_decay, fused=True)
 
-    def _schedule(self, optimiser: Optimizer) -> LRScheduler | ReduceLROnPlateau | None:
+    def _follow(self, modalities: Sequence[str]) -> None:
+        """The shared group stands where the furthest of these modalities does."""
+        trained = max((self._trained[name] for name in modalities), default=self._trained[SHARED])
+        if trained != self._trained[SHARED]:
+            self._advance(SHARED, trained)
+
+    def _advance(self, name: str, trained: int) -> None:
+        """The learning rate of a group after so many epochs; plateaus see to theirs themselves."""
+        self._trained[name] = trained
+        if self.settings.schedule in ("step", "cosine") and name in self._optimisers:
+            for group in self._optimisers[name].param_groups:
+                group["lr"] = self.settings.lr * self._factors.get(name, 1.0) * self._decay(trained)
+
+    def _decay(self, trained: int) -> float:
         s = self.settings
         if s.schedule == "step":
-            return StepLR(optimiser, s.step_size, s.gamma)
-        if s.schedule == "cosine":
-            return CosineAnnealingLR(optimiser, self._epochs)
-        if s.schedule == "plateau":
-            return ReduceLROnPlateau(optimiser, mode="max", factor=s.gamma, patience=s.step_size)
-        return None
+            return s.gamma ** (trained // s.step_size)
+        return (1 + math.cos(math.pi * min(trained / self._epochs, 1.0))) / 2
 
 
 def _join(optimiser: Optimizer) -> None:

@@ -29,13 +29,13 @@ def fill_gradients(model, generator=None):
         parameter.grad = torch.randn(parameter.shape, generator=generator)
 
 
-def rates(optimisers, name, metrics=None):
+def rates(optimisers, name, metrics=None, modalities=NAMES[:3]):
     """The learning rate in every epoch."""
     found = []
     for epoch in range(EPOCHS):
         found.append(optimisers.learning_rate(name))
-        optimisers.step(NAMES[:3])
-        optimisers.end_epoch(NAMES[:3], metrics[epoch] if metrics else 0.0)
+        optimisers.step(modalities)
+        optimisers.end_epoch(modalities, metrics[epoch] if metrics else 0.0)
     return found
 
 
@@ -52,6 +52,71 @@ def test_closed_forms_of_the_schedules(build, name):
         assert rates(optimisers, name) == pytest.approx([form(e) for e in range(EPOCHS)], rel=1e-6, abs=1e-9), (
             schedule
         )
+
+
+@pytest.mark.parametrize("schedule", ["step", "cosine"])
+def test_what_is_shared_follows_the_modalities_that_train_with_it(build, schedule):
+    """In phases it trains M times as often as each: its rates are those of the modality in hand."""
+    size, gamma = random.randrange(1, 5), random.uniform(0.1, 0.9)
+    optimisers = build(lr=0.5, schedule=schedule, step_size=size, gamma=gamma)[1]
+    met = {name: [] for name in NAMES[:3]}
+    for _ in range(3):
+        for name in NAMES[:3]:
+            for _ in range(EPOCHS // 3):
+                optimisers.step([name])
+                met[name].append(optimisers.learning_rate(SHARED))
+                assert optimisers.learning_rate(name) == met[name][-1]
+                optimisers.end_epoch([name], 0.0)
+    form = {
+        "step": [0.5 * gamma ** (e // size) for e in range(EPOCHS)],
+        "cosine": [0.25 * (1 + math.cos(math.pi * e / EPOCHS)) for e in range(EPOCHS)],
+    }
+    assert all(rates == pytest.approx(form[schedule], abs=1e-12) for rates in met.values())
+
+
+def test_the_shared_group_follows_the_furthest_of_several(build):
+    optimisers = build(lr=1.0, schedule="step", step_size=1, gamma=0.5)[1]
+    for name, epochs in zip(NAMES[:2], (3, 1), strict=True):
+        for _ in range(epochs):
+            optimisers.step([name])
+            optimisers.end_epoch([name], 0.0)
+    optimisers.step(NAMES[:2])
+    assert optimisers.learning_rate(SHARED) == 0.125
+    optimisers.reset(NAMES[:1])
+    optimisers.step(NAMES[:2])
+    assert optimisers.learning_rate(SHARED) == 0.5
+
+
+def test_it_is_followed_where_modalities_have_no_parameters_to_train(seed):
+    model = World("joint", 2, seed, head="concat").build()[1].model
+    for parameter in {p for m in NAMES[:2] for part in model.group(m) for p in part}:
+        parameter.requires_grad_(False)
+    optimisers = Optimisers(model, OptimiserSettings(lr=1.0, schedule="cosine"), EPOCHS)
+    assert rates(optimisers, SHARED, modalities=NAMES[:2])[-1] == pytest.approx(
+        (1 + math.cos(math.pi * (EPOCHS - 1) / EPOCHS)) / 2
+    )
+
+
+def test_a_cosine_never_rises_again(build):
+    """Trials and teachers may train for longer than the run."""
+    optimisers = build(lr=1.0, schedule="cosine")[1]
+    found = rates(optimisers, NAMES[0]) + rates(optimisers, NAMES[0])
+    assert found == sorted(found, reverse=True)
+    assert found[EPOCHS:] == [0.0] * EPOCHS
+
+
+@pytest.mark.parametrize("schedule", ["none", "step", "cosine", "plateau"])
+def test_a_factor_stays_below_the_schedule(build, schedule):
+    """Of two groups under one schedule, the one with a factor has that factor of the other's rate, always."""
+    optimisers = build(lr=1.0, schedule=schedule, step_size=2, gamma=0.5)[1]
+    for _ in range(EPOCHS):
+        factor = random.uniform(0.1, 3)
+        optimisers.scale(NAMES[0], factor)
+        rate = optimisers.learning_rate(NAMES[1])
+        assert optimisers.learning_rate(NAMES[0]) == pytest.approx(factor * rate)
+        optimisers.step(NAMES[:3])
+        optimisers.end_epoch(NAMES[:3], 0.5)
+        assert optimisers.learning_rate(NAMES[0]) == pytest.approx(factor * optimisers.learning_rate(NAMES[1]))
 
 
 def test_plateau_waits_for_the_metric_to_rise(build):
