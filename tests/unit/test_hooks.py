@@ -2,10 +2,12 @@
 
 import pytest
 
+from equipoise.data.transforms.array import ArrayFile
 from equipoise.data.transforms.audio import Sound
 from equipoise.errors import ConfigError
 from equipoise.heads.base import Head
 from equipoise.heads.imputing import ImputingHead
+from equipoise.heads.joint import JointHead
 from equipoise.methods.aligned import Aligned
 from equipoise.methods.base import Method
 from equipoise.methods.frozen_encoders import FrozenEncoders
@@ -17,6 +19,7 @@ from equipoise.registry import Entry, Registry
 HOOKS = [
     (Head, "unimodal"),
     (Head, "fuse"),
+    (JointHead, "read"),
     (ImputingHead, "restore"),
     (FrozenEncoders, "encoder_loss"),
     (FrozenEncoders, "fit"),
@@ -24,6 +27,8 @@ HOOKS = [
     (TeacherStudent, "study"),
     (Valuation, "added"),
     (Aligned, "weight"),
+    (ArrayFile, "padded"),
+    (ArrayFile, "stored"),
     (Sound, "stored"),
     (Sound, "spectrogram"),
 ]

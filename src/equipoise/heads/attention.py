@@ -17,12 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.errors import invalid
-from equipoise.heads.base import Head
 from equipoise.heads.checks import check_choice, check_dropout, check_positive
-from equipoise.heads.presence import only
+from equipoise.heads.joint import JointHead
 
 
-class Attention(Head):
+class Attention(JointHead):
     """A token per modality, pre-norm transformer layers with a mask over absent ones, and a linear classifier.
 
     Args:
@@ -62,15 +61,7 @@ class Attention(Head):
         self.norm = nn.LayerNorm(width)
         self.classifier = nn.Linear(width, classes)
 
-    def unimodal(self, modality: str, features: Tensor) -> Tensor:
-        return self._read({modality: features}, only(modality, self.modalities, features))
-
-    def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
-    ) -> tuple[Tensor, None]:
-        return self._read(features, present), None
-
-    def _read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         if not features:
             return self.classifier.bias.expand(len(next(iter(present.values()))), -1)
         shown = torch.stack([present[m] for m in features], dim=1)

@@ -20,13 +20,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.heads.base import Head
 from equipoise.heads.block_linear import BlockLinear
 from equipoise.heads.checks import check_choice, check_positive, leading
-from equipoise.heads.presence import only
+from equipoise.heads.joint import JointHead
 
 
-class BiGated(Head):
+class BiGated(JointHead):
     """Element-wise gating of hidden features, and a linear classifier on them.
 
     Args:
@@ -57,15 +56,7 @@ class BiGated(Head):
         targets = dict.fromkeys((m for m in widths if m != self.gate), width)
         self.classifier = BlockLinear(targets, classes) if combine == "concat" else nn.Linear(width, classes)
 
-    def unimodal(self, modality: str, features: Tensor) -> Tensor:
-        return self._read({modality: features}, only(modality, self.modalities, features))
-
-    def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
-    ) -> tuple[Tensor, None]:
-        return self._read(features, present), None
-
-    def _read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         hidden = {m: self._hidden(m, features.get(m), present[m]) for m in self.modalities}
         gated = {m: self._opening(m, hidden).sigmoid() * h for m, h in hidden.items() if m != self.gate}
         logits: Tensor = self.classifier(

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.errors import invalid
-from equipoise.heads.base import Head
 from equipoise.heads.checks import check_positive
 from equipoise.heads.concat import Concat
-from equipoise.heads.presence import only
+from equipoise.heads.joint import JointHead
 
 
-class CPMNet(Head):
+class CPMNet(JointHead):
     """logits_y = h · h̄_y, where h minimises Σ_m s_m ‖W_m h + b_m − z_m‖² + ridge ‖h‖² over the present modalities.
 
     The decoders are linear, as those of the published code are (it has no activations), and so the latent of a test
@@ -69,14 +68,6 @@ class CPMNet(Head):
             latent = torch.where((code == pattern).unsqueeze(1), solved, latent)
         return latent.to(like.dtype)
 
-    def unimodal(self, modality: str, features: Tensor) -> Tensor:
-        return self._scores({modality: features}, only(modality, self.modalities, features))
-
-    def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
-    ) -> tuple[Tensor, None]:
-        return self._scores(features, present), None
-
-    def _scores(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         with torch.autocast(self.prototypes.device.type, enabled=False):
             return self.latents(features, present) @ self.prototypes.T

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from equipoise.heads.base import Head
+from equipoise.heads.joint import JointHead
 
 
 class Restoration(NamedTuple):
@@ -24,11 +24,12 @@ def shown(features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict
     return {m: z * present[m].unsqueeze(1) for m, z in features.items()}
 
 
-class ImputingHead(Head):
+class ImputingHead(JointHead):
     """Base of heads on the joint vector, the concatenated features with zeros for absent modalities.
 
     The features are concatenated in alphabetical order of the modalities, so that the order of declaration does not
-    matter. A modality alone is classified with all others absent. What restores a modality serves the others, in
+    matter.
+    What restores a modality serves the others, in
     whose rows it acts, and is shared.
 
     Attributes:
@@ -62,11 +63,6 @@ class ImputingHead(Head):
         """{modality: (B, d_m)}, the features that a restored joint vector stands for."""
         return self.split(joint)
 
-    def unimodal(self, modality: str, features: Tensor) -> Tensor:
-        return self.classify(self.restore(self.joint({modality: features}, len(features))).code)
-
-    def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
-    ) -> tuple[Tensor, None]:
+    def read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         rows = len(next(iter(present.values())))
-        return self.classify(self.restore(self.joint(shown(features, present), rows)).code), None
+        return self.classify(self.restore(self.joint(shown(features, present), rows)).code)

@@ -19,12 +19,11 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.heads.base import Head
 from equipoise.heads.checks import check_dropout, check_positive
-from equipoise.heads.presence import only
+from equipoise.heads.joint import JointHead
 
 
-class MLLSTM(Head):
+class MLLSTM(JointHead):
     """A projection per modality, a multilayer LSTM over the modalities, and a linear classifier on its last state.
 
     Args:
@@ -57,15 +56,7 @@ class MLLSTM(Head):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(hidden, classes)
 
-    def unimodal(self, modality: str, features: Tensor) -> Tensor:
-        return self._read({modality: features}, only(modality, self.modalities, features))
-
-    def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
-    ) -> tuple[Tensor, None]:
-        return self._read(features, present), None
-
-    def _read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         steps = [(self.blocks[m](features[m]), present[m].unsqueeze(-1)) for m in self.modalities if m in features]
         rows = len(next(iter(present.values())))
         zeros = self.classifier.weight.new_zeros(rows, self.classifier.in_features)

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.errors import invalid
-from equipoise.heads.base import Head
 from equipoise.heads.checks import check_dropout, check_positive
-from equipoise.heads.presence import only
+from equipoise.heads.joint import JointHead
 
 PUBLISHED_WIDTH = 300
 
@@ -51,7 +50,7 @@ class GatedPool(nn.Module):
         return (self.weights(tokens) * tokens).sum(1)
 
 
-class TATE(Head):
+class TATE(JointHead):
     """Token C_i = [H_i W_ij for every other modality j], with one W_ij for both of a pair, and the tag behind it.
 
     H_m is one transformer layer on the projected feature, zero where absent. A transformer encoder layer reads the
@@ -133,13 +132,8 @@ class TATE(Head):
         told = pooled[:, end - tag.shape[1] : end].sigmoid()
         return (told - tag.to(told.dtype)).abs().mean(1)
 
-    def unimodal(self, modality: str, features: Tensor) -> Tensor:
-        return self.interpret({modality: features}, only(modality, self.modalities, features)).logits
-
-    def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
-    ) -> tuple[Tensor, None]:
-        return self.interpret(features, present).logits, None
+    def read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        return self.interpret(features, present).logits
 
 
 def _layer(width: int, heads: int, dropout: float) -> nn.TransformerEncoderLayer:

@@ -32,13 +32,10 @@ from torch import Tensor
 
 from equipoise.batch import Batch
 from equipoise.heads.if_mmin import IFMMIN as Head
-from equipoise.heads.imputing import shown
 from equipoise.methods.checks import require
-from equipoise.methods.hiding import keep_some
-from equipoise.methods.mmin import imagination_loss
+from equipoise.methods.mmin import Imagination, imagination_loss
 from equipoise.methods.moments import discrepancy
 from equipoise.methods.reconstruction import classification, encoded, row_errors
-from equipoise.methods.teacher import TeacherStudent
 from equipoise.model import Model
 
 if TYPE_CHECKING:
@@ -47,11 +44,10 @@ if TYPE_CHECKING:
 Features = dict[str, Tensor]
 
 
-class IFMMIN(TeacherStudent[Head]):
+class IFMMIN(Imagination[Head]):
     """The imagination network with invariant features.
 
     Args:
-        imagination: α, the weight of MSE(Ê, T).
         invariance: ρ, the weight of MSE(I, I_teacher).
     """
 
@@ -66,13 +62,9 @@ class IFMMIN(TeacherStudent[Head]):
         include_complete: bool = True,
         clip: float = 1.0,
     ) -> None:
-        super().__init__(teacher, include_complete, clip)
-        require(
-            "IFMMIN",
-            ("imagination", imagination >= 0, "at least 0", imagination),
-            ("invariance", invariance >= 0, "at least 0", invariance),
-        )
-        self.imagination, self.invariance = imagination, invariance
+        super().__init__(imagination, teacher, include_complete, clip)
+        require("IFMMIN", ("invariance", invariance >= 0, "at least 0", invariance))
+        self.invariance = invariance
 
     def teach(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
@@ -83,8 +75,7 @@ class IFMMIN(TeacherStudent[Head]):
 
     def study(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
-        kept = keep_some(batch, ctx, self.include_complete)
-        joint = head.joint(shown(encoded(ctx.model, batch), kept), len(batch))
+        kept, joint = self.hide(batch, ctx)
         code, imagined = head.restore(joint)
         taught, known = self.teacher.answer(self.look, batch.revealed())
         drift = row_errors(head.invariants(joint), known, batch.existing)

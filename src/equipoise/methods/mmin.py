@@ -29,12 +29,13 @@ passes and 1 backward pass, t the teacher's share of the epochs, and two cascade
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
+from equipoise.heads.imagining import ImaginingHead
 from equipoise.heads.imputing import shown
 from equipoise.heads.mmin import MMIN as Head
 from equipoise.methods.checks import require
@@ -44,6 +45,8 @@ from equipoise.methods.teacher import TeacherStudent
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
+
+J = TypeVar("J", bound=ImaginingHead)
 
 
 def imagination_loss(
@@ -67,11 +70,28 @@ def imagination_loss(
     return ctx.sample_mean(row_errors(imagined, targets, batch.existing), any_of(unseen))
 
 
-class MMIN(TeacherStudent[Head]):
-    """The imagination network.
+class Imagination(TeacherStudent[J]):
+    """What MMIN and IF-MMIN share: a student that imagines what is hidden from it.
 
     Args:
         imagination: α, the weight of MSE(Ê, T).
+    """
+
+    def __init__(self, imagination: float, teacher: float, include_complete: bool, clip: float) -> None:
+        super().__init__(teacher, include_complete, clip)
+        require(type(self).__name__, ("imagination", imagination >= 0, "at least 0", imagination))
+        self.imagination = imagination
+
+    def hide(self, batch: Batch, ctx: Context) -> tuple[dict[str, Tensor], Tensor]:
+        """{modality: bool (B,)}, what the student is shown, and the joint vector (B, D) of that."""
+        kept = keep_some(batch, ctx, self.include_complete)
+        return kept, self.head(ctx.model).joint(shown(encoded(ctx.model, batch), kept), len(batch))
+
+
+class MMIN(Imagination[Head]):
+    """The imagination network.
+
+    Args:
         cycle: β, the weight of imagining back.
     """
 
@@ -86,13 +106,9 @@ class MMIN(TeacherStudent[Head]):
         include_complete: bool = True,
         clip: float = 1.0,
     ) -> None:
-        super().__init__(teacher, include_complete, clip)
-        require(
-            "MMIN",
-            ("imagination", imagination >= 0, "at least 0", imagination),
-            ("cycle", cycle >= 0, "at least 0", cycle),
-        )
-        self.imagination, self.cycle = imagination, cycle
+        super().__init__(imagination, teacher, include_complete, clip)
+        require("MMIN", ("cycle", cycle >= 0, "at least 0", cycle))
+        self.cycle = cycle
 
     def teach(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
@@ -100,8 +116,7 @@ class MMIN(TeacherStudent[Head]):
 
     def study(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
-        kept = keep_some(batch, ctx, self.include_complete)
-        joint = head.joint(shown(encoded(ctx.model, batch), kept), len(batch))
+        kept, joint = self.hide(batch, ctx)
         code, imagined = head.restore(joint)
         back = (head.imagine_back(imagined) - joint.detach()).square().mean(1)
         taught = self.teacher.answer(encoded, batch.revealed())

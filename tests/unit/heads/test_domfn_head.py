@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
 from torch import Tensor
@@ -14,14 +12,6 @@ from equipoise.heads.domfn import DOMFN, penalties
 
 WIDTHS = {"a": 3, "b": 5, "c": 2}
 ROWS, CLASSES = 6, 4
-
-
-@pytest.fixture(autouse=True)
-def seed() -> int:
-    value = random.SystemRandom().randrange(2**31)
-    print(f"seed {value}")
-    torch.manual_seed(value)
-    return value
 
 
 def everyone(probability: Tensor) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
 from torch import Tensor
@@ -23,14 +21,6 @@ WIDTHS = {"a": 3, "b": 5, "c": 2, "d": 4}
 COUNTS = [2, 3, 4]
 ONE_WIDTH = ("shared", "weight-elementwise", "boosted-sum", "if-mmin")
 ORDERED = ("film", "affine", "bigated", "ml-lstm")  # the first modality acts on the others, or the last speaks last
-
-
-@pytest.fixture(autouse=True)
-def seed() -> int:
-    value = random.SystemRandom().randrange(2**31)
-    print(f"seed {value}")
-    torch.manual_seed(value)
-    return value
 
 
 def widths(count: int) -> dict[str, int]:

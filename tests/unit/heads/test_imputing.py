@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,14 +17,6 @@ from equipoise.heads.mmin import MMIN
 
 WIDTHS = {"b": 3, "a": 3, "c": 3}
 NAMES = ["ae", "cra", "mmin", "if-mmin"]
-
-
-@pytest.fixture(autouse=True)
-def seed() -> int:
-    value = random.SystemRandom().randrange(2**31)
-    print(f"seed {value}")
-    torch.manual_seed(value)
-    return value
 
 
 def zero_last(cascade: Cascade, count: int | None = None) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
 
@@ -11,14 +9,6 @@ from equipoise.errors import ConfigError
 from equipoise.heads.cpm_net import CPMNet
 
 WIDTHS = {"b": 3, "a": 4, "c": 2}
-
-
-@pytest.fixture(autouse=True)
-def seed() -> int:
-    value = random.SystemRandom().randrange(2**31)
-    print(f"seed {value}")
-    torch.manual_seed(value)
-    return value
 
 
 @pytest.mark.parametrize("latent", [5, 40])

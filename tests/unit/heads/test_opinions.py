@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from functools import reduce
 from itertools import permutations
 
@@ -18,14 +17,6 @@ from equipoise.heads.opinions import combine, opinion, uncertainty
 
 WIDTHS = {"a": 3, "b": 5, "c": 2}
 ROWS, CLASSES = 6, 4
-
-
-@pytest.fixture(autouse=True)
-def seed() -> int:
-    value = random.SystemRandom().randrange(2**31)
-    print(f"seed {value}")
-    torch.manual_seed(value)
-    return value
 
 
 def log_alpha(*evidence: list[float]) -> Tensor:

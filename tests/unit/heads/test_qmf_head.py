@@ -17,14 +17,6 @@ WIDTHS = {"a": 3, "b": 5, "c": 2}
 ROWS, CLASSES = 6, 4
 
 
-@pytest.fixture(autouse=True)
-def seed() -> int:
-    value = random.SystemRandom().randrange(2**31)
-    print(f"seed {value}")
-    torch.manual_seed(value)
-    return value
-
-
 def example() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     features = {m: torch.randn(ROWS, w) for m, w in WIDTHS.items()}
     return features, {m: torch.ones(ROWS, dtype=torch.bool) for m in WIDTHS}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from itertools import product
 
 import pytest
@@ -10,14 +9,6 @@ import torch
 
 from equipoise.errors import ConfigError
 from equipoise.heads.tate import TATE, GatedPool, missing_tag
-
-
-@pytest.fixture(autouse=True)
-def seed() -> int:
-    value = random.SystemRandom().randrange(2**31)
-    print(f"seed {value}")
-    torch.manual_seed(value)
-    return value
 
 
 def test_tags_of_all_patterns() -> None:

@@ -124,12 +124,6 @@ def test_gradients_are_clipped(seed: int, world: SimpleNamespace) -> None:
     assert float(torch.stack(moved).sum().sqrt()) == pytest.approx(1e-3, rel=1e-2)
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_wants_its_own_head(world: SimpleNamespace, name: str) -> None:
-    with pytest.raises(ConfigError, match=f"use head '{name}'"):
-        KINDS[name]().setup(world.context(world.model("concat", INPUTS), []))
-
-
 @pytest.mark.parametrize(
     ("kind", "options"),
     [

@@ -52,18 +52,6 @@ def test_the_loss_by_hand(seed: int, world: SimpleNamespace) -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_a_complete_student_agrees_with_the_teacher_it_started_from(seed: int, world: SimpleNamespace) -> None:
-    model = world.model("tate", INPUTS)
-    batch = world.batch(INPUTS, 3, absent={"a": [0, 1], "b": [0, 2], "c": [1, 2]})  # one modality: nothing is hidden
-    ctx = world.context(model, [batch])
-    losses = []
-    for weight in (0.0, 50.0):
-        method = TATE(forward_weight=weight)
-        method.setup(ctx)
-        losses.append(method.study(batch, ctx))
-    torch.testing.assert_close(losses[0], losses[1])
-
-
 def test_the_teacher_learns_from_what_is_hidden_from_the_student(seed: int, world: SimpleNamespace) -> None:
     model, batch = world.model("tate", INPUTS), masked(world)
     ctx = world.context(model, [batch])
@@ -75,11 +63,6 @@ def test_the_teacher_learns_from_what_is_hidden_from_the_student(seed: int, worl
     ctx.position.phase = 1
     method.step(batch, ctx)
     assert seen == [8, 5, 8]  # teaching; then the student on what is shown and the teacher on all
-
-
-def test_wants_its_own_head(world: SimpleNamespace) -> None:
-    with pytest.raises(ConfigError, match="use head 'tate'"):
-        TATE().setup(world.context(world.model("concat", INPUTS), []))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,45 @@ from equipoise.data.transforms.base import Draws, check_whole, statistics
 from equipoise.errors import DataError, invalid
 
 
+class ArrayFile(ABC):
+    """What both transforms of .npy files share.
+
+    Attributes:
+        kind: of the modality, for messages.
+    """
+
+    normalise: Any
+    kind: ClassVar[str]
+    late: ClassVar = frozenset({"normalise"})
+    random: ClassVar[bool] = False
+
+    @property
+    def axis(self) -> int:
+        return 1 if self.padded else 0
+
+    @property
+    @abstractmethod
+    def padded(self) -> bool: ...
+
+    @property
+    @abstractmethod
+    def stored(self) -> tuple[int, ...]: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stored
+
+    @property
+    def dtype(self) -> str:
+        return "float32"
+
+    def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
+        known = statistics(self.kind, self.normalise, {})
+        return block if known is None else Scale(*known, self.axis, self.padded).apply(block)
+
+
 @dataclass(frozen=True)
-class Numbers:
+class Numbers(ArrayFile):
     """A .npy file flattened to (length,).
 
     Attributes:
@@ -26,26 +64,19 @@ class Numbers:
 
     length: int
     normalise: Any = "fit"
-    late: ClassVar = frozenset({"normalise"})
-    random: ClassVar[bool] = False
-    axis: ClassVar[int] = 0
-    padded: ClassVar[bool] = False
+    kind: ClassVar[str] = "vector"
 
     def __post_init__(self) -> None:
-        check_whole("vector", self, "length")
-        statistics("vector", self.normalise, {})
+        check_whole(self.kind, self, "length")
+        statistics(self.kind, self.normalise, {})
+
+    @property
+    def padded(self) -> bool:
+        return False
 
     @property
     def stored(self) -> tuple[int, ...]:
         return (self.length,)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.stored
-
-    @property
-    def dtype(self) -> str:
-        return "float32"
 
     def decode(self, path: Path) -> np.ndarray:
         """float32 of `shape`.
@@ -58,13 +89,9 @@ class Numbers:
             raise DataError(f"{path}: holds {len(array)} numbers, {self.length} are expected")
         return array
 
-    def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
-        known = statistics("vector", self.normalise, {})
-        return block if known is None else Scale(*known, self.axis, self.padded).apply(block)
-
 
 @dataclass(frozen=True)
-class Series:
+class Series(ArrayFile):
     """A .npy file that keeps its axes: a series of measurements (length, columns), or maps with channels first.
 
     Series of different length are cut, or padded with zeros at the end; a time step of zeros counts as padding, and
@@ -79,18 +106,13 @@ class Series:
     length: int
     rest: Sequence[int]
     normalise: Any = "fit"
-    late: ClassVar = frozenset({"normalise"})
-    random: ClassVar[bool] = False
+    kind: ClassVar[str] = "array"
 
     def __post_init__(self) -> None:
-        check_whole("array", self, "length")
+        check_whole(self.kind, self, "length")
         if not (isinstance(self.rest, list | tuple) and self.rest and all(isinstance(n, int) for n in self.rest)):
-            raise invalid("array", "rest", "a list of whole numbers", self.rest)
-        statistics("array", self.normalise, {})
-
-    @property
-    def axis(self) -> int:
-        return 1 if self.padded else 0
+            raise invalid(self.kind, "rest", "a list of whole numbers", self.rest)
+        statistics(self.kind, self.normalise, {})
 
     @property
     def padded(self) -> bool:
@@ -100,14 +122,6 @@ class Series:
     @property
     def stored(self) -> tuple[int, ...]:
         return (self.length, *self.rest)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.stored
-
-    @property
-    def dtype(self) -> str:
-        return "float32"
 
     def decode(self, path: Path) -> np.ndarray:
         """float32 of `shape`.
@@ -121,7 +135,3 @@ class Series:
         whole = np.zeros(self.stored, dtype=np.float32)
         whole[: len(array)] = array[: self.length]
         return whole
-
-    def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
-        known = statistics("array", self.normalise, {})
-        return block if known is None else Scale(*known, self.axis, self.padded).apply(block)
