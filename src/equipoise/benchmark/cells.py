@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from equipoise.build import build_method
 from equipoise.data.table import Splits
 from equipoise.errors import EquipoiseError, Interrupted, RunError
 from equipoise.settings import Settings
+from equipoise.training.checkpoint import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class CellRunner:
 
     def __call__(self, cell: Cell) -> Outcome:
         """Run one cell, or go on with it; whatever goes wrong stays in it."""
-        started = (cell.folder / "config.yaml").is_file()
         try:
-            _clear(cell.folder)
+            _clear(cell)
+            started = (cell.folder / "config.yaml").is_file()
             done = run.train(
                 cell.settings, cell.folder, splits=self._load(cell.settings), label=cell.label, resume=started
             )
@@ -72,28 +74,40 @@ def fail(cell: Cell, message: str, details: str = "") -> Outcome:
 
 
 def check_settings(cell: Cell) -> None:
-    """Refuse to mix settings in one folder.
+    """Refuse to mix settings in one folder. A cell that failed, or never came to a checkpoint, may be begun anew.
 
     Raises:
-        RunError: the cell was begun with other settings.
+        RunError: the cell was finished, or can be gone on with, under other settings.
     """
+    change = _changed(cell)
+    if change and not _worthless(cell.folder):
+        raise RunError(f"{cell.folder}: made with another {change}; choose another --out")
+
+
+def _changed(cell: Cell) -> str:
+    """The first setting that differs from those the cell was begun with, in words; empty if none does."""
     path = cell.folder / "config.yaml"
     if not path.is_file():
-        return
+        return ""
     was, now = (_flatten(s.to_dict()) for s in (Settings.load(path), cell.settings))
     different = sorted(k for k in {*was, *now} if was.get(k) != now.get(k))
-    if different:
-        k = different[0]
-        raise RunError(
-            f"{cell.folder}: made with another {k} ({was.get(k)!r}, now {now.get(k)!r}); choose another --out"
-        )
+    return next((f"{k} ({was.get(k)!r}, now {now.get(k)!r})" for k in different), "")
 
 
-def _clear(folder: Path) -> None:
-    """Forget an earlier failure, so that the cell is tried again."""
-    (folder / "error.txt").unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+def _worthless(folder: Path) -> bool:
+    """True of a cell that has no result and either failed or has nothing to go on from."""
+    if (folder / "result.json").is_file():
+        return False
+    return (folder / "error.txt").is_file() or not Checkpoints(folder / "checkpoints", {}).resumable()
+
+
+def _clear(cell: Cell) -> None:
+    """Forget an earlier failure, so that the cell is tried again: from where it stood, or anew under other settings."""
+    if _changed(cell) and _worthless(cell.folder):
+        shutil.rmtree(cell.folder)
+    (cell.folder / "error.txt").unlink(missing_ok=True)
+    if cell.folder.is_dir() and not any(cell.folder.iterdir()):
+        cell.folder.rmdir()
 
 
 def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:

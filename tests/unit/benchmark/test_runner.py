@@ -62,6 +62,59 @@ def test_a_failed_cell_is_recorded_tried_again_and_costs_no_other(tmp_path, monk
     assert not (tmp_path / "cells/joint/seed-0/error.txt").exists()
 
 
+def ending(error):
+    """A training that ends with this error after its first epoch, which it has checkpointed."""
+    train = cells_module.run.train
+
+    def report(line):
+        raise error
+
+    return lambda settings, folder, **options: train(settings, folder, **{**options, "report": report})
+
+
+def test_a_cell_that_failed_is_begun_anew_under_other_settings(tmp_path, monkeypatch):
+    folder = tmp_path / "cells/joint/seed-0"
+    with monkeypatch.context() as broken:
+        broken.setattr(cells_module.run, "train", ending(TrainingError("the loss is nan")))
+        assert run_bench(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path)[0].error
+    assert list((folder / "checkpoints").glob("epoch-*"))
+    plan = plan_from({**SHARED, "optimiser": {"lr": 0.02}, "methods": {"joint": None}, "seeds": [0]})
+    assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["done"]
+    anew = run_bench(plan, tmp_path / "elsewhere")[0].result
+    assert cells_module.run.Run.open(folder).result["test"] == anew["test"]
+    assert cells_module.run.Run.open(folder).settings.optimiser.lr == 0.02
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
+    assert not (folder / "error.txt").exists()
+
+
+def test_a_cell_that_never_came_to_a_checkpoint_is_begun_anew_under_other_settings(tmp_path, monkeypatch):
+    def killed(*given):
+        raise Interrupted("in its first epoch")
+
+    plan = plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]})
+    with monkeypatch.context() as broken:
+        broken.setattr(cells_module.run, "fit", killed)
+        with pytest.raises(Interrupted):
+            run_bench(plan, tmp_path)
+    folder = tmp_path / "cells/joint/seed-0"
+    assert cells_module.run.Run(folder, {}).settings.epochs == 1
+    outcomes = run_bench(plan_from({**SHARED, "epochs": 2, "methods": {"joint": None}, "seeds": [0]}), tmp_path)
+    assert outcomes[0].result["epochs"] == 2
+
+
+def test_a_cell_that_can_be_gone_on_with_is_kept(tmp_path, monkeypatch):
+    plan = plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]})
+    with monkeypatch.context() as broken:
+        broken.setattr(cells_module.run, "train", ending(Interrupted("by a signal")))
+        with pytest.raises(Interrupted):
+            run_bench(plan, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=r"seed-0: made with another epochs \(1, now 2\); choose another --out"):
+        run_bench(plan_from({**SHARED, "epochs": 2, "methods": {"joint": None}, "seeds": [0]}), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["done"]
+
+
 def test_the_grid_is_chosen_on_validation(tmp_path, monkeypatch):
     """The choice with the better test and the worse validation metric must lose."""
 
