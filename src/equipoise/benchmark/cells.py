@@ -102,7 +102,7 @@ def _worthless(folder: Path) -> bool:
 
 
 def _clear(cell: Cell) -> None:
-    """Forget an earlier failure, so that the cell is tried again: from where it stood, or anew under other settings."""
+    """Forget an earlier failure, so that the cell is tried again, from the start if the settings are others."""
     if _changed(cell) and _worthless(cell.folder):
         shutil.rmtree(cell.folder)
     (cell.folder / "error.txt").unlink(missing_ok=True)
