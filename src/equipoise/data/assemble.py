@@ -98,10 +98,11 @@ def make_table(
 def _draw(manifest: Manifest, decoded: Decoded, *, validation: float, test: float, seed: int) -> np.ndarray:
     """Splits for the rows that are kept."""
     rows = np.flatnonzero(decoded.keep)
-    codes = label_codes(manifest, rows, _classes(manifest, rows))
+    classes = _classes(manifest, rows)
+    codes = label_codes(manifest, rows, classes)
     group = None if manifest.group is None else manifest.group[rows]
     which = np.full(len(manifest), "train", dtype=object)
-    which[rows] = splitting.draw(codes, validation=validation, test=test, seed=seed, group=group)
+    which[rows] = splitting.draw(codes, validation=validation, test=test, seed=seed, group=group, classes=classes)
     return which
 
 

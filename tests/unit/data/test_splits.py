@@ -1,5 +1,7 @@
 """Splits: proportions, groups that stay together, one clear line when it cannot be done."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,79 @@ def test_groups_stay_on_one_side_of_the_holdout():
     assert len(kept) + len(held) == len(table)
     assert len(set(held.group)) == 2
     assert not set(kept.group) & set(held.group)
+
+
+@pytest.fixture
+def grouped():
+    """Labels and groups: class 2 occurs in groups 0 and 1 alone, the others in all eight."""
+    group = np.repeat(np.arange(8), 10)
+    label = np.arange(80) % 2
+    label[(group < 2) & (np.arange(80) % 10 < 4)] = 2
+    return label, group
+
+
+def outcome(cut):
+    """What a cut returns, or the sentence it stops with, and its warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = cut()
+        except DataError as error:
+            found = str(error)
+    return found, [str(w.message) for w in caught]
+
+
+def test_a_class_that_goes_with_its_groups_is_refused_in_train_and_told_elsewhere(grouped):
+    label, group = grouped
+    seen = set()
+    for seed in range(60):
+        found, told = outcome(
+            lambda seed=seed: splits.draw(
+                label, validation=0.25, test=0.25, seed=seed, group=group, classes=("sad", "glad", "calm")
+            )
+        )
+        if isinstance(found, str):
+            assert found.startswith("no group of class 'calm' is left for the train split; draw again with another")
+            assert "--data.seed" in found
+        else:
+            lacking = [name for name in ("validation", "test") if 2 not in label[found == name]]
+            assert [f"the {name} split" in line for name, line in zip(lacking, told, strict=True)] == [True] * len(
+                told
+            )
+            assert 2 in label[found == "train"]
+            assert all("'calm'" in line and "\n" not in line for line in told)
+        seen.add(found if isinstance(found, str) else len(told))
+    assert len(seen) == 3, "refused, one warning and two: 60 draws of 8 groups should meet all of them"
+
+
+def test_a_holdout_takes_no_class_away(grouped):
+    label, group = grouped
+    whole = load(samples=200, classes=3).train
+    table = whole.take(np.arange(80))
+    table.label, table.group = label, group
+    ends = set()
+    for seed in range(60):
+        found, told = outcome(lambda seed=seed: splits.cut_holdout(table, 0.5, seed=seed))
+        if isinstance(found, str):
+            assert found.startswith(
+                "no group of class 'class 2' is left for the train split; try another --data.seed"
+            )
+            ends.add("refused")
+        else:
+            assert 2 in found[0].label
+            assert len(told) == (2 not in found[1].label)
+            assert all("'class 2' is left for the holdout split" in line for line in told)
+            ends.add(len(told))
+    assert ends == {"refused", 0, 1}
+
+
+def test_rows_without_a_label_are_no_class(grouped):
+    label, group = grouped
+    label[group == 0] = -1
+    label[label == 2] = 0
+    found, told = outcome(lambda: splits.draw(label, validation=0.25, test=0.0, seed=0, group=group))
+    assert not isinstance(found, str)
+    assert not told
 
 
 def test_holdout_is_cut_from_train():
