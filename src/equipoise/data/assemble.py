@@ -53,7 +53,10 @@ def assemble(
     train, validating, testing = (
         make_table(manifest, decoded, specs, rows[p], codes[p], classes) for p in splitting.NAMES
     )
-    return Splits(train, validating, testing, name=name, problems=decoded.problems, preprocessing=facts)
+    fitting = {m: reading.step for m, reading in decoded.readings.items()}
+    return Splits(
+        train, validating, testing, name=name, problems=decoded.problems, preprocessing=facts, fitting=fitting
+    )
 
 
 def label_codes(manifest: Manifest, rows: np.ndarray, classes: Sequence[str], part: str = "") -> np.ndarray:

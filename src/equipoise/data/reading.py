@@ -14,8 +14,8 @@ from equipoise.data.declaration import Declaration
 from equipoise.data.kinds import make_text, make_transform
 from equipoise.data.manifest import Manifest
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.steps import Arrays, Fitting, Texts
-from equipoise.data.table import Store
+from equipoise.data.steps import Arrays, Texts
+from equipoise.data.table import Fitting, Store
 
 NUL = "the text holds a NUL byte; was it a binary file?"
 

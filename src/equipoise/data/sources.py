@@ -96,7 +96,7 @@ def load(
         for name in (name for name, value in given.items() if value):
             raise ConfigError(f"{source}: a built-in data set has its own modalities and splits; leave out {name!r}")
         parts = _built_in(source, seed=seed, validation=validation, test=test, options=options)
-        return finish(parts)
+        return fit_steps(finish(parts), seed)
     declared = [Declaration.parse(str(text)) for text in modalities or ()]
     found = locate(source, declared, {"label": label, "split": split, "group": group, "id": id}, options)
     manifest = read_manifest(found.data, found.columns, root or found.root)
@@ -110,7 +110,7 @@ def load(
         test=test,
         seed=seed,
     )
-    return fit_steps(finish(parts), {m: reading.step for m, reading in decoded.readings.items()}, seed)
+    return fit_steps(finish(parts), seed)
 
 
 def read_table(

@@ -8,25 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.scale import Scale, fit_scale, spread
-from equipoise.data.table import Splits, Step, Table
+from equipoise.data.table import Splits, Table
 from equipoise.data.transforms.base import Draws, Transform
 from equipoise.data.transforms.text import Pieces, PieceTokens, Words, WordTokens
-
-
-class Fitting(Protocol):
-    """A step that is still to learn."""
-
-    def fit(self, table: Table, modality: str) -> tuple[Step, dict[str, Any]]:
-        """The step, and what was learned in plain values."""
-
-    def restore(self, learned: Mapping[str, Any]) -> Step:
-        """The same step from what `fit` learned."""
 
 
 class Arrays:
@@ -123,14 +113,16 @@ class Absent:
         return before
 
 
-def fit_steps(parts: Splits, fitting: Mapping[str, Fitting], seed: int) -> Splits:
-    """Let every step learn from the training rows, and apply it to all splits; training rows are augmented.
+def fit_steps(parts: Splits, seed: int) -> Splits:
+    """Let the steps of `parts.fitting` learn from what training sees, once holdout and hidden cells are gone from it.
 
-    What was learned goes into `preprocessing`.
+    They are applied to all splits, training rows are augmented, and what was learned goes into `preprocessing`.
     """
+    if not parts.fitting:
+        return parts
     ready, learned = {}, {}
-    for modality in parts.train.modalities:
-        ready[modality], learned[modality] = fitting[modality].fit(parts.train, modality)
+    for modality, step in parts.fitting.items():
+        ready[modality], learned[modality] = step.fit(parts.train, modality)
     return replace(
         parts,
         train=parts.train.stepped(ready).augmented(seed),
@@ -138,4 +130,5 @@ def fit_steps(parts: Splits, fitting: Mapping[str, Fitting], seed: int) -> Split
         test=parts.test.stepped(ready),
         holdout=parts.holdout and parts.holdout.stepped(ready),
         preprocessing={**parts.preprocessing, "learned": learned},
+        fitting={},
     )

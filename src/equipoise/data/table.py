@@ -33,6 +33,16 @@ class Step(Protocol):
     def spec(self, before: ModalitySpec) -> ModalitySpec: ...
 
 
+class Fitting(Protocol):
+    """A step that is still to learn."""
+
+    def fit(self, table: Table, modality: str) -> tuple[Step, dict[str, Any]]:
+        """The step, and what was learned in plain values."""
+
+    def restore(self, learned: Mapping[str, Any]) -> Step:
+        """The same step from what `fit` learned."""
+
+
 class Table:
     """One split; rows are read from (memory-mapped) arrays.
 
@@ -150,8 +160,9 @@ class Table:
         return self._like(present=present, existing=self.existing if existing else present)
 
     def stepped(self, steps: Mapping[str, Step]) -> Table:
-        """The same samples, with steps applied as they are read."""
-        return self._like(steps=steps, specs={m: steps[m].spec(spec) for m, spec in self.specs.items()})
+        """The same samples, with steps applied as they are read; a modality without one is read as it is."""
+        specs = {m: steps[m].spec(spec) if m in steps else spec for m, spec in self.specs.items()}
+        return self._like(steps=steps, specs=specs)
 
     def augmented(self, seed: int | None) -> Table:
         """The same samples with the random part of the steps; None for none of it."""
@@ -196,6 +207,7 @@ class Splits:
         name: of the data set.
         problems: rows that were dropped or lost a modality, with the reason.
         preprocessing: plain values from which the same transforms are made for new data.
+        fitting: {modality: step} still to learn, see `steps.fit_steps`; `equipoise.data.load` returns none.
     """
 
     train: Table
@@ -205,6 +217,7 @@ class Splits:
     name: str = "data"
     problems: Sequence[Mapping[str, Any]] = ()
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    fitting: Mapping[str, Fitting] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:

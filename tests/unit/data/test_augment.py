@@ -87,7 +87,7 @@ def test_a_training_sample_looks_the_same_in_any_batch_and_another_way_next_epoc
     specs = {m: ModalitySpec(m, "image", (3, 14, 14)) for m in names}
     whole = Table(specs, arrays, np.arange(40), np.zeros(40), {m: np.ones(40, bool) for m in names}, "ab", "x" * 40)
     parts = [whole.take(rows) for rows in (np.arange(30), np.arange(30, 35), np.arange(35, 40))]
-    splits = fit_steps(Splits(*parts), {m: Arrays(transform) for m in names}, seed=int(rng.integers(100)))
+    splits = fit_steps(Splits(*parts, fitting={m: Arrays(transform) for m in names}), seed=int(rng.integers(100)))
     order = rng.permutation(30)
     together, again = (splits.train.rows(order, epoch=4) for _ in range(2))
     for m in names:

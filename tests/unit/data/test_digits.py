@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from equipoise import data
 from equipoise.data.datasets import av_digits, digits
 from equipoise.data.media import read_image
 from equipoise.errors import ConfigError, DataError
+from equipoise.testing.world import fresh_seed
 
 
 def test_views_come_from_the_same_image():
@@ -19,12 +21,19 @@ def test_views_come_from_the_same_image():
     assert parts.train.specs["left"].shape == (32,)
 
 
-def test_vectors_are_standardised_by_train_alone():
-    parts = digits.load(views=["left", "right"])
-    left = parts.train.rows(np.arange(len(parts.train))).inputs["left"]
-    assert left.mean(0).abs().max() < 1e-4
-    held = parts.test.rows(np.arange(len(parts.test))).inputs["left"]
-    assert held.mean(0).abs().max() > 1e-3
+@pytest.mark.parametrize("given", [{}, {"missing": 0.4}, {"holdout": 0.3}, {"missing": 0.4, "holdout": 0.3}])
+def test_vectors_are_standardised_by_the_cells_that_training_sees(given):
+    parts = data.load("digits", seed=fresh_seed(), options={"views": ["left", "right", "spectrum"]}, **given)
+    for view in ("left", "spectrum"):
+        seen = parts.train.rows(np.flatnonzero(parts.train.present[view])).inputs[view]
+        assert seen.mean(0).abs().max() < 1e-4
+        deviation = seen.std(0, correction=0)
+        assert ((deviation - 1).abs() < 1e-3)[deviation > 0].all()  # a pixel that is always blank stays zero
+        for table in (parts.validation, parts.test, *filter(None, [parts.holdout])):
+            assert table.rows(np.flatnonzero(table.present[view])).inputs[view].mean(0).abs().max() > 1e-3
+    right = parts.train.rows(np.flatnonzero(parts.train.present["right"])).inputs["right"]
+    assert right.min() == 0
+    assert right.max() == 1
 
 
 def test_unknown_view_is_refused():

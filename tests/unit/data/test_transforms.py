@@ -164,8 +164,8 @@ def test_training_rows_that_are_present_decide_the_scale(rng, modalities):
     present = {m: rng.random(700) < 0.7 for m in arrays}
     parts = [np.arange(600), np.arange(600, 650), np.arange(650, 700)]
     train, validation, test = (table(arrays, present, rows) for rows in parts)
-    splits = Splits(train, validation, test, preprocessing={"kept": 1})
-    scaled = fit_steps(splits, {m: Arrays(None) for m in arrays}, 0)
+    fitting = {m: Arrays(None) for m in arrays}
+    scaled = fit_steps(Splits(train, validation, test, preprocessing={"kept": 1}, fitting=fitting), 0)
     for m, array in arrays.items():
         seen = array[:600][present[m][:600]].astype(np.float64)
         axes = (0, *range(2, array.ndim))
