@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from equipoise.batch import Batch, Input
+from equipoise.data.content import fingerprint
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.transforms.base import Draws
 
@@ -221,12 +222,15 @@ class Splits:
 
     @property
     def digest(self) -> str:
-        """A short digest of ids, labels and presence of what training reads: other data, other digest."""
+        """A short digest of what training reads (ids, labels, presence, values): other data, other digest."""
         hashed = hashlib.sha256()
+        known: dict[int, bytes] = {}  # the splits share their stores as a rule
         for table in filter(None, (self.train, self.validation, self.holdout)):
             hashed.update("\n".join(table.ids).encode() + table.label.tobytes())
             for modality, present in table.present.items():
-                hashed.update(modality.encode() + present.tobytes())
+                store = table.arrays[modality]
+                known[id(store)] = known.get(id(store)) or fingerprint(store)
+                hashed.update(modality.encode() + present.tobytes() + known[id(store)] + table.store_rows.tobytes())
         return hashed.hexdigest()[:16]
 
     def only(self, modalities: Sequence[str]) -> Splits:
