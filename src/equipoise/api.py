@@ -122,8 +122,9 @@ class Comparison:
     """What `compare` found.
 
     Attributes:
-        folder: of the comparison; each cell in it is a run folder.
-        report: the page.
+        folder: of the comparison; each cell in it is a run folder. Under several missing rates it holds a comparison
+            for each, as `missing-<rate>`.
+        report: the page; under several rates it leads to a page for each.
         table: a row per method, or per method and missing rate where several were given: mean and standard deviation
             of the test accuracy, fused and per modality.
         errors: {(label, seed): reason} of the cells that failed; {(label, rate, seed): reason} with several rates.
@@ -154,7 +155,10 @@ def compare(
         out: folder of the comparison, gone on with if it exists; the first free runs/<data>-comparison by default.
         grid: {dotted setting: values} to choose from for each method, on the mean validation metric.
         jobs: trainings at a time, each in a process of its own; guard a script with `if __name__ == "__main__"`.
-        **settings: of all cells, as for `fit`; `missing` may be a list of rates.
+        **settings: of all cells, as for `fit`; `missing` may be a list of rates, or "first:last:step".
+
+    Returns:
+        Folder, report, table and what failed.
 
     Raises:
         ConfigError: a name, option or value is wrong.

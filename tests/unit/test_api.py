@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 import equipoise
-from equipoise.errors import ConfigError, DataError, RunError
+from equipoise.benchmark import cells
+from equipoise.errors import ConfigError, DataError, RunError, TrainingError
 
 SMALL = {"epochs": 3, "width": 8, "optimiser": {"lr": 0.1}}
 SYNTHETIC = {"data.options": {"samples": 160}, **SMALL}
@@ -81,6 +82,62 @@ def test_compare(tmp_path):
     assert found.table.loc["joint", ("fused", "std")] == pytest.approx(np.std(accuracies, ddof=1))
     assert found.report.is_file()
     assert not found.errors
+
+
+@pytest.mark.parametrize("rates", [[0.4, 0], "0:0.4:0.4"])
+def test_compare_over_missing_rates(tmp_path, rates):
+    options = {**SYNTHETIC, "data.missing": rates} if isinstance(rates, str) else {**SYNTHETIC, "missing": rates}
+    found = equipoise.compare("synthetic", ["joint", "late"], seeds=2, out=tmp_path / "sweep", **options)
+    assert list(found.table.index) == [(method, rate) for rate in (0.0, 0.4) for method in ("joint", "late")]
+    assert list(found.table.index.names) == ["method", "missing"]
+    for method, rate in found.table.index:
+        cells = tmp_path / f"sweep/missing-{rate:g}/cells" / method
+        runs = [equipoise.Run.open(cells / f"seed-{seed}") for seed in (0, 1)]
+        assert {run.settings.data.missing for run in runs} == {rate}
+        for part in ("fused", *runs[0].result["modalities"]):
+            values = [run.result["test"] for run in runs]
+            of = [(v["fused"] if part == "fused" else v["modalities"][part])["accuracy"] for v in values]
+            assert found.table.loc[(method, rate), (part, "mean")] == pytest.approx(np.mean(of))
+            assert found.table.loc[(method, rate), (part, "std")] == pytest.approx(np.std(of, ddof=1))
+    assert found.report == tmp_path / "sweep/report/index.html"
+    for rate in ("0", "0.4"):
+        page = f"missing-{rate}/index.html"
+        assert page in found.report.read_text()
+        assert "joint" in (found.report.parent / page).read_text()
+        assert (found.report.parent / f"missing-{rate}/leaderboard.csv").is_file()
+    assert not found.errors
+
+
+def test_compare_tells_the_rate_of_a_cell_that_failed(tmp_path, monkeypatch):
+    real = cells.run.train
+
+    def broken(settings, folder, **options):
+        if settings.data.missing == 0.3 and settings.method["name"] == "late":
+            raise TrainingError("the loss is nan")
+        return real(settings, folder, **options)
+
+    monkeypatch.setattr(cells.run, "train", broken)
+    found = equipoise.compare(
+        "synthetic", ["joint", "late"], seeds=[5], out=tmp_path / "sweep", missing=[0.1, 0.3], **SYNTHETIC
+    )
+    assert found.errors == {("late", 0.3, 5): "the loss is nan"}
+    assert list(found.table.index) == [("joint", 0.1), ("late", 0.1), ("joint", 0.3)]
+    assert "the loss is nan" in (found.report.parent / "missing-0.3/index.html").read_text()
+
+
+def test_compare_of_a_rate_where_all_fail_still_reports_the_others(tmp_path, monkeypatch):
+    real = cells.run.train
+
+    def broken(settings, folder, **options):
+        if settings.data.missing == 0:
+            raise TrainingError("the loss is nan")
+        return real(settings, folder, **options)
+
+    monkeypatch.setattr(cells.run, "train", broken)
+    found = equipoise.compare("synthetic", ["joint"], seeds=1, out=tmp_path / "sweep", missing=[0, 0.3], **SYNTHETIC)
+    assert list(found.table.index) == [("joint", 0.3)]
+    assert list(found.errors) == [("joint", 0.0, 0)]
+    assert "the loss is nan" in found.report.read_text()
 
 
 def test_compare_takes_settings_per_method(frame):
