@@ -51,13 +51,14 @@ def _with_features(splits: Splits, modality: str, encoder: Any, folder: Path, de
     rows = np.unique(np.concatenate([t.store_rows[t.existing[modality]] for t in tables]))
     if not len(rows):
         return splits
-    path = folder / f"{_key(splits, modality, encoder, rows)}.features.npy"
+    path = folder / f"{_key(splits, modality, encoder)}.features.npy"
     try:
-        if not path.exists():
+        if len(_left(path, rows)):
             folder.mkdir(parents=True, exist_ok=True)
             with alone(path.with_suffix("")):
-                if not path.exists():
-                    _encode(tables[0], modality, encoder, rows, path, device)
+                left = _left(path, rows)
+                if len(left):
+                    _encode(tables[0], modality, encoder, left, path, device)
         features = np.load(path, mmap_mode="r")
     except OSError as error:
         raise RunError(f"{folder}: cannot use the cache ({error.strerror or error}); set --data.cache") from None
@@ -68,18 +69,35 @@ def _with_features(splits: Splits, modality: str, encoder: Any, folder: Path, de
     return replace(splits, train=train, validation=validation, test=test, holdout=holdout)
 
 
+def _known(path: Path) -> np.ndarray:
+    """The rows of the store, in ascending order, that the file of features holds for certain."""
+    beside = path.with_suffix(".rows.npy")
+    return np.load(beside) if path.exists() and beside.exists() else np.empty(0, np.int64)
+
+
+def _left(path: Path, rows: np.ndarray) -> np.ndarray:
+    """Those of the rows that are yet to be encoded; with other cells hidden, a run needs others than the last one."""
+    return np.setdiff1d(rows, _known(path))
+
+
 def _encode(table: Table, modality: str, encoder: Any, rows: np.ndarray, path: Path, device: torch.device) -> None:
-    """Write (K, d) for the whole store, zeros for rows that no split has."""
-    count = len(table.arrays[modality])
+    """Write (K, d) for the whole store: these rows beside those known before, zeros for the others."""
+    known = _known(path)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     store: Any = None
     try:
         for chosen, block in _blocks(table, modality, encoder, rows, device):
             if store is None:
-                store = np.lib.format.open_memmap(temporary, "w+", np.float32, (count, block.shape[1]))
+                shape = (len(table.arrays[modality]), block.shape[1])
+                store = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+                if len(known):
+                    store[known] = np.load(path, mmap_mode="r")[known]
             store[chosen] = block
         store.flush()
         os.replace(temporary, path)
+        with temporary.open("wb") as file:  # later than the features: it never promises more than there is
+            np.save(file, np.union1d(known, rows))
+        os.replace(temporary, path.with_suffix(".rows.npy"))
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -100,8 +118,8 @@ def _blocks(
     encoder.train(training)
 
 
-def _key(splits: Splits, modality: str, encoder: nn.Module, rows: np.ndarray) -> str:
-    """Of everything the features depend on: weights, content, transform, what was learned, and the rows."""
+def _key(splits: Splits, modality: str, encoder: nn.Module) -> str:
+    """Of everything the features depend on: weights, content, transform, and what was learned."""
     plain = {n: v for n, v in vars(encoder).items() if isinstance(v, str | int | float) and n != "training"}
     digest = hashlib.sha256(f"{encoder!r} {sorted(plain.items())}".encode())
     for name, value in encoder.state_dict().items():
@@ -112,7 +130,7 @@ def _key(splits: Splits, modality: str, encoder: nn.Module, rows: np.ndarray) ->
     store: Any = splits.train.arrays[modality]
     content = getattr(store, "identity", None) or _content(store)
     facts = [splits.preprocessing.get(part, {}).get(modality) for part in ("transforms", "learned")]
-    digest.update(content.encode() + json.dumps(facts, default=list).encode() + rows.tobytes())
+    digest.update(content.encode() + json.dumps(facts, default=list).encode())
     return digest.hexdigest()[:32]
 
 

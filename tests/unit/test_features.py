@@ -1,6 +1,6 @@
 """Frozen encoders run once: the same training as without the cache, and nothing stale is ever read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ import torch
 
 from equipoise import data
 from equipoise.build import build_model
+from equipoise.data.missing import mask
 from equipoise.encoders.bert import Bert
 from equipoise.features import cache_features
 from equipoise.run import train
@@ -45,9 +46,9 @@ def settings(tmp_path, **more):
     )
 
 
-def load(frame, chosen):
+def load(frame, chosen, **more):
     d = chosen.data
-    return data.load(frame, modalities=d.modality, options=d.options, cache=d.cache)
+    return data.load(frame, modalities=d.modality, options=d.options, cache=d.cache, **more)
 
 
 @dataclass
@@ -94,6 +95,71 @@ def test_training_is_the_same_as_without(frame, tmp_path, monkeypatch):
     quick = Trained(train(chosen, tmp_path / "quick", splits=load(frame, chosen)).folder)
     monkeypatch.setattr("equipoise.run.cache_features", lambda splits, *_: splits)
     plain = Trained(train(chosen, tmp_path / "plain", splits=load(frame, chosen)).folder)
+    for (name, a), b in zip(quick.model.state_dict().items(), plain.model.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3, msg=name)
+
+
+def test_hidden_content_is_encoded_to_be_revealed(frame, tmp_path):
+    """In the simulated regime a hidden cell reads as zeros, and its feature is there for whoever reveals it."""
+    chosen = settings(tmp_path)
+    plain = load(frame, chosen, missing=0.45, missing_regime="simulated")
+    model = build_model(chosen, plain.train.specs, plain.train.classes).eval()
+    quick = cache_features(plain, model, tmp_path / "cache", CPU)
+    order = np.random.default_rng().permutation(len(plain.train))
+    batch, short = (splits.train.rows(order) for splits in (plain, quick))
+    present, existing = short.present["words"], short.existing["words"]
+    hidden = existing & ~present
+    assert hidden.any()
+    assert torch.equal(existing, batch.existing["words"])
+    assert not short.inputs["words"]["feature"][~present].any()
+    with torch.no_grad():
+        shown, revealed, expected = (model.encode(b)["words"] for b in (short, short.revealed(), batch.revealed()))
+    assert not shown[~present].any()
+    assert revealed[hidden].any(1).all()
+    torch.testing.assert_close(revealed, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(shown[present], revealed[present], atol=1e-5, rtol=1e-4)
+
+
+def test_only_what_no_run_before_had_is_encoded(frame, tmp_path, counter):
+    """Runs that lack other cells share what they have in common, and read what a run without a cache would."""
+    chosen = settings(tmp_path)
+    whole, seen = load(frame, chosen), set()
+    for seed in np.random.default_rng().integers(1000, size=3):
+        parts = {n: mask(getattr(whole, n), 0.4, seed=int(seed), split=n) for n in ("train", "validation", "test")}
+        splits = replace(whole, **parts)
+        model = build_model(chosen, splits.train.specs, splits.train.classes).eval()
+        quick = cache_features(splits, model, tmp_path / "cache", CPU)
+        for name, plain in parts.items():
+            seen.update(plain.store_rows[plain.present["words"]])
+            batch, short = (table.rows(np.arange(len(plain))) for table in (plain, getattr(quick, name)))
+            counted = counter.seen
+            with torch.no_grad():
+                torch.testing.assert_close(model(short).fused, model(batch).fused, atol=1e-5, rtol=1e-4)
+            counter.seen = counted
+        assert counter.seen == len(seen)
+    assert len(list((tmp_path / "cache").glob("*.features.npy"))) == 1
+
+
+def test_features_whose_rows_were_never_written_down_are_made_again(frame, tmp_path, counter):
+    chosen = settings(tmp_path)
+    splits = load(frame, chosen)
+    model = build_model(chosen, splits.train.specs, splits.train.classes)
+    cache_features(splits, model, tmp_path / "cache", CPU)
+    (rows,) = (tmp_path / "cache").glob("*.rows.npy")
+    rows.unlink()  # a kill between the two files
+    cache_features(splits, model, tmp_path / "cache", CPU)
+    assert counter.seen == 2 * 89
+
+
+@pytest.mark.parametrize("regime", ["strict", "simulated"])
+@pytest.mark.parametrize("method", ["ae", "mmin", "smv-sample"])
+def test_training_with_cells_hidden_is_the_same_as_without(frame, tmp_path, monkeypatch, method, regime):
+    options = {"warmup": 1} if method == "smv-sample" else {}
+    chosen = Settings.from_dict({**settings(tmp_path).to_dict(), "method": {"name": method, **options}})
+    splits = load(frame, chosen, missing=0.4, missing_regime=regime)
+    quick = Trained(train(chosen, tmp_path / "quick", splits=splits).folder)
+    monkeypatch.setattr("equipoise.run.cache_features", lambda splits, *_: splits)
+    plain = Trained(train(chosen, tmp_path / "plain", splits=splits).folder)
     for (name, a), b in zip(quick.model.state_dict().items(), plain.model.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3, msg=name)
 
