@@ -7,9 +7,9 @@ vector. Validation accuracy at the default settings, 10 epochs (`equipoise train
 
     method                                    left          right         fused
     unimodal, each view alone                 86.3 ± 1.7    92.2 ± 1.0
-    joint                                     24.4 ± 4.9    88.3 ± 1.1    94.9 ± 0.2
+    joint                                     24.7 ± 4.8    87.7 ± 2.0    94.7 ± 0.6
     late (two networks side by side)          86.3 ± 1.7    91.9 ± 1.1    96.2 ± 0.8
-    mla (modalities in turn)                  83.6 ± 1.1    91.4 ± 2.8    96.5 ± 0.9
+    mla (modalities in turn)                  82.6 ± 1.3    90.7 ± 1.6    96.3 ± 0.4
 """
 
 from __future__ import annotations
