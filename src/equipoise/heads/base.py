@@ -44,6 +44,15 @@ class Head(nn.Module, ABC):
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         """Logits (B, C) that this modality alone predicts from its features (B, d_m)."""
 
+    def reading_layer(self, modality: str) -> nn.Linear | None:
+        """The one linear layer by which this modality's features reach the fused prediction, or None.
+
+        What the head makes of features z of this modality alone does not change when the layer's weight moves
+        orthogonally to z. A head has None where several layers read the features, or none reads them as they are.
+        """
+        block = self.blocks[modality] if modality in self.blocks else None  # noqa: SIM401 (ModuleDict has no get)
+        return block if isinstance(block, nn.Linear) else None
+
     @abstractmethod
     def fuse(
         self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]

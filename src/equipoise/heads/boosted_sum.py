@@ -41,6 +41,9 @@ class BoostedSum(SeparateHead):
             self.classifier = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, classes))
         self.rate = nn.Parameter(torch.tensor(float(rate)))
 
+    def reading_layer(self, modality: str) -> nn.Linear:
+        return next(layer for layer in self.classifier.modules() if isinstance(layer, nn.Linear))
+
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         logits: Tensor = self.classifier(features)
         return logits

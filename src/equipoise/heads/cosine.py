@@ -47,3 +47,6 @@ class Cosine(SeparateHead):
         super().__init__(widths, classes, "sum")
         for modality, width in widths.items():
             self.blocks[modality] = CosineLinear(width, classes, scale)
+
+    def reading_layer(self, modality: str) -> None:
+        """None: the length of the whole weight counts."""

@@ -42,6 +42,9 @@ class CPMNet(JointHead):
         bound = math.sqrt(6 / (classes + latent))  # Xavier's, as the latents start
         self.register_buffer("prototypes", torch.empty(classes, latent).uniform_(-bound, bound))
 
+    def reading_layer(self, modality: str) -> None:
+        """None: the decoders read latents, and make features of them."""
+
     def decode(self, modality: str, latent: Tensor) -> Tensor:
         """Features (B, d_m) that latents (B, K) stand for."""
         features: Tensor = self.blocks[modality](latent)

@@ -77,6 +77,9 @@ class DOMFN(Concat):
         for modality, width in widths.items():
             self.blocks[modality].add_module("own", nn.Linear(width, classes))
 
+    def reading_layer(self, modality: str) -> None:
+        """None: the fused predictor reads the features, and the own classifier."""
+
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         logits: Tensor = self.blocks[modality].own(features)  # type: ignore[operator]
         return logits.sigmoid() if self.squashed else logits

@@ -55,6 +55,9 @@ class ETMC(Auxiliary):
         super().__init__(widths, classes)
         self.incomplete = incomplete
 
+    def reading_layer(self, modality: str) -> None:
+        """None: the own classifier reads the features, and the pseudo-view."""
+
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         return opinion(super().unimodal(modality, features))
 

@@ -36,3 +36,7 @@ class PerModality(SeparateHead):
             layers: list[nn.Module] = [nn.Linear(a, b) for a, b in pairwise(sizes)]
             layers.insert(1, nn.ReLU())
             self.blocks[modality] = nn.Sequential(*layers)
+
+    def reading_layer(self, modality: str) -> nn.Linear:
+        first: nn.Linear = self.blocks[modality][0]  # type: ignore[index]
+        return first

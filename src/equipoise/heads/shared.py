@@ -39,6 +39,9 @@ class Shared(SeparateHead):
             )
         self.classifier = nn.Linear(next(iter(widths.values())), classes)
 
+    def reading_layer(self, modality: str) -> nn.Linear:
+        return self.classifier
+
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         logits: Tensor = self.classifier(features)
         return logits

@@ -56,6 +56,11 @@ class Sustained(SeparateHead):
         for layer in layers[: self._active[modality]]:
             yield self.output(torch.relu(layer(features)))
 
+    def reading_layer(self, modality: str) -> nn.Linear | None:
+        """The first classifier's hidden layer, as long as no other is on."""
+        first: nn.Linear = self.blocks[modality][0]  # type: ignore[index]
+        return first if self._active[modality] == 1 else None
+
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         return torch.stack(list(self.parts(modality, features))).sum(0)
 

@@ -95,6 +95,10 @@ class TATE(JointHead):
         self.pool = GatedPool(tagged)
         self.classifier = nn.Sequential(nn.Linear(tagged, width, bias=False), nn.Linear(width, classes))
 
+    def reading_layer(self, modality: str) -> nn.Linear:
+        projection: nn.Linear = self.blocks[modality]["project"]  # type: ignore[index]
+        return projection
+
     def hidden(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """{modality: H_m (B, width)}, zeros where absent."""
         rows = len(next(iter(present.values())))

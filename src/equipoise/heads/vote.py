@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from equipoise.heads.auxiliary import Auxiliary
 from equipoise.heads.concat import Concat
@@ -18,6 +18,10 @@ class Vote(Auxiliary):
     """
 
     decomposable = True
+
+    def reading_layer(self, modality: str) -> nn.Linear:
+        own: nn.Linear = self.blocks[modality].own  # type: ignore[assignment]
+        return own
 
     def joint(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """Logits (B, C) of the Concat classifier."""

@@ -34,6 +34,9 @@ class WeightElementwise(Head):
         width = one_width("WeightElementwise", widths, "set the same 'width'")
         self.classifier = nn.Linear(width, classes)
 
+    def reading_layer(self, modality: str) -> nn.Linear:
+        return self.classifier
+
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         logits: Tensor = self.classifier(features)
         return logits

@@ -36,6 +36,10 @@ class WeightHidden(Head):
         self.scorer = Scorer()
         self.classifier = nn.Linear(HIDDEN, classes)
 
+    def reading_layer(self, modality: str) -> nn.Linear:
+        projection: nn.Linear = self.blocks[modality]["projection"]  # type: ignore[index]
+        return projection
+
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         logits: Tensor = self.blocks[modality]["classifier"](self._hidden(modality, features))  # type: ignore[index]
         return logits

@@ -33,7 +33,6 @@ from equipoise.methods.base import Method
 from equipoise.methods.checks import require
 from equipoise.methods.losses import unimodal_loss
 from equipoise.methods.orthogonal_memory import ORDERS, OrthogonalMemory, alpha_at, alpha_rule, mean_rows
-from equipoise.methods.projected_layers import reading_layer
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -69,15 +68,17 @@ class MLA(Method):
         """Start P as the identity.
 
         Raises:
-            ConfigError: the head is not one for all modalities.
+            ConfigError: the modalities' features do not all pass through one layer of the head.
         """
         head = ctx.model.head
-        if len(head.blocks):
+        layers = {head.reading_layer(m) for m in head.modalities}
+        layer = layers.pop()
+        if layers or len(head.blocks) or layer is None:
             raise ConfigError(
-                f"method 'mla' trains one head for all modalities, and {type(head).__name__} has a part for each; "
-                "use head 'shared', or method 'compose' to project other heads"
+                f"method 'mla' trains one head that all features pass through, and {type(head).__name__} "
+                "is none; use head 'shared', or method 'compose' to project other heads"
             )
-        self.weight = [reading_layer(head, head.modalities[0]).weight]  # in a list: it is the model's, not ours
+        self.weight = [layer.weight]  # in a list: it is the model's, not ours
         if self.projection:
             self.memory = OrthogonalMemory(
                 self.weight[0], normalize=self.normalize_projection, order=self.projection_order

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from torch import nn
 
+from equipoise.errors import ConfigError
 from equipoise.heads.base import Head
 from equipoise.model import Model
 
 
 def reading_layer(head: Head, modality: str) -> nn.Linear:
-    """The linear layer that reads this modality's features: the first of its block, or of the whole head."""
-    block = head.blocks[modality] if modality in head.blocks else head  # noqa: SIM401 (ModuleDict has no get)
-    return next(layer for layer in block.modules() if isinstance(layer, nn.Linear))
+    """The linear layer that reads this modality's features.
+
+    Raises:
+        ConfigError: there is no such layer, or another one reads them too.
+    """
+    layer = head.reading_layer(modality)
+    if layer is None:
+        raise ConfigError(
+            f"an orthogonal projection acts on the one linear layer that reads the features of {modality!r}, and "
+            f"{type(head).__name__} has no such layer; use head 'shared' or 'late'"
+        )
+    return layer
 
 
 def weighted_layers(module: nn.Module) -> list[nn.Linear | nn.Conv2d]:
