@@ -10,7 +10,7 @@ from torch import Tensor
 from equipoise.batch import Batch, Output
 from equipoise.methods.alignment import KINDS, alignment_loss, check_widths
 from equipoise.methods.base import Method
-from equipoise.methods.checks import choice, require
+from equipoise.methods.checks import choice, positive, require
 from equipoise.methods.losses import fused_loss
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class Aligned(Method):
         require(
             type(self).__name__,
             choice("alignment", alignment, KINDS),
-            ("temperature", temperature > 0, "positive", temperature),
-            ("loss_scale", loss_scale > 0, "positive", loss_scale),
+            positive("temperature", temperature),
+            positive("loss_scale", loss_scale),
         )
         self.alignment = alignment
         self.temperature = temperature

@@ -40,7 +40,7 @@ from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.heads.sustained import Sustained
 from equipoise.methods.base import Method
-from equipoise.methods.checks import choice, require
+from equipoise.methods.checks import choice, require, whole
 from equipoise.methods.short_run import warn_of_a_short_run
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class AUG(Method):
             "AUG",
             ("residual_weight", 0 <= residual_weight <= 1, "between 0 and 1", residual_weight),
             choice("residual", residual, RESIDUALS),
-            ("every", isinstance(every, int) and every >= 1, "a whole number of epochs, at least 1", every),
+            whole("every", every, 1),
             ("factor", factor > 0, "greater than 0", factor),
             ("margin", margin >= 0, "at least 0", margin),
         )

@@ -42,7 +42,7 @@ from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.heads.vote import Vote
 from equipoise.methods.base import Method
-from equipoise.methods.checks import choice, require
+from equipoise.methods.checks import choice, require, whole
 from equipoise.methods.difficulty import curriculum_share, difficulty, similarity
 from equipoise.methods.losses import unimodal_loss
 from equipoise.methods.table_values import table_values
@@ -80,7 +80,7 @@ class BSS(Method):
             choice("schedule", schedule, SCHEDULES),
             ("joint_weight", 0 <= joint_weight <= 1, "between 0 and 1", joint_weight),
             ("start", start is None or 0 < start <= 1, "greater than 0 and at most 1", start),
-            ("grow", grow is None or (isinstance(grow, int) and grow >= 1), "a whole number, at least 1", grow),
+            *([] if grow is None else [whole("grow", grow, 1)]),
             ("start", start is None or schedule == "curriculum", unread, start),
             ("grow", grow is None or schedule == "curriculum", unread, grow),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from equipoise.errors import invalid
@@ -24,3 +25,23 @@ def require(owner: str, *rules: Rule) -> None:
 def choice(option: str, found: object, known: Collection[str]) -> Rule:
     """The rule of an option with named values."""
     return option, found in known, "one of " + ", ".join(known), found
+
+
+def is_whole(found: object, least: int) -> bool:
+    """True for an int of at least this; booleans are none."""
+    return isinstance(found, int) and not isinstance(found, bool) and found >= least
+
+
+def whole(option: str, found: object, least: int) -> Rule:
+    """The rule of a count."""
+    return option, is_whole(found, least), f"a whole number, at least {least}", found
+
+
+def positive(option: str, found: float) -> Rule:
+    """The rule of a positive number; infinity is none."""
+    return option, 0 < found < math.inf, "positive and finite", found
+
+
+def not_negative(option: str, found: float) -> Rule:
+    """The rule of a number of at least 0; infinity is none."""
+    return option, 0 <= found < math.inf, "at least 0 and finite", found

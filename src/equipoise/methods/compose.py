@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from equipoise.batch import Batch
 from equipoise.methods.base import Method, Phase
-from equipoise.methods.checks import choice, require
+from equipoise.methods.checks import choice, not_negative, positive, require, whole
 from equipoise.methods.compose_objective import ALIGNMENTS, Objective
 from equipoise.methods.head_projection import FlatProjection, HeadProjection, OrthogonalProjection
 from equipoise.methods.orthogonal_memory import ORDERS, alpha_rule
@@ -91,15 +91,15 @@ class Compose(Method):
             choice("projection", projection, PROJECTIONS),
             choice("flatness", flatness, FLATNESS),
             choice("alignment", alignment, ALIGNMENTS),
-            ("cycles", cycles >= 1, "at least 1", cycles),
+            whole("cycles", cycles, 1),
             alpha_rule("projection_alpha", projection_alpha),
             choice("projection_order", projection_order, ORDERS),
-            ("tau", tau >= 0, "at least 0", tau),
-            ("statistic_batch", statistic_batch >= 1, "at least 1", statistic_batch),
-            ("rho", rho >= 0, "at least 0", rho),
+            not_negative("tau", tau),
+            whole("statistic_batch", statistic_batch, 1),
+            not_negative("rho", rho),
             choice("alpha", alpha, SCHEDULES),
             ("alpha_value", 0 <= alpha_value <= 1, "in [0, 1]", alpha_value),
-            ("temperature", temperature > 0, "positive", temperature),
+            positive("temperature", temperature),
         )
         self.turns, self.cycles = schedule, cycles
         projections: dict[str, Callable[[], HeadProjection]] = {

@@ -36,7 +36,7 @@ from torch.nn import functional as F
 
 from equipoise.batch import Batch
 from equipoise.heads.cpm_net import CPMNet as Head
-from equipoise.methods.checks import choice, require
+from equipoise.methods.checks import choice, require, whole
 from equipoise.methods.frozen_encoders import FrozenEncoders
 from equipoise.methods.latents import Latents
 from equipoise.methods.reconstruction import classification
@@ -100,7 +100,7 @@ class CPMNet(FrozenEncoders[Head]):
             "CPMNet",
             ("weight", weight >= 0, "at least 0", weight),
             ("latent_lr", latent_lr > 0, "positive", latent_lr),
-            ("latent_steps", isinstance(latent_steps, int) and latent_steps >= 1, "at least 1", latent_steps),
+            whole("latent_steps", latent_steps, 1),
             choice("margin", margin, MARGINS),
         )
         self.weight, self.latent_lr, self.latent_steps, self.margin = weight, latent_lr, latent_steps, margin

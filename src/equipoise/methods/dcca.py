@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from equipoise.heads.cca import CorrelatedHead
 from equipoise.heads.dcca import DCCA as Head
 from equipoise.methods.cca import CCA
-from equipoise.methods.checks import require
+from equipoise.methods.checks import require, whole
 from equipoise.methods.feature_table import FeatureTable
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
@@ -106,8 +106,8 @@ class DCCA(CCA):
         require(
             type(self).__name__,
             ("deep_ridge", deep_ridge > 0, "positive", deep_ridge),
-            ("passes", isinstance(passes, int) and passes >= 0, "a whole number of at least 0", passes),
-            ("samples", isinstance(samples, int) and samples >= 2, "a whole number of at least 2", samples),
+            whole("passes", passes, 0),
+            whole("samples", samples, 2),
             ("lr", lr > 0 and math.isfinite(lr), "positive", lr),
         )
         self.deep_ridge, self.passes, self.samples = deep_ridge, passes, samples

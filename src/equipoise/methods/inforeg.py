@@ -37,7 +37,7 @@ from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.methods.auxiliary import apart, auxiliary_loss
 from equipoise.methods.base import Method
-from equipoise.methods.checks import require
+from equipoise.methods.checks import require, whole
 from equipoise.methods.encoder_copy import EncoderCopy
 from equipoise.methods.regulation import growth, leads, pull
 from equipoise.methods.scores import true_class_scores
@@ -72,11 +72,10 @@ class InfoReg(Method):
     ) -> None:
         super().__init__()
         given = {"strength": strength, "beta": beta, "threshold": threshold, "unimodal_weight": unimodal_weight}
-        whole = isinstance(smoothing, int) and smoothing >= 1
         require(
             "InfoReg",
             *[(name, value >= 0, "at least 0", value) for name, value in given.items()],
-            ("smoothing", whole, "a whole number of epochs, at least 1", smoothing),
+            whole("smoothing", smoothing, 1),
         )
         self.strength, self.beta, self.threshold = strength, beta, threshold
         self.smoothing, self.unimodal_weight = smoothing, unimodal_weight

@@ -27,7 +27,7 @@ from torch import Tensor
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError
 from equipoise.methods.aligned import Aligned
-from equipoise.methods.checks import choice, require
+from equipoise.methods.checks import choice, not_negative, positive, require, whole
 from equipoise.methods.hypergradient import SOLVERS, implicit_gradient, twice_differentiable
 from equipoise.methods.losses import fused_loss
 from equipoise.methods.sharpness import frozen_statistics
@@ -73,19 +73,20 @@ class LFMLearned(Aligned):
         outer_batch_size: int = 0,
     ) -> None:
         super().__init__(alignment, temperature, loss_scale)
+        require("LFMLearned", ("alpha_bounds", len(alpha_bounds) == 2, "two numbers", alpha_bounds))
         low, high = alpha_bounds
         require(
             "LFMLearned",
             choice("hypergradient", hypergradient, SOLVERS),
-            ("iterations", iterations >= 1, "at least 1", iterations),
-            ("damping", damping >= 0, "at least 0", damping),
-            ("neumann_step", neumann_step > 0, "positive", neumann_step),
+            whole("iterations", iterations, 1),
+            not_negative("damping", damping),
+            positive("neumann_step", neumann_step),
             ("alpha_bounds", 0 <= low <= high <= 1, "two ascending numbers in [0, 1]", alpha_bounds),
             ("alpha_init", low <= alpha_init <= high, f"in [{low:g}, {high:g}]", alpha_init),
-            ("alpha_lr", alpha_lr >= 0, "at least 0", alpha_lr),
-            ("alpha_halving", alpha_halving >= 0, "at least 0", alpha_halving),
-            ("outer_every", outer_every >= 0, "at least 0", outer_every),
-            ("outer_batch_size", outer_batch_size >= 0, "at least 0", outer_batch_size),
+            not_negative("alpha_lr", alpha_lr),
+            whole("alpha_halving", alpha_halving, 0),
+            whole("outer_every", outer_every, 0),
+            whole("outer_batch_size", outer_batch_size, 0),
         )
         self.solver, self.iterations = hypergradient, iterations
         self.damping, self.neumann_step = damping, neumann_step

@@ -31,7 +31,7 @@ from equipoise.batch import Batch
 from equipoise.errors import ConfigError
 from equipoise.methods.auxiliary import require_fused_classifiers
 from equipoise.methods.base import Method, Phase
-from equipoise.methods.checks import choice, require
+from equipoise.methods.checks import choice, is_whole, not_negative, require, whole
 from equipoise.methods.flat_memory import FlatMemory, statistic_loader
 from equipoise.methods.mie_gradient import SAM, sharp_backward
 from equipoise.methods.mixup import mixup
@@ -76,18 +76,20 @@ class MIE(Method):
         statistic_batch: int = 12,
     ) -> None:
         super().__init__()
+        pair = one_direction is None or (len(one_direction) == 2 and len(set(one_direction)) == 2)
+        lengths = phases is None or (len(phases) > 0 and all(is_whole(n, 1) for n in phases))
         require(
             "MIE",
-            ("rho", rho >= 0, "at least 0", rho),
-            ("tau", tau >= 0, "at least 0", tau),
+            not_negative("rho", rho),
+            not_negative("tau", tau),
             choice("sam", sam, SAM),
             ("flat_weight", 0 <= flat_weight <= 1, "in [0, 1]", flat_weight),
             ("scope", 0 <= scope <= 1, "in [0, 1]", scope),
-            ("one_direction", one_direction is None or len(one_direction) == 2, "two modalities", one_direction),
-            ("mixup_alpha", mixup_alpha >= 0, "at least 0", mixup_alpha),
-            ("cycles", cycles >= 1, "at least 1", cycles),
-            ("phases", phases is None or (len(phases) > 0 and min(phases) > 0), "positive epochs", phases),
-            ("statistic_batch", statistic_batch >= 1, "at least 1", statistic_batch),
+            ("one_direction", pair, "two different modalities", one_direction),
+            not_negative("mixup_alpha", mixup_alpha),
+            whole("cycles", cycles, 1),
+            ("phases", lengths, "one or more whole numbers, at least 1", phases),
+            whole("statistic_batch", statistic_batch, 1),
         )
         self.rho, self.tau, self.sam, self.flat_weight, self.scope = rho, tau, sam, flat_weight, scope
         self.one_direction, self.mixup_alpha = one_direction, mixup_alpha

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.auxiliary import apart
-from equipoise.methods.checks import choice, require
+from equipoise.methods.checks import choice, is_whole, require
 from equipoise.methods.joint import Joint
 from equipoise.methods.scores import right
 from equipoise.methods.short_run import warn_of_a_short_run
@@ -93,7 +93,7 @@ class MSLR(Joint):
             choice("strategy", strategy, STRATEGIES),
             ("rates", all(rate > 0 for rate in rates.values()), "a positive number for each modality", rates),
             ("smoothing", 0 <= smoothing <= 1, "in [0, 1]", smoothing),
-            ("window", window >= 1 + cumulative, "at least 1, or 2 if 'cumulative'", window),
+            ("window", is_whole(window, 1 + cumulative), "at least 1, or 2 if 'cumulative', and whole", window),
             ("cumulative", strategy == "dynamic" or not cumulative, "false unless 'strategy' is dynamic", cumulative),
         )
         self.strategy, self.rates, self.smoothing = strategy, rates, smoothing

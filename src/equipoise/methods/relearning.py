@@ -33,7 +33,8 @@ import torch
 
 from equipoise.batch import Batch, Output
 from equipoise.data.loader import Loader
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
+from equipoise.methods.checks import require, whole
 from equipoise.methods.encoder_copy import EncoderCopy
 from equipoise.methods.joint import Joint
 from equipoise.methods.short_run import warn_of_a_short_run
@@ -75,12 +76,12 @@ class Relearning(Joint):
 
     def __init__(self, strength: float = 3.0, every: int = 20, times: int = 3) -> None:
         super().__init__()
-        if not strength >= 0:
-            raise invalid("Relearning", "strength", "at least 0", strength)
-        if not isinstance(every, int) or every < 1:
-            raise invalid("Relearning", "every", "a whole number of epochs, at least 1", every)
-        if not isinstance(times, int) or times < 0:
-            raise invalid("Relearning", "times", "a whole number, at least 0", times)
+        require(
+            "Relearning",
+            ("strength", strength >= 0, "at least 0", strength),
+            whole("every", every, 1),
+            whole("times", times, 0),
+        )
         self.strength, self.every, self.times = strength, every, times
 
     def setup(self, ctx: Context) -> None:

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from equipoise.methods.checks import choice, require
+from equipoise.methods.checks import choice, is_whole, require
 from equipoise.methods.valuation import Valuation
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class SampleValuation(Valuation):
 
     def __init__(self, warmup: int = 5, copies: Sequence[int] = (1, 2, 3)) -> None:
         super().__init__("smv-sample", warmup)
-        counts = len(copies) == 3 and all(isinstance(c, int) and c >= 0 for c in copies)
+        counts = len(copies) == 3 and all(is_whole(c, 0) for c in copies)
         require(type(self).__name__, ("copies", counts, "three whole numbers, at least 0", copies))
         self.copies = tuple(copies)
         self.idle = not any(copies)

@@ -29,9 +29,9 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
 from equipoise.heads.linear import Late as LateHead
 from equipoise.methods.base import Phase
+from equipoise.methods.checks import require, whole
 from equipoise.methods.joint import Joint
 from equipoise.methods.late import Late
 from equipoise.methods.trial import run
@@ -51,10 +51,8 @@ class UMT(Joint):
 
     def __init__(self, weight: float = 1.0, teacher_epochs: int | None = None) -> None:
         super().__init__()
-        if not weight >= 0:
-            raise invalid("UMT", "weight", "at least 0", weight)
-        if teacher_epochs is not None and not teacher_epochs >= 1:
-            raise invalid("UMT", "teacher_epochs", "at least 1, or null", teacher_epochs)
+        lengths = [] if teacher_epochs is None else [whole("teacher_epochs", teacher_epochs, 1)]
+        require("UMT", ("weight", weight >= 0, "at least 0", weight), *lengths)
         self.weight, self.teacher_epochs = weight, teacher_epochs
 
     def setup(self, ctx: Context) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from equipoise.data.loader import Loader
-from equipoise.methods.checks import require
+from equipoise.methods.checks import require, whole
 from equipoise.methods.joint import Joint
 from equipoise.methods.shapley import valuation
 from equipoise.methods.short_run import warn_of_a_short_run
@@ -34,8 +34,7 @@ class Valuation(Joint):
 
     def __init__(self, name: str, warmup: int) -> None:
         super().__init__()
-        whole = isinstance(warmup, int) and warmup >= 0
-        require(type(self).__name__, ("warmup", whole, "a whole number of epochs, at least 0", warmup))
+        require(type(self).__name__, whole("warmup", warmup, 0))
         self.name = name
         self.warmup = warmup
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from itertools import product
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from equipoise.errors import ConfigError
 from equipoise.methods.compose import Compose
 from equipoise.settings import OptimiserSettings
 from equipoise.training.context import Context
+from equipoise.training.observer import Silent
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -133,6 +135,24 @@ def test_aligning_in_turn_moves_the_modality_in_hand_only(seed: int, world: Simp
         assert not any(same[:2]) if m == "a" else all(same)
 
 
+@pytest.mark.parametrize("turns", ["joint", "step", "phase"])
+def test_the_alignment_follows_the_epochs_of_the_modality_in_hand(
+    seed: int, world: SimpleNamespace, turns: str
+) -> None:
+    ctx = context(world.model("late", INPUTS), table(INPUTS), 4)
+    logged: dict[tuple[str, ...], list[float]] = {}
+
+    class Reader(Silent):
+        def record(self, ctx: Context) -> None:
+            logged.setdefault(ctx.training, []).append(ctx.read_journal()["method/alpha"])
+
+    ctx.observer = Reader()
+    options = {"alpha": "stepwise", "alpha_value": 0.9, "cycles": 2}
+    world.train("compose", ctx, 4, schedule=turns, alignment="js", **options)
+    expected = [("a",), ("b",), ("c",)] if turns == "phase" else [("a", "b", "c")]
+    assert logged == {moving: pytest.approx([0.9, 0.9, 0.1, 0.1]) for moving in expected}
+
+
 def test_orthogonal_memory_of_a_joint_step_sees_every_modality(seed: int, world: SimpleNamespace) -> None:
     model = world.model("shared", INPUTS, fusion="mean")
     ctx = context(model, table(INPUTS), 1)
@@ -151,9 +171,13 @@ def test_what_does_not_fit_is_refused(world: SimpleNamespace) -> None:
         ("flatness", "asam"),
         ("alignment", "clip"),
         ("cycles", 0),
+        ("cycles", 2.5),
+        ("statistic_batch", 7.5),
         ("projection_alpha", 0.0),
         ("rho", -1.0),
+        ("rho", math.inf),
         ("tau", -1.0),
+        ("tau", math.inf),
         ("alpha", "learned"),
         ("alpha_value", 2.0),
         ("temperature", 0.0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -192,14 +193,23 @@ def test_without_held_out_samples_it_says_what_to_set(world: SimpleNamespace) ->
         (LFM, "alignment", "clip"),
         (LFM, "temperature", 0.0),
         (LFM, "loss_scale", -1.0),
+        (LFM, "loss_scale", math.inf),
         (LFMLearned, "hypergradient", "newton"),
         (LFMLearned, "alpha_bounds", (0.9, 0.1)),
+        (LFMLearned, "alpha_bounds", (0.1, 0.5, 0.9)),
+        (LFMLearned, "alpha_bounds", (0.5,)),
         (LFMLearned, "alpha_init", 1.1),
         (LFMLearned, "iterations", 0),
+        (LFMLearned, "iterations", 2.5),
         (LFMLearned, "damping", -0.1),
         (LFMLearned, "neumann_step", 0.0),
         (LFMLearned, "alpha_lr", -1.0),
         (LFMLearned, "outer_every", -1),
+        (LFMLearned, "outer_every", 1.5),
+        (LFMLearned, "outer_batch_size", 4.5),
+        (LFMLearned, "alpha_halving", 2.5),
+        (LFMLearned, "alpha_lr", math.inf),
+        (LFMLearned, "damping", math.inf),
     ],
 )
 def test_refuses_bad_options(build: type, option: str, value: object) -> None:

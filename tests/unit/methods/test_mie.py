@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from itertools import groupby
 from types import SimpleNamespace
 
@@ -372,16 +373,23 @@ def test_one_direction_names_modalities_of_the_data(world: SimpleNamespace) -> N
     ("option", "value"),
     [
         ("rho", -0.1),
+        ("rho", math.inf),
         ("tau", -1.0),
+        ("tau", math.inf),
         ("sam", "asam"),
         ("flat_weight", 1.1),
         ("scope", 2.0),
         ("one_direction", ["a"]),
+        ("one_direction", ["a", "a"]),
         ("mixup_alpha", -1.0),
+        ("mixup_alpha", math.inf),
         ("cycles", 0),
+        ("cycles", 1.5),
         ("phases", []),
         ("phases", [3, 0]),
+        ("phases", [3, 1.5]),
         ("statistic_batch", 0),
+        ("statistic_batch", 7.5),
     ],
 )
 def test_refuses_bad_options(option: str, value: object) -> None:

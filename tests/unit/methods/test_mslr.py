@@ -114,7 +114,8 @@ def test_refuses_unknown_modalities_and_bad_options(world: SimpleNamespace) -> N
         MSLR(strategy="keep", cumulative=True)
     with pytest.raises(ConfigError, match="'window' must be at least 1, or 2 if 'cumulative'"):
         MSLR(window=1, cumulative=True)  # compares an accuracy with itself
-    for option, value in {"strategy": "slow", "rates": {"a": 0.0}, "smoothing": 2.0, "window": 0}.items():
+    wrong = [("strategy", "slow"), ("rates", {"a": 0.0}), ("smoothing", 2.0), ("window", 0), ("window", 2.5)]
+    for option, value in wrong:
         with pytest.raises(ConfigError, match=f"MSLR: '{option}' must be"):
             MSLR(**{option: value})  # type: ignore[arg-type]
 

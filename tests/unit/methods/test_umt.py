@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from equipoise.errors import ConfigError
 from equipoise.methods.umt import UMT
 from equipoise.testing.world import World, differing, snapshot
 from equipoise.training.loop import fit
@@ -107,3 +108,9 @@ def test_statistics_of_teachers_are_frozen(seed: int, world: SimpleNamespace) ->
     before = snapshot(method.teachers)
     method.step(copy.copy(ctx.train.all[0]), ctx)
     assert not differing(before, snapshot(method.teachers))
+
+
+@pytest.mark.parametrize("options", [{"weight": -1.0}, {"teacher_epochs": 0}, {"teacher_epochs": 1.5}])
+def test_refuses_bad_options(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"UMT: '{next(iter(options))}' must be"):
+        UMT(**options)  # type: ignore[arg-type]
