@@ -31,7 +31,7 @@ class Objective:
         separate: classify by each modality's own prediction instead of the fused one.
         alignment: one of ALIGNMENTS.
         temperature: τ of InfoNCE.
-        weight: α over the epochs.
+        weight: α over the epochs of a modality, whoever else trains in between.
     """
 
     separate: bool
@@ -48,7 +48,7 @@ class Objective:
 
     def on_epoch_start(self, ctx: Context) -> None:
         if self.alignment != "none":
-            ctx.log(alpha=self.weight(ctx.epoch + 1, ctx.epochs))
+            ctx.log(alpha=self._alpha(ctx.training, ctx))
 
     def backward(self, moving: Sequence[str], batch: Batch, ctx: Context, *, rho: float | None) -> Output:
         """Gradients of the modalities in hand, at θ or with a radius ρ at θ + ε*; the output at θ."""
@@ -69,13 +69,16 @@ class Objective:
 
     def __call__(self, moving: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:
         """The scalar to minimise; `output` is that of the modalities in hand."""
-        alpha = self.weight(ctx.epoch + 1, ctx.epochs)
+        alpha = self._alpha(moving, ctx)
         if self.alignment == "none" or alpha == 0:
             return self._task(moving, output, batch, ctx)
         pairs = [pair for pair in combinations(ctx.model.modalities, 2) if set(pair) & set(moving)]
         whole = beside(moving, output, batch, ctx)
         matching = alignment_loss(self.alignment, whole, batch, ctx, self.temperature, pairs)
         return (1 - alpha) * self._task(moving, output, batch, ctx) + alpha * matching
+
+    def _alpha(self, moving: Sequence[str], ctx: Context) -> float:
+        return self.weight(ctx.trained(moving[0]) + 1, ctx.epochs)
 
     def _task(self, moving: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:
         if self.separate:

@@ -89,6 +89,13 @@ class Context:
         """The modalities that train in this phase."""
         return self.phase.modalities or self.model.modalities
 
+    def trained(self, modality: str) -> int:
+        """Epochs in which this modality has trained, as its learning rate counts them: of `epochs` in the end.
+
+        It is `epoch` where all modalities train together; where they take turns that counts everybody's.
+        """
+        return self.optimisers.trained(modality)
+
     def backward(self, loss: Tensor) -> None:
         """Back-propagate, and average the gradients over ranks; a gradient is None only if None on every rank."""
         complaint = self._losses.complaint()

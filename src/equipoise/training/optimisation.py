@@ -82,6 +82,10 @@ class Optimisers:
             self._optimisers[name].step()
             self._optimisers[name].zero_grad(set_to_none=True)
 
+    def trained(self, name: str) -> int:
+        """Epochs that a group has trained for, since its last reset."""
+        return self._trained[name]
+
     def end_epoch(self, modalities: Sequence[str], metric: float) -> None:
         """Advance the schedules of the groups that trained; `metric` is larger for better."""
         for name in modalities:
