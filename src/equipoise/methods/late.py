@@ -4,7 +4,13 @@ Gunes, Piccardi. Affect recognition from face and body: early fusion vs. late fu
 (the reference of the MLA paper, which uses it as a baseline).
 
 L = Σ_m CE(v_m, y), v_m = z_m W_mᵀ + b_m. There is no loss on the fused prediction: with one it would be the Sum
-baseline. How the predictions meet is the head's affair.
+baseline. The setting `optimiser.clip` bounds each modality's gradient by itself: one norm over all would couple them.
+What validation decides still looks at all of them, as its metric is the fused prediction's: the best epoch,
+`patience`, and the schedule `plateau`. Trainings that are wholly apart are runs of `unimodal` with a `modality` each.
+
+How the predictions meet is the head's affair. Head `late` averages probabilities (Gunes and Piccardi's sum rule, of
+posteriors); the MLA paper does not say what its baseline averages, and its code adds weighted logits, which are the
+head's options `fusion: mean` and `fusion: fixed`.
 """
 
 from __future__ import annotations
@@ -42,7 +48,8 @@ class Late(Method):
         return torch.stack([unimodal_loss(m, output, batch, ctx) for m in ctx.training]).sum()
 
     def step(self, batch: Batch, ctx: Context) -> None:
-        """As every method's, except that modalities which do not train are not run either."""
+        """As every method's, except that each modality moves by itself, and those that do not train are not run."""
         output = ctx.model(batch, only=ctx.training)
         ctx.backward(self.loss(output, batch, ctx))
-        ctx.update()
+        for modality in ctx.training:
+            ctx.update((modality,))

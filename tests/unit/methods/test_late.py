@@ -29,13 +29,14 @@ def test_gradients_of_one_modality_do_not_see_the_others(seed: int, world: Simpl
         assert torch.equal(first, second)
 
 
-def test_one_loop_equals_separate_trainings(seed: int, world: SimpleNamespace) -> None:
+@pytest.mark.parametrize("clip", [0.0, 0.05])
+def test_one_loop_equals_separate_trainings(seed: int, world: SimpleNamespace, clip: float) -> None:
     model = world.model("late", INPUTS)
     batches = [world.batch(INPUTS, absent={"c": [0]}) for _ in range(3)]
     alone = {m: copy.deepcopy(model) for m in INPUTS}
-    world.train("late", world.context(model, batches), 2)
+    world.train("late", world.context(model, batches, clip=clip), 2)
     for m in INPUTS:
-        world.train("unimodal", world.context(alone[m], batches), 2, modality=m)
+        world.train("unimodal", world.context(alone[m], batches, clip=clip), 2, modality=m)
         for p, q in zip(sum(model.group(m), ()), sum(alone[m].group(m), ()), strict=True):
             assert torch.equal(p, q)
 
