@@ -15,7 +15,7 @@ Where the published code departs from the paper:
   first pass, with ρ = 1e-10 or 1e-15: numerically nothing                     `sam: head`, `rho`
   the perturbation is scaled per tensor and never removed                      not offered
   the loss is 0.7 L(θ) + 0.3 L(θ + ε)                                          `flat_weight: 0.3`
-  mixup with Beta(1, 1) in every phase                                         `mixup_alpha: 1`
+  mixup with Beta(1, 1) in every phase, of images only                         `mixup_alpha: 1`, all but token ids
   phases of given lengths, a fresh optimiser in each                           `phases`, `fresh_optimiser`
   the best weights so far are loaded at the start of a phase                   `reload_best`
 `scope` widens step 2 from the head to deeper layers (Table 4). SAM's customary radius 0.05 is the default.
@@ -52,7 +52,7 @@ class MIE(Method):
         flat_weight: share of the gradient at θ + ε*, the rest is taken at θ; 1 in the paper.
         scope: share of the layers modified, counted from the deepest (1 for all); 0 for the head (Table 4).
         one_direction: [k, j]: only j is modified, and by k; null for every modality by the one before it.
-        mixup_alpha: Beta(a, a) of mixup; 0 for none.
+        mixup_alpha: Beta(a, a) of mixup, of inputs that are no token ids; 0 for none.
         cycles: how often every modality has a phase, each of epochs/cycles epochs.
         phases: epochs of each phase in turn, instead of `cycles`.
         fresh_optimiser: forget momentum and learning-rate schedule at the start of a phase.

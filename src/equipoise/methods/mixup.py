@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from equipoise.batch import Batch, Output, map_input
+from equipoise.batch import Batch, Input, Output, map_input
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -35,6 +36,8 @@ class Blend:
 def mixup(modality: str, batch: Batch, strength: float, ctx: Context) -> Blend:
     """Blend one modality of a batch; partners come from the whole batch of all ranks.
 
+    Only floating-point inputs are blended. Without any (token ids, say) the batch stays as it is, labels included.
+
     Args:
         modality: the one to blend.
         batch: this rank's samples.
@@ -42,7 +45,7 @@ def mixup(modality: str, batch: Batch, strength: float, ctx: Context) -> Blend:
         ctx: draws, and gathers the partners.
     """
     ones = torch.ones(len(batch), device=batch.label.device)
-    if strength == 0:
+    if strength == 0 or not any(x.is_floating_point() for x in _tensors(batch.inputs[modality])):
         return Blend(batch, batch.label, ones)
     drawn = int(torch.randint(2**31, (), generator=ctx.rng))
     share = float(np.random.default_rng(drawn).beta(strength, strength))
@@ -53,8 +56,14 @@ def mixup(modality: str, batch: Batch, strength: float, ctx: Context) -> Blend:
     shares = torch.where(both, share, ones)
 
     def blend(x: Tensor) -> Tensor:
+        if not x.is_floating_point():
+            return x
         weight = shares.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
         return weight * x + (1 - weight) * ctx.gather(x)[partner]
 
     inputs = {**batch.inputs, modality: map_input(batch.inputs[modality], blend)}
     return Blend(replace(batch, inputs=inputs), ctx.gather(batch.label)[partner], shares)
+
+
+def _tensors(value: Input) -> Iterable[Tensor]:
+    return value.values() if isinstance(value, Mapping) else [value]

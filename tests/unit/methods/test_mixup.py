@@ -90,3 +90,32 @@ def test_every_named_tensor_of_a_modality_is_blended_alike(seed: int, world: Sim
     x, y = blend.batch.inputs["a"].values()
     assert (x.dtype, y.dtype) == (torch.float32, torch.float64)
     np.testing.assert_allclose(y.numpy(), 2 * x.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def text(rows: int = 8) -> torch.Tensor:
+    return torch.randint(1, 50, (rows, 6))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_token_ids_are_not_mixed_nor_their_labels(seed: int, world: SimpleNamespace, masked: bool) -> None:
+    batch, ids = world.batch(INPUTS), text()
+    batch = replace(batch, inputs={**batch.inputs, "a": {"ids": ids, "mask": ids > 25} if masked else ids})
+    ctx = world.context(world.model("late", INPUTS), [batch])
+    state = ctx.rng.get_state()
+    blend = mixup("a", batch, 1.0, ctx)
+    assert blend.batch is batch
+    assert torch.equal(blend.partner_label, batch.label)
+    assert torch.equal(blend.share, torch.ones(8))
+    assert torch.equal(ctx.rng.get_state(), state)
+
+
+def test_beside_numbers_ids_and_masks_stay_as_they_are(seed: int, world: SimpleNamespace) -> None:
+    batch = world.batch(INPUTS)
+    mixed = {"x": batch.inputs["a"], "ids": text(), "mask": torch.rand(8, 6) < 0.5}
+    ctx = world.context(world.model("late", INPUTS), [batch])
+    ctx.rng.manual_seed(seed)
+    blend = mixup("a", replace(batch, inputs={**batch.inputs, "a": mixed}), 1.0, ctx)
+    found = blend.batch.inputs["a"]
+    assert found["ids"] is mixed["ids"]
+    assert found["mask"] is mixed["mask"]
+    assert (found["x"] != mixed["x"]).any()
