@@ -16,7 +16,9 @@ strict regime). The sum over the batch is the published form: the term then grow
 Where it departs from the published code: features take the place of the raw inputs as targets, so that any encoder
 serves; the heads' dropout of 0.5 is an option of the head, off by default. It was trained with Adam at a rate of
 1e-3: SGD moves so deep a head slowly, and needs several times the epochs of joint training. Any number of modalities.
-Cost: one pass, and the head's layers.
+What is hidden never meets what is shown: its features are made apart, in evaluation mode, so that no batch statistics
+hold it. Cost: a forward and a backward pass for what is shown, a forward pass for what is hidden, and the head's
+layers.
 """
 
 from __future__ import annotations
@@ -29,11 +31,17 @@ from torch import Tensor
 
 from equipoise.batch import Batch
 from equipoise.heads.ae import AE as Head
-from equipoise.heads.imputing import ImputingHead, shown
+from equipoise.heads.imputing import ImputingHead
 from equipoise.methods.checks import choice, require
 from equipoise.methods.hiding import hidden, lose_one
 from equipoise.methods.own_head import OwnHead
-from equipoise.methods.reconstruction import cell_errors, classification, clip_gradients, encoded
+from equipoise.methods.reconstruction import (
+    cell_errors,
+    classification,
+    clip_gradients,
+    encoded,
+    encoded_aside,
+)
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -77,17 +85,19 @@ class Imputation(OwnHead[J]):
     def after_backward(self, ctx: Context) -> None: ...
 
     def objective(self, batch: Batch, ctx: Context) -> Tensor:
-        """L, from one pass of the encoders over all content that exists."""
+        """L, the encoders seeing what is shown for the input, and what is hidden for the targets."""
         head = self.head(ctx.model)
         kept = lose_one(batch, ctx, self.hide)
-        features = encoded(ctx.model, batch.revealed())
-        given = {m: z for m, z in features.items() if batch.counts[m]}
-        code, joint = head.restore(head.joint(shown(given, kept), len(batch)))
+        features = encoded(ctx.model, batch.hide(kept))
+        code, joint = head.restore(head.joint(features, len(batch)))
         loss = classification(head.classify(code), batch, ctx)
         if self.weight == 0:
             return loss
+        aside = encoded_aside(ctx.model, batch.revealed().hide(hidden(batch, kept)))
+        # Each is zero in the other's cells.
+        targets = features | {m: features[m] + z if m in features else z for m, z in aside.items()}
         return loss + self.weight * self.reconstruction(
-            head.estimates(joint), features, self.cells(batch, kept), batch, ctx
+            head.estimates(joint), targets, self.cells(batch, kept), batch, ctx
         )
 
     def reconstruction(

@@ -17,7 +17,7 @@ then all together. `training: greedy` does so with one phase per block; a block 
 is zero) and moves in its own phase and in the last one only. GCNet trains all at once, which is the default, and
 closes the cascade with two more layers (head option `transition`). The paper's loss weight is not known; w is
 GCNet's. GCNet trains with Adam at a rate of 1e-3, which moves the long cascade much faster than SGD, as for AE. Any
-number of modalities. Cost: one pass, and an autoencoder per block.
+number of modalities. Cost: as for AE, with an autoencoder per block.
 """
 
 from __future__ import annotations

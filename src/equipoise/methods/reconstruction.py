@@ -22,6 +22,17 @@ def encoded(model: Model, batch: Batch) -> dict[str, Tensor]:
         return model.encode(batch)
 
 
+@torch.no_grad()
+def encoded_aside(model: Model, batch: Batch) -> dict[str, Tensor]:
+    """As `encoded`, but in evaluation mode and without gradient: the encoders' training does not notice the batch."""
+    modes = {module: module.training for module in model.encoders.modules()}
+    model.encoders.eval()
+    features = encoded(model, batch)
+    for module, mode in modes.items():
+        module.training = mode
+    return features
+
+
 def clip_gradients(limit: float, ctx: Context) -> None:
     """Shrink all gradients together where their norm exceeds the limit; 0 sets none."""
     if limit:

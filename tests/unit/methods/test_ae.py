@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from equipoise.batch import Batch
 from equipoise.errors import ConfigError
 from equipoise.methods.ae import AE
 from equipoise.methods.cra import CRA
+from equipoise.methods.hiding import lose_one
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 KINDS = {"ae": AE, "cra": CRA}
@@ -88,6 +90,47 @@ def test_the_target_is_not_trained(seed: int, world: SimpleNamespace) -> None:
     AE(weight=1.0).objective(batch, world.context(model, [batch])).backward()
     assert all(p.grad is None for p in model.encoders["b"].parameters())
     assert bool(model.head.decoders["b"][0].weight.grad.any())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_hidden_content_reaches_the_target_alone(seed: int, world: SimpleNamespace, name: str) -> None:
+    """Batch normalisation would otherwise carry it into the features that are shown, and into its memory."""
+    model = world.model(name, INPUTS)
+    for encoder in model.encoders.values():
+        encoder.layers.append(torch.nn.BatchNorm1d(encoder.width))
+    frozen = model.encoders["a"].layers[-1].eval()
+    batch = mask(world.batch(INPUTS), "b", slice(0, 3))
+    whole = batch.revealed()
+    other = replace(whole, inputs={**whole.inputs, "b": whole.inputs["b"].clone()})
+    other.inputs["b"][:3] += 7.0
+    found = []
+    for content in (whole, other):
+        for weight in (0.0, 1.0):
+            twin = copy.deepcopy(model)
+            ctx = world.context(twin, [batch])
+            loss = KINDS[name](weight=weight, hide=0.5).objective(replace(batch, whole=content), ctx)
+            found.append((loss, [p.clone() for p in twin.buffers()]))
+            assert twin.encoders["b"].training
+            assert frozen.training == twin.encoders["a"].layers[-1].training
+    (plain, still), (restoring, _), (same, _), (changed, _) = found
+    assert torch.equal(plain, same)
+    assert not torch.equal(restoring, changed)
+    assert all(torch.equal(p, q) for _, moved in found for p, q in zip(still, moved, strict=True))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_cell_hidden_at_random_is_kept_from_the_input_too(seed: int, world: SimpleNamespace, name: str) -> None:
+    model = world.model(name, INPUTS)
+    for encoder in model.encoders.values():
+        encoder.layers.append(torch.nn.BatchNorm1d(encoder.width))
+    batch = world.batch(INPUTS, rows=40)
+    ctx = world.context(copy.deepcopy(model), [batch])
+    kept = lose_one(batch, ctx, 1.0)
+    ctx = world.context(model, [batch])
+    KINDS[name](hide=1.0).objective(batch, ctx)
+    for m, encoder in model.encoders.items():
+        made = encoder.layers[:-1](batch.inputs[m][kept[m]])
+        torch.testing.assert_close(encoder.layers[-1].running_mean, 0.1 * made.mean(0))
 
 
 def test_greedy_phases_leave_the_other_blocks_alone(seed: int, world: SimpleNamespace) -> None:

@@ -52,6 +52,7 @@ ENTRIES: list[MethodEntry] = [
         url="https://proceedings.neurips.cc/paper/2006/hash/5da713a690c067105aeb2fae32403405-Abstract.html",
         code="https://github.com/zeroQiaoba/GCNet",
         head="ae",
+        forward_passes=None,  # a second one where content is hidden
         neutral={"weight": 0.0, "hide": 0.0, "clip": 0.0},
     ),
     MethodEntry(
@@ -63,6 +64,7 @@ ENTRIES: list[MethodEntry] = [
         url="https://doi.org/10.1109/CVPR.2017.528",
         code="https://github.com/tranluan/CRA",
         head="cra",
+        forward_passes=None,  # a second one where content is hidden
         neutral={"weight": 0.0, "hide": 0.0, "clip": 0.0},
     ),
     MethodEntry(
