@@ -21,6 +21,7 @@ def draw(
     seed: int,
     group: np.ndarray | None = None,
     classes: Sequence[str] | None = None,
+    remedy: str = "draw again with another --data.seed, or name a split column",
 ) -> np.ndarray:
     """Assign every sample to a split.
 
@@ -32,6 +33,7 @@ def draw(
         group: (N,); samples of one group (speaker, subject, session) stay together, and shares count groups.
             A class that validation or test then lack is warned of.
         classes: names, for messages; a label is an index into them.
+        remedy: what to do about a class that is lost, for messages.
 
     Returns:
         (N,) of "train", "validation" and "test".
@@ -48,7 +50,7 @@ def draw(
     split[taken] = "validation"
     if group is not None:
         parts = {name: label[split == name] for name in NAMES[: 3 if test else 2]}
-        _check_classes(parts, classes, "draw again with another --data.seed, or name a split column")
+        _check_classes(parts, classes, remedy)
     return split
 
 

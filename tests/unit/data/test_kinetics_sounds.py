@@ -77,6 +77,7 @@ def test_the_official_tables_give_31_classes(annotated, root, prepared, members)
     assert facts["notes"] == []
 
 
+@pytest.mark.filterwarnings("ignore:no group of class:UserWarning")  # so few videos
 def test_the_published_text_lists(lists, root, prepared, members):
     facts, rows = prepared(
         prepare, root=root, split="paper", splits=lists, seed=int(np.random.default_rng().integers(99))

@@ -99,7 +99,7 @@ def carve_validation(rows: Sequence[Row], share: float, seed: int) -> None:
     """Turn a share of the training rows into validation rows, in place: whole groups, or by class without groups.
 
     Raises:
-        DataError: too few groups or samples.
+        DataError: too few groups or samples, or no group of a class is left to train on.
     """
     train = [row for row in rows if row["split"] == "train"]
     draw_splits(train, validation=share, test=0.0, seed=seed)
@@ -109,11 +109,19 @@ def draw_splits(rows: Sequence[Row], *, validation: float, test: float, seed: in
     """Draw the split of every row, in place: whole groups, or by class where rows have no `group`.
 
     Raises:
-        DataError: too few groups or samples.
+        DataError: too few groups or samples, or no group of a class is left to train on.
     """
-    label = np.unique([row["label"] for row in rows], return_inverse=True)[1]
+    classes, label = np.unique([row["label"] for row in rows], return_inverse=True)
     group = np.array([row["group"] for row in rows]) if rows and "group" in rows[0] else None
-    drawn = splitting.draw(label, validation=validation, test=test, seed=seed, group=group)
+    drawn = splitting.draw(
+        label,
+        validation=validation,
+        test=test,
+        seed=seed,
+        group=group,
+        classes=[str(name) for name in classes],
+        remedy="draw again with another --seed",
+    )
     for row, split in zip(rows, drawn, strict=True):
         row["split"] = str(split)
 
