@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import invalid
 from equipoise.heads.channel import Channel as ChannelHead
 from equipoise.methods.auxiliary import auxiliary_loss
-from equipoise.methods.base import Method
+from equipoise.methods.own_head import OwnHead
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -31,13 +31,16 @@ if TYPE_CHECKING:
 LOSSES = ("fused", "fused+unimodal")
 
 
-class Channel(Method):
+class Channel(OwnHead[ChannelHead]):
     """Joint training that keeps the running means of the squeezes.
 
     Args:
         loss: "fused", or "fused+unimodal" for the modalities' own losses too.
         momentum: ρ, the share of the newest batch in the running mean.
     """
+
+    name = "channel"
+    kind = ChannelHead
 
     def __init__(self, loss: str = "fused", momentum: float = 0.1) -> None:
         super().__init__()
@@ -47,18 +50,6 @@ class Channel(Method):
             raise invalid("Channel", "momentum", "in (0, 1]", momentum)
         self.unimodal_weight = float(loss == "fused+unimodal")
         self.momentum = momentum
-
-    def setup(self, ctx: Context) -> None:
-        """Check the head.
-
-        Raises:
-            ConfigError: it squeezes nothing.
-        """
-        if not isinstance(ctx.model.head, ChannelHead):
-            raise ConfigError(
-                f"method 'channel' needs the head 'channel', and this is {type(ctx.model.head).__name__}; "
-                "use method 'joint'"
-            )
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         return auxiliary_loss(dict.fromkeys(output.logits, self.unimodal_weight), output, batch, ctx)

@@ -31,16 +31,16 @@ Cost: that of late fusion, and a fused predictor of two layers.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import invalid
 from equipoise.heads import domfn
-from equipoise.methods.base import Method
+from equipoise.methods.own_head import OwnHead
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -55,13 +55,16 @@ def agreement(head: domfn.DOMFN, output: Output, batch: Batch) -> tuple[dict[str
     return dict(zip(head.modalities, divergence, strict=True)), fuse
 
 
-class DOMFN(Method):
+class DOMFN(OwnHead[domfn.DOMFN]):
     """Fusion where the modalities agree, separate training where they do not.
 
     Args:
         eta: η, the reward of divergence within the gate.
         pretraining: share of the epochs, at the start, in which the modalities train apart.
     """
+
+    name = "domfn"
+    kind = domfn.DOMFN
 
     def __init__(self, eta: float = 0.5, pretraining: float = 0.13) -> None:
         super().__init__()
@@ -73,16 +76,12 @@ class DOMFN(Method):
         self.pretraining = pretraining
 
     def setup(self, ctx: Context) -> None:
-        """Check the head; warn where its gate can never close.
+        """Warn where the gate can never close.
 
         Raises:
-            ConfigError: the head has no gate.
+            ConfigError: another head.
         """
-        head = ctx.model.head
-        if not isinstance(head, domfn.DOMFN):
-            raise ConfigError(
-                f"method 'domfn' trains through a gate, and {type(head).__name__} has none; use head 'domfn'"
-            )
+        head = self.head(ctx.model)
         count = len(head.modalities)
         bound = ((count - 1) / count) ** 2
         if head.literal is not None and head.literal > bound:
@@ -96,7 +95,7 @@ class DOMFN(Method):
         own = {m: F.cross_entropy(output.logits[m], batch.label, reduction="none") for m in ctx.training}
         if ctx.epoch < round(self.pretraining * ctx.epochs):
             return torch.stack([ctx.sample_mean(own[m], batch.present[m]) for m in own]).sum()
-        divergence, fuse = agreement(cast(domfn.DOMFN, ctx.model.head), output, batch)
+        divergence, fuse = agreement(self.head(ctx.model), output, batch)
         ctx.log(fused=ctx.sample_mean(fuse))
         # Where the gate is open the prediction is the fused predictor's, so this is CE_f.
         total = ctx.sample_mean(fuse * F.cross_entropy(output.fused, batch.label, reduction="none"))

@@ -40,12 +40,13 @@ class ETMC(TMC):
         fit: "cross-entropy" (paper) or "squared-error" (option of the published code).
     """
 
-    head = ("etmc", evidential.ETMC)
+    name = "etmc"
+    kind = evidential.ETMC
 
     def __init__(self, annealing_epochs: int = 10, annealing_start: int = 0, fit: str = "cross-entropy") -> None:
         super().__init__(annealing_epochs, annealing_start, fit)
 
     def opinions(self, output: Output, batch: Batch, ctx: Context) -> Opinions:
-        head = cast(evidential.ETMC, ctx.model.head)
+        head = cast(evidential.ETMC, self.head(ctx.model))
         shown = {m: z for m, z in output.features.items() if batch.counts[m]}
         return {**super().opinions(output, batch, ctx), "pseudo-view": head.pseudo_view(shown, batch.present)}

@@ -42,10 +42,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import invalid
 from equipoise.heads import qmf
 from equipoise.methods.auxiliary import auxiliary_loss
-from equipoise.methods.base import Method
+from equipoise.methods.own_head import OwnHead
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -78,7 +78,7 @@ def rank_loss(confidence: Tensor, difficulty: Tensor, present: Tensor, margin: s
     return torch.where(present[order], terms, 0.0).sum() / count
 
 
-class QMF(Method):
+class QMF(OwnHead[qmf.QMF]):
     """Losses of the fused and of each modality's prediction, and the ranking of the confidences.
 
     Args:
@@ -87,6 +87,8 @@ class QMF(Method):
             required margin) or "none".
     """
 
+    name = "qmf"
+    kind = qmf.QMF
     history: Tensor
 
     def __init__(self, rank_weight: float = 0.1, rank_margin: str = "published") -> None:
@@ -102,13 +104,9 @@ class QMF(Method):
         """Start with an empty history of every training sample.
 
         Raises:
-            ConfigError: the head does not weigh the modalities by their confidence.
+            ConfigError: another head.
         """
-        head = ctx.model.head
-        if not isinstance(head, qmf.QMF):
-            raise ConfigError(
-                f"method 'qmf' trains confidences, and {type(head).__name__} does not fuse by them; use head 'qmf'"
-            )
+        head = self.head(ctx.model)
         self.scale = head.confidence_scale
         zeros = next(head.parameters()).new_zeros(len(ctx.model.modalities), len(ctx.train.table))
         self.register_buffer("history", zeros.detach())

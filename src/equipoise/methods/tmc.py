@@ -32,12 +32,12 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import invalid
 from equipoise.heads import evidential
 from equipoise.heads.base import Head
 from equipoise.heads.opinions import uncertainty
-from equipoise.methods.base import Method
 from equipoise.methods.dirichlet import FITS, annealed, opinion_loss
+from equipoise.methods.own_head import OwnHead
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -46,7 +46,7 @@ Opinions = dict[str, tuple[Tensor, Tensor | None]]
 """{whose: (log α (B, K), where it counts (B,) or None for everywhere)}"""
 
 
-class TMC(Method):
+class TMC(OwnHead[Head]):
     """One evidential loss for each opinion and one for their combination.
 
     Args:
@@ -55,7 +55,8 @@ class TMC(Method):
         fit: "cross-entropy" (paper) or "squared-error" (option of the published code).
     """
 
-    head: tuple[str, type[Head]] = ("tmc", evidential.TMC)
+    name = "tmc"
+    kind: type[Head] = evidential.TMC
 
     def __init__(self, annealing_epochs: int = 50, annealing_start: int = 1, fit: str = "cross-entropy") -> None:
         super().__init__()
@@ -69,19 +70,6 @@ class TMC(Method):
         self.annealing_epochs = annealing_epochs
         self.annealing_start = annealing_start
         self.fit = fit
-
-    def setup(self, ctx: Context) -> None:
-        """Check the head.
-
-        Raises:
-            ConfigError: it does not give the opinions that the losses are of.
-        """
-        name, kind = self.head
-        if not isinstance(ctx.model.head, kind):
-            raise ConfigError(
-                f"method {name!r} trains the opinions of its own head, and {type(ctx.model.head).__name__} gives no "
-                f"such opinions; use head {name!r}"
-            )
 
     def opinions(self, output: Output, batch: Batch, ctx: Context) -> Opinions:
         """All that have a loss."""

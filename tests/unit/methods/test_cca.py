@@ -178,12 +178,6 @@ def test_without_anything_to_train_in_the_encoders_all_epochs_are_the_classifier
     assert [phase.epochs for phase in method.phases(10)] == [0, 10]
 
 
-@pytest.mark.parametrize(("method", "head"), [("cca", "concat"), ("cca", "dcca"), ("dcca", "cca"), ("dccae", "dcca")])
-def test_another_head_is_refused(seed, method, head):
-    with pytest.raises(ConfigError, match=f"use head '{method}'"):
-        World(method, 2, 1, head=head).build()
-
-
 def test_one_modality_has_nothing_to_correlate_with():
     with pytest.raises(ConfigError, match="there is only 'a'"):
         HEADS.build("cca", {}, widths={"a": 3}, classes=2)

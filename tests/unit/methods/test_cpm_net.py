@@ -164,11 +164,6 @@ def test_frozen_encoders_leave_all_epochs_to_the_latents(world: SimpleNamespace)
     assert [phase.epochs for phase in method.phases(8)] == [0, 8]
 
 
-def test_wants_its_own_head(world: SimpleNamespace) -> None:
-    with pytest.raises(ConfigError, match="use head 'cpm-net'"):
-        CPMNet().setup(world.context(world.model("concat", INPUTS), []))
-
-
 @pytest.mark.parametrize(
     "options",
     [

@@ -106,11 +106,6 @@ def test_warns_of_a_gate_that_never_closes(world: SimpleNamespace) -> None:
         DOMFN().setup(world.context(world.model("domfn", INPUTS, **published), []))
 
 
-def test_wants_its_own_head(world: SimpleNamespace) -> None:
-    with pytest.raises(ConfigError, match="use head 'domfn'"):
-        DOMFN().setup(world.context(world.model("concat", INPUTS), []))
-
-
 @pytest.mark.parametrize("options", [{"eta": -0.1}, {"pretraining": 1.0}, {"pretraining": -0.1}])
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"DOMFN: '{next(iter(options))}' must be"):

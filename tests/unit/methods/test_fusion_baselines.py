@@ -59,8 +59,3 @@ def test_channel_moves_the_means_of_what_is_present(seed, world):
     torch.testing.assert_close(head.mean_c, 0.3 * output.features["c"].mean(0))
     assert bool((head.mean_b == 3.0).all())  # nobody has it
     assert not head.mean_a.requires_grad
-
-
-def test_channel_needs_its_head(seed, world):
-    with pytest.raises(ConfigError, match="needs the head 'channel'"):
-        started(world, Channel(), "concat")

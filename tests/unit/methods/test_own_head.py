@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
+from equipoise.heads import HEADS
 from equipoise.methods import METHODS
 from equipoise.methods.own_head import OwnHead
 
@@ -17,8 +18,12 @@ NAMES = [entry.name for entry in METHODS if issubclass(entry.load(), OwnHead)]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_wants_its_own_head(world: SimpleNamespace, name: str) -> None:
-    with pytest.raises(ConfigError, match=f"use head '{name}'"):
-        METHODS.build(name).setup(world.context(world.model("concat", INPUTS), []))
+    kind = METHODS[name].load().kind
+    others = [head for head in ("concat", "sum", "auxiliary", *NAMES) if not issubclass(HEADS[head].load(), kind)]
+    assert len(others) > len(NAMES)
+    for head in others:
+        with pytest.raises(ConfigError, match=f"use head '{name}'"):
+            METHODS.build(name).setup(world.context(world.model(head, INPUTS), []))
 
 
 @pytest.mark.parametrize(

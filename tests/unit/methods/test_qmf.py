@@ -138,11 +138,6 @@ def test_confidence_is_that_of_the_head(seed: int) -> None:
     assert float(found.detach()) == pytest.approx(sum(terms), abs=1e-5)
 
 
-def test_wants_its_own_head(world: SimpleNamespace) -> None:
-    with pytest.raises(ConfigError, match="use head 'qmf'"):
-        QMF().setup(world.context(world.model("sum", INPUTS), []))
-
-
 @pytest.mark.parametrize("options", [{"rank_weight": -1.0}, {"rank_margin": "slack"}])
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"QMF: '{next(iter(options))}' must be"):

@@ -22,7 +22,7 @@ def test_loss_sums_all_opinions_where_they_are(
 ) -> None:
     inputs = dict(list(INPUTS.items())[:count])
     method = kind()
-    model = world.model(method.head[0], inputs)
+    model = world.model(method.name, inputs)
     batch = world.batch(inputs, absent={"a": [0, 1], "b": [2]})
     ctx = world.context(model, [batch])
     for epoch, weight in zip((0, 3), weights, strict=True):
@@ -67,12 +67,6 @@ def test_uncertainties_are_logged(seed: int, world: SimpleNamespace) -> None:
         expected = (world.classes / value.detach().exp().sum(1)).mean()
         assert logged[f"method/uncertainty/{name}"] == pytest.approx(float(expected), rel=1e-5)
     assert "method/uncertainty/pseudo-view" in logged
-
-
-@pytest.mark.parametrize(("method", "head"), [(TMC, "concat"), (TMC, "etmc"), (ETMC, "tmc"), (ETMC, "auxiliary")])
-def test_wants_its_own_head(world: SimpleNamespace, method: type[TMC], head: str) -> None:
-    with pytest.raises(ConfigError, match=f"use head '{method.__name__.lower()}'"):
-        method().setup(world.context(world.model(head, INPUTS), []))
 
 
 @pytest.mark.parametrize("options", [{"annealing_epochs": 0}, {"annealing_start": -1}, {"fit": "hinge"}])
