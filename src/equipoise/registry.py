@@ -71,7 +71,6 @@ class MethodEntry(Entry):
     neutral: Mapping[str, object] | None = None  # options under which it equals `neutral_of` bit for bit
     neutral_of: str = "joint"
     ordered: bool = False  # True where the order of the modalities matters by design
-    float16: bool = False
 
     @property
     def passes(self) -> str:

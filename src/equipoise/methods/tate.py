@@ -22,7 +22,8 @@ input; two of the patterns never come up; on IEMOCAP nothing is masked at all. A
 has sequences, and so the tokens are no wider than the widest feature (the code: 300); an absent modality's token is
 zero but for the tag; dropout 0.2 is an option of the head, off by default. It was trained with Adam at a rate of
 1e-3: SGD moves its layers slowly, and needs several times the epochs of joint training. Any number of modalities.
-Cost: 2 − t forward passes and 1 backward pass, t the teacher's share of the epochs, and two transformer layers.
+Cost: 2 − t forward passes and 1 backward pass, t the teacher's share of the epochs, and M + 2 transformer
+layers.
 """
 
 from __future__ import annotations
