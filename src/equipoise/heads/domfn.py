@@ -33,7 +33,7 @@ class DOMFN(Concat):
 
     The gate of a sample is open if it has at least two modalities and π_m / τ < γ for each. The fused logits are
     those of the fused predictor where it is open; elsewhere those of the own classifier with the largest probability
-    (the first in order of declaration among equals).
+    (the first in order of declaration among equals). While `fusing` is False every gate is closed.
 
     Args:
         threshold: γτ as a fraction of the largest possible penalty, ((n − 1) / n)² for n modalities present.
@@ -42,7 +42,13 @@ class DOMFN(Concat):
         output: "softmax", or "sigmoid" for the published code, which squashes every output by a sigmoid and takes
             the softmax cross-entropy of that.
         hidden: h, width of the fused predictor's hidden layer.
+
+    Attributes:
+        fusing: bool (), True unless somebody shuts the gate, as the method does in pretraining; saved with the
+            weights.
     """
+
+    fusing: Tensor
 
     decomposable = False
     own_classifiers = True
@@ -74,6 +80,7 @@ class DOMFN(Concat):
         self.literal = None if gamma is None or tau is None else gamma * tau
         self.squashed = output == "sigmoid"
         self.output = nn.Linear(hidden, classes)
+        self.register_buffer("fusing", torch.tensor(True))
         for modality, width in widths.items():
             self.blocks[modality].add_module("own", nn.Linear(width, classes))
 
@@ -94,7 +101,7 @@ class DOMFN(Concat):
         count = present.sum(0)
         bound = ((count - 1) / count.clamp_min(1)).square()
         limit = self.fraction * bound if self.literal is None else self.literal
-        return (divergence < limit).all(0) & (count > 1)
+        return (divergence < limit).all(0) & (count > 1) & self.fusing
 
     def fuse(
         self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]

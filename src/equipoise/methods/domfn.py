@@ -11,8 +11,9 @@ predictor is trained and answers; where one of them diverges too much they are t
     fused:  Σ_m (½ CE_m² − η π_m) + Σ_m CE_m + CE_f         the minus rewards diversity that the gate bounds
     apart:  Σ_m CE_m
 
-with cross-entropies per sample. A first stretch of epochs trains the modalities apart, all samples alike. Any number
-of modalities. Of a sample that lacks some, mean and gate are over the others; with one alone the gate is closed.
+with cross-entropies per sample. A first stretch of epochs trains the modalities apart, all samples alike; the gate
+stays shut until then, so that validation asks the surest modality and not a fused predictor that nothing has trained.
+Any number of modalities. Of a sample that lacks some, mean and gate are over the others; with one alone it is closed.
 
 Where this departs from the published code:
   it steps sample by sample                   samples of a minibatch are averaged, each with its own gate
@@ -91,9 +92,16 @@ class DOMFN(OwnHead[domfn.DOMFN]):
                 stacklevel=2,
             )
 
+    def on_epoch_start(self, ctx: Context) -> None:
+        self.head(ctx.model).fusing.fill_(not self.pretrains(ctx))
+
+    def pretrains(self, ctx: Context) -> bool:
+        """Whether the modalities train apart in this epoch."""
+        return ctx.epoch < round(self.pretraining * ctx.epochs)
+
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         own = {m: F.cross_entropy(output.logits[m], batch.label, reduction="none") for m in ctx.training}
-        if ctx.epoch < round(self.pretraining * ctx.epochs):
+        if self.pretrains(ctx):
             return torch.stack([ctx.sample_mean(own[m], batch.present[m]) for m in own]).sum()
         divergence, fuse = agreement(self.head(ctx.model), output, batch)
         ctx.log(fused=ctx.sample_mean(fuse))

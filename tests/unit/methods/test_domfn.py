@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from equipoise.errors import ConfigError
 from equipoise.heads.domfn import penalties
 from equipoise.methods.domfn import DOMFN
+from equipoise.training.context import Context
+from equipoise.training.observer import Silent
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -87,6 +89,25 @@ def test_the_modalities_train_apart_at_first(seed: int, world: SimpleNamespace) 
     ctx.position.epoch = 3
     ctx.backward(method.loss(model(batch), batch, ctx))
     assert all(p.grad is not None for p in model.parameters())
+
+
+def test_no_fused_prediction_is_made_before_the_fused_predictor_trains(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("domfn", INPUTS)
+    batch = world.batch(INPUTS)  # untrained classifiers agree: every gate would be open
+    ctx = world.context(model, [batch], epochs=4)
+    shares = []
+
+    class Validation(Silent):
+        def validate(self, ctx: Context) -> float:
+            output = model(batch)
+            own = torch.stack(list(output.logits.values()))
+            shares.append(float((output.fused == own).all(-1).any(0).float().mean()))
+            return 0.0
+
+    ctx.observer = Validation()
+    world.train("domfn", ctx, 4, pretraining=0.5)
+    assert shares == [1.0, 1.0, 0.0, 0.0]
+    assert bool(model.state_dict()["head.fusing"])
 
 
 def test_share_of_fused_samples_is_logged(seed: int, world: SimpleNamespace) -> None:
