@@ -26,20 +26,18 @@ def input_directions(layer: nn.Linear | nn.Conv2d, mean: Tensor) -> Tensor:
 
 
 class _Spectrum(nn.Module):
-    """Ȳ and T of one linear layer."""
+    """T of one layer."""
 
-    moment: Tensor
     transform: Tensor
 
     def __init__(self, like: Tensor) -> None:
         super().__init__()
         dtype = torch.promote_types(like.dtype, torch.float32)
-        self.register_buffer("moment", torch.zeros(like.shape[1], like.shape[1], dtype=dtype, device=like.device))
         self.register_buffer("transform", torch.eye(like.shape[1], dtype=dtype, device=like.device))
 
 
 class FlatMemory(nn.Module):
-    """MIE's Ȳ and T for given layers of every modality; T is the identity until `collect`.
+    """MIE's T for given layers of every modality; the identity until `collect`.
 
     Args:
         layers: {modality: its layers}, from the deepest back to the first or the other way round, but the same way
@@ -57,12 +55,14 @@ class FlatMemory(nn.Module):
 
     @torch.no_grad()
     def collect(self, modality: str, ctx: Context, loader: Loader) -> None:
-        """Rebuild Ȳ and T of one modality from a pass over the loader's batches in eval mode."""
+        """Rebuild T of one modality from a pass over the loader's batches in eval mode.
+
+        A layer that is never called, an encoder may hold some, keeps the identity.
+        """
         layers, spectra = self._layers[modality], self._of(modality)
         inputs: dict[nn.Module, Tensor] = {}
         handles = [layer.register_forward_pre_hook(lambda m, x: inputs.__setitem__(m, x[0])) for layer in layers]
-        for spectrum in spectra:
-            spectrum.moment.zero_()
+        moments = [torch.zeros_like(spectrum.transform) for spectrum in spectra]
         was_training = ctx.model.training
         ctx.model.eval()
         try:
@@ -71,16 +71,17 @@ class FlatMemory(nn.Module):
                     continue
                 inputs.clear()
                 ctx.model(batch.rows(batch.present[modality]), only=(modality,))
-                for layer, spectrum in zip(layers, spectra, strict=True):
+                for layer, moment in zip(layers, moments, strict=True):
                     mean = _mean_input(inputs.get(layer), layer.weight, ctx)
-                    rows = input_directions(layer, mean).to(spectrum.moment.dtype)
-                    spectrum.moment += rows.T @ rows
+                    if mean is not None:
+                        rows = input_directions(layer, mean).to(moment.dtype)
+                        moment += rows.T @ rows
         finally:
             ctx.model.train(was_training)
             for handle in handles:
                 handle.remove()
-        for spectrum in spectra:
-            spectrum.transform.copy_(flat_projection(spectrum.moment, self.tau))
+        for spectrum, moment in zip(spectra, moments, strict=True):
+            spectrum.transform.copy_(flat_projection(moment, self.tau))
 
     def modify(self, to_modality: str, from_modality: str) -> None:
         """MIE Eq. 8: ∇W ← ∇W T for the layers of one modality, T from the same layer of another.
@@ -100,9 +101,11 @@ class FlatMemory(nn.Module):
         return list(cast(Iterable[_Spectrum], self.spectra[modality]))
 
 
-def _mean_input(inputs: Tensor | None, like: Tensor, ctx: Context) -> Tensor:
-    """Mean of a layer's inputs (n, …) over the rows of all ranks; None on a rank that ran none."""
+def _mean_input(inputs: Tensor | None, like: Tensor, ctx: Context) -> Tensor | None:
+    """Mean of a layer's inputs (n, …), None on a rank that ran none, over the rows of all ranks; None without any."""
     shapes = [shape for shape in ctx.runtime.objects(None if inputs is None else tuple(inputs.shape[1:])) if shape]
+    if not shapes:
+        return None
     total = like.new_zeros(shapes[0]) if inputs is None else inputs.sum(0).to(like.dtype)
     count = like.new_tensor(0 if inputs is None else len(inputs))
     return ctx.sum(total) / ctx.sum(count)

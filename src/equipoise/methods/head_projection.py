@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError
 from equipoise.heads.base import Head
 from equipoise.methods.alignment import check_widths
 from equipoise.methods.flat_memory import FlatMemory, statistic_loader
 from equipoise.methods.orthogonal_memory import OrthogonalMemory, alpha_at, mean_rows
-from equipoise.methods.projected_layers import reading_layer, weighted_layers
+from equipoise.methods.projected_layers import reading_layer, require_head_per_modality, weighted_layers
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -84,11 +83,7 @@ class FlatProjection(HeadProjection):
 
     def setup(self, ctx: Context) -> None:
         head = ctx.model.head
-        if set(head.blocks) != set(head.modalities):
-            raise ConfigError(
-                f"projection 'flat' needs a head per modality, and {type(head).__name__} is none; "
-                "use head 'per-modality' or 'late'"
-            )
+        require_head_per_modality("projection 'flat'", head)
         self.memory = FlatMemory({m: weighted_layers(block) for m, block in head.blocks.items()}, self.tau)
 
     def on_epoch_start(self, ctx: Context) -> None:

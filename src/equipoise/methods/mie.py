@@ -28,14 +28,13 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from equipoise.batch import Batch
-from equipoise.errors import ConfigError
 from equipoise.methods.auxiliary import require_fused_classifiers
 from equipoise.methods.base import Method, Phase
 from equipoise.methods.checks import choice, is_whole, not_negative, require, whole
 from equipoise.methods.flat_memory import FlatMemory, statistic_loader
 from equipoise.methods.mie_gradient import SAM, sharp_backward
 from equipoise.methods.mixup import mixup
-from equipoise.methods.projected_layers import deepest_layers
+from equipoise.methods.projected_layers import deepest_layers, require_head_per_modality
 from equipoise.methods.stages import turns
 
 if TYPE_CHECKING:
@@ -50,7 +49,8 @@ class MIE(Method):
         tau: τ of Eq. 7; 0 switches the modification off.
         sam: "full", "head" (only the head is perturbed and run again, as published) or "none".
         flat_weight: share of the gradient at θ + ε*, the rest is taken at θ; 1 in the paper.
-        scope: share of the layers modified, counted from the deepest (1 for all); 0 for the head (Table 4).
+        scope: share of the parameters whose gradients are modified, from the deepest on (Table 4): 0 for the head
+            only, 1 for every layer. The layer that reaches the share is modified whole.
         one_direction: [k, j]: only j is modified, and by k; null for every modality by the one before it.
         mixup_alpha: Beta(a, a) of mixup, of inputs that are no token ids; 0 for none.
         cycles: how often every modality has a phase, each of epochs/cycles epochs.
@@ -101,11 +101,8 @@ class MIE(Method):
         """Raises ConfigError where the head does not fuse a part for each modality, or an option names none."""
         model = ctx.model
         self.modalities = model.modalities
-        if set(model.head.blocks) != set(model.modalities):
-            raise ConfigError(
-                f"method 'mie' needs a head per modality, found {type(model.head).__name__}; use head 'per-modality'"
-            )
         require_fused_classifiers("method 'mie'", model.head, "per-modality")
+        require_head_per_modality("method 'mie'", model.head)
         for modality in self.one_direction or ():
             model.group(modality)
         self.memory = FlatMemory({m: deepest_layers(model, m, self.scope) for m in model.modalities}, self.tau)

@@ -16,14 +16,18 @@ from equipoise.data.loader import Loader
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table import Table
 from equipoise.errors import ConfigError
+from equipoise.heads import HEADS
+from equipoise.methods import METHODS
 from equipoise.methods.base import Phase
 from equipoise.methods.mie import MIE
+from equipoise.methods.projections import flat_projection
 from equipoise.methods.stages import spread
 from equipoise.settings import OptimiserSettings
 from equipoise.testing import World
 from equipoise.testing.methods import resumes
 from equipoise.testing.world import CastLoader
 from equipoise.training.context import Context
+from equipoise.training.loop import fit
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 HIDDEN = {"hidden": [6, 5]}
@@ -279,14 +283,53 @@ def images(world: SimpleNamespace, **options: object) -> tuple[nn.Module, Contex
     return model, context(model, {"a": (1, 6, 6), "b": (1, 6, 6)}, **options)
 
 
-@pytest.mark.parametrize(("scope", "layers"), [(0.0, 3), (0.3, 3), (0.67, 4), (0.84, 5), (1.0, 6)])
-def test_scope_counts_layers_from_the_logits_back(
-    seed: int, world: SimpleNamespace, scope: float, layers: int
+@pytest.mark.parametrize("scope", [0.0, 1.3e-2, 0.3, 0.5, 0.8, 1.0, None])
+def test_scope_is_a_share_of_the_parameters_from_the_logits_back(
+    seed: int, world: SimpleNamespace, scope: float | None
 ) -> None:
-    _, ctx = images(world)
-    method = ready(MIE(scope=scope), ctx, 0)
-    widths = [len(s.transform) for s in method.memory.spectra["a"]]
-    assert widths == [5, 6, 5, 12, 2 * 4, 9][:layers]
+    """The weights of all but the shallowest layer taken are fewer than asked for, unless they are the head's."""
+    model, ctx = images(world)
+    share = float(torch.rand(())) if scope is None else scope
+    method = ready(MIE(scope=share), ctx, 0)
+    taken = [len(s.transform) for s in method.memory.spectra["a"]]
+    assert taken == [5, 6, 5, 12, 2 * 4, 9][: len(taken)]
+    weights = [5 * 4, 6 * 5, 5 * 6, 12 * 5, 3 * 2 * 4, 2 * 9][: len(taken)]
+    asked = share * sum(p.numel() for m in (model.encoders["a"], model.head.blocks["a"]) for p in m.parameters())
+    assert len(taken) >= 3
+    assert len(taken) == 3 or sum(weights[:-1]) < asked
+    assert len(taken) == 6 or sum(weights) >= asked
+
+
+class Attending(nn.Module):
+    """A transformer layer, whose attention uses its output projection without calling it, and a layer for nothing."""
+
+    width = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(4, 2, 6, batch_first=True)
+        self.idle = nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x).mean(1)
+
+
+def test_layers_that_are_never_called_are_left_alone(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("per-modality", {"a": 1, "b": 1}, width=4, **HIDDEN)
+    model.encoders["a"], model.encoders["b"] = Attending(), Attending()
+    ctx = context(model, {"a": (5, 4), "b": (5, 4)})
+    method = world.train(MIE(scope=1.0, cycles=1), ctx)
+    spectra = [s.transform for s in method.memory.spectra["a"]]
+    neutral = [torch.equal(t, torch.eye(len(t))) for t in spectra]
+    assert [len(t) for t in spectra] == [
+        5,
+        6,
+        4,
+        3,
+        6,
+        4,
+    ]  # the head's, the idle one, and the two after the attention
+    assert neutral == [False, False, False, True, False, False]
 
 
 def test_deep_scope_modifies_convolutions_by_their_patches(
@@ -307,7 +350,8 @@ def test_deep_scope_modifies_convolutions_by_their_patches(
             for j in range(0, 6, 2):
                 patch = padded[i : i + 3, j : j + 3].reshape(-1)
                 moment += torch.outer(patch, patch)
-    torch.testing.assert_close(method.memory.spectra["a"][5].moment, moment, rtol=1e-4, atol=1e-5)
+    expected = flat_projection(moment, 0.4)
+    torch.testing.assert_close(method.memory.spectra["a"][5].transform, expected, rtol=1e-3, atol=1e-3)
     ctx.phase = Phase(1, ("b",))
     raw, found = (gradients(m, ctx, monkeypatch) for m in (plain, method))
     name = "encoders.b.layers.0.weight"
@@ -360,6 +404,37 @@ def test_mixup_keeps_to_the_modality_in_hand(seed: int, world: SimpleNamespace) 
 def test_refuses_heads_without_a_part_for_each_modality(world: SimpleNamespace) -> None:
     ctx = world.context(world.model("shared", named(2)), [])
     with pytest.raises(ConfigError, match="use head 'per-modality'"):
+        MIE().setup(ctx)
+
+
+@pytest.mark.parametrize("head", HEADS.names())
+@pytest.mark.parametrize("method", ["mie", "compose"])
+def test_a_head_suits_or_is_refused_before_training(
+    seed: int, world: SimpleNamespace, head: str, method: str
+) -> None:
+    model = world.model(head, named(2))
+    ctx = context(model, vectors(named(2)), 2)
+    options = {} if method == "mie" else {"projection": "flat"}
+    built = METHODS.build(method, options)
+    refusal = ""
+    try:
+        built.setup(ctx)
+    except ConfigError as error:
+        refusal = str(error)
+    if refusal:
+        assert head not in ("late", "sum", "per-modality")
+        assert f"{type(model.head).__name__} " in refusal
+        assert "; use head '" in refusal
+        return
+    fit(built, ctx, 2)
+    memory = built.memory if method == "mie" else built.projection.memory
+    assert not any(torch.equal(s.transform, torch.eye(len(s.transform))) for s in memory.spectra["a"])
+
+
+@pytest.mark.parametrize("head", ["concat", "vote", "domfn", "cca", "cpm-net", "sustained"])
+def test_a_head_whose_layers_are_not_called_is_refused_with_the_reason(world: SimpleNamespace, head: str) -> None:
+    ctx = world.context(world.model(head, named(2)), [])
+    with pytest.raises(ConfigError, match=r"method 'mie' needs a head per modality, .*; use head 'per-modality'"):
         MIE().setup(ctx)
 
 

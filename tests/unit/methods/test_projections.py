@@ -165,10 +165,10 @@ def test_flat_memory_collects_the_inputs_of_every_layer(seed: int, world: Simple
             for moment, seen in zip(expected, (z, h, second(h)), strict=True):
                 moment += torch.outer(seen.mean(0), seen.mean(0))
     for spectrum, moment in zip(memory.spectra["a"], expected, strict=True):
-        torch.testing.assert_close(spectrum.moment, moment, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(spectrum.transform, flat_projection(moment, 0.4), rtol=1e-3, atol=1e-3)
     assert all(torch.equal(s.transform, torch.eye(len(s.transform))) for s in memory.spectra["b"])
     assert len(memory.spectrum("a", 0)) == 16
+    assert {name.split(".")[-1] for name in memory.state_dict()} == {"transform"}  # what a step reads
 
 
 def test_flat_memory_modifies_layers_of_equal_width_only(seed: int) -> None:

@@ -86,7 +86,8 @@ ENTRIES = [
         forward_passes=2.0,
         backward_passes=2.0,
         ordered=True,
-        memory="a matrix of the feature's width squared per modality; a copy of the gradients within a step",
+        memory="a matrix of its input's width squared per layer of every modality's head; a copy of the weights and "
+        "gradients within a step",
     ),
     MethodEntry(
         "late",
