@@ -16,8 +16,10 @@ Where the published code departs from the paper:
   the perturbation is scaled per tensor and never removed                      not offered
   the loss is 0.7 L(θ) + 0.3 L(θ + ε)                                          `flat_weight: 0.3`
   mixup with Beta(1, 1) in every phase, of images only                         `mixup_alpha: 1`, all but token ids
+  the loss at θ + ε takes the unmixed labels for mixed features                not offered
+  only gradients of nn.Linear are modified                                     `scope: 0`
   phases of given lengths, a fresh optimiser in each                           `phases`, `fresh_optimiser`
-  the best weights so far are loaded at the start of a phase                   `reload_best`
+  the best weights so far are loaded between phases, and T is theirs           `reload_best`
 `scope` widens step 2 from the head to deeper layers (Table 4). SAM's customary radius 0.05 is the default.
 """
 
@@ -56,7 +58,7 @@ class MIE(Method):
         cycles: how often every modality has a phase, each of epochs/cycles epochs.
         phases: epochs of each phase in turn, instead of `cycles`.
         fresh_optimiser: forget momentum and learning-rate schedule at the start of a phase.
-        reload_best: start a phase from the weights with the best validation score so far.
+        reload_best: end a phase with the weights that had the best validation score so far, and their T.
         statistic_batch: samples of a batch mean z̄ (12, or 6 for NVGesture, in the paper).
     """
 
@@ -113,13 +115,13 @@ class MIE(Method):
         return (Phase(n, (m,)) for n, m in zip(self.lengths, cycle(self.modalities), strict=False))
 
     def on_phase_start(self, ctx: Context) -> None:
-        if self.reload_best:
-            ctx.reload_best()
         if self.fresh_optimiser:
             ctx.reset_optimisers(ctx.training)
 
     def on_phase_end(self, ctx: Context) -> None:
-        """Eq. 5 and 7 for the modality that has just trained."""
+        """Eq. 5 and 7 for the modality that has just trained, with the weights from which the next one goes on."""
+        if self.reload_best:
+            ctx.reload_best()
         if self.tau == 0:
             return
         (modality,) = ctx.training

@@ -25,7 +25,7 @@ from equipoise.methods.stages import spread
 from equipoise.settings import OptimiserSettings
 from equipoise.testing import World
 from equipoise.testing.methods import resumes
-from equipoise.testing.world import CastLoader
+from equipoise.testing.world import CastLoader, differing, snapshot
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
 
@@ -472,19 +472,26 @@ def test_refuses_bad_options(option: str, value: object) -> None:
         MIE(**{option: value})  # type: ignore[arg-type]
 
 
-def test_a_phase_starts_from_the_best_weights_if_asked(world: SimpleNamespace, seed: int) -> None:
-    batches = [world.batch({"a": 3, "b": 4}) for _ in range(2)]
-    ctx = world.context(world.model("per-modality", {"a": 3, "b": 4}), batches)
+@pytest.mark.parametrize("tau", [0.0, 0.4])
+def test_a_phase_ends_with_the_best_weights_and_their_transforms_if_asked(
+    seed: int, world: SimpleNamespace, tau: float
+) -> None:
+    ctx = context(world.model("per-modality", named(2), **HIDDEN), vectors(named(2)))
     best = {n: torch.randn_like(v) if v.is_floating_point() else v for n, v in ctx.model.state_dict().items()}
-    method = MIE(reload_best=True)
-    method.setup(ctx)
-    method.on_phase_start(ctx)  # nothing was validated yet: the weights stay
+    method = ready(MIE(reload_best=True, tau=tau), ctx, 0)
+    method.on_phase_end(ctx)  # nothing was validated yet: the weights stay
     assert not torch.equal(next(ctx.model.parameters()), next(iter(best.values())))
+    other = context(copy.deepcopy(ctx.model), vectors(named(2)))
+    other.model.load_state_dict(best)
+    other.train = ctx.train
     ctx.observer.best_weights = lambda: best
-    method.on_phase_start(ctx)
+    method.on_phase_end(ctx)
     assert all(torch.equal(value, best[name]) for name, value in ctx.model.state_dict().items())
+    fresh = ready(MIE(tau=tau), other, 0)
+    fresh.on_phase_end(other)
+    assert not differing(snapshot(fresh), snapshot(method))
 
 
 def test_reloading_the_best_weights_resumes_bit_for_bit(seed: int) -> None:
-    settings = {"checkpoint_every": 2}
-    resumes(World("mie", 2, seed % 1000, options={"reload_best": True}, missing=0.2, epochs=3, settings=settings))
+    options, settings = {"reload_best": True, "cycles": 2}, {"checkpoint_every": 2}
+    resumes(World("mie", 2, seed % 1000, options=options, missing=0.2, epochs=4, settings=settings))
