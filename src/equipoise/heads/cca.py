@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from equipoise.errors import ConfigError
+from equipoise.errors import ConfigError, invalid
 from equipoise.heads.base import Head
 from equipoise.heads.checks import check_choice, check_positive
 from equipoise.heads.linear import Sum
+
+DIRECTIONS = 10
 
 
 class Branch(nn.Module):
@@ -123,14 +125,21 @@ class CCA(CorrelatedHead):
 
     Args:
         components: canonical directions k of each pair of modalities, or of all together, GCNet tries 2 to 20; no
-            more than the narrowest features have.
+            more than the narrowest features are wide. None for 10, or for their width where it is less.
         multi: "pairwise" (each pair for itself, M(M−1)k columns in all) or "mcca" (all modalities at once, Mk).
+
+    Raises:
+        ConfigError: an option out of its range, or a single modality.
     """
 
     def __init__(
-        self, widths: Mapping[str, int], classes: int, components: int = 10, multi: str = "pairwise"
+        self, widths: Mapping[str, int], classes: int, components: int | None = None, multi: str = "pairwise"
     ) -> None:
+        narrowest = min(widths.values())
+        components = min(DIRECTIONS, narrowest) if components is None else components
         check_positive("CCA", components=components)
         check_choice("CCA", "multi", multi, ("pairwise", "mcca"))
+        if components > narrowest:
+            raise invalid("CCA", "components", f"at most {narrowest}, as the narrowest features are wide", components)
         plain = {m: nn.Identity() for m in widths}
-        super().__init__(widths, classes, plain, widths, min(components, *widths.values()), multi)
+        super().__init__(widths, classes, plain, widths, components, multi)

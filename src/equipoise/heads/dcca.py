@@ -16,7 +16,8 @@ class DCCA(CorrelatedHead):
 
     Args:
         components: width k of the representations.
-        hidden: width of the layers between; GCNet tries 256 to 1024.
+        hidden: width of the layers between. GCNet tries 256 to 1024, on features of 512 to 1024 numbers; 128 is made
+            for encoders of the usual 128.
         multi: "none" classifies the representations, each number scaled to unit variance; "pairwise" or "mcca" fits
             a linear CCA of them at the end.
     """

@@ -178,6 +178,15 @@ def test_without_anything_to_train_in_the_encoders_all_epochs_are_the_classifier
     assert [phase.epochs for phase in method.phases(10)] == [0, 10]
 
 
+def test_no_more_directions_than_the_narrowest_features_have():
+    widths = {"a": 30, "b": 4}
+    assert HEADS.build("cca", widths=widths, classes=2).components == 4
+    assert HEADS.build("cca", widths={"a": 30, "b": 25}, classes=2).components == 10
+    assert HEADS.build("cca", {"components": 4}, widths=widths, classes=2).components == 4
+    with pytest.raises(ConfigError, match=r"CCA: 'components' must be at most 4, .*found 5"):
+        HEADS.build("cca", {"components": 5}, widths=widths, classes=2)
+
+
 def test_one_modality_has_nothing_to_correlate_with():
     with pytest.raises(ConfigError, match="there is only 'a'"):
         HEADS.build("cca", {}, widths={"a": 3}, classes=2)
