@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.methods.alignment import KINDS, alignment_loss, check_widths
+from equipoise.methods.alignment import KINDS, alignment_loss, check_widths, require_partners
 from equipoise.methods.base import Method
 from equipoise.methods.checks import choice, positive, require
 from equipoise.methods.losses import fused_loss
@@ -39,7 +39,8 @@ class Aligned(Method):
         self.loss_scale = loss_scale
 
     def setup(self, ctx: Context) -> None:
-        """Raises ConfigError where InfoNCE is to compare features of different widths."""
+        """Raises ConfigError with a single modality, or where InfoNCE is to compare features of different widths."""
+        require_partners(type(self).__name__, ctx, "use method 'joint'")
         if self.alignment == "infonce":
             check_widths("InfoNCE", ctx)
 

@@ -87,3 +87,20 @@ def check_widths(owner: str, ctx: Context) -> None:
         raise ConfigError(
             f"{owner} aligns features of one width, found {found}; set the same 'width' for every encoder"
         )
+
+
+def require_partners(owner: str, ctx: Context, remedy: str) -> None:
+    """An alignment is of at least two modalities.
+
+    Args:
+        owner: who asks.
+        ctx: holds the model.
+        remedy: what to do instead.
+
+    Raises:
+        ConfigError: there is a single one.
+    """
+    if len(ctx.model.modalities) < 2:
+        raise ConfigError(
+            f"{owner} aligns modalities with each other, and there is only {ctx.model.modalities[0]!r}; {remedy}"
+        )

@@ -24,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from equipoise.batch import Batch
+from equipoise.methods.alignment import require_partners
 from equipoise.methods.base import Method, Phase
 from equipoise.methods.checks import choice, not_negative, positive, require, whole
 from equipoise.methods.compose_objective import ALIGNMENTS, Objective
@@ -117,8 +118,10 @@ class Compose(Method):
         """Allocate the memory of the projection.
 
         Raises:
-            ConfigError: the head or the feature widths do not suit the ingredients.
+            ConfigError: the head or the features do not suit the ingredients.
         """
+        if self.objective.alignment != "none":
+            require_partners("Compose", ctx, "set 'alignment' to none")
         self.modalities = ctx.model.modalities
         self.objective.setup(ctx)
         self.projection.setup(ctx)

@@ -160,6 +160,14 @@ def test_orthogonal_memory_of_a_joint_step_sees_every_modality(seed: int, world:
     assert int(method.projection.memory.updates) == 3 * len(ctx.train)
 
 
+@pytest.mark.parametrize("alignment", ["infonce", "js"])
+def test_a_single_modality_is_trained_but_not_aligned(seed: int, world: SimpleNamespace, alignment: str) -> None:
+    alone = {"a": 3}
+    world.train("compose", context(world.model("concat", alone), table(alone), 1))
+    with pytest.raises(ConfigError, match=r"Compose aligns modalities .* only 'a'; set 'alignment' to none"):
+        Compose(alignment=alignment).setup(context(world.model("concat", alone), table(alone), 1))
+
+
 def test_what_does_not_fit_is_refused(world: SimpleNamespace) -> None:
     ctx = world.context(world.model("shared", INPUTS), [])
     with pytest.raises(ConfigError, match="projection 'flat' needs a head per modality"):

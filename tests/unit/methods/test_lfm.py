@@ -185,6 +185,14 @@ def test_without_held_out_samples_it_says_what_to_set(world: SimpleNamespace) ->
         LFMLearned().held_out(ctx)
 
 
+@pytest.mark.parametrize("build", [LFM, LFMLearned])
+@pytest.mark.parametrize("alignment", ["infonce", "js"])
+def test_a_single_modality_is_refused(world: SimpleNamespace, build: type, alignment: str) -> None:
+    ctx = world.context(world.model("concat", named(1)), [])
+    with pytest.raises(ConfigError, match=rf"{build.__name__} aligns modalities .* only 'a'; use method 'joint'"):
+        build(alignment=alignment).setup(ctx)
+
+
 @pytest.mark.parametrize(
     ("build", "option", "value"),
     [
