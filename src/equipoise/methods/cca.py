@@ -29,7 +29,10 @@ Cost: one forward pass, a backward pass in the first stage.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Mapping
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import torch
@@ -74,16 +77,36 @@ class CCA(FrozenEncoders[CorrelatedHead]):
         require(type(self).__name__, ("ridge", ridge > 0, "positive", ridge), choice("loss", loss, LOSSES))
         self.ridge, self.classifier = ridge, loss
 
+    def setup(self, ctx: Context) -> None:
+        """Look for modalities that no training sample has together.
+
+        Raises:
+            ConfigError: another head.
+        """
+        super().setup(ctx)
+        here = ctx.train.table.present
+        self.apart = [(i, j) for i, j in combinations(sorted(here), 2) if not (here[i] & here[j]).any()]
+        if self.apart:
+            pairs = ", ".join(f"{i!r} and {j!r}" for i, j in self.apart)
+            warnings.warn(
+                f"{self.name}: no training sample has both {pairs}: what they have in common cannot be learned",
+                stacklevel=2,
+            )
+
     def on_phase_start(self, ctx: Context) -> None:
         if ctx.position.phase == 1:
             table = read_features(ctx)
-            self.learn(table, ctx)
+            if len(self.apart) < math.comb(len(table.present), 2):
+                self.learn(table, ctx)
             correlations = fit_projections(self.head(ctx.model), table, self.ridge)
             if correlations.numel():
                 ctx.log(correlation=correlations.mean())
 
     def learn(self, table: FeatureTable, ctx: Context) -> None:
-        """Learn representations before projections of them are fitted: features represent themselves."""
+        """Learn representations before projections of them are fitted: features represent themselves.
+
+        Not called where no two modalities ever meet: weight decay alone would shrink a network to nothing.
+        """
 
     def encoder_loss(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> Tensor:
         output = self.head(ctx.model).pretraining(features, batch.present)

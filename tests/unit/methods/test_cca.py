@@ -1,5 +1,7 @@
 """CCA in closed form against its definition and scikit-learn, and the two stages of the method."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,8 @@ from equipoise.methods import canonical
 from equipoise.methods.cca import hinge_loss
 from equipoise.methods.feature_table import FeatureTable, read_features
 from equipoise.methods.fit_projections import fit_projections
-from equipoise.testing.world import World, differing, snapshot
+from equipoise.testing.world import World, differing, small_splits, snapshot
+from equipoise.training.loop import fit
 
 RIDGE = 1e-4
 
@@ -190,3 +193,18 @@ def test_no_more_directions_than_the_narrowest_features_have():
 def test_one_modality_has_nothing_to_correlate_with():
     with pytest.raises(ConfigError, match="there is only 'a'"):
         HEADS.build("cca", {}, widths={"a": 3}, classes=2)
+
+
+@pytest.mark.parametrize("name", ["cca", "dcca", "dccae"])
+def test_modalities_that_never_meet_are_told_and_networks_stay_as_they_are(seed, name):
+    splits = small_splits(3, seed)
+    rows = np.arange(len(splits.train))
+    alone = {m: rows % 3 == k for k, m in enumerate(splits.train.modalities)}
+    lonely = replace(splits, train=splits.train.with_present(alone))
+    with pytest.warns(UserWarning, match="no training sample has both 'alpha' and 'beta', 'alpha' and 'gamma'"):
+        method, ctx = World(name, 3, seed, epochs=4, splits=lonely).build()
+    before = {n: p.clone() for n, p in ctx.model.head.named_parameters() if ".represent." in n}
+    fit(method, ctx, 4)
+    moved = [n for n, p in ctx.model.head.named_parameters() if n in before and not torch.equal(p, before[n])]
+    assert not moved
+    assert all(torch.isfinite(p).all() for p in ctx.model.parameters())
