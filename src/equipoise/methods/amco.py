@@ -3,14 +3,16 @@
 Zhou, Liang, Zheng, Xuan, Kumada. Adaptive Mask Co-optimization for Modal Dependence in Multimodal Learning.
 ICASSP 2023. No code was published; the equations are those of BalanceBenchmark's re-implementation.
 
-    dep_m = mean over the samples of the mass of modality m in softmax([v_1; …; v_M]) over all M·C entries
+    dep_m = mean, over the samples with two modalities or more, of the mass of modality m in softmax([v_1; …; v_M])
+            over all M·C entries
     N     = ⌊C sin(π/2 · min(ε, l)/ε)⌋ random classes are masked, with l = b e / 10 in batch b of epoch e
     v_m   ← v_m with the masked classes' logits at 0, for the modalities with dep_m > σ in the batch before
     L     = CE(f, y) + Σ_m CE(v_m, y),   f = L(Σ_m v_m)     with the masked v_m throughout
 
-The block masses add up to 1, so that σ = 1 never masks. A modality that a sample lacks has no mass in it. From epoch
-1 on all classes of a dependent modality are masked after 10 ε / e batches: then it learns nothing, and only the
-others' losses move the encoders, until dependence has shifted.
+The block masses add up to 1, so that σ = 1 never masks. A modality that a sample lacks has no mass in it. The only
+one of a sample has all, which says that it is present, not that the prediction depends on it, and does not count.
+From epoch 1 on all classes of a dependent modality are masked after 10 ε / e batches: then it learns nothing, and
+only the others' losses move the encoders, until dependence has shifted.
 
 Every batch has one mask for all its samples. Not followed: the re-implementation takes dependence from the masked
 logits, in which a masked modality hardly looks dependent, keeps a modality marked until the epoch ends, and marks at
@@ -66,7 +68,7 @@ class AMCo(Method):
         ramp: ε, how far l grows until every class is masked, positive.
 
     Attributes:
-        dependence: (M,), dep_m of the batch before; 0 where there was none.
+        dependence: (M,), dep_m of the batch before; 0 where there was none, or nothing to compare in it.
     """
 
     dependence: Tensor
@@ -113,8 +115,9 @@ class AMCo(Method):
     @torch.no_grad()
     def remember(self, output: Output, batch: Batch, ctx: Context) -> None:
         """dep_m of this batch, for the next one."""
-        found = masses(*stacked(output.logits, batch.present))
-        self.dependence.copy_(ctx.mean(ctx.sample_mean(found.T)))
+        logits, present = stacked(output.logits, batch.present)
+        found = masses(logits, present).T
+        self.dependence.copy_(ctx.mean(ctx.sample_mean(found, present.sum(0) >= 2)))
         ctx.log(**{f"dependence/{m}": d for m, d in zip(ctx.model.modalities, self.dependence, strict=True)})
 
 

@@ -8,7 +8,8 @@ leads. With s_m the mean probability of the true class in u_m, the share of moda
 
     ρ_m = s_m / mean of the others' s                for two modalities, the paper's s_m / s_m'
     q_m = clip(q (1 + λ tanh(ρ_m − 1)), 0, 1)        if ρ_m > 1, else 0
-    θ   = Σ_m d_m q_m / Σ_m d_m                      expected share of dropped feature dimensions
+    θ   = Σ_m d_m q_m / Σ_m d_m                      over the modalities of the sample: its expected share of dropped
+                                                     feature dimensions
     z_m ← z_m / (1 − θ) with probability 1 − q_m for each sample, else the modality counts as absent from it
 
 and L = CE(f, y) over the samples that keep a modality. In a share 1 − p of the batches, and in the first epochs,
@@ -30,7 +31,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
+from equipoise.methods.checks import not_negative, require, whole
 from equipoise.methods.draws import sample_uniform
 from equipoise.methods.joint import Joint
 from equipoise.methods.losses import fused_loss
@@ -51,17 +53,25 @@ def drop_rates(ratio: Tensor, base: float, lead: float) -> Tensor:
 class Dropped:
     """Features with the drop applied, and which modalities each sample still has."""
 
-    features: dict[str, Tensor]  # {modality: (B, d_m)}, scaled by 1 / (1 − θ)
+    features: dict[str, Tensor]  # {modality: (B, d_m)}, scaled by 1 / (1 − θ), θ of each sample
     present: dict[str, Tensor]  # {modality: bool (B,)}
 
 
+def expected_loss(rates: dict[str, Tensor], output: Output, batch: Batch) -> Tensor:
+    """θ (B,), the share of its feature dimensions that each sample is to lose, below 1."""
+    widths = torch.stack([output.features[m].shape[1] * batch.present[m] for m in rates])  # (M, B)
+    share = (
+        torch.stack(list(rates.values())) @ widths.to(next(iter(rates.values())).dtype) / widths.sum(0).clamp_min(1)
+    )
+    return share.clamp_max(1 - torch.finfo(share.dtype).eps)  # who is sure to lose all counts for nothing anyway
+
+
 def drop(rates: dict[str, Tensor], output: Output, batch: Batch, ctx: Context) -> Dropped:
-    """Drop each modality of each sample with its rate, and scale what is left up by the expected loss."""
+    """Drop each modality of each sample with its rate, and scale what is left up by what the sample is to lose."""
     drawn = sample_uniform(rates, batch, ctx)
-    widths = {m: output.features[m].shape[1] for m in rates}
-    lost = torch.stack([widths[m] * rates[m] for m in rates]).sum() / sum(widths.values())
+    lost = expected_loss(rates, output, batch)
     kept = {m: batch.present[m] & (drawn[m] >= rates[m]) for m in rates}
-    features = {m: output.features[m] / (1 - lost) for m in rates if batch.counts[m]}
+    features = {m: output.features[m] / (1 - lost).unsqueeze(1) for m in rates if batch.counts[m]}
     return Dropped(features, {**batch.present, **kept})
 
 
@@ -77,15 +87,13 @@ class OPM(Joint):
 
     def __init__(self, base: float = 0.5, lead: float = 0.5, probability: float = 0.7, warm_up: int = 5) -> None:
         super().__init__()
-        checks = [
+        require(
+            "OPM",
             ("base", 0 <= base <= 1, "in [0, 1]", base),
-            ("lead", lead >= 0, "at least 0", lead),
+            not_negative("lead", lead),
             ("probability", 0 <= probability <= 1, "in [0, 1]", probability),
-            ("warm_up", warm_up >= 0, "at least 0", warm_up),
-        ]
-        for name, good, expectation, found in checks:
-            if not good:
-                raise invalid("OPM", name, expectation, found)
+            whole("warm_up", warm_up, 0),
+        )
         self.base, self.lead, self.probability, self.warm_up = base, lead, probability, warm_up
 
     def setup(self, ctx: Context) -> None:

@@ -98,14 +98,22 @@ def test_the_default_threshold_is_above_an_equal_share(seed: int, world: SimpleN
 
 
 def test_dependence_is_remembered_from_the_whole_logits(seed: int, world: SimpleNamespace) -> None:
-    batch = world.batch(INPUTS, absent={"a": [0]})
+    batch = world.batch(INPUTS, absent={"a": [0, 2], "b": [1, 2], "c": [3]})
     method, ctx, output = build(world, batch)
     method.dependence.fill_(0.9)  # everything is masked
     method.loss(output, batch, ctx)
-    expected = masses(torch.stack(list(output.logits.values())), torch.stack(list(batch.present.values()))).mean(1)
+    found = masses(torch.stack(list(output.logits.values())), torch.stack(list(batch.present.values())))
+    expected = found[:, [0, 1, 3, 4, 5, 6, 7]].mean(1)  # all but the sample with c alone
     torch.testing.assert_close(method.dependence, expected)
     assert float(method.dependence.sum()) == pytest.approx(1)
     assert not method.dependence.requires_grad
+
+
+def test_samples_of_one_modality_say_nothing_about_dependence(seed: int, world: SimpleNamespace) -> None:
+    batch = world.batch(INPUTS, absent={"b": list(range(8)), "c": list(range(8))})
+    method, ctx, output = build(world, batch)
+    method.loss(output, batch, ctx)
+    assert method.dependence.tolist() == [0, 0, 0]
 
 
 def test_nothing_is_masked_in_the_first_batch(seed: int, world: SimpleNamespace) -> None:

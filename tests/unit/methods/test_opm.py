@@ -51,6 +51,23 @@ def test_expected_active_dimensions_are_made_up_for(seed: int, world: SimpleName
     assert bool(left.present["b"].all())
 
 
+def test_a_sample_is_made_up_for_what_it_is_to_lose_itself(seed: int, world: SimpleNamespace) -> None:
+    """Over the modalities that it has: one that lacks those that are dropped stays as it is."""
+    batch = world.batch(INPUTS, rows=4, absent={"a": [0], "b": [1], "c": [1, 2]})
+    ctx = world.context(world.model("concat", INPUTS), [batch])
+    widths = {"a": 3, "b": 5, "c": 8}
+    ones = {m: torch.ones(4, w) for m, w in widths.items()}
+    rates = {"a": torch.tensor(0.7), "b": torch.tensor(0.0), "c": torch.tensor(0.0)}
+    left = drop(rates, Output(ones, {}, torch.empty(0)), batch, ctx)
+    scales = [1, 1 / 0.3, 1 / (1 - 2.1 / 8), 1 / (1 - 2.1 / 16)]
+    for z in left.features.values():
+        torch.testing.assert_close(z, torch.tensor(scales).unsqueeze(1).expand_as(z))
+    rates["a"] = torch.tensor(1.0)
+    left = drop(rates, Output(ones, {}, torch.empty(0)), batch, ctx)
+    assert all(bool(z.isfinite().all()) for z in left.features.values())
+    assert not left.present["a"].any()
+
+
 def test_loss_is_taken_on_what_is_left(seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     model = world.model("concat", INPUTS).double()
     batch = world.batch(INPUTS, absent={"b": [0, 1], "c": [0, 2]}).apply(
@@ -61,9 +78,11 @@ def test_loss_is_taken_on_what_is_left(seed: int, world: SimpleNamespace, monkey
     output = model(batch)
     z, blocks = output.features, model.head.blocks
     kept = slice(1, None)  # the first sample has nothing but a
-    scale = 15 / (15 - 5)
-    logits = scale * sum(z[m] @ blocks[m].weight.T for m in "bc") + model.head.bias
-    expected = F.cross_entropy(logits[kept], batch.label[kept])
+    widths = 5 * torch.stack([batch.present[m] for m in INPUTS]).sum(0, keepdim=True).T  # of each sample's features
+    shown = {m: z[m] * batch.present[m].unsqueeze(1) for m in "bc"}
+    logits = widths[kept] / (widths[kept] - 5) * sum(shown[m][kept] @ blocks[m].weight.T for m in "bc")
+    logits = logits + model.head.bias
+    expected = F.cross_entropy(logits, batch.label[kept])
     found = OPM(probability=1.0, warm_up=0).loss(output, batch, ctx)
     torch.testing.assert_close(found, expected)
 
@@ -121,7 +140,9 @@ def test_wants_a_decomposable_head(world: SimpleNamespace) -> None:
         OPM().setup(world.context(world.model("late", INPUTS), []))
 
 
-@pytest.mark.parametrize("options", [{"base": 1.1}, {"lead": -0.1}, {"probability": 1.2}, {"warm_up": -1}])
+@pytest.mark.parametrize(
+    "options", [{"base": 1.1}, {"lead": -0.1}, {"probability": 1.2}, {"warm_up": -1}, {"warm_up": 1.5}]
+)
 def test_refuses_bad_options(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"OPM: '{next(iter(options))}' must be"):
         OPM(**options)  # type: ignore[arg-type]
