@@ -5,7 +5,7 @@
 Test accuracy and macro-F1 of the fused prediction, accuracy of every modality alone, and the median seconds and MB
 of a training; mean ± sample standard deviation over seeds. Methods are ordered by fused accuracy; one whose accuracy
 is above that of joint training by more than the standard error of the difference has a +, one below it a −, where
-there are three seeds.
+there are three seeds. Of sweeps over missing rates (`--missing` of several) the table has the fused accuracy at each.
 """
 
 from __future__ import annotations
@@ -47,15 +47,16 @@ def mark(numbers: list[float], yardstick: list[float]) -> str:
     return "+" if difference > error else "−" if difference < -error else ""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", type=Path, nargs="+", help="a method's runs in a later one replace earlier ones")
-    groups = {label: found for folder in parser.parse_args().folders for label, found in read(folder).items()}
+def heading(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |\n|{'---|' * len(cells)}"
+
+
+def comparison(groups: dict[str, Results]) -> None:
+    """Print the table of a comparison."""
     modalities = next(iter(groups.values()))[0]["modalities"]
     most = max(map(len, groups.values()))
     yardstick = values(groups["joint"], "fused", "accuracy") if "joint" in groups else []
-    print(f"| method | fused | | macro-F1 | {' | '.join(modalities)} | s | MB |")
-    print("|" + "---|" * (6 + len(modalities)))
+    print(heading(["method", "fused", "", "macro-F1", *modalities, "s", "MB"]))
     for label in sorted(groups, key=lambda name: -fmean(values(groups[name], "fused", "accuracy"))):
         results = groups[label]
         fused = values(results, "fused", "accuracy")
@@ -64,6 +65,31 @@ def main() -> None:
         cells += [shown(values(results, modality, "accuracy")) for modality in modalities]
         cells += [f"{median(r['cost'][key] for r in results):.0f}" for key in ("seconds", "peak_memory_mb")]
         print("| " + " | ".join(cells) + " |")
+
+
+def sweep(levels: dict[float, dict[str, Results]]) -> None:
+    """Print the table of a sweep, methods ordered by their mean over the rates."""
+    fused: dict[str, dict[float, list[float]]] = {}
+    for rate, groups in levels.items():
+        for label, results in groups.items():
+            fused.setdefault(label, {})[rate] = values(results, "fused", "accuracy")
+    print(heading(["method", *(f"{rate:g}" for rate in sorted(levels))]))
+    for label in sorted(fused, key=lambda name: -fmean(map(fmean, fused[name].values()))):
+        cells = [shown(fused[label][rate]) if rate in fused[label] else "–" for rate in sorted(levels)]
+        print(f"| {label} | {' | '.join(cells)} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+", help="a method's runs in a later one replace earlier ones")
+    folders = parser.parse_args().folders
+    levels: dict[float, dict[str, Results]] = {}
+    for level in (level for folder in folders for level in sorted(folder.glob("missing-*"))):
+        levels.setdefault(float(level.name.removeprefix("missing-")), {}).update(read(level))
+    if levels:
+        sweep(levels)
+    else:
+        comparison({label: found for folder in folders for label, found in read(folder).items()})
 
 
 if __name__ == "__main__":
