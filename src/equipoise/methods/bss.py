@@ -16,7 +16,8 @@ and the order of training follows from it:
     `schedule: self-paced`  before every epoch the samples are scored, and all are drawn without replacement, with
                             probability ∝ 1 − difficulty + 0.01: the balanced ones tend to come first
     `schedule: curriculum`  scored once, before the first epoch; epoch e (from 0) trains on the easiest share
-                            min(1, √((1 − λ²)/T · (e + 1) + λ²)) of the table, λ = 0.1, T = 40, in random order
+                            min(1, √((1 − λ²)/T · (e + 1) + λ²)) of the table, λ = 0.1, in random order; T = 40, or
+                            the number of epochs where they are fewer, so that all samples are trained on
 
 Why it is among the newer methods here: every equation is in the authors' code, one file per schedule, and the paper's
 abstract describes the same two. Unverified: whether the paper weighs the two terms of the score alike. The published
@@ -32,6 +33,7 @@ shorter).
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from equipoise.training.context import Context
 
 SCHEDULES = ("self-paced", "curriculum")
+GROW = 40  # T, where the training is as long
 
 
 class BSS(Method):
@@ -61,7 +64,7 @@ class BSS(Method):
         schedule: "self-paced" or "curriculum".
         joint_weight: a, in [0, 1].
         start: λ, the share to start from, in (0, 1], of the curriculum; null for 0.1.
-        grow: T, the epochs until all samples are in, of the curriculum; null for 40.
+        grow: T, the epochs until all samples are in, of the curriculum; null for 40, or all epochs if fewer.
     """
 
     order: Tensor
@@ -85,10 +88,10 @@ class BSS(Method):
             ("grow", grow is None or schedule == "curriculum", unread, grow),
         )
         self.schedule, self.joint_weight = schedule, joint_weight
-        self.start, self.grow = 0.1 if start is None else start, 40 if grow is None else grow
+        self.start, self.grow = 0.1 if start is None else start, grow
 
     def setup(self, ctx: Context) -> None:
-        """Allocate the order of the curriculum.
+        """Allocate the order of the curriculum; warns where the training ends before that has come to all samples.
 
         Raises:
             ConfigError: the head is not one that trains both kinds of classifiers.
@@ -100,6 +103,13 @@ class BSS(Method):
             )
         if self.schedule == "curriculum":
             self.register_buffer("order", torch.arange(len(ctx.train.table)))
+            if self.share(ctx.epochs - 1, ctx) < 1:
+                warnings.warn(
+                    f"method 'bss' comes to all samples in epoch {self.grow}, and this training has {ctx.epochs}: "
+                    "it never sees the hardest; lower 'grow', or train longer",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
 
     def on_epoch_start(self, ctx: Context) -> None:
         if self.schedule == "self-paced":
@@ -108,8 +118,11 @@ class BSS(Method):
             return
         if ctx.epoch == 0:
             self.order.copy_(self.score(ctx).argsort(stable=True))
-        count = int(len(self.order) * curriculum_share(ctx.epoch, self.start, self.grow))
-        ctx.resample(self.order[: max(count, 1)])
+        ctx.resample(self.order[: max(int(len(self.order) * self.share(ctx.epoch, ctx)), 1)])
+
+    def share(self, epoch: int, ctx: Context) -> float:
+        """The easiest share of the table that an epoch of the curriculum trains on."""
+        return curriculum_share(epoch, self.start, min(GROW, ctx.epochs) if self.grow is None else self.grow)
 
     def score(self, ctx: Context) -> Tensor:
         """The difficulty (N,) of every training sample, on the CPU."""

@@ -24,6 +24,8 @@ def _unit(values: Tensor) -> Tensor:
 
 def curriculum_share(epoch: int, start: float, grow: int) -> float:
     """The easiest share of the table that an epoch, from 0, trains on."""
+    if epoch + 1 >= grow:
+        return 1.0  # which rounding must not fall short of
     return min(1.0, math.sqrt((1 - start**2) / grow * (epoch + 1) + start**2))
 
 

@@ -21,8 +21,9 @@ w_2/w_1 is the weight of the KL reconcilement, of which the code keeps the true 
 q would be unbounded below, as a wrong class of which the others are sure may be made ever less likely.
 
 A round of M stages takes M (E_1 + E_2) epochs, in which every modality sees the data E_1 + M E_2 times. The epochs of
-a run are shared out in the same proportion, in as many rounds as they allow. The published runs start from pretrained
-unimodal encoders where possible. Cost: all M forward and one backward pass in alternation, as joint in rectification.
+a run are shared out in the same proportion, in as many whole rounds as they allow, but at least one. The published
+runs start from pretrained unimodal encoders where possible. Cost: all M forward and one backward pass in alternation,
+as joint in rectification.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.heads.boosted_sum import BoostedSum
 from equipoise.methods.base import Method, Phase
-from equipoise.methods.checks import require
+from equipoise.methods.checks import not_negative, positive, require, whole
 from equipoise.methods.evaluating import evaluating
 from equipoise.methods.losses import fused_loss
 from equipoise.methods.stages import stages
@@ -80,11 +81,11 @@ class ReconBoost(Method):
         super().__init__()
         require(
             "ReconBoost",
-            ("strength", strength > 0, "positive", strength),
+            positive("strength", strength),
             ("reconcilement", 0 <= reconcilement <= strength, "between 0 and 'strength'", reconcilement),
-            ("consolidation", consolidation >= 0, "at least 0", consolidation),
-            ("alternation", alternation >= 1, "at least 1", alternation),
-            ("rectification", rectification >= 0, "at least 0", rectification),
+            not_negative("consolidation", consolidation),
+            whole("alternation", alternation, 1),
+            whole("rectification", rectification, 0),
         )
         self.strength, self.reconcilement, self.consolidation = strength, reconcilement, consolidation
         self.lengths = (alternation, rectification)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -23,11 +22,14 @@ def turns(epochs: int, modalities: Sequence[str], cycles: int) -> Iterator[Phase
 
 
 def stages(epochs: int, modalities: Sequence[str], alternation: int, rectification: int) -> list[Phase]:
-    """Alternation and rectification by turns, so that every modality sees the data `epochs` times."""
+    """Alternation and rectification by turns, so that every modality sees the data `epochs` times.
+
+    As many rounds of at least the lengths asked for as the epochs allow; one, shortened, where they allow none.
+    """
     count = len(modalities)
     length = alternation + count * rectification  # how often a modality sees the data in one round
     plan = []
-    for budget in spread(epochs, math.ceil(epochs / length)):
+    for budget in spread(epochs, max(1, epochs // length)):
         alone = max(1, round(budget * alternation / length))
         together = budget - alone
         for k, modality in enumerate(modalities):

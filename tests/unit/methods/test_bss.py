@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -31,6 +32,7 @@ def test_the_share_grows_from_the_start_to_all() -> None:
     assert curriculum_share(19, 0.1, 40) == pytest.approx(math.sqrt(0.505))
     assert curriculum_share(39, 0.1, 40) == pytest.approx(1.0)
     assert curriculum_share(100, 0.1, 40) == 1.0
+    assert all(curriculum_share(t - 1, start, t) == 1 for t in range(1, 200) for start in (0.1, 0.3, 0.7))
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -118,7 +120,26 @@ def test_options_of_the_curriculum_are_not_ignored_in_silence(options: dict[str,
     with pytest.raises(ConfigError, match="left out unless 'schedule' is curriculum"):
         BSS(**options)  # type: ignore[arg-type]
     found = BSS(schedule="curriculum", **options)  # type: ignore[arg-type]
-    assert {"start": 0.1, "grow": 40, **options} == {"start": found.start, "grow": found.grow}
+    assert {"start": 0.1, "grow": None, **options} == {"start": found.start, "grow": found.grow}
+
+
+@pytest.mark.parametrize(("epochs", "grow"), [(1, 1), (7, 7), (40, 40), (60, 40)])
+def test_by_default_the_curriculum_comes_to_all_samples(seed: int, epochs: int, grow: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        method, ctx = World("bss", 2, seed % 9999, {"schedule": "curriculum"}, epochs=epochs).build()
+    for epoch in range(epochs):
+        assert method.share(epoch, ctx) == curriculum_share(epoch, 0.1, grow)
+    assert method.share(epochs - 1, ctx) == 1
+
+
+def test_a_curriculum_longer_than_the_training_is_warned_of(seed: int) -> None:
+    with pytest.warns(RuntimeWarning, match="in epoch 5, and this training has 4.*lower 'grow'"):
+        World("bss", 2, seed % 9999, {"schedule": "curriculum", "grow": 5}, epochs=4).build()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        World("bss", 2, seed % 9999, {"schedule": "curriculum", "grow": 4}, epochs=4).build()
+        World("bss", 2, seed % 9999, {"schedule": "curriculum", "grow": 5, "start": 1.0}, epochs=4).build()
 
 
 @pytest.mark.parametrize("schedule", ["self-paced", "curriculum"])

@@ -37,6 +37,9 @@ def test_every_modality_sees_the_data_as_often_as_asked(seed: int, names: str) -
             alone = [p.modalities for p in plan if p.modalities]
             assert alone == [(m,) for m in names] * (len(alone) // len(names))
             assert all(p.epochs > 0 for p in plan)
+            rounds = len(alone) // len(names)
+            length = alternation + len(names) * rectification
+            assert rounds == max(1, epochs // length), "none shorter than asked for, if there is time for one"
 
 
 def test_a_round_has_the_published_lengths() -> None:
@@ -119,6 +122,32 @@ def test_in_alternation_only_one_encoder_and_the_classifier_move(seed: int, worl
     assert all(encoder.training for encoder in ctx.model.encoders.values())
 
 
+def test_a_step_of_the_alternation_follows_the_loss_written_out(seed: int, world: SimpleNamespace) -> None:
+    """With q of all the others together, F without k, and p' of the modality trained before."""
+    batch = world.batch(INPUTS, absent={"a": [1, 4], "b": [2]})
+    method, ctx = build(world, batch, "b", phase=2, strength=4.0, reconcilement=3.0, consolidation=2.0)
+    twin = copy.deepcopy(ctx.model)
+    moved: dict[str, torch.Tensor] = {}
+    ctx.update = lambda: moved.update(
+        {n: p.grad.clone() for n, p in ctx.model.named_parameters() if p.grad is not None}
+    )
+    method.step(batch, ctx)
+    head = twin.head
+    logits = {m: head.classifier(twin.encoders[m](batch.inputs[m])) for m in INPUTS}
+    shown = {m: v * batch.present[m].unsqueeze(1) for m, v in logits.items()}
+    right = (head.rate * (shown["a"] + shown["c"])).softmax(1).detach()[torch.arange(8), batch.label]
+    own = F.cross_entropy(logits["b"], batch.label, reduction="none")
+    here, both = batch.present["b"], batch.present["b"] & batch.present["a"]
+    distance = (logits["b"].softmax(1) - logits["a"].softmax(1).detach()).square().mean(1)
+    loss = ((4 - 3 * right) * own / world.classes)[here].mean() + 2 * distance[both].mean()
+    loss.backward()
+    for name, parameter in twin.named_parameters():
+        if name.startswith(("encoders.b.", "head.classifier.")):
+            torch.testing.assert_close(moved[name], parameter.grad)
+        else:
+            assert name not in moved
+
+
 def test_rectification_is_joint_training(seed: int, world: SimpleNamespace) -> None:
     batch = world.batch(INPUTS, absent={"c": [0]})
     method, ctx = build(world, batch, "a")
@@ -152,7 +181,15 @@ def test_wants_its_head(world: SimpleNamespace) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"strength": 0.0}, {"reconcilement": 6.0}, {"consolidation": -1}, {"alternation": 0}, {"rectification": -1}],
+    [
+        {"strength": 0.0},
+        {"reconcilement": 6.0},
+        {"consolidation": -1},
+        {"alternation": 0},
+        {"rectification": -1},
+        {"alternation": 1.5},
+        {"rectification": 0.5},
+    ],
 )
 def test_refuses_bad_options(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"ReconBoost: '{next(iter(options))}' must be"):
