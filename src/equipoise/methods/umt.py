@@ -10,14 +10,14 @@ is trained to agree with their features z'_m where a modality is present:
 
     L = CE(f, y) + λ Σ_m mean over samples and dimensions of (z_m − z'_m)²
 
-Works with any head and any number of modalities. The teachers are trained by the same optimiser and schedule, before
-the first epoch, and are part of the checkpoints; a run that is stopped meanwhile trains them again. They take as long
-as joint training does, and then a forward pass per encoder and step, without gradient. The companion UME, the mean of
-the teachers' predictions, is method `late`.
+Works with any head and any number of modalities. The teachers are trained by the same optimiser and schedule (over
+their own number of epochs), before the first epoch, and are part of the checkpoints; a run that is stopped meanwhile
+trains them again. They take as long as joint training does, and then a forward pass per encoder and step, without
+gradient. The companion UME, the mean of the teachers' predictions, is method `late`.
 
-The papers' λ (per data set) could not be consulted. BalanceBenchmark takes 10, which wants features of a bounded size
-(under large ones the distance drives the step too far), looks its teachers up in other runs' folders, and distils up
-to epoch 80 (not offered).
+The papers' λ (per data set) could not be consulted. The default of 1 is ours: BalanceBenchmark's 10 (`weight: 10`)
+wants features of a bounded size, as under large ones the distance drives the step too far, and the encoders here may
+be any. BalanceBenchmark also looks its teachers up in other runs' folders, and distils up to epoch 80 (not offered).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from equipoise.batch import Batch, Output
 from equipoise.heads.linear import Late as LateHead
 from equipoise.methods.base import Phase
-from equipoise.methods.checks import require, whole
+from equipoise.methods.checks import not_negative, require, whole
 from equipoise.methods.joint import Joint
 from equipoise.methods.late import Late
 from equipoise.methods.trial import run
@@ -45,14 +45,14 @@ class UMT(Joint):
     """Distillation from unimodal teachers.
 
     Args:
-        weight: λ; 0 for joint training, without teachers.
+        weight: λ, our choice, see above; 0 for joint training, without teachers.
         teacher_epochs: how long the teachers train; null for as long as the network.
     """
 
     def __init__(self, weight: float = 1.0, teacher_epochs: int | None = None) -> None:
         super().__init__()
         lengths = [] if teacher_epochs is None else [whole("teacher_epochs", teacher_epochs, 1)]
-        require("UMT", ("weight", weight >= 0, "at least 0", weight), *lengths)
+        require("UMT", not_negative("weight", weight), *lengths)
         self.weight, self.teacher_epochs = weight, teacher_epochs
 
     def setup(self, ctx: Context) -> None:
@@ -71,7 +71,8 @@ class UMT(Joint):
             self.teachers.encoders.load_state_dict(ctx.model.encoders.state_dict())
             for parameter in self.teachers.head.parameters():
                 nn.init.zeros_(parameter)
-            run(ctx.fork(self.teachers), Late(), Phase(self.teacher_epochs or ctx.epochs))
+            epochs = self.teacher_epochs or ctx.epochs
+            run(ctx.fork(self.teachers, epochs=epochs), Late(), Phase(epochs))
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         loss = super().loss(output, batch, ctx)

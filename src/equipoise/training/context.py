@@ -173,7 +173,9 @@ class Context:
         """Multiply the learning rate of a modality's group by a factor from now on, below the schedule."""
         self.optimisers.scale(modality, factor)
 
-    def fork(self, model: Model | None = None, optimiser: OptimiserSettings | None = None) -> Context:
+    def fork(
+        self, model: Model | None = None, optimiser: OptimiserSettings | None = None, epochs: int | None = None
+    ) -> Context:
         """A copy to try things on, at the start of an epoch: what happens to it leaves this training as it is.
 
         Model, optimisers and schedules are copies; loaders, ranks and the seed are the same. Its passes are not
@@ -182,6 +184,7 @@ class Context:
         Args:
             model: to train instead of the copy, by fresh optimisers.
             optimiser: settings of these; the training's own by default.
+            epochs: length of the learning-rate schedules; the training's own by default.
         """
         other = model
         if other is None:
@@ -192,7 +195,7 @@ class Context:
             self.train,
             holdout=self.holdout,
             optimiser=optimiser or self.optimisers.settings,
-            epochs=self.epochs,
+            epochs=epochs or self.epochs,
             seed=self.seed,
             runtime=self.runtime,
             observer=Trial(self),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -25,18 +26,21 @@ def set_up(world: SimpleNamespace, **options: object) -> tuple[UMT, object, obje
     return method, ctx, batch
 
 
-@pytest.mark.parametrize("epochs", [None, 1])
-def test_teachers_are_what_late_fusion_would_be(seed: int, epochs: int | None) -> None:
-    """Against the method `late`, from the same encoders and classifiers of zeros."""
-    method, ctx = World("umt", 3, seed, {"teacher_epochs": epochs}, missing=0.3, epochs=2).build()
+@pytest.mark.parametrize("schedule", ["none", "cosine"])
+@pytest.mark.parametrize("epochs", [None, 2, 5])
+def test_teachers_are_what_late_fusion_would_be(seed: int, epochs: int | None, schedule: str) -> None:
+    """Against the method `late`, trained for as long, from the same encoders and classifiers of zeros."""
+    settings = {"optimiser": {"lr": 0.05, "momentum": 0.9, "schedule": schedule}}
+    mine = World("umt", 3, seed, {"teacher_epochs": epochs}, missing=0.3, epochs=3, settings=settings)
+    method, ctx = mine.build()
     with torch.no_grad():
         for parameter in ctx.model.encoders.parameters():
             parameter.mul_(1.1)  # not what it was at setup
-    late, other = World("late", 3, seed, missing=0.3, epochs=epochs or 2).build()
+    late, other = replace(mine, method="late", options={}, epochs=epochs or 3).build()
     other.model.encoders.load_state_dict(ctx.model.encoders.state_dict())
     for parameter in other.model.head.parameters():
         torch.nn.init.zeros_(parameter)
-    fit(late, other, epochs or 2)
+    fit(late, other, epochs or 3)
     method.on_phase_start(ctx)
     assert not differing(snapshot(method.teachers), snapshot(other.model))
     assert ctx.position.step == 0
