@@ -12,14 +12,15 @@ Joint training, L = CE(f, y) + a Σ_m CE(u_m, y), with a proximal term on the en
     g_m   ← g_m + α_m (θ_m − θ_m^start),  α_m = c exp(β tanh Δ_m),     if Δ_m > 0 and G_m > K
 
 that is, the gradient of (α_m / 2) ‖θ_m − θ_m^start‖², with θ_m^start the encoder at the start of the epoch. The
-epochs with G_m > K are the "prime learning window"; the first epoch is always in it.
+epochs with G_m > K are the "prime learning window"; the first two, which have no growth to look at, are in it.
 
 Why it is among the newer methods here: its equations were read in the paper as well as in the code. Where the code
 departs: the growth is that of the audio encoder for both (here each its own), over a sum of per-layer mean squares;
 Δ comes from sums over the batch, so that tanh is ±1 (here means, as Δ is to measure); c is 0.95 for audio and 0.1 for
 video, and one branch can never be taken, so that only audio is ever held back; the unimodal losses are always on
 (`unimodal_weight: 1`; the paper has results with and without). The paper has c = 1. Unverified: its β, K and how it
-smooths T. Defaults are the code's: c = 0.95, β = 1, K = 0.05, a mean over ten epochs with zeros before the first.
+smooths T. Defaults are the code's: c = 0.95, β = 1, K = 0.05, a mean over the last ten epochs. In the code those
+before the first count as zeros, so that for ten epochs any trace grows; here the mean is over the epochs there are.
 
 More than two modalities: Δ to the mean of the others, as for two. Cost: as joint training, and a copy of the
 encoders.
@@ -53,7 +54,7 @@ class InfoReg(Method):
         strength: c, at least 0; 0 regulates nothing.
         beta: β, at least 0.
         threshold: K, at least 0.
-        smoothing: epochs in the mean T̄, at least 1.
+        smoothing: epochs in the mean T̄, at least 1; fewer while there are fewer.
         unimodal_weight: a, at least 0.
     """
 
@@ -106,7 +107,7 @@ class InfoReg(Method):
         if ctx.epoch:
             latest = self.trace / self.steps.clamp_min(1)
             self.history.copy_(torch.cat([self.history[:, 1:], latest.unsqueeze(1)], 1))
-            self.growing.copy_(growth(self.history))
+            self.growing.copy_(growth(self.history, ctx.epoch))
         self.trace.zero_()
         self.steps.zero_()
         self.start.take()

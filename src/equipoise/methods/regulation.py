@@ -6,9 +6,17 @@ import torch
 from torch import Tensor
 
 
-def growth(history: Tensor) -> Tensor:
-    """G (M,) from the traces (M, w + 1) of the last epochs, oldest first: growth of the mean over w of them."""
-    now, before = history[:, 1:].mean(1), history[:, :-1].mean(1)
+def growth(history: Tensor, epochs: int) -> Tensor:
+    """G (M,), the relative growth of the mean trace from one epoch to the next; 1 until there are two.
+
+    Args:
+        history: traces (M, w + 1) of the last epochs, oldest first; a mean is over w of them, or those there are.
+        epochs: how many have been filled in, from the right.
+    """
+    if epochs < 2:
+        return torch.ones_like(history[:, 0])
+    seen = history[:, -epochs:]
+    now, before = seen[:, 1 - history.shape[1] :].mean(1), seen[:, :-1].mean(1)
     return (now - before) / now.clamp_min(torch.finfo(now.dtype).tiny)
 
 

@@ -25,11 +25,56 @@ def test_lead_is_over_the_mean_of_the_others(seed: int) -> None:
 
 
 def test_growth_of_the_smoothed_trace() -> None:
-    assert growth(torch.tensor([[1.0, 2.0], [4.0, 1.0]])).tolist() == pytest.approx([0.5, -3.0])
+    assert growth(torch.tensor([[1.0, 2.0], [4.0, 1.0]]), 2).tolist() == pytest.approx([0.5, -3.0])
     history = torch.tensor([[1.0, 2.0, 4.0]])  # means 1.5, then 3
-    assert growth(history).tolist() == pytest.approx([0.5])
-    assert growth(torch.zeros(2, 11)).tolist() == [0, 0]
-    assert growth(7 * history).tolist() == pytest.approx(growth(history).tolist()), "free of the loss's scale"
+    for epochs in (3, 4, 50):
+        assert growth(history, epochs).tolist() == pytest.approx([0.5])
+    assert growth(torch.zeros(2, 11), 20).tolist() == [0, 0]
+    assert growth(7 * history, 3).tolist() == pytest.approx(growth(history, 3).tolist()), "free of the loss's scale"
+
+
+def test_a_mean_is_over_the_epochs_there_are() -> None:
+    """A trace that shrinks does not grow, however few epochs there were."""
+    traces = [[8.0, 1.0], [4.0, 2.0], [2.0, 6.0]]
+    history = torch.zeros(2, 11)
+    found = []
+    for epochs, latest in enumerate(traces, 1):
+        history = torch.cat([history[:, 1:], torch.tensor(latest).unsqueeze(1)], 1)
+        found.append(growth(history, epochs).tolist())
+    assert found[0] == [1, 1], "nothing to compare with"
+    assert found[1] == pytest.approx([(6 - 8) / 6, (1.5 - 1) / 1.5])
+    assert found[2] == pytest.approx([(14 / 3 - 6) / (14 / 3), (3 - 1.5) / 3])
+
+
+def test_outside_the_window_nobody_is_pulled_to_the_start_of_the_epoch(seed: int, world: SimpleNamespace) -> None:
+    """In the third epoch: towards the weights with which it began, and only where the trace still grows."""
+    model = world.model("concat", INPUTS)
+    batch = world.batch(INPUTS)
+    ctx = world.context(model, [batch])
+    method = InfoReg(smoothing=1)
+    method.setup(ctx)
+    for epoch, traces in enumerate([None, [4.0, 4.0, 4.0], [2.0, 2.0, 2.0]]):
+        if traces is not None:
+            method.trace.copy_(torch.tensor(traces))
+            method.steps.fill_(1)
+        ctx.position.epoch = epoch
+        method.on_epoch_start(ctx)
+        start = copy.deepcopy(model)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += torch.randn_like(parameter) * 0.1
+        output = model(batch)
+        model.zero_grad()
+        ctx.backward(method.loss(output, batch, ctx))
+        plain = {n: p.grad.clone() for n, p in model.named_parameters()}
+        method.edit_gradients(output, batch, ctx)
+        true = [v.softmax(1)[torch.arange(8), batch.label].mean() for v in output.logits.values()]
+        ahead = dict(zip(INPUTS, leads(torch.stack(true)).tolist(), strict=True))
+        for name, parameter in model.named_parameters():
+            lead = ahead[name.split(".")[1]] if name.startswith("encoders.") else 0.0
+            alpha = 0.95 * math.exp(math.tanh(lead)) if lead > 0 and epoch < 2 else 0.0
+            expected = plain[name] + alpha * (parameter - start.get_parameter(name)).detach()
+            torch.testing.assert_close(parameter.grad, expected)
 
 
 def test_only_who_leads_and_still_grows_is_held() -> None:
