@@ -9,6 +9,8 @@ from equipoise.encoders import cav_mae, m3ae
 from equipoise.presets import names, read_preset
 from equipoise.settings import Settings, parse_yaml
 
+pytestmark = pytest.mark.filterwarnings("ignore:no group of class:UserWarning")  # in miniatures
+
 DATA = {
     "iemocap-features": ("iemocap --features",),
     "sarcasm": ("sarcasm", "--images pictures"),
