@@ -44,7 +44,7 @@ from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.heads.vote import Vote
 from equipoise.methods.base import Method
-from equipoise.methods.checks import choice, require, whole
+from equipoise.methods.checks import choice, optional, require, unless, whole
 from equipoise.methods.difficulty import curriculum_share, difficulty, similarity
 from equipoise.methods.losses import unimodal_loss
 from equipoise.methods.table_values import table_values
@@ -77,15 +77,14 @@ class BSS(Method):
         grow: int | None = None,
     ) -> None:
         super().__init__()
-        unread = "left out unless 'schedule' is curriculum"
         require(
             "BSS",
             choice("schedule", schedule, SCHEDULES),
             ("joint_weight", 0 <= joint_weight <= 1, "between 0 and 1", joint_weight),
             ("start", start is None or 0 < start <= 1, "greater than 0 and at most 1", start),
-            *([] if grow is None else [whole("grow", grow, 1)]),
-            ("start", start is None or schedule == "curriculum", unread, start),
-            ("grow", grow is None or schedule == "curriculum", unread, grow),
+            *optional(whole("grow", grow, 1)),
+            unless("start", start, "'schedule' is curriculum", schedule == "curriculum"),
+            unless("grow", grow, "'schedule' is curriculum", schedule == "curriculum"),
         )
         self.schedule, self.joint_weight = schedule, joint_weight
         self.start, self.grow = 0.1 if start is None else start, grow

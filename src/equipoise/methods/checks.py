@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import TypeGuard
 
 from equipoise.errors import invalid
 
@@ -35,6 +36,28 @@ def is_whole(found: object, least: int) -> bool:
 def whole(option: str, found: object, least: int) -> Rule:
     """The rule of a count."""
     return option, is_whole(found, least), f"a whole number, at least {least}", found
+
+
+def is_table(found: object) -> TypeGuard[Mapping[str, float]]:
+    """True for names with a finite number each."""
+    return isinstance(found, Mapping) and all(
+        isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in found.values()
+    )
+
+
+def unless(option: str, found: object, condition: str, holds: bool) -> Rule:
+    """The rule of an option that is null unless it has an effect."""
+    return option, found is None or holds, f"left out unless {condition}", found
+
+
+def optional(rule: Rule) -> list[Rule]:
+    """A rule that null, for the default, need not keep."""
+    return [] if rule[-1] is None else [rule]
+
+
+def flag(option: str, found: object) -> Rule:
+    """The rule of a switch; words are none, as "no" would be on."""
+    return option, isinstance(found, bool), "true or false", found
 
 
 def positive(option: str, found: float) -> Rule:

@@ -15,15 +15,15 @@ table and V on samples held out from it, before and after,
 
 A negative ΔG counts as 0, and without any gain all weights are alike. The mean of N held-out losses is known to about
 1/√N, so an |ΔO| below that counts as that: where chance left it near 0, one classifier would get all the weight, and
-the fused one, which predicts, might learn nothing. "offline" estimates once, over as many epochs as the training has,
-then trains with these weights; "online" estimates anew at the start of every super-epoch, from the weights reached.
-The formulas are the paper's as commonly stated; the length of its super-epochs is not confirmed.
+the fused one, which predicts, might learn nothing. "offline" estimates once, over as many epochs as the training has;
+"online" anew at the start of every super-epoch, from the weights reached. The formulas are the paper's as commonly
+stated; the length of its super-epochs is not confirmed.
 
 Any number of modalities. Estimating costs each branch alone and all of them together, so that training takes about
 three times as long as joint training, in either mode; this shows in the seconds, not in the passes of a step. Where
 codes depart:
   published: no estimator, weights are given by hand                  `weights`
-  MultiBench: an overfitting below 0 counts as 1e-4                   `floor` (of |ΔO|)
+  MultiBench: an overfitting below 0 counts as 1e-4                   not offered: |ΔO| counts, above `floor`
   MultiBench: V' and V' − T' instead of their changes, so that a
   larger held-out loss has a larger weight                            not offered
   BalanceBenchmark: sums over batches instead of means, held-out
@@ -33,6 +33,7 @@ codes depart:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -40,9 +41,10 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid, suggest
+from equipoise.errors import ConfigError, suggest
 from equipoise.methods.auxiliary import auxiliary_loss, require_own_classifiers, sample_losses
 from equipoise.methods.base import Method, Phase
+from equipoise.methods.checks import choice, is_table, optional, require, unless, whole
 from equipoise.methods.joint import Joint
 from equipoise.methods.late import Late
 from equipoise.methods.trial import run
@@ -69,9 +71,9 @@ class GBlend(Method):
 
     Args:
         mode: "offline" (one estimate, before training) or "online" (one per super-epoch).
-        super_epoch: n of "online".
+        super_epoch: n of "online"; null for 10.
         weights: {modality: w_m, "fused": w_f} given instead of estimated; 0 for what is not named.
-        floor: what a smaller |ΔO| counts as; 1/√N by default, with N samples held out.
+        floor: what a smaller |ΔO| counts as in an estimate; null for 1/√N, with N samples held out.
     """
 
     blended: Tensor
@@ -79,22 +81,23 @@ class GBlend(Method):
     def __init__(
         self,
         mode: str = "offline",
-        super_epoch: int = 10,
+        super_epoch: int | None = None,
         weights: Mapping[str, float] | None = None,
         floor: float | None = None,
     ) -> None:
         super().__init__()
-        if mode not in MODES:
-            raise invalid("GBlend", "mode", "one of " + ", ".join(MODES), mode)
-        if not super_epoch >= 1:
-            raise invalid("GBlend", "super_epoch", "at least 1", super_epoch)
-        if weights is not None and not (all(w >= 0 for w in weights.values()) and sum(weights.values()) > 0):
-            raise invalid("GBlend", "weights", "numbers of at least 0, and not all 0", weights)
-        if weights is not None and mode == "online":
-            raise invalid("GBlend", "weights", "left out in mode 'online', which estimates them", weights)
-        if floor is not None and not 0 < floor < float("inf"):
-            raise invalid("GBlend", "floor", "positive", floor)
-        self.mode, self.super_epoch, self.given, self.floor = mode, super_epoch, weights, floor
+        usable = is_table(weights) and min(weights.values(), default=0) >= 0 < sum(weights.values())
+        require(
+            "GBlend",
+            choice("mode", mode, MODES),
+            unless("super_epoch", super_epoch, "'mode' is online", mode == "online"),
+            *optional(whole("super_epoch", super_epoch, 1)),
+            ("weights", weights is None or usable, "a number of at least 0 for each name, not all 0", weights),
+            unless("weights", weights, "'mode' is offline: online estimates them", mode == "offline"),
+            ("floor", floor is None or 0 < floor < math.inf, "positive and finite", floor),
+            unless("floor", floor, "'weights' are: nothing is estimated", weights is None),
+        )
+        self.mode, self.super_epoch, self.given, self.floor = mode, super_epoch or 10, weights, floor
         self.needs_holdout = weights is None
 
     def setup(self, ctx: Context) -> None:
@@ -134,14 +137,11 @@ class GBlend(Method):
         return blend(before, torch.stack(columns, dim=1), self.floor or len(ctx.holdout.table) ** -0.5)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        modalities = ctx.model.modalities
         if self.given is not None:
-            return auxiliary_loss(
-                {m: float(self.given.get(m, 0)) for m in modalities},
-                output, batch, ctx, fused=float(self.given.get(FUSED, 0)),
-            )  # fmt: skip
-        *own, fused = self.blended.to(output.fused.dtype)
-        return auxiliary_loss(dict(zip(modalities, own, strict=True)), output, batch, ctx, fused=fused)
+            own = {m: float(self.given.get(m, 0)) for m in ctx.model.modalities}
+            return auxiliary_loss(own, output, batch, ctx, fused=float(self.given.get(FUSED, 0)))
+        *shares, last = self.blended.to(output.fused.dtype)
+        return auxiliary_loss(dict(zip(ctx.model.modalities, shares, strict=True)), output, batch, ctx, fused=last)
 
 
 def measured(ctx: Context) -> Tensor:

@@ -13,7 +13,7 @@ alone; train method `unimodal` at several rates, and give the best ones as `rate
                faster; 1 until there are as many, that is in the first K + 1 epochs
 
 a_m is the accuracy of v_m after epoch e on samples held out from training. The names of the strategies and the form
-of "smooth" are not confirmed by the paper's text; "dynamic" is that of two re-implementations:
+of "smooth" are not confirmed; "dynamic" is that of two re-implementations:
   AGM's repository: as above, K = 5, c from 0.7 to 1.4                 `rates`
   AMST's repository: every K epochs η_m ← η_m r_m, the mean over a
   window that includes a_m(e)                                          `cumulative: true`
@@ -28,8 +28,7 @@ above 0.01, so that no modality stops for good. "dynamic" costs a pass over the 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from math import exp, log
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,8 +36,9 @@ from torch import Tensor
 
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.auxiliary import apart
-from equipoise.methods.checks import choice, is_whole, require
+from equipoise.methods.checks import choice, flag, is_table, is_whole, optional, require, unless
 from equipoise.methods.joint import Joint
+from equipoise.methods.rates import SMALLEST, ratios, smooth
 from equipoise.methods.scores import right
 from equipoise.methods.short_run import warn_of_a_short_run
 
@@ -46,19 +46,6 @@ if TYPE_CHECKING:
     from equipoise.training.context import Context
 
 STRATEGIES = ("keep", "smooth", "dynamic")
-SMALLEST = 0.01
-
-
-def smooth(rates: Sequence[float], share: float) -> list[float]:
-    """c_m^s g^(1−s), g the geometric mean."""
-    mean = sum(map(log, rates)) / len(rates)
-    return [exp(share * log(rate) + (1 - share) * mean) for rate in rates]
-
-
-def ratios(now: Tensor, window: Tensor) -> Tensor:
-    """r (M,): accuracies now (M,) over their means in the window (K, M); 1 where there is nothing to compare."""
-    found = now / window.mean(0)
-    return torch.where(found.isfinite(), found, 1.0).clamp_min(SMALLEST)
 
 
 class MSLR(Joint):
@@ -68,8 +55,8 @@ class MSLR(Joint):
         strategy: "keep", "smooth" or "dynamic".
         rates: {modality: c_m}, in multiples of the optimiser's learning rate; 1 for a modality not named. "keep" and
             "smooth" do nothing without any, of which they warn unless it is {}.
-        smoothing: s of "smooth".
-        window: K of "dynamic".
+        smoothing: s of "smooth"; null for 0.5.
+        window: K of "dynamic"; null for 5.
         cumulative: "dynamic" every K epochs, on top of what it did before.
     """
 
@@ -81,23 +68,27 @@ class MSLR(Joint):
         self,
         strategy: str = "dynamic",
         rates: Mapping[str, float] | None = None,
-        smoothing: float = 0.5,
-        window: int = 5,
+        smoothing: float | None = None,
+        window: int | None = None,
         cumulative: bool = False,
     ) -> None:
         super().__init__()
         self._unset = rates is None
-        rates = rates or {}
+        rates, compared = {} if rates is None else rates, 1 + (cumulative is True)
+        usable = is_table(rates) and min(rates.values(), default=1) > 0
         require(
             "MSLR",
             choice("strategy", strategy, STRATEGIES),
-            ("rates", all(rate > 0 for rate in rates.values()), "a positive number for each modality", rates),
-            ("smoothing", 0 <= smoothing <= 1, "in [0, 1]", smoothing),
-            ("window", is_whole(window, 1 + cumulative), "at least 1, or 2 if 'cumulative', and whole", window),
+            ("rates", usable, "a positive number for each name", rates),
+            ("smoothing", smoothing is None or 0 <= smoothing <= 1, "in [0, 1]", smoothing),
+            unless("smoothing", smoothing, "'strategy' is smooth", strategy == "smooth"),
+            *optional(("window", is_whole(window, compared), "at least 1, or 2 if 'cumulative', and whole", window)),
+            unless("window", window, "'strategy' is dynamic", strategy == "dynamic"),
+            flag("cumulative", cumulative),
             ("cumulative", strategy == "dynamic" or not cumulative, "false unless 'strategy' is dynamic", cumulative),
         )
-        self.strategy, self.rates, self.smoothing = strategy, rates, smoothing
-        self.window, self.cumulative = window, cumulative
+        self.strategy, self.rates, self.smoothing = strategy, rates, 0.5 if smoothing is None else smoothing
+        self.window, self.cumulative = window or 5, cumulative
         self.needs_holdout = strategy == "dynamic"
 
     def setup(self, ctx: Context) -> None:
@@ -127,8 +118,7 @@ class MSLR(Joint):
                 stacklevel=2,
             )
         constants = [float(self.rates.get(m, 1.0)) for m in modalities]
-        if self.strategy == "smooth":
-            constants = smooth(constants, self.smoothing)
+        constants = smooth(constants, self.smoothing) if self.strategy == "smooth" else constants
         self.constants = dict(zip(modalities, constants, strict=True))
         self.register_buffer("history", torch.zeros(self.window, len(modalities), dtype=torch.float64))
         self.register_buffer("measured", torch.zeros((), dtype=torch.int64))

@@ -113,7 +113,17 @@ def test_refuses_what_it_cannot_use(world: SimpleNamespace) -> None:
         GBlend(weights={"a": 0.0})
     with pytest.raises(ConfigError, match="'floor' must be positive"):
         GBlend(floor=0.0)
-    with pytest.raises(ConfigError, match="'weights' must be left out in mode 'online'"):
+    for weights in ([1, 2], {"a": "much"}, {"a": -1.0}, {"a": float("nan")}, {}, 2.0):
+        with pytest.raises(ConfigError, match="'weights' must be a number of at least 0 for each name"):
+            GBlend(weights=weights)  # type: ignore[arg-type]
+    for super_epoch in (0, 1.5, True):
+        with pytest.raises(ConfigError, match="'super_epoch' must be a whole number"):
+            GBlend(mode="online", super_epoch=super_epoch)
+    with pytest.raises(ConfigError, match="'super_epoch' must be left out unless 'mode' is online"):
+        GBlend(super_epoch=5)
+    with pytest.raises(ConfigError, match="'floor' must be left out unless 'weights' are"):
+        GBlend(weights={"a": 1.0}, floor=0.1)
+    with pytest.raises(ConfigError, match="'weights' must be left out unless 'mode' is offline"):
         GBlend(mode="online", weights={"a": 1.0})
     with pytest.raises(ConfigError, match="use head 'auxiliary'"):
         GBlend().setup(world.context(world.model("concat", INPUTS), []))

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.mslr import MSLR, smooth
+from equipoise.methods.mslr import MSLR
+from equipoise.methods.rates import smooth
 from equipoise.methods.scores import right
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
@@ -115,9 +116,31 @@ def test_refuses_unknown_modalities_and_bad_options(world: SimpleNamespace) -> N
     with pytest.raises(ConfigError, match="'window' must be at least 1, or 2 if 'cumulative'"):
         MSLR(window=1, cumulative=True)  # compares an accuracy with itself
     wrong = [("strategy", "slow"), ("rates", {"a": 0.0}), ("smoothing", 2.0), ("window", 0), ("window", 2.5)]
+    wrong += [("rates", 2.0), ("rates", [1, 2]), ("rates", {"a": "fast"}), ("cumulative", "no")]
+    wrong += [("smoothing", 0.5), ("window", True)]  # of another strategy; no count
     for option, value in wrong:
         with pytest.raises(ConfigError, match=f"MSLR: '{option}' must be"):
             MSLR(**{option: value})  # type: ignore[arg-type]
+
+
+def test_options_of_another_strategy_are_not_ignored_in_silence() -> None:
+    with pytest.raises(ConfigError, match="'smoothing' must be left out unless 'strategy' is smooth"):
+        MSLR(strategy="keep", smoothing=0.5)
+    with pytest.raises(ConfigError, match="'window' must be left out unless 'strategy' is dynamic"):
+        MSLR(strategy="smooth", window=5)
+    assert (MSLR().window, MSLR(strategy="smooth").smoothing) == (5, 0.5)
+    assert (MSLR(window=3).window, MSLR(strategy="smooth", smoothing=0.0).smoothing) == (3, 0.0)
+
+
+def test_the_rates_of_an_epoch_are_those_of_the_optimisers(seed: int, world: SimpleNamespace) -> None:
+    method, ctx = set_up(world, window=1, rates={"b": 2.0})
+    before = torch.tensor([0.5, 0.5, 0.5], dtype=torch.float64)
+    method.adapt(before)
+    now = torch.tensor([0.6, 0.4, 0.5], dtype=torch.float64)
+    ctx.loss_on = lambda loader, losses: now
+    ctx.position.epoch = 2
+    method.on_epoch_start(ctx)
+    assert rates(ctx) == pytest.approx([0.1 * 1.2, 0.2 * 0.8, 0.1])
 
 
 @pytest.mark.parametrize("strategy", ["keep", "smooth"])
