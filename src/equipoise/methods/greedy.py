@@ -17,9 +17,8 @@ from its own input; the sums stand still. Before the start epoch nobody is cared
 branches, every gate open. One modality alone, and a sample that lacks some, is read with running means in the place
 of the other squeezes, as in the code (see `channel`).
 
-Two modalities in the paper, any number here (with two, the largest minus the smallest is the paper's |d_speed|). A
-branch without a sample in a batch neither learns nor is measured. Where this or a code departs from the paper:
-  gates after the encoders; published between their stages             works with any encoder
+Two modalities in the paper, any number here (with two, largest minus smallest is |d_speed|). A branch without a
+sample in a batch neither learns nor is measured. Gates stand after the encoders, published between their stages. And:
   base of the logarithm: 10 as in the code; perhaps e in the paper     `tolerance`
   published: κ = 1                                                     head option `gate_scale: 1`
   published: the mean of the second gate is taken from the first       not offered
@@ -29,19 +28,21 @@ branch without a sample in a batch neither learns nor is measured. Where this or
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.heads.channel import Channel
 from equipoise.methods.base import Method
 from equipoise.methods.channel import remember_squeezes
-from equipoise.methods.checks import require
+from equipoise.methods.checks import require, whole
 from equipoise.methods.learning_speed import bypass_rates, neediest, speed
+from equipoise.methods.losses import unimodal_loss
+from equipoise.methods.short_run import warn_of_a_short_run
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -70,18 +71,20 @@ class Greedy(Method):
         require(
             "Greedy",
             ("tolerance", tolerance >= 0, "at least 0", tolerance),
-            ("hold", hold >= 1, "at least 1", hold),
-            ("start_epoch", start_epoch >= 0, "at least 0", start_epoch),
+            whole("hold", hold, 1),
+            whole("start_epoch", start_epoch, 0),
         )
         self.tolerance, self.hold, self.start_epoch = tolerance, hold, start_epoch
 
     def setup(self, ctx: Context) -> None:
-        """Start all sums at 0.
+        """Start all sums at 0; warns where the training ends before the start epoch.
 
         Raises:
             ConfigError: the head has no gates.
         """
         head = self.head(ctx)
+        if self.tolerance < torch.inf:
+            warn_of_a_short_run("greedy", self.start_epoch, "start_epoch", ctx)
         self.widths = list(head.widths.values())
         count, like = len(self.widths), next(ctx.model.parameters())
         self.register_buffer("bypass", like.new_zeros(count))
@@ -96,8 +99,7 @@ class Greedy(Method):
         head = ctx.model.head
         if not isinstance(head, Channel):
             raise ConfigError(
-                f"method 'greedy' closes gates between the modalities, and {type(head).__name__} has none; "
-                "use head 'channel'"
+                f"method 'greedy' closes gates between modalities, {type(head).__name__} has none; use head 'channel'"
             )
         return head
 
@@ -110,9 +112,8 @@ class Greedy(Method):
         means = dict(zip(head.modalities, torch.split(self.gate_mean.clone(), self.widths), strict=True))
         caring = dict(zip(head.modalities, self.caring.clone(), strict=True))
         closed = {m: torch.where(caring[m], means[m], gate) for m, gate in gates.items()}
-        logits = {**output.logits, **head.classify(features, closed)}
-        losses = {m: F.cross_entropy(v, batch.label, reduction="none") for m, v in logits.items()}
-        return torch.stack([ctx.sample_mean(losses[m], batch.present[m]) for m in head.modalities]).sum()
+        shown = replace(output, logits={**output.logits, **head.classify(features, closed)})
+        return torch.stack([unimodal_loss(m, shown, batch, ctx) for m in head.modalities]).sum()
 
     @torch.no_grad()
     def remember(self, gates: Mapping[str, Tensor], batch: Batch, ctx: Context) -> None:
@@ -133,9 +134,8 @@ class Greedy(Method):
         normal = ~self.caring.any()
         for number, modality in enumerate(ctx.model.modalities):
             if ctx.anyone_has(modality, batch):
-                bypass, main = self.parts(modality, ctx)
-                self.bypass[number] += speed(bypass) * normal
-                self.main[number] += speed(main) * normal
+                for total, part in zip((self.bypass, self.main), self.parts(modality, ctx), strict=True):
+                    total[number] += speed(part) * normal
         rates = bypass_rates(self.bypass, self.main)
         self.held.copy_(torch.where(normal, 0, self.held + 1))
         chosen = neediest(rates, self.tolerance if ctx.epoch >= self.start_epoch else torch.inf)

@@ -18,7 +18,7 @@ chooses the epoch.
 
 Any number of modalities; what one lacks does not count for its V_m. Costs a pass over the held-out part per epoch,
 and a copy of each encoder. Where the re-implementation in the repository of AGM departs from the above:
-  no unimodal losses, one sum of classifiers                          `weight: 0`, head `late` or `sum`
+  no unimodal losses, one sum of classifiers                          `weight: 0`, head `sum`
   patience 80 (CREMA-D), 30 (UR-Funny), 10 (AV-MNIST)                 `patience`
   a stop rewinds the whole model, other modalities included           not offered
   a stopped modality has its gradient multiplied by 0, and so drifts
@@ -36,15 +36,11 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
-from equipoise.methods.auxiliary import (
-    apart,
-    auxiliary_loss,
-    own_classifier,
-    require_own_classifiers,
-    sample_losses,
-)
+from equipoise.errors import ConfigError
+from equipoise.methods.auxiliary import apart, auxiliary_loss, own_classifier, require_own_classifiers, sample_losses
 from equipoise.methods.base import Method
+from equipoise.methods.checks import not_negative, require
+from equipoise.methods.short_run import warn_of_a_short_run
 from equipoise.methods.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -67,18 +63,18 @@ class MSES(Method):
 
     def __init__(self, weight: float = 1.0, smoothing: float = 0.6, patience: float = 10) -> None:
         super().__init__()
-        if not weight >= 0:
-            raise invalid("MSES", "weight", "at least 0", weight)
-        if not 0 <= smoothing < 1:
-            raise invalid("MSES", "smoothing", "in [0, 1)", smoothing)
-        if not patience >= 0:
-            raise invalid("MSES", "patience", "at least 0", patience)
+        require(
+            "MSES",
+            not_negative("weight", weight),
+            ("smoothing", 0 <= smoothing < 1, "in [0, 1)", smoothing),
+            ("patience", patience >= 0, "at least 0", patience),
+        )
         self.weight, self.smoothing, self.patience = weight, smoothing, patience
         self.needs_holdout = patience < math.inf
         self._known: tuple[str, ...] | None = None
 
     def setup(self, ctx: Context) -> None:
-        """Allocate the memory of every modality.
+        """Allocate the memory of every modality; warns where the training ends before one could stop.
 
         Raises:
             ConfigError: the head has no classifier of each modality's own, or one that nothing trains, or nothing was
@@ -93,13 +89,13 @@ class MSES(Method):
             )
         if self.needs_holdout and ctx.holdout is None:
             raise ConfigError("method 'mses' monitors held-out samples and there are none; set 'data.holdout'")
+        if self.needs_holdout:  # the first to be best is epoch 1, and more than P may pass
+            warn_of_a_short_run("mses", math.floor(self.patience) + 2, "patience", ctx)
         self.register_buffer("previous", torch.full((len(modalities),), torch.nan, dtype=torch.float64))
         self.register_buffer("best", torch.full((len(modalities),), torch.inf, dtype=torch.float64))
         self.register_buffer("best_epoch", torch.zeros(len(modalities), dtype=torch.int64))
         self.register_buffer("stopped", torch.zeros(len(modalities), dtype=torch.bool))
-        self.parts = [
-            (ctx.model.encoders[m], own_classifier(head, m)) for m in modalities
-        ]  # a list: they are its own
+        self.parts = [(ctx.model.encoders[m], own_classifier(head, m)) for m in modalities]  # a list: not its own
         self.snapshots = nn.ModuleList(Snapshot(*parts) for parts in self.parts)
 
     def on_epoch_start(self, ctx: Context) -> None:

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
+from equipoise.methods.checks import flag, not_negative, require, whole
 from equipoise.methods.joint import Joint
 from equipoise.methods.prototypes import Prototypes
 
@@ -74,16 +74,15 @@ class PMR(Joint):
         clipped: bool = True,
     ) -> None:
         super().__init__()
-        checks = [
-            ("alpha", alpha >= 0, "at least 0", alpha),
-            ("mu", mu >= 0, "at least 0", mu),
-            ("entropy_epochs", entropy_epochs >= 0, "at least 0", entropy_epochs),
+        require(
+            "PMR",
+            not_negative("alpha", alpha),
+            not_negative("mu", mu),
+            whole("entropy_epochs", entropy_epochs, 0),
             ("momentum", 0 <= momentum < 1, "in [0, 1)", momentum),
             ("share", 0 < share <= 1, "in (0, 1]", share),
-        ]
-        for name, good, expectation, found in checks:
-            if not good:
-                raise invalid("PMR", name, expectation, found)
+            flag("clipped", clipped),
+        )
         self.alpha, self.mu, self.entropy_epochs = alpha, mu, entropy_epochs
         self.momentum, self.share, self.clipped = momentum, share, clipped
 

@@ -32,10 +32,10 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
 from equipoise.heads import evidential
 from equipoise.heads.base import Head
 from equipoise.heads.opinions import uncertainty
+from equipoise.methods.checks import choice, require, whole
 from equipoise.methods.dirichlet import FITS, annealed, opinion_loss
 from equipoise.methods.own_head import OwnHead
 
@@ -60,13 +60,12 @@ class TMC(OwnHead[Head]):
 
     def __init__(self, annealing_epochs: int = 50, annealing_start: int = 1, fit: str = "cross-entropy") -> None:
         super().__init__()
-        owner = type(self).__name__
-        if not annealing_epochs >= 1:
-            raise invalid(owner, "annealing_epochs", "at least 1", annealing_epochs)
-        if not annealing_start >= 0:
-            raise invalid(owner, "annealing_start", "at least 0", annealing_start)
-        if fit not in FITS:
-            raise invalid(owner, "fit", "one of " + ", ".join(FITS), fit)
+        require(
+            type(self).__name__,
+            whole("annealing_epochs", annealing_epochs, 1),
+            whole("annealing_start", annealing_start, 0),
+            choice("fit", fit, FITS),
+        )
         self.annealing_epochs = annealing_epochs
         self.annealing_start = annealing_start
         self.fit = fit

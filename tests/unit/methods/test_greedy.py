@@ -102,6 +102,10 @@ def test_who_is_cared_for_sees_its_own_input_only(seed: int, world: SimpleNamesp
         shown = type(batch)(inputs, batch.present, batch.label, batch.index)
         method.loss(model(shown), shown, ctx)
         logits = seen[-1]  # of the loss; the model's own pass came before
+        if caring:
+            mean = method.gate_mean.split([5, 5, 5])[1]
+            z = model.encoders["b"](shown.inputs["b"])
+            torch.testing.assert_close(logits["b"], model.head.blocks["b"]["classifier"](mean * z))
         crossed = torch.autograd.grad(logits["b"].sum(), inputs["a"], retain_graph=True)[0]
         assert bool(crossed.any()) != caring
         assert torch.autograd.grad(logits["b"].sum(), inputs["b"], retain_graph=True)[0].any()
@@ -146,6 +150,12 @@ def test_the_means_that_stand_for_absent_squeezes_move(seed: int, world: SimpleN
     method.step(batch, ctx)
     for m, z in features.items():
         torch.testing.assert_close(head.get_buffer(f"mean_{m}"), 0.1 * z[batch.present[m]].mean(0))
+
+
+@pytest.mark.parametrize("wrong", [{"hold": 1.5}, {"hold": 0}, {"start_epoch": 0.5}, {"tolerance": -1.0}])
+def test_refuses_bad_options(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=f"Greedy: '{next(iter(wrong))}' must be"):
+        Greedy(**wrong)  # type: ignore[arg-type]
 
 
 def test_wants_gates(world: SimpleNamespace) -> None:

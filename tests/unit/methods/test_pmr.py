@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from equipoise.errors import ConfigError
 from equipoise.methods.pmr import PMR, lag, lead
 from equipoise.methods.prototypes import log_distribution
 
@@ -185,3 +186,9 @@ def test_prototypes_come_from_a_share_of_the_batches(seed: int, world: SimpleNam
         found.append(method.prototypes.means)
     assert torch.equal(*found)
     assert ctx.model.training
+
+
+@pytest.mark.parametrize("wrong", [{"entropy_epochs": 1.5}, {"clipped": "no"}, {"alpha": -1.0}, {"momentum": 1.0}])
+def test_refuses_counts_and_switches_that_are_none(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"PMR: '{next(iter(wrong))}' must be"):
+        PMR(**wrong)  # type: ignore[arg-type]

@@ -73,3 +73,10 @@ def test_uncertainties_are_logged(seed: int, world: SimpleNamespace) -> None:
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"ETMC: '{next(iter(options))}' must be"):
         ETMC(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"annealing_epochs": 1.5}, {"annealing_start": 0.5}, {"fit": "mse"}])
+def test_refuses_counts_that_are_none(wrong: dict[str, object]) -> None:
+    for kind in (TMC, ETMC):
+        with pytest.raises(ConfigError, match=f"{kind.__name__}: '{next(iter(wrong))}' must be"):
+            kind(**wrong)
