@@ -30,6 +30,7 @@ joint training, and small linear layers; at most `most` classifiers per modality
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -78,6 +79,7 @@ class AUG(Method):
     """
 
     confidence: Tensor
+    full = False  # True once it was told that a modality has all the classifiers there may be
 
     def __init__(
         self,
@@ -120,8 +122,11 @@ class AUG(Method):
         if ctx.epoch and ctx.epoch % self.every == 0:
             scores = self.confidence[0] / self.confidence[1].clamp_min(1)
             weakest = lagging(scores, self.factor, self.margin)
-            if weakest is not None:
-                head.add(head.modalities[weakest])
+            if weakest is not None and not head.add(head.modalities[weakest]) and not self.full:
+                self.full, name = True, head.modalities[weakest]
+                warnings.warn(
+                    f"method 'aug': {name!r} has the head's 'most' classifiers, and gets no more", stacklevel=2
+                )
         self.confidence.zero_()
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:

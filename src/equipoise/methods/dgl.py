@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError, invalid
-from equipoise.heads.auxiliary import Auxiliary
+from equipoise.methods.auxiliary import apart
 from equipoise.methods.base import Method
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class DGL(Method):
         Raises:
             ConfigError: the head has classifiers that its fused prediction does not use.
         """
-        if isinstance(ctx.model.head, Auxiliary):
+        if apart(ctx.model.head):
             raise ConfigError(
                 f"method 'dgl' trains no classifier that the fused prediction does not use, and "
                 f"{type(ctx.model.head).__name__} has some; use head 'concat'"

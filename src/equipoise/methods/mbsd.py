@@ -37,9 +37,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
-from equipoise.methods.auxiliary import auxiliary_loss
+from equipoise.errors import ConfigError
+from equipoise.methods.auxiliary import apart, auxiliary_loss
 from equipoise.methods.base import Method
+from equipoise.methods.checks import choice, not_negative, require
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -93,17 +94,29 @@ class MBSD(Method):
         compare: str = "probabilities",
     ) -> None:
         super().__init__()
-        for name, weight in {"unimodal_weight": unimodal_weight, "distillation_weight": distillation_weight}.items():
-            if not weight >= 0:
-                raise invalid("MBSD", name, "at least 0", weight)
-        if divergence not in DIVERGENCES:
-            raise invalid("MBSD", "divergence", "one of " + ", ".join(DIVERGENCES), divergence)
-        if compare not in COMPARED:
-            raise invalid("MBSD", "compare", "one of " + ", ".join(COMPARED), compare)
+        require(
+            "MBSD",
+            not_negative("unimodal_weight", unimodal_weight),
+            not_negative("distillation_weight", distillation_weight),
+            choice("divergence", divergence, DIVERGENCES),
+            choice("compare", compare, COMPARED),
+        )
         self.unimodal_weight = unimodal_weight
         self.distillation_weight = distillation_weight
         self.divergence = divergence
         self.compare = compare
+
+    def setup(self, ctx: Context) -> None:
+        """Check that what teaches is taught.
+
+        Raises:
+            ConfigError: no label would train the classifiers that learn from each other.
+        """
+        if self.distillation_weight and not self.unimodal_weight and apart(ctx.model.head):
+            raise ConfigError(
+                f"method 'mbsd' distils between classifiers of {type(ctx.model.head).__name__} which only unimodal "
+                "losses train; set 'unimodal_weight' above 0, or use head 'sum'"
+            )
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         loss = auxiliary_loss(dict.fromkeys(ctx.training, self.unimodal_weight), output, batch, ctx)

@@ -22,6 +22,7 @@ The paper's noise has the covariance of the minibatch gradient; the isotropic σ
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partialmethod
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.methods.adaptive import warn_of_scaling
-from equipoise.methods.checks import choice, require
+from equipoise.methods.checks import choice, flag, is_whole, require
 from equipoise.methods.gradient_noise import gradient_noise, noise_stream
 from equipoise.methods.joint import Joint
 from equipoise.methods.scores import OTHERS, ratios, true_class_scores
@@ -68,13 +69,14 @@ class OGM(Joint):
         noise: bool = False,
     ) -> None:
         super().__init__()
-        ascending = len(window) == 2 and 0 <= window[0] <= window[1]
+        ascending = len(window) == 2 and all(is_whole(e, 0) for e in window) and window[0] <= window[1]
         require(
             type(self).__name__,
             ("alpha", alpha >= 0, "at least 0", alpha),
             ("window", ascending, "the first and the last epoch, [start, end] with 0 ≤ start ≤ end", window),
             choice("others", others, OTHERS),
             choice("parameters", parameters, PARAMETERS),
+            flag("noise", noise),
         )
         self.alpha = alpha
         self.window = (window[0], window[1])
@@ -83,7 +85,7 @@ class OGM(Joint):
         self.noise = noise
 
     def setup(self, ctx: Context) -> None:
-        """Check that head and optimiser suit the method.
+        """Check that head and optimiser suit the method; warns where the encoders have nothing to modulate.
 
         Raises:
             ConfigError: the fused logits are not a sum of one share per modality, so there is nothing to compare.
@@ -95,6 +97,9 @@ class OGM(Joint):
                 f"{type(head).__name__} are not a sum of shares; use head 'concat' or 'sum'"
             )
         warn_of_scaling("gradient modulation", ctx)
+        if not any(p.requires_grad for m in ctx.model.modalities for p in self._edited(m, ctx)):
+            sort = "4-D tensor, which 'parameters: conv' asks for," if self.parameter_rule == "conv" else "matrix"
+            warnings.warn(f"gradient modulation does nothing: no encoder has a {sort} that trains", stacklevel=2)
 
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
         if not self.window[0] <= ctx.epoch <= self.window[1]:

@@ -18,8 +18,8 @@ modalities; one is judged by the samples that have it, and left alone where one 
 Unverified: the paper's text (the equations are those of the authors' code). BalanceBenchmark takes whatever
 validation table it has, the test split if there is none, with E = 15 and K = 2.
 
-Cost: as joint training; an evaluation pass over both tables and 2M runs of k-means at each of the K events; a copy of
-the encoders' parameters.
+Cost: as joint training; an evaluation pass over both tables and 2M runs of k-means, each of ten starts, at each of
+the K events; a copy of the encoders' parameters.
 """
 
 from __future__ import annotations

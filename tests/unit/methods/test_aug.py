@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -68,7 +69,8 @@ def test_the_weak_modality_gets_another_classifier(seed: int, count: int) -> Non
     # The second epoch's mean probability of the true class, each batch as the weights were then, is hard to redo:
     # set it, and see who gets the classifier.
     scores = torch.linspace(0.8, 0.4, count, dtype=torch.float64)
-    method.confidence.copy_(torch.stack([scores * 50, torch.full((count,), 50.0)]))
+    samples = 50.0 * torch.arange(1, count + 1)  # the sums point the other way: the mean decides
+    method.confidence.copy_(torch.stack([scores * samples, samples]))
     method.on_epoch_start(ctx)
     assert head.counts.tolist() == [1] * (count - 1) + [2]
     assert not method.confidence.any()
@@ -76,6 +78,24 @@ def test_the_weak_modality_gets_another_classifier(seed: int, count: int) -> Non
     method.confidence.copy_(torch.stack([scores * 50, torch.full((count,), 50.0)]))
     method.on_epoch_start(ctx)
     assert head.counts.tolist() == [1] * (count - 1) + [2], "only every second epoch"
+
+
+def test_a_modality_that_has_all_classifiers_is_warned_of_once(seed: int) -> None:
+    method, ctx = World("aug", 2, seed % 9999, options={"every": 1}).build()
+    head = ctx.model.head
+    while head.add("beta"):
+        pass
+    before = head.counts.tolist()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for epoch in (1, 2):
+            ctx.position.epoch = epoch
+            method.confidence.copy_(torch.tensor([[40.0, 10.0], [50.0, 50.0]]))
+            method.on_epoch_start(ctx)
+    assert [str(w.message) for w in caught] == [
+        "method 'aug': 'beta' has the head's 'most' classifiers, and gets no more"
+    ]
+    assert head.counts.tolist() == before
 
 
 def test_confidence_is_summed_over_the_samples_that_have_it(seed: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -171,3 +172,21 @@ def test_warns_under_adam(world: SimpleNamespace) -> None:
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"OGMGE: '{next(iter(options))}' must be"):
         OGMGE(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("options", "frozen"), [({"parameters": "conv"}, False), ({}, True)])
+def test_warns_where_nothing_is_edited(world: SimpleNamespace, options: dict[str, str], frozen: bool) -> None:
+    model = world.model("concat", {"a": 3, "b": 4})
+    for encoder in model.encoders.values() if frozen else ():
+        encoder.requires_grad_(False)
+    with pytest.warns(UserWarning, match="gradient modulation does nothing: no encoder has a"):
+        OGM(**options).setup(world.context(model, []))  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        OGM().setup(world.context(world.model("concat", {"a": 3, "b": 4}), []))
+
+
+@pytest.mark.parametrize("wrong", [{"window": [0, 1.5]}, {"window": [3, 1]}, {"noise": "no"}])
+def test_refuses_windows_and_switches_that_are_none(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"OGM: '{next(iter(wrong))}' must be"):
+        OGM(**wrong)  # type: ignore[arg-type]
