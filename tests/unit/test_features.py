@@ -154,7 +154,7 @@ def test_features_whose_rows_were_never_written_down_are_made_again(frame, tmp_p
 @pytest.mark.parametrize("regime", ["strict", "simulated"])
 @pytest.mark.parametrize("method", ["ae", "mmin", "smv-sample"])
 def test_training_with_cells_hidden_is_the_same_as_without(frame, tmp_path, monkeypatch, method, regime):
-    options = {"warmup": 1} if method == "smv-sample" else {}
+    options = {"warm_up": 1} if method == "smv-sample" else {}
     chosen = Settings.from_dict({**settings(tmp_path).to_dict(), "method": {"name": method, **options}})
     splits = load(frame, chosen, missing=0.4, missing_regime=regime)
     quick = Trained(train(chosen, tmp_path / "quick", splits=splits).folder)

@@ -43,7 +43,8 @@ from equipoise.batch import Batch, Output, map_input
 from equipoise.errors import invalid
 from equipoise.methods.adaptive import warn_of_scaling
 from equipoise.methods.joint import Joint
-from equipoise.methods.responses import Subset, coefficients, response, share, subsets
+from equipoise.methods.responses import coefficients
+from equipoise.methods.shapley import Subset, shapley_value, share, subsets
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -134,7 +135,7 @@ class AGM(Joint):
         label = batch.label.unsqueeze(1)
         found = []
         for modality in shown:
-            probability = response(modality, fused, len(shown)).softmax(1).gather(1, label).squeeze(1)
+            probability = shapley_value(modality, fused, len(shown)).softmax(1).gather(1, label).squeeze(1)
             found.append(ctx.sample_mean(-probability.clamp_min(1e-8).log(), batch.present[modality]))
         return ctx.mean(torch.stack(found))
 

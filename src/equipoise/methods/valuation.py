@@ -24,7 +24,7 @@ class Valuation(Joint):
 
     Args:
         name: of the method.
-        warmup: epochs on the plain table.
+        warm_up: epochs on the plain table.
 
     Attributes:
         idle: True where the options add nothing.
@@ -32,19 +32,19 @@ class Valuation(Joint):
 
     idle = False
 
-    def __init__(self, name: str, warmup: int) -> None:
+    def __init__(self, name: str, warm_up: int) -> None:
         super().__init__()
-        require(type(self).__name__, whole("warmup", warmup, 0))
+        require(type(self).__name__, whole("warm_up", warm_up, 0))
         self.name = name
-        self.warmup = warmup
+        self.warm_up = warm_up
 
     def setup(self, ctx: Context) -> None:
         """Warn where the training ends within the warm-up."""
         if not self.idle:
-            warn_of_a_short_run(self.name, self.warmup, "warmup", ctx)
+            warn_of_a_short_run(self.name, self.warm_up, "warm_up", ctx)
 
     def on_epoch_start(self, ctx: Context) -> None:
-        if ctx.epoch < self.warmup:
+        if self.idle or ctx.epoch < self.warm_up:
             return
         rows, kept = self.added(ctx)
         count = len(ctx.train.table)

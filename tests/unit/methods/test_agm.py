@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
 from equipoise.methods.agm import AGM
-from equipoise.methods.responses import coefficients, relative, response, subsets
+from equipoise.methods.responses import coefficients, relative
+from equipoise.methods.shapley import shapley_value, subsets
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -47,19 +48,19 @@ class Scaled(torch.autograd.Function):
 def test_responses_of_two_and_three_in_the_published_form(seed: int) -> None:
     two = {s: torch.randn(5, 4, dtype=torch.float64) for s in subsets("av")}
     av, a, v = two["a", "v"], two["a",], two["v",]
-    torch.testing.assert_close(response("a", two, 2), (av - v + a) / 2)
-    torch.testing.assert_close(response("v", two, 2), (av - a + v) / 2)
+    torch.testing.assert_close(shapley_value("a", two, 2), (av - v + a) / 2)
+    torch.testing.assert_close(shapley_value("v", two, 2), (av - a + v) / 2)
     f = {s: torch.randn(5, 4, dtype=torch.float64) for s in subsets("avt")}
     first = (f["a", "v", "t"] - f["v", "t"] + f["a",]) / 3
     second = (f["a", "v"] - f["v",] + f["a", "t"] - f["t",]) / 6
-    torch.testing.assert_close(response("a", f, 3), first + second)
+    torch.testing.assert_close(shapley_value("a", f, 3), first + second)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_responses_add_up_to_the_prediction(seed: int, count: int) -> None:
     names = tuple("abcd"[:count])
     fused = {s: torch.randn(5, 4, dtype=torch.float64) for s in subsets(names)}
-    torch.testing.assert_close(sum(response(m, fused, count) for m in names), fused[names])
+    torch.testing.assert_close(sum(shapley_value(m, fused, count) for m in names), fused[names])
 
 
 def test_coefficients_by_hand(seed: int) -> None:
@@ -92,7 +93,7 @@ def test_gradients_are_those_of_scaled_responses(seed: int, world: SimpleNamespa
     blank = {m: model.encoders[m](zeros[m]) for m in inputs}
     fused = {s: model.head({m: (read if m in s else blank)[m] for m in inputs}, batch.present).fused
              for s in subsets(tuple(inputs))}  # fmt: skip
-    responses = {m: response(m, fused, count) for m in inputs}
+    responses = {m: shapley_value(m, fused, count) for m in inputs}
     scores = []
     for modality, own in responses.items():
         shown = batch.present[modality]

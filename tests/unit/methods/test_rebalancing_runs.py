@@ -12,8 +12,8 @@ from equipoise.testing.world import differing, snapshot
 from equipoise.training.loop import fit
 
 ACTIVE = [
-    ("smv-sample", {"warmup": 0}),
-    ("smv-modality", {"warmup": 1, "alpha": 3.0}),
+    ("smv-sample", {"warm_up": 0}),
+    ("smv-modality", {"warm_up": 1, "alpha": 3.0}),
     ("relearning", {"every": 1, "times": 5}),
     ("bss", {"schedule": "curriculum", "grow": 3}),
     ("inforeg", {"smoothing": 1, "threshold": 0.0, "unimodal_weight": 0.3}),

@@ -10,10 +10,12 @@ from equipoise.testing.world import World
 
 WAITING = [
     ("opm", {"warm_up": 3}, {"probability": 0.0}),
-    ("smv-sample", {"warmup": 3}, {"copies": [0, 0, 0]}),
-    ("smv-modality", {"warmup": 3}, {"alpha": 0.0}),
+    ("smv-sample", {"warm_up": 3}, {"copies": [0, 0, 0]}),
+    ("smv-modality", {"warm_up": 3}, {"alpha": 0.0}),
     ("aug", {"every": 3}, None),
-    ("mslr", {"window": 2}, {"strategy": "keep", "rates": {}}),
+    ("greedy", {"start_epoch": 3}, {"tolerance": float("inf")}),
+    ("mses", {"patience": 1}, {"patience": float("inf")}),
+    ("mslr", {"window": 2}, None),
     ("relearning", {"every": 2}, {"times": 0}),
 ]
 

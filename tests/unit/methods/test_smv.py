@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import permutations
+from itertools import permutations, product
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.shapley import shapley_values, subsets, valuation
+from equipoise.methods.shapley import shapley_value, subsets, valuation
 from equipoise.methods.smv import ModalityValuation, SampleValuation, copies, share
 from equipoise.testing.world import World, differing, snapshot
 
 NAMES = ("a", "b", "c")
 
 
-def by_arrival(worth: dict[frozenset[str], torch.Tensor], names: tuple[str, ...]) -> torch.Tensor:
+def by_arrival(values: dict[tuple[str, ...], torch.Tensor], names: tuple[str, ...]) -> torch.Tensor:
     """The mean marginal contribution over all orders in which the modalities can arrive."""
+    worth = {frozenset(s): v for s, v in values.items()}
     orders = list(permutations(names))
     total = {m: torch.zeros_like(next(iter(worth.values()))) for m in names}
     for order in orders:
@@ -34,17 +35,17 @@ def test_shapley_values_are_the_mean_over_orders_of_arrival(seed: int, count: in
     names = NAMES[:count]
     worth = {s: torch.randn(6, dtype=torch.float64) for s in subsets(names)}
     assert len(worth) == 2**count - 1
-    found = shapley_values(worth, names)
+    found = torch.stack([shapley_value(m, worth, count) for m in names], 1)
     torch.testing.assert_close(found, by_arrival(worth, names))
-    torch.testing.assert_close(found.sum(1), worth[frozenset(names)])
+    torch.testing.assert_close(found.sum(1), worth[names])
 
 
 def test_two_modalities_follow_the_published_form() -> None:
     right = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
     a, v, both = right[:, 0], right[:, 1], 2 * right[:, 2]
-    found = shapley_values({frozenset("a"): a, frozenset("b"): v, frozenset("ab"): both}, ("a", "b"))
-    assert found[:, 0].tolist() == ((a + both - v) / 2).tolist()
-    assert set(found.flatten().tolist()) == {-0.5, 0.0, 0.5, 1.0, 1.5}
+    found = [shapley_value(m, {("a",): a, ("b",): v, ("a", "b"): both}, 2) for m in "ab"]
+    assert found[0].tolist() == ((a + both - v) / 2).tolist()
+    assert set(torch.stack(found).flatten().tolist()) == {-0.5, 0.0, 0.5, 1.0, 1.5}
 
 
 def test_a_valuation_sums_to_what_is_there_where_all_are_right(seed: int, world: SimpleNamespace) -> None:
@@ -56,7 +57,7 @@ def test_a_valuation_sums_to_what_is_there_where_all_are_right(seed: int, world:
     there = torch.stack([batch.present[m] for m in inputs], 1)
     right = output.fused.argmax(1) == batch.label
     torch.testing.assert_close(found.sum(1), (right * there.sum(1)).double())
-    assert bool((found[~there] == 0).all()), "a modality that is not there is worth nothing"
+    assert bool((found[~there].abs() < 1e-12).all()), "a modality that is not there is worth nothing"
     alone = batch.rows(slice(1, 2))
     assert float(found[1, 0]) == float(model(alone).fused.argmax(1) == alone.label)
     # Two modalities: the value of row 0 is that of the game without b.
@@ -86,7 +87,7 @@ def test_share_by_gap() -> None:
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_table_grows_by_the_copies(seed: int, count: int) -> None:
-    method, ctx = World("smv-sample", count, seed % 9999, missing=0.3, options={"warmup": 0}).build()
+    method, ctx = World("smv-sample", count, seed % 9999, missing=0.3, options={"warm_up": 0}).build()
     table, names = ctx.train.table, ctx.model.modalities
     values, present = method.values(ctx.train, ctx)
     method.on_epoch_start(ctx)
@@ -107,7 +108,7 @@ def test_the_table_grows_by_the_copies(seed: int, count: int) -> None:
 
 
 def test_copies_of_the_weakest_modality_only(seed: int) -> None:
-    method, ctx = World("smv-modality", 3, seed % 9999, options={"warmup": 0, "part": 1.0}).build()
+    method, ctx = World("smv-modality", 3, seed % 9999, options={"warm_up": 0, "part": 1.0}).build()
     count, generator = len(ctx.train.table), ctx.rng.get_state()
     values, _ = method.values(ctx.train, ctx)
     ctx.rng.set_state(generator)
@@ -123,13 +124,30 @@ def test_copies_of_the_weakest_modality_only(seed: int) -> None:
     ("name", "options"), [("smv-sample", {"copies": [0, 0, 0]}), ("smv-modality", {"alpha": 0.0})]
 )
 def test_without_copies_it_is_joint_training(seed: int, name: str, options: dict[str, object]) -> None:
-    mine = World(name, 2, seed % 9999, options={**options, "warmup": 0})
+    mine = World(name, 2, seed % 9999, options={**options, "warm_up": 0})
     joint = replace(mine, method="joint", options={})
     assert not differing(snapshot(mine.train()[1].model), snapshot(joint.train()[1].model))
 
 
+@pytest.mark.parametrize(("count", "most"), [(2, 5), (3, 9)])
+def test_the_table_grows_at_most_so_many_times(count: int, most: int) -> None:
+    sets = subsets(NAMES[:count])
+    grown = set()
+    for right in product([0.0, 1.0], repeat=len(sets)):
+        worth = {s: torch.tensor([r * len(s)], dtype=torch.float64) for s, r in zip(sets, right, strict=True)}
+        values = torch.cat([shapley_value(m, worth, count) for m in NAMES[:count]])
+        grown.add(1 + int(copies(values, (1, 2, 3)).sum()))
+    assert max(grown) == most
+
+
+def test_who_adds_nothing_values_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, ctx = World("smv-sample", 2, seed % 9999, options={"warm_up": 0, "copies": [0, 0, 0]}).build()
+    monkeypatch.setattr(method, "values", lambda *_: pytest.fail("an evaluation pass for nothing"))
+    method.on_epoch_start(ctx)
+
+
 def test_the_warm_up_reads_the_plain_table(seed: int) -> None:
-    method, ctx = World("smv-sample", 2, seed % 9999, options={"warmup": 2}).build()
+    method, ctx = World("smv-sample", 2, seed % 9999, options={"warm_up": 2}).build()
     lengths = []
     for epoch in range(3):
         ctx.position.epoch = epoch
@@ -139,7 +157,7 @@ def test_the_warm_up_reads_the_plain_table(seed: int) -> None:
     assert lengths[2] > len(ctx.train), "an untrained model is wrong somewhere"
 
 
-@pytest.mark.parametrize("wrong", [{"warmup": 0.5}, {"copies": [1, 2]}, {"copies": [1, 2, -1]}])
+@pytest.mark.parametrize("wrong", [{"warm_up": 0.5}, {"copies": [1, 2]}, {"copies": [1, 2, -1]}])
 def test_refuses_bad_options(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"SampleValuation: '{next(iter(wrong))}'"):
         SampleValuation(**wrong)  # type: ignore[arg-type]
