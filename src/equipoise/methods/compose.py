@@ -144,4 +144,4 @@ class Compose(Method):
             if any(ctx.anyone_has(m, batch) for m in moving):
                 output = self.objective.backward(moving, batch, ctx, rho=self.rho)
                 self.projection.modify(moving, output, batch, ctx)
-                ctx.update(moving)
+                self.objective.update(moving, ctx)

@@ -13,6 +13,7 @@ from torch import Tensor
 from equipoise.batch import Batch, Output
 from equipoise.methods.alignment import KINDS, alignment_loss, check_widths
 from equipoise.methods.auxiliary import require_fused_classifiers
+from equipoise.methods.late import update_apart
 from equipoise.methods.losses import fused_loss, unimodal_loss
 from equipoise.methods.schedules import Schedule
 from equipoise.methods.sharpness import backward_nearby
@@ -38,6 +39,13 @@ class Objective:
     alignment: str
     temperature: float
     weight: Schedule
+
+    def update(self, moving: Sequence[str], ctx: Context) -> None:
+        """Move the modalities in hand, each by itself where no term of the loss has more than one."""
+        if self.separate and self.alignment == "none":
+            update_apart(moving, ctx)
+        else:
+            ctx.update(moving)
 
     def setup(self, ctx: Context) -> None:
         """Raises ConfigError where InfoNCE is to compare features of different widths, or the head does not suit."""

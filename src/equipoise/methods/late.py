@@ -15,6 +15,7 @@ head's options `fusion: mean` and `fusion: fixed`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,6 +28,12 @@ from equipoise.methods.losses import unimodal_loss
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
+
+
+def update_apart(modalities: Sequence[str], ctx: Context) -> None:
+    """Move modalities that nothing couples each by itself, so that `optimiser.clip` does not; together if some do."""
+    for moving in [modalities] if ctx.model.shared else [(m,) for m in modalities]:
+        ctx.update(moving)
 
 
 class Late(Method):
@@ -51,5 +58,4 @@ class Late(Method):
         """As every method's, except that each modality moves by itself, and those that do not train are not run."""
         output = ctx.model(batch, only=ctx.training)
         ctx.backward(self.loss(output, batch, ctx))
-        for modality in ctx.training:
-            ctx.update((modality,))
+        update_apart(ctx.training, ctx)
