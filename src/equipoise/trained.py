@@ -101,7 +101,10 @@ class Trained:
         table = self.read(source)
         if not (table.label >= 0).any():
             raise DataError(f"{source}: no labels in column {self.settings.data.label!r}; nothing to measure against")
-        hidden = mask(table, missing or 0.0, seed=self.settings.data.seed, split="data")
+        d = self.settings.data
+        hidden = mask(
+            table, missing or 0.0, seed=d.seed, split="data", exact=d.missing_exact, modality=d.missing_modality
+        )
         return measure(self.predict(hidden))
 
     def _load_model(self) -> Model:

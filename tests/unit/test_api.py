@@ -65,6 +65,16 @@ def test_a_data_frame_is_data(frame):
         equipoise.evaluate(run, frame.drop(columns="label"))
 
 
+def test_other_data_lose_cells_as_the_runs_own_do(frame):
+    run = equipoise.fit(frame, **COLUMNS, **SMALL, **{"data.missing_modality": "first", "data.missing_exact": True})
+    hidden = equipoise.evaluate(run, frame, missing=0.5)["modalities"]
+    assert {name: part["count"] for name, part in hidden.items()} == {
+        "first": 45,
+        "second": 90,
+        "third": int(frame["z"].notna().sum()),
+    }
+
+
 def test_predictions_do_not_depend_on_the_other_rows(frame):
     run = equipoise.fit(frame, **COLUMNS, **SMALL)
     whole = equipoise.predict(run, frame)
