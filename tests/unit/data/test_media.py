@@ -1,6 +1,8 @@
 """Decoders against the numbers that were written, and one line for every kind of broken file."""
 
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -161,3 +163,22 @@ def test_arrays_that_are_none(tmp_path):
 def test_pixels_without_a_range_are_refused(tmp_path, rng):
     Image.fromarray(rng.normal(size=(4, 4)).astype(np.float32)).save(tmp_path / "a.tiff")
     refused(READERS["a.png"], tmp_path / "a.tiff", "no known range")
+
+
+def test_headers_of_arrays_are_parsed_by_one_thread_at_a_time(tmp_path, monkeypatch):
+    """Python's parser is not safe in several threads before 3.12.4: decoding died of it once in a thousand files."""
+    np.save(tmp_path / "a.npy", np.ones((3, 4), np.float32))
+    inside, most, load = [], [], np.load
+
+    def watched(*args, **options):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.002)
+        inside.pop()
+        return load(*args, **options)
+
+    monkeypatch.setattr(np, "load", watched)
+    with ThreadPoolExecutor(8) as pool:
+        arrays = list(pool.map(read_array, [tmp_path / "a.npy"] * 16))
+    assert all((array == 1).all() for array in arrays)
+    assert max(most) == 1

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
 
 from equipoise.data.media.file import check_file, reason, split_window
 from equipoise.errors import DataError
+
+_HEADER = threading.Lock()
+"""NumPy parses a header as Python source, and before 3.12.4 that is not safe in several threads at a time."""
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -19,7 +23,8 @@ def read_array(path: Path) -> np.ndarray:
     file, window = split_window(path)
     check_file(file)
     try:
-        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
+        with _HEADER:  # numbers are read later, outside
+            loaded = np.load(file, mmap_mode="r", allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
             raise ValueError("an archive of several arrays")
         if window.row is not None and not (loaded.ndim and window.row < len(loaded)):
