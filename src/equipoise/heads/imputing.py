@@ -28,9 +28,7 @@ class ImputingHead(JointHead):
     """Base of heads on the joint vector, the concatenated features with zeros for absent modalities.
 
     The features are concatenated in alphabetical order of the modalities, so that the order of declaration does not
-    matter.
-    What restores a modality serves the others, in
-    whose rows it acts, and is shared.
+    matter. What restores a modality serves the others, in whose rows it acts, and is shared.
 
     Attributes:
         classifier: reads the code.

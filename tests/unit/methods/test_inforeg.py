@@ -9,11 +9,33 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.methods.inforeg import InfoReg
 from equipoise.methods.regulation import growth, leads, pull
+from equipoise.model import Model
+from equipoise.training.context import Context
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
+
+
+def edited(method: InfoReg, batch: Batch, ctx: Context) -> tuple[Model, Output, dict[str, torch.Tensor]]:
+    """Move all weights and let the method edit the gradients there.
+
+    Returns:
+        The model before the move, what it predicts after it, and the gradients before the edit.
+    """
+    model = ctx.model
+    start = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += torch.randn_like(parameter) * 0.1
+    output = model(batch)
+    model.zero_grad()
+    ctx.backward(method.loss(output, batch, ctx))
+    plain = {n: p.grad.clone() for n, p in model.named_parameters()}
+    method.edit_gradients(output, batch, ctx)
+    return start, output, plain
 
 
 def test_lead_is_over_the_mean_of_the_others(seed: int) -> None:
@@ -59,15 +81,7 @@ def test_outside_the_window_nobody_is_pulled_to_the_start_of_the_epoch(seed: int
             method.steps.fill_(1)
         ctx.position.epoch = epoch
         method.on_epoch_start(ctx)
-        start = copy.deepcopy(model)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter += torch.randn_like(parameter) * 0.1
-        output = model(batch)
-        model.zero_grad()
-        ctx.backward(method.loss(output, batch, ctx))
-        plain = {n: p.grad.clone() for n, p in model.named_parameters()}
-        method.edit_gradients(output, batch, ctx)
+        start, output, plain = edited(method, batch, ctx)
         true = [v.softmax(1)[torch.arange(8), batch.label].mean() for v in output.logits.values()]
         ahead = dict(zip(INPUTS, leads(torch.stack(true)).tolist(), strict=True))
         for name, parameter in model.named_parameters():
@@ -92,14 +106,7 @@ def test_the_gradient_is_that_of_the_proximal_term(seed: int, world: SimpleNames
     method = InfoReg(strength=0.95, beta=1.0, unimodal_weight=weight)
     method.setup(ctx)
     method.on_epoch_start(ctx)
-    start = copy.deepcopy(model)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += torch.randn_like(parameter) * 0.1
-    output = model(batch)
-    ctx.backward(method.loss(output, batch, ctx))
-    plain = {n: p.grad.clone() for n, p in model.named_parameters()}
-    method.edit_gradients(output, batch, ctx)
+    start, output, plain = edited(method, batch, ctx)
     true = {
         m: output.logits[m].detach().softmax(1)[torch.arange(8), batch.label][batch.present[m]].mean() for m in INPUTS
     }
