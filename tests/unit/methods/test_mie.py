@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from equipoise.heads import HEADS
 from equipoise.methods import METHODS
 from equipoise.methods.base import Phase
 from equipoise.methods.mie import MIE
+from equipoise.methods.projected_layers import deepest_layers
 from equipoise.methods.projections import flat_projection
 from equipoise.methods.stages import spread
 from equipoise.settings import OptimiserSettings
@@ -73,6 +75,16 @@ def ready(method: MIE, ctx: Context, phase: int) -> MIE:
     ctx.position.phase = phase
     ctx.phase = list(method.phases(12))[phase]
     return method
+
+
+def inputs_of(layers: Sequence[nn.Module], run: Callable[[], object]) -> list[torch.Tensor]:
+    """What each layer reads while this runs; every one of them has to be called."""
+    found: dict[nn.Module, torch.Tensor] = {}
+    handles = [layer.register_forward_pre_hook(lambda m, x: found.__setitem__(m, x[0])) for layer in layers]
+    run()
+    for handle in handles:
+        handle.remove()
+    return [found[layer] for layer in layers]
 
 
 def gradients(method: MIE, ctx: Context, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
@@ -413,10 +425,7 @@ def test_a_head_suits_or_is_refused_before_training(
     seed: int, world: SimpleNamespace, head: str, method: str
 ) -> None:
     model = world.model(head, named(2))
-    for name, parameter in model.head.named_parameters():
-        if name.endswith("bias"):  # a rectifier that is dead for every row leaves nothing in use, and T = 1
-            nn.init.constant_(parameter, 1.0)
-    ctx = context(model, vectors(named(2)), 2)
+    ctx = context(model, vectors(named(2)), 2, lr=1e-30)
     options = {} if method == "mie" else {"projection": "flat"}
     built = METHODS.build(method, options)
     refusal = ""
@@ -431,7 +440,11 @@ def test_a_head_suits_or_is_refused_before_training(
         return
     fit(built, ctx, 2)
     memory = built.memory if method == "mie" else built.projection.memory
-    assert not any(torch.equal(s.transform, torch.eye(len(s.transform))) for s in memory.spectra["a"])
+    batch = ctx.train.table.rows(torch.arange(24).numpy())
+    shown = batch.rows(batch.present["a"])
+    read = inputs_of(deepest_layers(model, "a", 0.0), lambda: model.eval()(shown, only=("a",)))
+    flat = [torch.equal(s.transform, torch.eye(len(s.transform))) for s in memory.spectra["a"]]
+    assert flat == [not x.any() for x in read]  # zeros come from a rectifier that is dead for every row
 
 
 @pytest.mark.parametrize("head", ["concat", "vote", "domfn", "cca", "cpm-net", "sustained"])
