@@ -33,7 +33,7 @@ def _index(entries: list[MethodEntry]) -> str:
     return page(
         "# Methods",
         "Passes are those of an encoder per minibatch it is trained on; joint training has 1 / 1. Memory is what a "
-        "training holds beyond joint training's. Every method here passes the same conformance suite "
+        "training holds beyond joint training's, the parameters of its head left out. Every method here passes the same conformance suite "
         "(`equipoise.testing.check_method`).",
         table(["method", "idea", "head", "modalities", "forward / backward passes", "extra memory"], rows),
         toctree(f"method-{e.name}" for e in entries),
@@ -51,12 +51,12 @@ def _page(entry: MethodEntry) -> str:
         facts(
             [
                 *origin(entry),
-                ("authors' code", entry.code and f"<{entry.code}>"),
+                ("published code", entry.code and f"<{entry.code}>"),
                 ("licence of that code", entry.licence),
                 ("head", f"`{entry.head}`"),
                 ("modalities", entry.modalities),
                 ("forward / backward passes", entry.passes),
-                ("extra memory", entry.memory or "none"),
+                ("extra memory, head left out", entry.memory or "none"),
                 ("needs a decomposable head", "yes" if entry.needs_decomposable else "no"),
                 ("needs a holdout split", "yes" if entry.needs_holdout else "no"),
                 ("order of modalities matters", "yes" if entry.ordered else "no"),

@@ -9,7 +9,7 @@ ENTRIES: list[MethodEntry] = [
         "cca",
         "equipoise.methods.cca:CCA",
         "a linear classifier on the directions in which the modalities correlate most",
-        paper="Hotelling, H. Relations Between Two Sets of Variates. Biometrika 1936",
+        paper="Hotelling. Relations Between Two Sets of Variates. Biometrika 1936",
         year=1936,
         url="https://doi.org/10.1093/biomet/28.3-4.321",
         code="https://github.com/zeroQiaoba/GCNet",
