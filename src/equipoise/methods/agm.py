@@ -28,6 +28,10 @@ backward passes per encoder and step. Where codes depart:
   BalanceBenchmark: sign reversed, so that a leading modality is
   hurried on, passes with zeros without a graph                        not offered
 The paper's α for each data set is not confirmed; 1 is the code's default.
+
+Our choice: a modality that the batches so far have lacked has no running mean. When it first appears ŝ_m = s_m stands
+for it, as a mean of 0 would make all others look weak beyond measure (κ = e^10 at the default cap). At the very first
+step, when no modality has a mean, all are 0 and τ_m = 1, as published.
 """
 
 from __future__ import annotations
@@ -42,6 +46,7 @@ from torch.nn import functional as F
 from equipoise.batch import Batch, Output, map_input
 from equipoise.errors import invalid
 from equipoise.methods.adaptive import warn_of_scaling
+from equipoise.methods.idle import warn_of_one_modality
 from equipoise.methods.joint import Joint
 from equipoise.methods.responses import coefficients
 from equipoise.methods.shapley import Subset, shapley_value, share, subsets
@@ -79,12 +84,13 @@ class AGM(Joint):
         self._zeros: Batch | None = None
 
     def setup(self, ctx: Context) -> None:
-        """Start the running means at 0, and warn where the optimiser undoes what the method does."""
+        """Start the running means at 0, and warn where the method has nothing to do, or the optimiser undoes it."""
         count = len(ctx.model.modalities)
         self.register_buffer("mean_score", torch.zeros(count, dtype=next(ctx.model.parameters()).dtype))
         self.register_buffer("steps", torch.zeros(count, dtype=torch.int64))
         if self.alpha:
             warn_of_scaling("method 'agm'", ctx)
+            warn_of_one_modality("method 'agm'", ctx)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         """CE of the fused logits, whose gradient reaches f(S) with the weight of S."""
@@ -142,7 +148,9 @@ class AGM(Joint):
     def factors(self, shown: Sequence[str], scores: Tensor, ctx: Context) -> Tensor:
         """κ (M,), and the running means one step on."""
         numbers = torch.tensor([ctx.model.modalities.index(m) for m in shown], device=scores.device)
-        kappa = coefficients(scores, self.mean_score[numbers], self.alpha, self.cap)
+        fresh = self.steps[numbers] == 0
+        means = torch.where(fresh & ~fresh.all(), scores, self.mean_score[numbers])
+        kappa = coefficients(scores, means, self.alpha, self.cap)
         self.steps[numbers] += 1
         self.mean_score[numbers] += (scores - self.mean_score[numbers]) / self.steps[numbers]
         ctx.log(**{f"coefficient/{m}": k for m, k in zip(shown, kappa, strict=True)})

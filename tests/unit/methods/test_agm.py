@@ -142,6 +142,33 @@ def test_remembers_the_mean_of_all_scores(seed: int, world: SimpleNamespace) -> 
     assert method.steps.tolist() == [3, 3, 2]
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_first_step_compares_with_equal_means(seed: int, world: SimpleNamespace, count: int) -> None:
+    inputs = dict(list(INPUTS.items())[:count])
+    method, ctx = set_up(world, world.model("concat", inputs), None, alpha=0.3)
+    scores = torch.rand(count)
+    torch.testing.assert_close(
+        method.factors(list(inputs), scores, ctx), torch.exp(0.3 * (1 - relative(scores)).clamp_max(10))
+    )
+
+
+@pytest.mark.parametrize("late", ["a", "b", "c"])
+def test_a_modality_that_appears_late_changes_nothing_where_no_score_has_changed(
+    seed: int, world: SimpleNamespace, late: str
+) -> None:
+    """By its first score, and not by a mean of 0, which would be the strongest there is."""
+    method, ctx = set_up(world, world.model("concat", INPUTS), None)
+    scores = dict(zip(INPUTS, 3 * torch.rand(3), strict=True))
+    early = [m for m in INPUTS if m != late]
+    for shown in (early, early, list(INPUTS), list(INPUTS)):
+        first = not method.steps.any()
+        kappa = method.factors(shown, torch.stack([scores[m] for m in shown]), ctx)
+        if not first:
+            torch.testing.assert_close(kappa, torch.ones(len(shown)))
+    assert method.steps.tolist() == [2 if m == late else 4 for m in INPUTS]
+    torch.testing.assert_close(method.mean_score, torch.stack(list(scores.values())))
+
+
 def test_passes_of_zeros_leave_running_statistics_alone(seed: int, world: SimpleNamespace) -> None:
     model = world.model("concat", INPUTS)
     for encoder in model.encoders.values():
