@@ -31,6 +31,8 @@ import pytest
         ("bench --methods jiont", ["'jiont'", "'joint'"]),
         ("bench --methods joint --seeds none", ["seeds"]),
         ("bench --methods joint --grid optimiser.lr", ["optimiser.lr"]),
+        ("bench --methods joint --grid data.missing=0.1,0.5", ["data.missing", "no hyperparameter"]),
+        ("bench --methods joint --grid width=8 --grid width=9", ["width", "twice"]),
         ("prepare av-digits --out x", ["--fsdd"]),
         ("prepare synthetic --sampels 3 --out x", ["sampels", "samples"]),
         ("train --resume runs/x --epochs 3", ["--resume"]),

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from equipoise.benchmark.plan import Changes, Plan
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
 from equipoise.overrides import PRESET, nest
 from equipoise.settings import parse_yaml, read_yaml
+
+HYPERPARAMETERS = (
+    *("method.*", "head", "head.*", "encoder.*", "width", "optimiser.*", "epochs", "batch_size", "patience"),
+    *("data.holdout", "data.options.*.*"),
+)
+"""What a grid may hold: how a network is built and trained, and how an input is transformed. Neither what is compared
+(methods, seeds) nor what they are measured on, so that all choices are scored on the same validation samples."""
 
 
 def method_changes(item: str) -> tuple[str, Changes]:
@@ -104,12 +114,24 @@ def read_grid(items: Iterable[str] | Mapping[str, Any]) -> dict[str, list[Any]]:
     """{dotted setting: values} from `name=value,value` items or a mapping.
 
     Raises:
-        ConfigError: an item without values.
+        ConfigError: an item without values, a setting given twice, or one that is no hyperparameter.
     """
-    if not isinstance(items, Mapping):
-        pairs = [item.partition("=") for item in items]
-        items = {name: parse_yaml(f"[{values}]") for name, _, values in pairs}
-    for name, values in items.items():
+    pairs = [(str(k), v) for k, v in items.items()] if isinstance(items, Mapping) else map(_grid_item, items)
+    found: dict[str, list[Any]] = {}
+    for name, values in pairs:
         if not isinstance(values, list) or not values:
             raise ConfigError(f"grid: {name!r} needs values, such as {name}=0.01,0.1")
-    return dict(items)
+        if name in found:
+            raise ConfigError(f"grid: {name!r} is given twice; give all its values at once, {name}=0.01,0.1")
+        if name == "method.name" or not any(fnmatchcase(name, pattern) for pattern in HYPERPARAMETERS):
+            raise ConfigError(f"grid: {name!r} is no hyperparameter; it takes {', '.join(HYPERPARAMETERS)}")
+        found[name] = values
+    return found
+
+
+def _grid_item(item: str) -> tuple[str, Any]:
+    name, _, values = item.partition("=")
+    try:
+        return name, parse_yaml(f"[{values}]")
+    except yaml.YAMLError:
+        raise ConfigError(f"grid: cannot read the values of {name!r}, found {values!r}") from None

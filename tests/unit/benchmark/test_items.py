@@ -48,6 +48,49 @@ def test_grid_values_are_typed():
     assert read_grid(["optimiser.lr=1e-3,0.1", "head=sum"]) == {"optimiser.lr": [0.001, 0.1], "head": ["sum"]}
     with pytest.raises(ConfigError, match="needs values"):
         read_grid(["optimiser.lr"])
+    with pytest.raises(ConfigError, match="cannot read the values of 'optimiser.lr'"):
+        read_grid(["optimiser.lr=[0.1"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("method.alpha", "head", "head.fusion", "encoder.image", "encoder.image.depth", "width", "optimiser.lr"),
+        *("epochs", "batch_size", "patience", "data.holdout", "data.options.audio.seconds"),
+    ],
+)
+def test_what_a_grid_takes(name):
+    assert read_grid([f"{name}=1,2"]) == read_grid({name: [1, 2]}) == {name: [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "seed",
+            "preset",
+            "label",
+            "method",
+            "method.name",
+            "select",
+            "device",
+            "methods",
+            "seeds",
+            "learning_rate",
+        ),
+        *("missing", "data", "data.source", "data.missing", "data.missing_test", "data.seed", "data.validation"),
+        *("data.test", "data.split", "data.options", "data.options.samples"),
+    ],
+)
+def test_a_grid_refuses_what_is_no_hyperparameter(name):
+    for grid in ([f"{name}=1,2"], {name: [1, 2]}):
+        with pytest.raises(ConfigError, match=f"'{name}' is no hyperparameter"):
+            read_grid(grid)
+
+
+def test_a_setting_given_twice_to_a_grid_is_refused():
+    with pytest.raises(ConfigError, match=r"'optimiser\.lr' is given twice"):
+        read_grid(["optimiser.lr=0.1", "width=8", "optimiser.lr=0.2"])
 
 
 def test_a_plan_round_trips_through_its_file():
