@@ -42,6 +42,7 @@ from equipoise.errors import ConfigError
 from equipoise.heads.sustained import Sustained
 from equipoise.methods.base import Method
 from equipoise.methods.checks import choice, require, whole
+from equipoise.methods.idle import warn_of_one_modality
 from equipoise.methods.short_run import warn_of_a_short_run
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class AUG(Method):
         self.every, self.factor, self.margin = every, factor, margin
 
     def setup(self, ctx: Context) -> None:
-        """Allocate the confidences, and warn where the training ends before the first comparison.
+        """Allocate the confidences, and warn where there is nothing to compare, or no time to.
 
         Raises:
             ConfigError: the head cannot take more classifiers.
@@ -112,7 +113,8 @@ class AUG(Method):
                 f"method 'aug' adds classifiers, and {type(ctx.model.head).__name__} cannot take any; "
                 "use head 'sustained'"
             )
-        warn_of_a_short_run("aug", self.every, "every", ctx)
+        if self.factor < 1 or not warn_of_one_modality("method 'aug'", ctx):
+            warn_of_a_short_run("aug", self.every, "every", ctx)
         reference = next(ctx.model.parameters())
         self.register_buffer("confidence", reference.new_zeros(2, len(ctx.model.modalities)))  # sums and counts
 

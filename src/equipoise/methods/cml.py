@@ -33,6 +33,7 @@ from torch.nn import functional as F
 from equipoise.batch import Batch, Output
 from equipoise.errors import invalid
 from equipoise.methods.base import Method
+from equipoise.methods.idle import warn_of_one_modality
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -73,6 +74,10 @@ class CML(Method):
             raise invalid("CML", "where", "one of " + ", ".join(WHERE), where)
         self.weight = weight
         self.where = where
+
+    def setup(self, ctx: Context) -> None:
+        """Warn where no modality can be taken away."""
+        warn_of_one_modality("method 'cml'", ctx)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         features = {m: z for m, z in output.features.items() if batch.counts[m]}

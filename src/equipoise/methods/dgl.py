@@ -32,6 +32,7 @@ from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError, invalid
 from equipoise.methods.auxiliary import apart
 from equipoise.methods.base import Method
+from equipoise.methods.idle import warn_of_frozen_encoders
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -51,7 +52,7 @@ class DGL(Method):
         self.alpha = alpha
 
     def setup(self, ctx: Context) -> None:
-        """Check that the fused loss trains all of the head.
+        """Check that the fused loss trains all of the head; warns where no encoder trains beside it.
 
         Raises:
             ConfigError: the head has classifiers that its fused prediction does not use.
@@ -61,6 +62,7 @@ class DGL(Method):
                 f"method 'dgl' trains no classifier that the fused prediction does not use, and "
                 f"{type(ctx.model.head).__name__} has some; use head 'concat'"
             )
+        warn_of_frozen_encoders("method 'dgl'", ctx)
 
     def unimodal_loss(self, shown: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:
         """α Σ_m CE(f_m, y) over the modalities that some rank has, each mean over the samples that have it."""

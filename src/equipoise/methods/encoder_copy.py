@@ -29,11 +29,6 @@ class EncoderCopy(nn.Module):
             for parameter, copied in self.pairs(modality):
                 copied.copy_(parameter)
 
-    @property
-    def empty(self) -> bool:
-        """True if no encoder has a parameter that trains."""
-        return not any(self._originals.values())
-
     def pairs(self, modality: str) -> list[tuple[nn.Parameter, Tensor]]:
         """Each trainable parameter of a modality's encoder, and its copy."""
         parameters = self._originals[modality]

@@ -28,7 +28,6 @@ encoders.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,6 +39,7 @@ from equipoise.methods.auxiliary import apart, auxiliary_loss
 from equipoise.methods.base import Method
 from equipoise.methods.checks import require, whole
 from equipoise.methods.encoder_copy import EncoderCopy
+from equipoise.methods.idle import warn_of_frozen_encoders, warn_of_one_modality
 from equipoise.methods.regulation import growth, leads, pull
 from equipoise.methods.scores import true_class_scores
 
@@ -82,7 +82,7 @@ class InfoReg(Method):
         self.smoothing, self.unimodal_weight = smoothing, unimodal_weight
 
     def setup(self, ctx: Context) -> None:
-        """Allocate the traces and the copy of the encoders.
+        """Allocate the traces and the copy of the encoders; warns where there is nothing to regulate.
 
         Raises:
             ConfigError: only unimodal losses, of which there are none, would train the classifiers that are compared.
@@ -99,8 +99,8 @@ class InfoReg(Method):
         self.register_buffer("steps", reference.new_zeros(()))
         self.register_buffer("growing", reference.new_ones(count))
         self.start = EncoderCopy(ctx.model)
-        if self.start.empty:
-            warnings.warn("no encoder has a parameter that trains, and regulation does nothing", stacklevel=2)
+        if self.strength and not warn_of_frozen_encoders("regulation", ctx):
+            warn_of_one_modality("regulation", ctx)
 
     @torch.no_grad()
     def on_epoch_start(self, ctx: Context) -> None:

@@ -22,7 +22,6 @@ The paper's noise has the covariance of the minibatch gradient; the isotropic σ
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import partialmethod
 from typing import TYPE_CHECKING
@@ -35,6 +34,7 @@ from equipoise.errors import ConfigError
 from equipoise.methods.adaptive import warn_of_scaling
 from equipoise.methods.checks import choice, flag, is_whole, require
 from equipoise.methods.gradient_noise import gradient_noise, noise_stream
+from equipoise.methods.idle import warn_of_frozen_encoders, warn_of_one_modality
 from equipoise.methods.joint import Joint
 from equipoise.methods.scores import OTHERS, ratios, true_class_scores
 
@@ -85,7 +85,7 @@ class OGM(Joint):
         self.noise = noise
 
     def setup(self, ctx: Context) -> None:
-        """Check that head and optimiser suit the method; warns where the encoders have nothing to modulate.
+        """Check that head and optimiser suit the method; warns where there is nothing to modulate.
 
         Raises:
             ConfigError: the fused logits are not a sum of one share per modality, so there is nothing to compare.
@@ -97,9 +97,10 @@ class OGM(Joint):
                 f"{type(head).__name__} are not a sum of shares; use head 'concat' or 'sum'"
             )
         warn_of_scaling("gradient modulation", ctx)
-        if not any(p.requires_grad for m in ctx.model.modalities for p in self._edited(m, ctx)):
+        if self.alpha or self.noise:
             sort = "4-D tensor, which 'parameters: conv' asks for," if self.parameter_rule == "conv" else "matrix"
-            warnings.warn(f"gradient modulation does nothing: no encoder has a {sort} that trains", stacklevel=2)
+            warn_of_frozen_encoders("gradient modulation", ctx, sort, self._edits)
+            warn_of_one_modality("gradient modulation", ctx)
 
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
         if not self.window[0] <= ctx.epoch <= self.window[1]:
@@ -111,7 +112,7 @@ class OGM(Joint):
         seed = int(torch.randint(2**31, (), generator=ctx.rng))  # drawn on the CPU: no wait, and alike on every rank
         for modality, factor in zip(shown, factors, strict=True):
             generator = noise_stream(seed, modality, ctx.runtime.device)
-            for parameter in self._edited(modality, ctx):
+            for parameter in filter(self._edits, ctx.model.group(modality).encoder):
                 gradient = parameter.grad
                 if gradient is not None:
                     noise = gradient_noise(gradient, generator) if self.noise else None
@@ -120,9 +121,8 @@ class OGM(Joint):
                         parameter.grad += noise
         ctx.log(**{f"coefficient/{m}": k for m, k in zip(shown, factors, strict=True)})
 
-    def _edited(self, modality: str, ctx: Context) -> list[nn.Parameter]:
-        conv = self.parameter_rule == "conv"
-        return [p for p in ctx.model.group(modality).encoder if (p.dim() == 4 if conv else p.dim() >= 2)]
+    def _edits(self, parameter: nn.Parameter) -> bool:
+        return parameter.dim() == 4 if self.parameter_rule == "conv" else parameter.dim() >= 2
 
 
 class OGMGE(OGM):

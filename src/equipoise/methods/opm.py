@@ -34,6 +34,7 @@ from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.methods.checks import not_negative, require, whole
 from equipoise.methods.draws import sample_uniform
+from equipoise.methods.idle import warn_of_one_modality
 from equipoise.methods.joint import Joint
 from equipoise.methods.losses import fused_loss
 from equipoise.methods.scores import ratios, true_class_scores
@@ -97,7 +98,7 @@ class OPM(Joint):
         self.base, self.lead, self.probability, self.warm_up = base, lead, probability, warm_up
 
     def setup(self, ctx: Context) -> None:
-        """Warn where the training ends within the warm-up.
+        """Warn where there is nothing to drop, or the training ends within the warm-up.
 
         Raises:
             ConfigError: the fused logits are not a sum of one share per modality.
@@ -108,7 +109,7 @@ class OPM(Joint):
                 "method 'opm' compares the modalities' shares in the fused logits, and those of "
                 f"{type(head).__name__} are not a sum of shares; use head 'concat' or 'sum'"
             )
-        if self.probability and self.base:
+        if self.probability and self.base and not warn_of_one_modality("method 'opm'", ctx):
             warn_of_a_short_run("opm", self.warm_up, "warm_up", ctx)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:

@@ -33,6 +33,7 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.methods.checks import flag, not_negative, require, whole
+from equipoise.methods.idle import warn_of_frozen_encoders, warn_of_one_modality
 from equipoise.methods.joint import Joint
 from equipoise.methods.prototypes import Prototypes
 
@@ -87,6 +88,9 @@ class PMR(Joint):
         self.momentum, self.share, self.clipped = momentum, share, clipped
 
     def setup(self, ctx: Context) -> None:
+        """Allocate the prototypes; warns where no encoder trains, or none is to be compared with another."""
+        if (self.alpha or self.mu) and not warn_of_frozen_encoders("method 'pmr'", ctx):
+            warn_of_one_modality("method 'pmr'", ctx)
         head, like = ctx.model.head, next(ctx.model.parameters())
         self.prototypes = Prototypes(head.widths, head.classes, like.dtype)
 

@@ -25,7 +25,6 @@ the K events; a copy of the encoders' parameters.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +35,7 @@ from equipoise.data.loader import Loader
 from equipoise.errors import ConfigError
 from equipoise.methods.checks import require, whole
 from equipoise.methods.encoder_copy import EncoderCopy
+from equipoise.methods.idle import warn_of_frozen_encoders
 from equipoise.methods.joint import Joint
 from equipoise.methods.short_run import warn_of_a_short_run
 from equipoise.methods.table_values import table_values
@@ -93,9 +93,8 @@ class Relearning(Joint):
         if ctx.holdout is None:
             raise ConfigError("method 'relearning' measures held-out samples and there are none; set 'data.holdout'")
         self.initial = EncoderCopy(ctx.model)
-        if self.initial.empty:
-            warnings.warn("no encoder has a parameter that trains, and re-learning does nothing", stacklevel=2)
-        elif self.strength and self.times:
+        acts = self.strength and self.times
+        if acts and not warn_of_frozen_encoders("method 'relearning'", ctx):
             warn_of_a_short_run("relearning", self.every + 1, "every", ctx)
 
     @torch.no_grad()

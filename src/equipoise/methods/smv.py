@@ -35,6 +35,7 @@ import torch
 from torch import Tensor
 
 from equipoise.methods.checks import choice, is_whole, require
+from equipoise.methods.idle import warn_of_one_modality
 from equipoise.methods.valuation import Valuation
 
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ class ModalityValuation(Valuation):
         )
         self.part, self.alpha, self.curve = part, alpha, curve
         self.idle = alpha == 0
+
+    def setup(self, ctx: Context) -> None:
+        """Warn where no modality is worth less than another, or the training ends within the warm-up."""
+        if not self.idle and not warn_of_one_modality("method 'smv-modality'", ctx):
+            super().setup(ctx)
 
     def added(self, ctx: Context) -> tuple[Tensor, Tensor]:
         table = ctx.train.table

@@ -32,6 +32,7 @@ from equipoise.batch import Batch, Output
 from equipoise.heads.linear import Late as LateHead
 from equipoise.methods.base import Phase
 from equipoise.methods.checks import not_negative, require, whole
+from equipoise.methods.idle import warn_of_frozen_encoders
 from equipoise.methods.joint import Joint
 from equipoise.methods.late import Late
 from equipoise.methods.trial import run
@@ -54,10 +55,15 @@ class UMT(Joint):
         lengths = [] if teacher_epochs is None else [whole("teacher_epochs", teacher_epochs, 1)]
         require("UMT", not_negative("weight", weight), *lengths)
         self.weight, self.teacher_epochs = weight, teacher_epochs
+        self.teaches = weight > 0
 
     def setup(self, ctx: Context) -> None:
-        """Allocate the teachers; they have nothing to tell until a phase starts."""
-        if self.weight:
+        """Allocate the teachers; they have nothing to tell until a phase starts.
+
+        Warns where no encoder trains: there is nobody to teach, and no teachers either.
+        """
+        self.teaches = self.weight > 0 and not warn_of_frozen_encoders("method 'umt'", ctx)
+        if self.teaches:
             with ctx.passes.detached():  # their forward passes count, but once
                 encoders = copy.deepcopy(ctx.model.encoders)
             head = ctx.model.head
@@ -67,7 +73,7 @@ class UMT(Joint):
 
     def on_phase_start(self, ctx: Context) -> None:
         """Train the teachers, from the encoders' own start and classifiers of zeros."""
-        if self.weight:
+        if self.teaches:
             self.teachers.encoders.load_state_dict(ctx.model.encoders.state_dict())
             for parameter in self.teachers.head.parameters():
                 nn.init.zeros_(parameter)
@@ -84,7 +90,7 @@ class UMT(Joint):
     @torch.no_grad()
     def taught(self, batch: Batch) -> dict[str, Tensor]:
         """{modality: z' (B, d_m)}."""
-        if not self.weight:
+        if not self.teaches:
             return {}
         self.teachers.eval()
         return dict(self.teachers(batch).features)

@@ -118,3 +118,14 @@ def test_statistics_of_teachers_are_frozen(seed: int, world: SimpleNamespace) ->
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"UMT: '{next(iter(options))}' must be"):
         UMT(**options)  # type: ignore[arg-type]
+
+
+def test_encoders_that_do_not_train_have_no_teachers(seed: int, world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("concat", INPUTS), [world.batch(INPUTS)])
+    ctx.model.encoders.requires_grad_(False)
+    with pytest.warns(UserWarning, match="method 'umt' does nothing: no encoder has a parameter that trains"):
+        method = world.train("umt", ctx)
+    assert not method.state_dict()
+    ctx.model.encoders["a"].requires_grad_(True)  # one is enough
+    method.setup(ctx)
+    assert method.state_dict()
