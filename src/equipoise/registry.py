@@ -10,14 +10,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any
 
-from equipoise.errors import ConfigError, suggest, unknown
+from equipoise.errors import ConfigError, invalid, suggest, unknown
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,17 @@ class MethodEntry(Entry):
 
 
 class Registry:
-    """The entries of one kind, with third-party entry points merged in on first use."""
+    """The entries of one kind, with third-party entry points merged in on first use.
 
-    def __init__(self, kind: str, entries: list[Entry]) -> None:
+    Args:
+        kind: of component.
+        entries: the library's own.
+        entry: class that every entry is of.
+    """
+
+    def __init__(self, kind: str, entries: Sequence[Entry], entry: type[Entry] = Entry) -> None:
         self.kind = kind
+        self.entry = entry
         self._own = {entry.name: entry for entry in entries}
 
     @cached_property
@@ -96,7 +103,13 @@ class Registry:
         return merged
 
     def add(self, entry: Entry) -> None:
-        """Register at run time, for a class that lives in a script or a test."""
+        """Register at run time, for a class that lives in a script or a test.
+
+        Raises:
+            ConfigError: it is no entry of this kind, but the class itself, say.
+        """
+        if not isinstance(entry, self.entry):
+            raise invalid(f"{self.kind}s", "entry", f"a {self.entry.__name__}", entry)
         self._entries[entry.name] = entry
 
     def __iter__(self) -> Iterator[Entry]:

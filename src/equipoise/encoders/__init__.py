@@ -9,7 +9,7 @@ from equipoise.encoders.entries import ENTRIES
 from equipoise.errors import ConfigError
 from equipoise.registry import EncoderEntry, Registry
 
-ENCODERS = Registry("encoder", [*ENTRIES])
+ENCODERS = Registry("encoder", ENTRIES, entry=EncoderEntry)
 
 SMALL = 96  # pixels, mels or frames of a map that a few convolutions are enough for
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from equipoise.methods.entries import flagship, fusion, missing, rebalancing
-from equipoise.registry import Registry
+from equipoise.registry import MethodEntry, Registry
 
-METHODS = Registry("method", [*flagship.ENTRIES, *fusion.ENTRIES, *rebalancing.ENTRIES, *missing.ENTRIES])
+METHODS = Registry(
+    "method", [*flagship.ENTRIES, *fusion.ENTRIES, *rebalancing.ENTRIES, *missing.ENTRIES], entry=MethodEntry
+)

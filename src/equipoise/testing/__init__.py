@@ -1,7 +1,9 @@
 """Conformance suites, for Equipoise's own components and for anybody's.
 
 from equipoise.testing import check_method
-check_method(MyMethod)
+
+if __name__ == "__main__":
+    check_method(MyMethod)
 """
 
 from __future__ import annotations

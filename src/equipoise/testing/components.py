@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
+from torch import nn
 
 from equipoise.data.table import Splits
-from equipoise.encoders import build_encoder
+from equipoise.encoders import ENCODERS, build_encoder
 from equipoise.heads import HEADS
 from equipoise.heads.base import Head
+from equipoise.registry import EncoderEntry, Entry
+from equipoise.testing.registered import registered
 
 
-def check_head(name: str, *, modalities: int = 2, options: Mapping[str, object] | None = None) -> None:
+def check_head(
+    head: str | Entry | type[Head], *, modalities: int = 2, options: Mapping[str, object] | None = None
+) -> None:
     """Shapes, gradients, a sample's independence of its batch, weights of absent modalities, the claim to decompose.
+
+    Args:
+        head: registered name, entry, or class.
+        modalities: their number.
+        options: of the head.
 
     Raises:
         AssertionError: a property does not hold.
+        ConfigError: the head is unknown, or refuses its options.
     """
     names = [f"m{k}" for k in range(modalities)]
-    head: Head = HEADS.build(name, options, widths=dict.fromkeys(names, 6), classes=4)
+    widths = dict.fromkeys(names, 6)
+    _check_head(HEADS.build(registered(head, HEADS).name, options, widths=widths, classes=4), names)
+
+
+def _check_head(head: Head, names: Sequence[str]) -> None:
     features = {m: torch.randn(5, 6, requires_grad=True) for m in names}
     present = {m: torch.ones(5, dtype=torch.bool) for m in names}
     output = head(features, present)
-    assert output.fused.shape == (5, 4)
-    assert all(output.logits[m].shape == (5, 4) for m in names)
+    for what, logits in {"fused": output.fused, **output.logits}.items():
+        assert logits.shape == (5, 4), f"logits of {what} are {tuple(logits.shape)}, not (samples, classes) = (5, 4)"
     output.fused.square().sum().backward()
-    assert all(torch.isfinite(features[m].grad).all() and features[m].grad.any() for m in names)  # type: ignore[arg-type, union-attr]
+    for modality, feature in features.items():
+        moved = feature.grad is not None and torch.isfinite(feature.grad).all() and feature.grad.any()
+        assert moved, f"no finite gradient reaches {modality} from the fused prediction"
     if head.decomposable:
         total = torch.stack([output.logits[m] for m in names]).sum(0)
         assert torch.allclose(total, output.fused, atol=1e-5), "the logits do not add up to the fused ones"
@@ -53,34 +71,41 @@ def _check_absence(head: Head, features: Mapping[str, torch.Tensor], present: Ma
 
 
 def check_encoder(
-    name: str, shape: Sequence[int], *, vocabulary: int | None = None, options: Mapping[str, object] | None = None
+    encoder: str | EncoderEntry | type[nn.Module],
+    shape: Sequence[int],
+    *,
+    vocabulary: int | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> None:
     """Feature width, finite gradients, no dependence on the other samples in eval mode, a round trip of its weights.
 
     Args:
-        name: registered, or `import:package.Class`.
+        encoder: registered name, `import:package.Class`, entry, or class.
         shape: of one sample.
         vocabulary: number of token ids, for text.
         options: of the encoder.
 
     Raises:
         AssertionError: a property does not hold.
+        ConfigError: the encoder is unknown, or refuses its options or the shape.
     """
-    encoder = build_encoder(name, options or {}, tuple(shape), vocabulary)
+    name = encoder if isinstance(encoder, str) else registered(encoder, ENCODERS).name
+    build = partial(build_encoder, name, options or {}, tuple(shape), vocabulary)
+    built, again = build(), build()
     inputs = torch.randn(4, *shape) if vocabulary is None else tokens(4, shape[0], vocabulary)
-    features = encoder(inputs)
-    assert features.shape == (4, encoder.width), f"features {tuple(features.shape)}, width {encoder.width}"
+    features = built(inputs)
+    assert features.shape == (4, built.width), f"features {tuple(features.shape)}, width {built.width}"
     features.square().mean().backward()
-    trained = [p for p in encoder.parameters() if p.requires_grad]
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in trained)
-    encoder.eval()
-    assert torch.allclose(encoder(inputs[1:2]), encoder(inputs)[1:2], atol=1e-4), "a feature depends on other samples"
-    again = build_encoder(name, options or {}, tuple(shape), vocabulary)
-    again.load_state_dict(encoder.state_dict())
-    assert torch.equal(again.eval()(inputs), encoder(inputs))
+    for parameter, value in built.named_parameters():
+        moved = not value.requires_grad or (value.grad is not None and torch.isfinite(value.grad).all())
+        assert moved, f"no finite gradient reaches {parameter}"
+    built.eval()
+    assert torch.allclose(built(inputs[1:2]), built(inputs)[1:2], atol=1e-4), "a feature depends on other samples"
+    again.load_state_dict(built.state_dict())
+    assert torch.equal(again.eval()(inputs), built(inputs)), "state_dict does not hold all that a feature depends on"
     if vocabulary is not None:
         longer = torch.cat([inputs[:1, :2], torch.zeros(1, shape[0] - 2, dtype=torch.int64)], dim=1)
-        assert torch.isfinite(encoder(longer)).all(), "padding is not handled"
+        assert torch.isfinite(built(longer)).all(), "padding is not handled"
 
 
 def tokens(count: int, length: int, vocabulary: int) -> torch.Tensor:

@@ -22,7 +22,8 @@ from equipoise.methods import METHODS
 from equipoise.methods.base import Method
 from equipoise.registry import MethodEntry
 from equipoise.run import train
-from equipoise.testing.ranks import ROUNDING, rank_difference
+from equipoise.testing.ranks import ROUNDING, leave_if_starting, rank_difference
+from equipoise.testing.registered import registered
 from equipoise.testing.world import World, differing, farthest, fresh_seed, small_splits, snapshot
 
 Check = Callable[[MethodEntry, int, int], None]
@@ -200,7 +201,9 @@ def check_documentation(entry: MethodEntry, count: int, seed: int) -> None:
     """12. The page that is made from it says what it is and explains every option."""
     cls = entry.load()
     text = inspect.getdoc(inspect.getmodule(cls)) or ""
-    assert len(text) > 80, "the module's header says too little"
+    assert len(text) > 80, (
+        "the module's header says too little; it is the method's page: what it does, whose equations"
+    )
     if entry.paper:
         author = entry.paper.split(",")[0].split(" et ")[0]
         assert author in text, f"the module's header does not cite {author}"
@@ -230,15 +233,21 @@ def check_method(
 ) -> None:
     """Run all twelve checks on a method; a minute or so.
 
+    Two processes are started that import the calling script, which therefore calls this under
+    `if __name__ == "__main__":`; pytest needs no such line.
+
     Args:
-        method: registered name, entry, or class (its constructor must need no argument).
+        method: registered name, entry, or class (its constructor must need no argument). A class is checked with the
+            facts that an entry has by default: one forward and one backward pass, head `concat`, no holdout.
         modalities: numbers of modalities to try.
         seed: of data and initialisation; a fresh one by default.
 
     Raises:
         AssertionError: a check failed; the message says which, with how many modalities and which seed.
+        ConfigError: the method is unknown, or other processes cannot import it.
     """
-    entry = _entry(method)
+    leave_if_starting()
+    entry = cast(MethodEntry, registered(method, METHODS))
     seed = fresh_seed() if seed is None else seed
     for count in modalities:
         for check in CHECKS:
@@ -247,16 +256,6 @@ def check_method(
             except AssertionError as error:
                 where = f"{entry.name}, {check.__name__}, {count} modalities, seed {seed}"
                 raise AssertionError(f"{where}: {error}") from error
-
-
-def _entry(method: str | MethodEntry | type[Method]) -> MethodEntry:
-    if isinstance(method, str):
-        return cast(MethodEntry, METHODS[method])
-    if isinstance(method, type):
-        summary = (inspect.getdoc(method) or method.__name__).splitlines()[0]
-        method = MethodEntry(method.__name__, f"{method.__module__}:{method.__qualname__}", summary)
-    METHODS.add(method)
-    return method
 
 
 class _Killed(BaseException):

@@ -6,18 +6,26 @@ import os
 import socket
 import tempfile
 from collections.abc import Sequence
+from multiprocessing import current_process
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
+from equipoise.encoders import ENCODERS
+from equipoise.errors import ConfigError
+from equipoise.heads import HEADS
+from equipoise.methods import METHODS
+from equipoise.registry import Entry
 from equipoise.testing.world import World, farthest, snapshot
 from equipoise.training import runtime
 
 ROUNDING = 1e-7
 """How far apart the order of float64 sums may leave two trainings: 1e-12 as a rule, but a hundred passes of a small
 network (DCCA's) have been seen to make 2e-8 of it. What ranks forgot to exchange shows from 1e-4 on."""
+
+REGISTRIES = (METHODS, HEADS, ENCODERS)
 
 
 def rank_difference(worlds: Sequence[World], ranks: int = 2) -> list[float]:
@@ -27,12 +35,22 @@ def rank_difference(worlds: Sequence[World], ranks: int = 2) -> list[float]:
 
     Returns:
         The largest absolute difference of a parameter or of the method's memory, per world.
+
+    Raises:
+        ConfigError: a rank died, as it does where the calling script is not guarded.
     """
+    entries = [list(registry) for registry in REGISTRIES]  # a new process knows none that were added at run time
     with tempfile.TemporaryDirectory() as scratch:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        spawn(_train, (ranks, port, list(worlds), scratch), nprocs=ranks)  # type: ignore[no-untyped-call]
+        try:
+            spawn(_train, (ranks, port, list(worlds), scratch, entries), nprocs=ranks)  # type: ignore[no-untyped-call]
+        except ProcessExitedException as error:
+            raise ConfigError(
+                f"a rank died ({error}); every rank imports the calling script, so check a method there under "
+                "if __name__ == '__main__':"
+            ) from None
         differences = []
         for number, world in enumerate(worlds):
             alone = _state(world, runtime.Runtime())
@@ -41,8 +59,17 @@ def rank_difference(worlds: Sequence[World], ranks: int = 2) -> list[float]:
         return differences
 
 
-def _train(rank: int, ranks: int, port: int, worlds: list[World], scratch: str) -> None:
+def leave_if_starting() -> None:
+    """End a rank that came here by importing the calling script; the process that started it says why."""
+    if getattr(current_process(), "_inheriting", False):  # what multiprocessing itself goes by
+        raise SystemExit(1)
+
+
+def _train(rank: int, ranks: int, port: int, worlds: list[World], scratch: str, entries: list[list[Entry]]) -> None:
     torch.set_num_threads(1)
+    for registry, known in zip(REGISTRIES, entries, strict=True):
+        for entry in known:
+            registry.add(entry)
     os.environ.update(
         WORLD_SIZE=str(ranks), RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )

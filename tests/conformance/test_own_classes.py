@@ -1,0 +1,90 @@
+"""The suites take anybody's class, and say in one line when other processes cannot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from equipoise.errors import ConfigError
+from equipoise.heads import HEADS
+from equipoise.heads.concat import Concat
+from equipoise.methods import METHODS
+from equipoise.methods.joint import Joint
+from equipoise.registry import Entry, MethodEntry
+from equipoise.testing import CHECKS, ROUNDING, World, check_head, check_method, rank_difference
+from equipoise.testing.world import fresh_seed
+
+FILE = '''"""A method and a head in a file of their own, of which the library knows nothing before it is told."""
+from equipoise.heads.linear import Sum
+from equipoise.methods.joint import Joint
+from equipoise.testing import check_method
+
+
+class Mine(Joint):
+    pass
+
+
+class Plus(Sum):
+    pass
+
+
+'''
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch):
+    """What a test registers goes again."""
+    for registry in (METHODS, HEADS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+
+
+def test_ranks_know_what_was_added_at_run_time(tmp_path, monkeypatch):
+    (tmp_path / "added_classes.py").write_text(FILE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    HEADS.add(Entry("plus", "added_classes:Plus", "a head"))
+    METHODS.add(MethodEntry("mine", "added_classes:Mine", "a method", head="plus"))
+    assert rank_difference([World("mine", 2, fresh_seed(), precision="float64")])[0] < ROUNDING
+
+
+def test_a_script_that_is_not_guarded_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(FILE + "check_method(Mine, modalities=[2])", encoding="utf-8")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1, done.stderr
+    assert "check a method there under if __name__ == '__main__':" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("check", [check_method, check_head])
+def test_a_class_that_others_cannot_import_is_refused(check):
+    class Local(Joint if check is check_method else Concat):
+        pass
+
+    with pytest.raises(ConfigError, match="Local: other processes import it by its name, so define it at the top"):
+        check(Local)
+
+
+def test_an_entry_of_another_kind_is_refused():
+    with pytest.raises(ConfigError, match="'entry' must be a MethodEntry"):
+        check_method(Entry("mine", "equipoise.methods.joint:Joint", "no method entry"))
+    with pytest.raises(ConfigError, match="'entry' must be a MethodEntry, found <class"):
+        METHODS.add(Joint)
+
+
+def test_a_failure_names_method_check_count_and_seed():
+    wrong = MethodEntry("mine", "equipoise.methods.joint:Joint", "", forward_passes=1.0)  # no summary
+    (position,) = [k for k, check in enumerate(CHECKS) if check.__name__ == "check_entry"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("equipoise.testing.methods.CHECKS", CHECKS[position:])
+        with pytest.raises(AssertionError, match="mine, check_entry, 3 modalities, seed 7: no summary"):
+            check_method(wrong, modalities=[3], seed=7)
+
+
+@pytest.mark.parametrize("modalities", [2, 3])
+def test_a_head_is_taken_by_class_or_entry(modalities):
+    check_head(Concat, modalities=modalities)
+    assert HEADS["Concat"].load() is Concat
+    check_head(Entry("mine", "equipoise.heads.concat:Concat", "a head"), modalities=modalities)
+    assert HEADS["mine"].load() is Concat

@@ -1,0 +1,56 @@
+"""The code of a page as a reader's own files, and processes that run them as a reader would."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+NAMED = re.compile(r"```(?:python|toml)\n# (\S+)\n(.*?)```", re.DOTALL)
+"""A block of code whose first line is the name of its file."""
+
+
+class Project:
+    """A folder with the files of a page, installed as `pip install -e .` would: by what its pyproject.toml says."""
+
+    def __init__(self, page: str, folder: Path) -> None:
+        self.folder = folder
+        for name, code in NAMED.findall((DOCS / page).read_text(encoding="utf-8")):
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"# {name}\n{code}", encoding="utf-8")
+        described = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        self.install(described["name"], described["entry-points"])
+
+    def install(self, name: str, groups: dict[str, dict[str, str]]) -> None:
+        facts = self.folder / f"{name}-1.0.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        lines = [f"[{g}]\n" + "\n".join(f"{n} = {v}" for n, v in points.items()) for g, points in groups.items()]
+        (facts / "entry_points.txt").write_text("\n".join(lines))
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python there; it ends well, or the test fails with what it said."""
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+
+@pytest.fixture
+def project(tmp_path):
+    """project(page): the files of a page in a folder of their own."""
+    return lambda page: Project(page, tmp_path)
