@@ -22,10 +22,17 @@ def build_method(settings: Settings) -> Method:
     """The method of these settings.
 
     Raises:
-        ConfigError: unknown name, option or value.
+        ConfigError: unknown name, option or value, or a method that cannot train compiled encoders is to.
     """
+    name = settings.method["name"]
     options = {k: v for k, v in settings.method.items() if k != "name"}
-    return cast(Method, METHODS.build(settings.method["name"], options))
+    method = cast(Method, METHODS.build(name, options))
+    if settings.compile and not method.compilable:
+        raise ConfigError(
+            f"method {name!r} differentiates an encoder's pass twice, which compiled encoders do not allow; "
+            "leave out --compile"
+        )
+    return method
 
 
 def head_of(settings: Settings) -> Component:

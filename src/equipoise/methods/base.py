@@ -38,12 +38,15 @@ class Method(nn.Module, ABC):
 
     Attributes:
         needs_holdout: True where the method, as constructed, estimates something on `ctx.holdout`.
+        compilable: False where the method, as constructed, differentiates one pass of an encoder more than once;
+            compiled encoders are used up by the first time.
 
     Raises:
         ConfigError: the class overrides neither `loss` nor `step`.
     """
 
     needs_holdout = False
+    compilable = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -53,6 +53,7 @@ class LFMLearned(Aligned):
     """
 
     needs_holdout = True
+    compilable = False
     alpha: Tensor
     outer_iterations: Tensor
 

@@ -97,6 +97,7 @@ class MIE(Method):
         self.one_direction, self.mixup_alpha = one_direction, mixup_alpha
         self.cycles, self.lengths = cycles, phases
         self.fresh_optimiser, self.reload_best, self.statistic_batch = fresh_optimiser, reload_best, statistic_batch
+        self.compilable = sam != "head"
         self.modalities: tuple[str, ...] = ()
 
     def setup(self, ctx: Context) -> None:

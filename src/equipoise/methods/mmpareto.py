@@ -80,6 +80,8 @@ class MMPareto(Method):
         gamma: γ, factor on the encoders' gradients, positive; above 1 it adds to the noise of the steps.
     """
 
+    compilable = False
+
     def __init__(self, gamma: float = 1.5) -> None:
         super().__init__()
         if not gamma > 0:
