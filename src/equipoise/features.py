@@ -19,6 +19,7 @@ from equipoise.data.cache import alone
 from equipoise.data.progress import track
 from equipoise.data.table import Splits, Table
 from equipoise.errors import RunError
+from equipoise.evaluating import evaluating
 from equipoise.model import Model
 
 BATCH = 64
@@ -105,17 +106,15 @@ def _encode(table: Table, modality: str, encoder: Any, rows: np.ndarray, path: P
 def _blocks(
     table: Table, modality: str, encoder: Any, rows: np.ndarray, device: torch.device
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    step, training = table.steps.get(modality), encoder.training
-    encoder.eval()
+    step = table.steps.get(modality)
     starts = range(0, len(rows), BATCH)
     for start in track(starts, len(starts), f"encoding {modality}"):
         chosen = rows[start : start + BATCH]
         block = table.arrays[modality][chosen]
         inputs = torch.from_numpy(np.array(block if step is None else step(block, None))).to(device)
-        with torch.no_grad():
+        with evaluating(encoder), torch.no_grad():
             found: Tensor = encoder.backbone_features(inputs)
         yield chosen, found.float().cpu().numpy()
-    encoder.train(training)
 
 
 def _key(splits: Splits, modality: str, encoder: nn.Module) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.errors import ConfigError
+from equipoise.evaluating import evaluating
 
 
 def probe_width(
@@ -19,19 +20,14 @@ def probe_width(
         ConfigError: it cannot read them, or makes something else of them.
     """
     samples = torch.zeros(2, *shape, dtype=torch.int64 if text else torch.float32)
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
     try:
-        with torch.no_grad():
+        with evaluating(module), torch.no_grad():
             feature = encode(samples)
     except ConfigError:
         raise
     except Exception as error:  # whatever someone else's network raises on what it cannot read
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{owner}: it cannot read samples of shape {shape} ({reason})") from None
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
     if not isinstance(feature, Tensor):
         raise ConfigError(f"{owner}: it must make a tensor (B, d), and makes a {type(feature).__name__}")
     if feature.dim() != 2 or len(feature) != 2:

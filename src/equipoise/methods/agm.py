@@ -45,6 +45,7 @@ from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output, map_input
 from equipoise.errors import invalid
+from equipoise.evaluating import evaluating
 from equipoise.methods.adaptive import warn_of_scaling
 from equipoise.methods.idle import warn_of_one_modality
 from equipoise.methods.joint import Joint
@@ -130,10 +131,8 @@ class AGM(Joint):
             everything = {m: torch.ones(1, dtype=torch.bool) for m in zeros}
             row = torch.zeros(1, dtype=torch.int64)
             self._zeros = Batch(zeros, everything, row, row).to(ctx.runtime.device)
-        ctx.model.eval()
-        features = ctx.model(self._zeros, only=shown).features
-        ctx.model.train()
-        return dict(features)
+        with evaluating(ctx.model):
+            return dict(ctx.model(self._zeros, only=shown).features)
 
     @torch.no_grad()
     def scores(self, shown: Sequence[str], fused: Mapping[Subset, Tensor], batch: Batch, ctx: Context) -> Tensor:

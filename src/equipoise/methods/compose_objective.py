@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
+from equipoise.evaluating import evaluating
 from equipoise.methods.alignment import KINDS, alignment_loss, check_widths
 from equipoise.methods.auxiliary import require_fused_classifiers
 from equipoise.methods.late import update_apart
@@ -99,9 +100,6 @@ def beside(moving: Sequence[str], output: Output, batch: Batch, ctx: Context) ->
     others = [m for m in ctx.model.modalities if m not in moving]
     if not others:
         return output
-    was_training = ctx.model.training
-    ctx.model.eval()
-    with torch.no_grad():
+    with evaluating(ctx.model), torch.no_grad():
         there = ctx.model(batch, only=others)
-    ctx.model.train(was_training)
     return replace(output, features={**there.features, **output.features}, logits={**there.logits, **output.logits})

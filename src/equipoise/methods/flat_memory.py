@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from equipoise.data.loader import Loader
+from equipoise.evaluating import evaluating
 from equipoise.methods.projections import flat_projection, project, quantiles
 
 if TYPE_CHECKING:
@@ -63,21 +64,19 @@ class FlatMemory(nn.Module):
         inputs: dict[nn.Module, Tensor] = {}
         handles = [layer.register_forward_pre_hook(lambda m, x: inputs.__setitem__(m, x[0])) for layer in layers]
         moments = [torch.zeros_like(spectrum.transform) for spectrum in spectra]
-        was_training = ctx.model.training
-        ctx.model.eval()
         try:
             for batch in ctx.batches(loader):
                 if not ctx.anyone_has(modality, batch):
                     continue
                 inputs.clear()
-                ctx.model(batch.rows(batch.present[modality]), only=(modality,))
+                with evaluating(ctx.model):
+                    ctx.model(batch.rows(batch.present[modality]), only=(modality,))
                 for layer, moment in zip(layers, moments, strict=True):
                     mean = _mean_input(inputs.get(layer), layer.weight, ctx)
                     if mean is not None:
                         rows = input_directions(layer, mean).to(moment.dtype)
                         moment += rows.T @ rows
         finally:
-            ctx.model.train(was_training)
             for handle in handles:
                 handle.remove()
         for spectrum, moment in zip(spectra, moments, strict=True):

@@ -27,6 +27,7 @@ import torch
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError, invalid
+from equipoise.evaluating import evaluating
 from equipoise.methods.auxiliary import auxiliary_loss
 from equipoise.methods.base import Method
 
@@ -76,9 +77,7 @@ class LinearProbe(Method):
         return auxiliary_loss(dict.fromkeys(own, 1.0), output, batch, ctx)
 
     def step(self, batch: Batch, ctx: Context) -> None:
-        if any(encoder.training for encoder in ctx.model.encoders.values()):
-            ctx.model.encoders.eval()
-        with torch.no_grad():
+        with evaluating(ctx.model.encoders), torch.no_grad():
             features = ctx.model(batch).features
         shown = {m: z for m, z in features.items() if batch.counts[m]}
         ctx.backward(self.loss(ctx.model.read(shown, batch.present), batch, ctx))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from equipoise.evaluating import evaluating
+
 if TYPE_CHECKING:
     from equipoise.training.context import Context
 
@@ -54,13 +56,12 @@ class Prototypes(nn.Module):
         """
         sums = torch.zeros_like(self.means)
         counts = torch.zeros(self.known.shape, dtype=sums.dtype, device=sums.device)
-        ctx.model.eval()
         for batch in islice(ctx.batches(ctx.train), ceil(share * len(ctx.train))):
-            features = ctx.model(batch).features
+            with evaluating(ctx.model):
+                features = ctx.model(batch).features
             sums.index_add_(0, batch.label, torch.cat(list(features.values()), dim=1))  # zeros where absent
             for number, modality in enumerate(self.modalities):
                 counts[number].index_add_(0, batch.label, batch.present[modality].to(sums.dtype))
-        ctx.model.train()
         sums, counts = ctx.sum(sums), ctx.sum(counts)
         spread = self._spread(counts)
         new = sums / spread.clamp_min(1)

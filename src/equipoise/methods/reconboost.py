@@ -31,15 +31,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
+from equipoise.evaluating import evaluating
 from equipoise.heads.boosted_sum import BoostedSum
 from equipoise.methods.base import Method, Phase
 from equipoise.methods.checks import not_negative, positive, require, whole
-from equipoise.methods.evaluating import evaluating
 from equipoise.methods.losses import fused_loss
 from equipoise.methods.stages import stages
 
@@ -119,7 +120,7 @@ class ReconBoost(Method):
         if not ctx.anyone_has(modality, batch):
             return
         rest = [m for m in ctx.model.modalities if m != modality]
-        with evaluating([ctx.model.encoders[m] for m in rest]):
+        with evaluating(*(ctx.model.encoders[m] for m in rest)), torch.no_grad():
             others = ctx.model(batch, only=rest)
         output = ctx.model(batch, only=(modality,))
         ctx.backward(self.boosting_loss(modality, output, others, batch, ctx))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.data.loader import Loader
+from equipoise.evaluating import evaluating
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -27,13 +28,10 @@ def table_values(ctx: Context, loader: Loader, values: Callable[[Output, Batch],
     Returns:
         (N, K) in the order of the table's rows, the same on every rank.
     """
-    model, training = ctx.model, ctx.model.training
-    model.eval()
     rows, parts = [], []
-    with ctx.passes.paused():
+    with evaluating(ctx.model), ctx.passes.paused():
         for batch in ctx.batches(loader, epoch=0):
-            parts.append(values(model(batch), batch))
+            parts.append(values(ctx.model(batch), batch))
             rows.append(batch.index)
-    model.train(training)
     order = ctx.gather(torch.cat(rows)).argsort()
     return ctx.gather(torch.cat(parts))[order]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from equipoise.batch import Batch
+from equipoise.evaluating import evaluating
 from equipoise.methods.base import Phase
 from equipoise.methods.checks import require
 from equipoise.methods.own_head import H, OwnHead
@@ -41,10 +42,8 @@ class Teacher(Snapshot):
         """`question(model, batch)` in evaluation mode with the weights of the copy; its passes are counted."""
         (model,) = self._model
         weights = dict(zip(self._names, self.buffers(), strict=True))
-        training = model.training
-        model.eval()
-        found: T = functional_call(_Asked(model, question), weights, (batch,))
-        model.train(training)
+        with evaluating(model):
+            found: T = functional_call(_Asked(model, question), weights, (batch,))
         return found
 
 

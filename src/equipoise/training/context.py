@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from equipoise.batch import Batch, Output
 from equipoise.data.loader import Loader
 from equipoise.errors import TrainingError
+from equipoise.evaluating import evaluating
 from equipoise.methods.base import Method, Phase
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
@@ -219,16 +220,13 @@ class Context:
         Returns:
             The mean over the samples of all ranks, () or (K,); NaN where none counts.
         """
-        training = self.model.training
-        self.model.eval()
         total: Tensor | None = None
-        with self.passes.paused():
+        with evaluating(self.model), self.passes.paused():
             for batch in self.batches(loader, epoch=0):
                 values = losses(self.model(batch), batch).double()
                 known = ~values.isnan()
                 part = torch.stack([torch.where(known, values, 0.0).sum(0), known.double().sum(0)])
                 total = part if total is None else total + part
-        self.model.train(training)
         assert total is not None, "a loader has at least one batch"
         whole = self.sum(total)
         return whole[0] / whole[1]
