@@ -2,7 +2,8 @@
 
 An entry names its class by import path, so that listing (`equipoise list`) imports neither torch nor the class.
 Packages add their own through the entry points `equipoise.methods`, `.heads`, `.encoders` and `.datasets`; each
-entry point loads to an `Entry`.
+leads to an entry (`MethodEntry`, `EncoderEntry` or `Entry`) of its own name. One that does not is warned of and left
+out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from equipoise.errors import ConfigError, invalid, suggest, unknown
+from equipoise.plugins import load_entry
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,21 @@ class Registry:
         self.kind = kind
         self.entry = entry
         self._own = {entry.name: entry for entry in entries}
+        self._broken: dict[str, str] = {}  # third-party names, and why they are not among the entries
 
     @cached_property
     def _entries(self) -> dict[str, Entry]:
         merged = dict(self._own)
         for point in entry_points(group=f"equipoise.{self.kind}s"):
+            try:
+                entry = load_entry(point, self.kind, self.entry)
+            except ConfigError as error:
+                self._broken[point.name] = str(error)
+                warnings.warn(f"{error}; it is left out", stacklevel=1)
+                continue
             if point.name in merged:
-                warnings.warn(f"{self.kind} {point.name!r} is replaced by {point.value}", stacklevel=2)
-            merged[point.name] = point.load()
+                warnings.warn(f"{self.kind} {point.name!r} is replaced by {point.value}", stacklevel=1)
+            merged[point.name] = entry
         return merged
 
     def add(self, entry: Entry) -> None:
@@ -122,11 +131,14 @@ class Registry:
         """The entry of that name.
 
         Raises:
-            ConfigError: nobody registered the name; the message suggests the nearest ones.
+            ConfigError: nobody registered the name; the message suggests the nearest ones, or says what is wrong with
+                the entry point of that name.
         """
         try:
             return self._entries[name]
         except KeyError:
+            if name in self._broken:
+                raise ConfigError(self._broken[name]) from None
             raise unknown(self.kind, name, self._entries) from None
 
     def names(self, pattern: str = "*") -> list[str]:
@@ -137,15 +149,18 @@ class Registry:
         """Construct the component; `given` comes from the library, `options` from the user.
 
         Raises:
-            ConfigError: unknown name or option, a value the constructor refuses, or a class that lacks a hook.
+            ConfigError: unknown name or option, a value the constructor refuses, or a class that cannot be imported
+                or lacks a hook.
         """
         options = options or {}
         entry = self[name]
-        known = set(entry.parameters()) - set(given)
+        try:
+            kind, known = entry.load(), set(entry.parameters()) - set(given)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"{self.kind} {name!r}: {entry.target} cannot be imported ({error})") from error
         for option in options:
             if option not in known:
                 raise ConfigError(f"{self.kind} {name!r} has no option {option!r}{suggest(option, known)}")
-        kind = entry.load()
         if inspect.isabstract(kind):
             missing = ", ".join(sorted(kind.__abstractmethods__))
             raise ConfigError(f"{self.kind} {name!r}: {kind.__name__} does not define {missing}")

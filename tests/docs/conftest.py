@@ -35,8 +35,8 @@ class Project:
         lines = [f"[{g}]\n" + "\n".join(f"{n} = {v}" for n, v in points.items()) for g, points in groups.items()]
         (facts / "entry_points.txt").write_text("\n".join(lines))
 
-    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run Python there; it ends well, or the test fails with what it said."""
+    def python(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run Python there; it ends with this code, or the test fails with what it said."""
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             [sys.executable, *arguments],
@@ -46,8 +46,11 @@ class Project:
             text=True,
             timeout=240,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
         return done
+
+    def equipoise(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        return self.python("-m", "equipoise", *arguments, code=code)
 
 
 @pytest.fixture

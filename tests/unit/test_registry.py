@@ -1,12 +1,13 @@
 """Names find components, and a wrong name or option is answered with the nearest right one."""
 
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 
 import pytest
 
 from equipoise import registry
 from equipoise.errors import ConfigError, invalid
-from equipoise.registry import Entry, Registry
+from equipoise.registry import Entry, MethodEntry, Registry
 
 
 class Thing:
@@ -84,3 +85,49 @@ def test_other_packages_add_theirs_and_a_replacement_is_announced(monkeypatch):
     with pytest.warns(UserWarning, match="thing 'alpha' is replaced by"):
         assert [e.name for e in things] == ["alpha", "gamma"]
     assert things["alpha"].year == 2031
+
+
+def method(name):
+    return MethodEntry(name, f"{__name__}:Thing", "a method")
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            ModuleNotFoundError("No module named 'theirs'"),
+            "cannot be loaded (ModuleNotFoundError: No module named 'theirs'); repair or uninstall their-package",
+        ),
+        (RuntimeError("two\nlines"), "cannot be loaded (RuntimeError: two lines)"),
+        (Thing, "must lead to an object of MethodEntry, and leads to the class Thing"),
+        (entry("mine"), "must lead to an object of MethodEntry, and leads to an object of Entry"),
+        (method("other"), "leads to an entry that is named 'other'; give both the same name"),
+    ],
+)
+def test_a_broken_entry_point_is_told_of_and_left_out(monkeypatch, found, words):
+    def load(self):
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(EntryPoint, "dist", SimpleNamespace(name="their-package"))
+    monkeypatch.setattr(EntryPoint, "load", load)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("mine", "theirs:entry", group)])
+    methods = Registry("method", [method("alpha")], entry=MethodEntry)
+    with pytest.warns(UserWarning, match="; it is left out$") as warned:
+        assert methods.names() == ["alpha"]
+    with pytest.raises(ConfigError) as refused:
+        methods["mine"]
+    (warning,) = warned
+    for message in (str(warning.message), str(refused.value)):
+        assert message.startswith("method 'mine' of their-package (entry point theirs:entry) ")
+        assert words in message
+        assert "\n" not in message
+    with pytest.raises(ConfigError, match=r"^unknown method 'alfa'; did you mean 'alpha'\?$"):
+        methods["alfa"]
+
+
+def test_a_class_that_cannot_be_imported_is_named():
+    for target, words in {"no_such_package:Thing": "No module named", "math:Thing": "no attribute 'Thing'"}.items():
+        with pytest.raises(ConfigError, match=f"^thing 'mine': {target} cannot be imported .*{words}"):
+            Registry("thing", [Entry("mine", target, "")]).build("mine")
