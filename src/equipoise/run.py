@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,10 @@ import torch
 from equipoise import data
 from equipoise.build import build_method, build_model
 from equipoise.data.cache import cache_folder
-from equipoise.data.decode import write_problems
 from equipoise.data.loader import Loader
-from equipoise.data.modality import ModalitySpec
 from equipoise.data.table import Splits
 from equipoise.errors import DataError, RunError
 from equipoise.features import cache_features
-from equipoise.files import write_file
 from equipoise.methods.base import Method
 from equipoise.methods.untrained import UntrainedClassifiers
 from equipoise.model import Model
@@ -28,8 +24,9 @@ from equipoise.result import finish
 from equipoise.settings import Settings
 from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.context import Context
-from equipoise.training.environment import environment
+from equipoise.training.folder import create_folder
 from equipoise.training.interrupt import Interrupt
+from equipoise.training.lock import alone
 from equipoise.training.loop import fit
 from equipoise.training.memory import forget_peak
 from equipoise.training.monitor import Monitor, Report
@@ -122,7 +119,8 @@ def train(
     Raises:
         ConfigError: a setting is wrong.
         DataError: the data are.
-        RunError: the folder exists (or, resuming, does not), or its checkpoint is unusable.
+        RunError: the folder exists (or, resuming, does not), another process trains in it, or its checkpoint is
+            unusable.
         Interrupted: a signal came; a checkpoint is written.
     """
     folder = Path(folder)
@@ -137,18 +135,23 @@ def train(
     if resume and (folder / "result.json").is_file():
         return Run.open(folder)
     method = build_method(settings)
-    splits = splits or load_splits(settings, method)
-    if not (splits.validation.label >= 0).any():
-        raise DataError(f"{splits.name}: no validation row has a label, and epochs are chosen by them; fill some in")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), ExitStack() as held:
+        if resume:
+            held.enter_context(alone(folder, runtime))
+        splits = splits or load_splits(settings, method)
+        if not (splits.validation.label >= 0).any():
+            raise DataError(
+                f"{splits.name}: no validation row has a label, and epochs are chosen by them; fill some in"
+            )
         model = build_model(settings, splits.train.specs, splits.train.classes).to(runtime.device)
         splits = cache_features(splits, model, cache_folder(settings.data.cache), runtime.device)
         ctx = make_context(settings, splits, model, runtime)
         method.setup(ctx)
         method.to(runtime.device)
-        if not resume and runtime.main:
-            create_folder(folder, settings, splits)
-        runtime.barrier()
+        if not resume:
+            if runtime.main:
+                create_folder(folder, settings, splits)
+            held.enter_context(alone(folder, runtime))
         identity = {"settings": identity_of(settings), "data": splits.digest, "devices": runtime.world}
         checkpoints = Checkpoints(folder / "checkpoints", identity)
         with Interrupt() as interrupt:
@@ -188,40 +191,6 @@ def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runt
         seed=settings.seed,
         runtime=runtime,
     )
-
-
-def create_folder(folder: Path, settings: Settings, splits: Splits) -> None:
-    """Make the run folder with its configuration and what new data must look like, whole or not at all.
-
-    Raises:
-        RunError: it exists, or cannot be made.
-    """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        settings.save(temporary / "config.yaml")
-        write_file(temporary / "environment.json", json.dumps(environment(), indent=1).encode())
-        write_file(temporary / "data.json", json.dumps(describe(splits), indent=1).encode())
-        if splits.problems:
-            write_problems(splits.problems, temporary / "problems.csv")
-        os.rename(temporary, folder)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise RunError(f"{folder}: cannot make the run folder ({error.strerror}); choose another --out") from None
-
-
-def describe(splits: Splits) -> dict[str, Any]:
-    """What `data.json` holds: enough to rebuild the model and to bring new data into the same shape."""
-    return {
-        "name": splits.name,
-        "classes": list(splits.train.classes),
-        "modalities": {m: _specification(s) for m, s in splits.train.specs.items()},
-        "preprocessing": dict(splits.preprocessing),
-    }
-
-
-def _specification(spec: ModalitySpec) -> dict[str, Any]:
-    return {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary}
 
 
 def resume_settings(folder: str | Path) -> Settings:

@@ -16,6 +16,7 @@ from equipoise.data.table import Splits
 from equipoise.errors import EquipoiseError, Interrupted, RunError
 from equipoise.settings import Settings
 from equipoise.training.checkpoint import Checkpoints
+from equipoise.training.lock import BusyError, alone
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class CellRunner:
             )
         except Interrupted as error:
             return Outcome(cell, "interrupted", error=str(error))
+        except BusyError as error:  # the folder is another's, so nothing is written there
+            return Outcome(cell, "failed", error=str(error))
         except EquipoiseError as error:
             return fail(cell, str(error))
         except Exception as error:  # a defect in one method must not cost the others their results
@@ -104,7 +107,8 @@ def _worthless(folder: Path) -> bool:
 def _clear(cell: Cell) -> None:
     """Forget an earlier failure, so that the cell is tried again, from the start if the settings are others."""
     if _changed(cell) and _worthless(cell.folder):
-        shutil.rmtree(cell.folder)
+        with alone(cell.folder):
+            shutil.rmtree(cell.folder)
     (cell.folder / "error.txt").unlink(missing_ok=True)
     if cell.folder.is_dir() and not any(cell.folder.iterdir()):
         cell.folder.rmdir()

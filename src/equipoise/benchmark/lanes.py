@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 from collections.abc import Iterable, Iterator
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 
 from equipoise.benchmark.cells import CellRunner, Outcome, fail, finished
 from equipoise.benchmark.plan import Cell
@@ -117,10 +118,19 @@ def _serve(pipe: Connection, threads: int) -> None:
     import torch
 
     os.setsid()  # Ctrl-C reaches the parent only, which asks each worker exactly once
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     runner = CellRunner()
     while True:
         try:
             pipe.send(runner(pipe.recv()))
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed asks nobody: what its worker trains would go on unseen. It checkpoints and stops."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -15,6 +15,7 @@ from equipoise.benchmark.lanes import run_cells
 from equipoise.benchmark.plan import Cell, Plan
 from equipoise.errors import Interrupted
 from equipoise.settings import read_yaml
+from equipoise.training.lock import alone
 
 Watch = Callable[[int, int, Outcome], None]
 
@@ -35,16 +36,17 @@ def run_bench(
 
     Raises:
         ConfigError: the plan cannot be run.
-        RunError: the folder holds cells made with other settings.
+        RunError: the folder holds cells made with other settings, or another process works in it.
         Interrupted: a signal came; what runs has been checkpointed.
     """
     plan.check()
-    levels = plan.levels(folder)
-    if plan.grid:
-        levels = _search(plan, levels, folder, jobs=jobs, watch=watch)
-    cells = [cell for place, level in levels.items() for cell in level.cells(place)]
-    _begin({folder: plan, **levels}, cells)
-    outcomes = _run(cells, jobs, watch, folder)
+    with alone(folder):
+        levels = plan.levels(folder)
+        if plan.grid:
+            levels = _search(plan, levels, folder, jobs=jobs, watch=watch)
+        cells = [cell for place, level in levels.items() for cell in level.cells(place)]
+        _begin({folder: plan, **levels}, cells)
+        outcomes = _run(cells, jobs, watch, folder)
     order = {cell.folder: number for number, cell in enumerate(cells)}
     return sorted(outcomes, key=lambda outcome: order[outcome.cell.folder])
 

@@ -48,7 +48,7 @@ def test_grid_values_are_typed():
     assert read_grid(["optimiser.lr=1e-3,0.1", "head=sum"]) == {"optimiser.lr": [0.001, 0.1], "head": ["sum"]}
     with pytest.raises(ConfigError, match="needs values"):
         read_grid(["optimiser.lr"])
-    with pytest.raises(ConfigError, match="cannot read the values of 'optimiser.lr'"):
+    with pytest.raises(ConfigError, match="cannot read the values"):
         read_grid(["optimiser.lr=[0.1"])
 
 

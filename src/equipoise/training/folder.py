@@ -1,0 +1,51 @@
+"""The folder a run begins with: its settings, where it runs, and what new data must look like."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from equipoise.data.decode import write_problems
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.table import Splits
+from equipoise.errors import RunError
+from equipoise.files import write_file
+from equipoise.settings import Settings
+from equipoise.training.environment import environment
+
+
+def create_folder(folder: Path, settings: Settings, splits: Splits) -> None:
+    """Make the run folder with its configuration and what new data must look like, whole or not at all.
+
+    Raises:
+        RunError: it exists, or cannot be made.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        settings.save(temporary / "config.yaml")
+        write_file(temporary / "environment.json", json.dumps(environment(), indent=1).encode())
+        write_file(temporary / "data.json", json.dumps(describe(splits), indent=1).encode())
+        if splits.problems:
+            write_problems(splits.problems, temporary / "problems.csv")
+        os.rename(temporary, folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(f"{folder}: cannot make the run folder ({error.strerror}); choose another --out") from None
+
+
+def describe(splits: Splits) -> dict[str, Any]:
+    """What `data.json` holds: enough to rebuild the model and to bring new data into the same shape."""
+    return {
+        "name": splits.name,
+        "classes": list(splits.train.classes),
+        "modalities": {m: _specification(s) for m, s in splits.train.specs.items()},
+        "preprocessing": dict(splits.preprocessing),
+    }
+
+
+def _specification(spec: ModalitySpec) -> dict[str, Any]:
+    return {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary}
