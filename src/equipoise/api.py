@@ -46,20 +46,21 @@ def fit(data: Any, method: str | Mapping[str, Any] = "joint", out: str | Path | 
 
 
 def evaluate(
-    run: Run | str | Path, data: Any = None, *, split: str = "test", missing: float | None = None
+    run: Run | str | Path, data: Any = None, *, split: str | None = None, missing: float | None = None
 ) -> dict[str, Any]:
     """Metrics of a finished run.
 
     Args:
         run: what `fit` returned, or a run folder.
         data: other data with the same columns; the run's own by default.
-        split: "validation" or "test" of the run's own data.
+        split: "train", "validation" or "test" of the run's own data; "test" by default.
         missing: share of the cells to hide at random; as in training by default.
 
     Returns:
         {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n}}, "count": N}
 
     Raises:
+        ConfigError: no such split, or a split of other data.
         RunError: no finished run there.
         DataError: the data cannot be read, or have no labels.
     """

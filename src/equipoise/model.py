@@ -98,9 +98,12 @@ class Model(nn.Module):
             count = batch.counts[modality]
             if count == 0:
                 continue
-            with _lone_row(self.encoders[modality], count):
+            with self._autocast(batch.label.device), _lone_row(self.encoders[modality], count):
                 features[modality] = self._encode_present(modality, batch)
         return features
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def _encode_present(self, modality: str, batch: Batch) -> Tensor:
         encoder, inputs = self.encoders[modality], batch.inputs[modality]
@@ -121,10 +124,7 @@ class Model(nn.Module):
             An `Output` whose features and logits hold the modalities that were run.
         """
         chosen = self._check(only)
-        device = batch.label.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            features = self.encode(batch, chosen)
-            return self.read(features, batch.present, chosen)
+        return self.read(self.encode(batch, chosen), batch.present, chosen)
 
     def read(
         self, features: Mapping[str, Tensor], present: Mapping[str, Tensor], only: Iterable[str] | None = None
@@ -133,7 +133,8 @@ class Model(nn.Module):
         chosen = self._check(only)
         shown = {m: present[m] if m in chosen else torch.zeros_like(present[m]) for m in self.modalities}
         given = {m: features[m] for m in chosen if m in features}
-        output = self.head(given, shown)
+        with self._autocast(next(iter(present.values())).device):
+            output = self.head(given, shown)
         zeros = {m: self._blank(m, present) for m in chosen if m not in given}
         weights = None if output.weights is None else _full(output.weights)
         return Output(

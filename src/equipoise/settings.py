@@ -97,8 +97,8 @@ class DataSettings:
             may reconstruct it).
         problems: what a bad file does: error (stop), drop (its row) or absent (its modality).
         cache: folder for decoded arrays.
-        seed: of the splits and the missing cells; the same for all seeds of a comparison, so that all methods and seeds
-            meet the same samples and the same hidden cells.
+        seed: of the splits and the missing cells; the same for all seeds of a comparison, so that all meet
+            the same samples and the same hidden cells.
         options: further options of a built-in data set.
     """
 

@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from equipoise import data
 from equipoise.batch import Predictions
 from equipoise.build import build_method, build_model
 from equipoise.data.missing import mask
 from equipoise.data.modality import ModalitySpec
+from equipoise.data.splits import NAMES
 from equipoise.data.table import Table
-from equipoise.errors import DataError, RunError
+from equipoise.errors import ConfigError, DataError, RunError, invalid
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predict import predict
 from equipoise.model import Model
@@ -74,8 +77,11 @@ class Trained:
             missing: share of the cells to hide; as in training by default.
 
         Raises:
+            ConfigError: no such split.
             DataError: the data are gone, or the split is empty.
         """
+        if split not in NAMES:
+            raise invalid("evaluate", "split", f"one of {', '.join(NAMES)}", split)
         settings = self.settings
         if settings.data.source == IN_MEMORY:
             raise DataError(f"{self.folder}: trained on a DataFrame, which is not kept; give the data to evaluate on")
@@ -90,14 +96,19 @@ class Trained:
         """Logits of every row, fused and per modality."""
         return predict(self.model, table)
 
-    def evaluate(self, source: Any = None, *, split: str = "test", missing: float | None = None) -> dict[str, Any]:
-        """Metrics on a split of the run's own data, or on all labelled rows of other data.
+    def evaluate(
+        self, source: Any = None, *, split: str | None = None, missing: float | None = None
+    ) -> dict[str, Any]:
+        """Metrics on a split of the run's own data, the test split by default, or on all labelled rows of other data.
 
         Raises:
+            ConfigError: no such split, or a split of other data.
             DataError: the data cannot be read, or have no labels.
         """
         if source is None:
-            return measure(self.predict(self.own(split, missing)))
+            return measure(self.predict(self.own(split or "test", missing)))
+        if split is not None:
+            raise ConfigError(f"evaluate: {split!r} is a split of the run's own data; leave out one of the two")
         table = self.read(source)
         if not (table.label >= 0).any():
             raise DataError(f"{source}: no labels in column {self.settings.data.label!r}; nothing to measure against")
@@ -109,7 +120,8 @@ class Trained:
 
     def _load_model(self) -> Model:
         checkpoints = Checkpoints(self.folder / "checkpoints", {"settings": identity_of(self.settings)})
-        model = build_model(self.settings, self.specs, self.classes)
+        with torch.random.fork_rng():  # the weights drawn here are replaced; the caller's random state stays
+            model = build_model(self.settings, self.specs, self.classes)
         model.load_state_dict(checkpoints.load(checkpoints.best()).model)
         return model.to(pick_device(self.settings.device)).eval()
 

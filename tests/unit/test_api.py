@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import equipoise
 from equipoise.benchmark import cells
@@ -172,3 +173,34 @@ def test_a_run_whose_settings_were_edited_is_refused(tmp_path):
     path.write_text(path.read_text().replace("width: 8", "width: 9"))
     with pytest.raises(RunError, match="width"):
         equipoise.evaluate(run)
+
+
+def test_evaluate_takes_a_split_of_its_own_or_other_data(frame, tmp_path):
+    run = equipoise.fit("synthetic", out=tmp_path / "run", **SYNTHETIC)
+    assert equipoise.evaluate(run, split="train")["count"] > equipoise.evaluate(run)["count"]
+    for word in ("tets", "holdout", "digest"):
+        with pytest.raises(ConfigError, match=f"'split' must be one of train, validation, test, found '{word}'"):
+            equipoise.evaluate(run, split=word)
+    with pytest.raises(ConfigError, match="leave out one of the two"):
+        equipoise.evaluate(run, frame, split="validation")
+
+
+def test_the_callers_random_state_is_left_alone(frame):
+    run = equipoise.fit(frame, **COLUMNS, **SMALL)
+    drawn = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        equipoise.predict(run, frame)
+        drawn.append(torch.rand(1).item())
+        torch.manual_seed(seed)
+        assert torch.rand(1).item() == drawn[-1]
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize("name", ["fused", "shared", "pseudo-view", "type", "train", "float", "keys", "1st", "a.b"])
+def test_names_that_cannot_be_a_modalitys_are_refused_before_anything_is_read(name):
+    with pytest.raises(ConfigError, match=f"{name!r} cannot name a modality"):
+        equipoise.fit("nowhere.csv", modality=[f"{name}=x:vector", "other=y:vector"])
+    options = {"modalities": {name: {"strength": 2.0}, "other": {"strength": 1.0}}}
+    with pytest.raises(ConfigError, match=f"{name!r} cannot name a modality"):
+        equipoise.fit("synthetic", **{**SYNTHETIC, "data.options": options})

@@ -168,3 +168,17 @@ def test_bfloat16_comes_back_in_float32():
     exact = model(batch).fused
     assert not torch.equal(exact, output.fused), "autocast did nothing"
     torch.testing.assert_close(exact, output.fused, atol=0.05, rtol=0.05)
+
+
+def test_bfloat16_holds_for_the_parts_by_themselves():
+    """Methods that read the head again, or encode alone, compute what a whole pass computes."""
+
+    def encoder(inputs):
+        return ENCODERS.build("mlp", {"hidden": [8], "width": WIDTH}, shape=(inputs,))
+
+    model, batch = make_model(3, encoder=encoder, precision="bfloat16"), make_batch(3, hidden=0.3)
+    whole = model(batch)
+    features = model.encode(batch)
+    for modality, feature in features.items():
+        assert torch.equal(feature, whole.features[modality])
+    assert torch.equal(model.read(features, batch.present).fused, whole.fused)

@@ -14,9 +14,7 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="a finished run")
     parser.add_argument("--data", metavar="SOURCE", help="other data, all of it, instead of the run's own")
-    parser.add_argument(
-        "--split", choices=("validation", "test"), default="test", help="of the run's own data [test]"
-    )
+    parser.add_argument("--split", choices=("validation", "test"), help="of the run's own data [test]")
     parser.add_argument(
         "--missing", type=float, metavar="SHARE", help="share of the cells to hide at random [as the run]"
     )
@@ -31,5 +29,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(metrics)
     else:
-        print_metrics({args.split if args.data is None else "data": metrics}, title=args.data or args.run_folder)
+        part = "data" if args.data else args.split or "test"
+        print_metrics({part: metrics}, title=args.data or args.run_folder)
     return 0

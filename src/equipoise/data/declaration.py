@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from equipoise.data.kinds import KINDS, check_kind
+from equipoise.data.modality import check_modality_name
 from equipoise.errors import ConfigError
 
 
@@ -32,8 +33,10 @@ class Declaration:
                 f"modality {text!r}: write it as name=column[,column…][:kind], for example sound=wav:audio"
             )
         name = name.strip()
-        if not name.replace("-", "_").isidentifier() or hasattr(dict, name):
-            raise ConfigError(f"modality {text!r}: {name!r} cannot name a modality; use letters, digits, '_' and '-'")
+        try:
+            check_modality_name(name)
+        except ConfigError as error:
+            raise ConfigError(f"modality {text!r}: {error}") from None
         return cls(name, names, kind or None)
 
     def __str__(self) -> str:

@@ -145,4 +145,4 @@ def _layer(width: int, heads: int, dropout: float) -> nn.TransformerEncoderLayer
 
 
 def _pair(first: str, second: str) -> str:
-    return f"{first}-{second}"
+    return f"{first}|{second}"  # no modality has a bar in its name

@@ -15,6 +15,9 @@ class Journal:
     """Collects values without waiting for the device; they are read once, at the end of the epoch."""
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._last: dict[str, list[float]] = {}
@@ -32,7 +35,7 @@ class Journal:
         """{name: mean or list}, and start afresh."""
         means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
         result: dict[str, Any] = {**means, **self._last}
-        self.__init__()  # type: ignore[misc]
+        self._forget()
         return result
 
     def state_dict(self) -> dict[str, Any]:

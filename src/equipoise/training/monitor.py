@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -119,7 +120,7 @@ class Monitor:
         }
         if ctx.runtime.main:
             with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(_finite(line), allow_nan=False) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
         self.save(ctx)
@@ -168,3 +169,12 @@ class Monitor:
     def _tick(self) -> None:
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
+
+
+def _finite(value: Any) -> Any:
+    """Null for every number that JSON does not have: a mean over no sample, say."""
+    if isinstance(value, dict):
+        return {key: _finite(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_finite(held) for held in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

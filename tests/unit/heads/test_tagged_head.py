@@ -78,3 +78,8 @@ def test_a_tag_told_for_sure_has_no_error() -> None:
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"'{next(iter(options))}' must be"):
         TATE({"a": 3, "b": 5}, 4, **options)  # type: ignore[arg-type]
+
+
+def test_every_pair_has_a_layer_of_its_own_whatever_the_modalities_are_called() -> None:
+    head = TATE(dict.fromkeys(("a", "a-b", "b-c", "c"), 6), 3, width=12, heads=2)
+    assert len(head.pairs) == 6

@@ -162,3 +162,22 @@ def test_the_journal_is_the_mean_over_steps(settings, splits, tmp_path):
     loader = run.Loader(splits.train, still.batch_size, seed=still.seed, shuffle=True)
     losses = [torch.nn.functional.cross_entropy(model(b).fused, b.label).item() for b in loader.batches(0)]
     assert history(done.folder)[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_the_lines_are_json_whatever_was_logged(settings, splits, tmp_path, monkeypatch):
+    """A method may log the mean of nothing, such as the held-out loss of a modality that the holdout lacks."""
+
+    class Logs(Joint):
+        def step(self, batch, ctx):
+            super().step(batch, ctx)
+            ctx.log(nothing=float("nan"), some=1.0, spectrum=[1.0, float("inf")])
+
+    monkeypatch.setattr(run, "build_method", lambda settings: Logs())
+    done = run.train(settings, tmp_path / "run")
+
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    for line in (done.folder / "metrics.jsonl").read_text().splitlines():
+        found = json.loads(line, parse_constant=refuse)["method"]
+        assert found == {"nothing": None, "some": 1.0, "spectrum": [1.0, None]}
