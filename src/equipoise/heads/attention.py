@@ -53,6 +53,8 @@ class Attention(JointHead):
             raise invalid("Attention", "width", f"a multiple of the {heads} heads", width)
         for modality, size in widths.items():
             self.blocks[modality] = nn.Linear(size, width)
+        if read_out == "mean":
+            self.fused_only = "queries and keys"  # a single token has all the attention, whatever they say
         self.cls = nn.Parameter(torch.randn(width) * 0.02) if read_out == "cls" else None
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(width, heads, 4 * width, dropout, batch_first=True, norm_first=True)

@@ -18,11 +18,16 @@ class Auxiliary(Concat):
 
     decomposable = False
     own_classifiers = True
+    fused_only = "classifier of all features"
 
     def __init__(self, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(widths, classes)
         for modality, width in widths.items():
             self.blocks[modality].add_module("own", nn.Linear(width, classes))
+
+    def own_only(self, modality: str) -> nn.Module | None:
+        own: nn.Module = self.blocks[modality].own  # type: ignore[assignment]
+        return own
 
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         logits: Tensor = self.blocks[modality].own(features)  # type: ignore[operator]

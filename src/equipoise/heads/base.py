@@ -23,12 +23,15 @@ class Head(nn.Module, ABC):
     Attributes:
         decomposable: Σ_m logits_m equals the fused logits when every modality is present.
         own_classifiers: logits_m come from a classifier that serves this modality only.
+        fused_only: in words, what the fused logits depend on and no logits_m do, so that unimodal losses leave it as
+            it was initialised; "" for nothing.
         blocks: {modality: module}, the part of the head that serves one modality only; whatever else the head
             holds is shared.
     """
 
     decomposable = False
     own_classifiers = False
+    fused_only = ""
 
     def __init__(self, widths: Mapping[str, int], classes: int) -> None:
         super().__init__()
@@ -52,6 +55,13 @@ class Head(nn.Module, ABC):
         """
         block = self.blocks[modality] if modality in self.blocks else None  # noqa: SIM401 (ModuleDict has no get)
         return block if isinstance(block, nn.Linear) else None
+
+    def own_only(self, modality: str) -> nn.Module | None:
+        """What logits_m depend on and the fused ones do not, so that the fused loss leaves it as it was initialised.
+
+        Also what the fused logits of only some samples depend on. None for nothing.
+        """
+        return None
 
     @abstractmethod
     def fuse(

@@ -27,6 +27,7 @@ class BoostedSum(SeparateHead):
     """
 
     own_classifiers = False
+    fused_only = "scale"
 
     def __init__(self, widths: Mapping[str, int], classes: int, hidden: int = 256, rate: float = 1.0) -> None:
         super().__init__(widths, classes, "sum")
@@ -35,7 +36,7 @@ class BoostedSum(SeparateHead):
         if not rate > 0:
             raise invalid("BoostedSum", "rate", "positive", rate)
         self.decomposable = False
-        width = one_width("head 'boosted-sum'", widths, "set the same 'width' for every encoder")
+        width = one_width("head 'boosted-sum'", widths)
         self.classifier: nn.Module = nn.Linear(width, classes)
         if hidden:
             self.classifier = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, classes))

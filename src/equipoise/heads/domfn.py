@@ -52,6 +52,7 @@ class DOMFN(Concat):
 
     decomposable = False
     own_classifiers = True
+    fused_only = "fused predictor"
 
     def __init__(
         self,
@@ -86,6 +87,11 @@ class DOMFN(Concat):
 
     def reading_layer(self, modality: str) -> None:
         """None: the fused predictor reads the features, and the own classifier."""
+
+    def own_only(self, modality: str) -> nn.Module:
+        """The own classifier, which the fused loss reaches in samples with a closed gate only."""
+        own: nn.Module = self.blocks[modality].own  # type: ignore[assignment]
+        return own
 
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         logits: Tensor = self.blocks[modality].own(features)  # type: ignore[operator]

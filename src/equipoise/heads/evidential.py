@@ -49,6 +49,8 @@ class ETMC(Auxiliary):
             of zeros in that modality's place ("zero").
     """
 
+    fused_only = "pseudo-view"
+
     def __init__(self, widths: Mapping[str, int], classes: int, incomplete: str = "vacuous") -> None:
         if incomplete not in ("vacuous", "zero"):
             raise invalid("ETMC", "incomplete", "'vacuous' or 'zero'", incomplete)
@@ -57,6 +59,9 @@ class ETMC(Auxiliary):
 
     def reading_layer(self, modality: str) -> None:
         """None: the own classifier reads the features, and the pseudo-view."""
+
+    def own_only(self, modality: str) -> None:
+        """None: the own opinions are among those combined."""
 
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         return opinion(super().unimodal(modality, features))

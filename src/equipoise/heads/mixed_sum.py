@@ -16,6 +16,8 @@ class MixedSum(SeparateHead):
     ICASSP 2023; the layer as in BalanceBenchmark's re-implementation.
     """
 
+    fused_only = "layer over the classes"
+
     def __init__(self, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(widths, classes, "sum")
         self.decomposable = False

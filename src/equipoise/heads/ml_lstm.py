@@ -36,6 +36,8 @@ class MLLSTM(JointHead):
         ConfigError: a width, number of layers or dropout that cannot be.
     """
 
+    fused_only = "recurrent weights"  # a sequence of one step has no state to multiply
+
     def __init__(
         self,
         widths: Mapping[str, int],

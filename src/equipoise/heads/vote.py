@@ -18,10 +18,14 @@ class Vote(Auxiliary):
     """
 
     decomposable = True
+    fused_only = ""
 
     def reading_layer(self, modality: str) -> nn.Linear:
         own: nn.Linear = self.blocks[modality].own  # type: ignore[assignment]
         return own
+
+    def own_only(self, modality: str) -> None:
+        """None: the own classifiers are what is fused."""
 
     def joint(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """Logits (B, C) of the Concat classifier."""

@@ -32,6 +32,7 @@ class Weight(Head):
     """
 
     own_classifiers = True
+    fused_only = "scorer"
 
     def __init__(self, widths: Mapping[str, int], classes: int, mix: str = "logits") -> None:
         super().__init__(widths, classes)

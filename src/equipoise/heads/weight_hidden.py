@@ -27,6 +27,7 @@ class WeightHidden(Head):
     """
 
     own_classifiers = True
+    fused_only = "scorer and fused predictor"
 
     def __init__(self, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(widths, classes)
@@ -39,6 +40,10 @@ class WeightHidden(Head):
     def reading_layer(self, modality: str) -> nn.Linear:
         projection: nn.Linear = self.blocks[modality]["projection"]  # type: ignore[index]
         return projection
+
+    def own_only(self, modality: str) -> nn.Module:
+        classifier: nn.Module = self.blocks[modality]["classifier"]  # type: ignore[index]
+        return classifier
 
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         logits: Tensor = self.blocks[modality]["classifier"](self._hidden(modality, features))  # type: ignore[index]

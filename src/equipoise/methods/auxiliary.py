@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
-from equipoise.heads.auxiliary import Auxiliary
 from equipoise.heads.base import Head
 from equipoise.methods.losses import fused_loss, unimodal_loss
 
@@ -39,11 +38,11 @@ def require_own_classifiers(method: str, head: Head, remedy: str = "auxiliary") 
 
 def apart(head: Head) -> bool:
     """True where the fused prediction does not use the own classifiers: only unimodal losses train them."""
-    return type(head) is Auxiliary  # heads derived from it fuse what they give
+    return any(head.own_only(m) is not None for m in head.modalities)
 
 
 def require_fused_classifiers(method: str, head: Head, remedy: str) -> None:
-    """Check, for a method of unimodal losses alone, that they train what makes the fused prediction.
+    """Check, for a method of unimodal losses alone, that they train all that makes the fused prediction.
 
     Args:
         method: who asks, in words.
@@ -51,12 +50,12 @@ def require_fused_classifiers(method: str, head: Head, remedy: str) -> None:
         remedy: a head that suits.
 
     Raises:
-        ConfigError: the fused prediction is made by a classifier of its own.
+        ConfigError: the fused prediction depends on parameters that no modality's own does.
     """
-    if apart(head):
+    if head.fused_only:
         raise ConfigError(
             f"{method} trains each modality's own classifier only, and the fused prediction of {type(head).__name__} "
-            f"does not use them; use head {remedy!r}"
+            f"needs its {head.fused_only} trained as well; use head {remedy!r}"
         )
 
 

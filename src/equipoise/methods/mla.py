@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING
 
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError
+from equipoise.methods.auxiliary import require_fused_classifiers
 from equipoise.methods.base import Method
-from equipoise.methods.checks import require
+from equipoise.methods.checks import choice, false_unless, flag, only_where, or_default, require
 from equipoise.methods.losses import unimodal_loss
 from equipoise.methods.orthogonal_memory import ORDERS, OrthogonalMemory, alpha_at, alpha_rule, mean_rows
 
@@ -42,22 +43,31 @@ class MLA(Method):
     """Alternating unimodal adaptation.
 
     Args:
-        alpha: α of Eq. 5, positive; small forgets nothing, `.inf` switches the projection off. Or "epoch-decay".
+        alpha: α of Eq. 5, positive; small forgets nothing, `.inf` everything: P = I, divided by √d if normalised. Or
+            "epoch-decay". Null for 0.1.
         projection: False is the paper's ablation without the head's gradient modification.
-        projection_order: "current" (Algorithm 1) or "previous" (the text of section 3.2).
+        projection_order: "current" (Algorithm 1) or "previous" (the text of section 3.2); null for "current".
         normalize_projection: divide P by its Frobenius norm after every update.
     """
 
     def __init__(
         self,
-        alpha: float | str = 0.1,
+        alpha: float | str | None = None,
         projection: bool = True,
-        projection_order: str = "current",
+        projection_order: str | None = None,
         normalize_projection: bool = False,
     ) -> None:
         super().__init__()
-        order = ("projection_order", projection_order in ORDERS, "'current' or 'previous'", projection_order)
-        require("MLA", alpha_rule("alpha", alpha), order)
+        projects = "'projection' is true", projection
+        require(
+            "MLA",
+            flag("projection", projection),
+            flag("normalize_projection", normalize_projection),
+            *only_where(*projects, alpha=alpha, projection_order=projection_order),
+            false_unless("normalize_projection", normalize_projection, *projects),
+        )
+        alpha, projection_order = or_default(alpha, 0.1), or_default(projection_order, "current")
+        require("MLA", alpha_rule("alpha", alpha), choice("projection_order", projection_order, ORDERS))
         self.alpha = alpha
         self.projection = projection
         self.projection_order = projection_order
@@ -68,7 +78,8 @@ class MLA(Method):
         """Start P as the identity.
 
         Raises:
-            ConfigError: the modalities' features do not all pass through one layer of the head.
+            ConfigError: the modalities' features do not all pass through one layer of the head, or its fused
+                prediction needs more than what they are read by.
         """
         head = ctx.model.head
         layers = {head.reading_layer(m) for m in head.modalities}
@@ -78,6 +89,7 @@ class MLA(Method):
                 f"method 'mla' trains one head that all features pass through, and {type(head).__name__} "
                 "is none; use head 'shared', or method 'compose' to project other heads"
             )
+        require_fused_classifiers("method 'mla'", head, "shared")
         self.weight = [layer.weight]  # in a list: it is the model's, not ours
         if self.projection:
             self.memory = OrthogonalMemory(

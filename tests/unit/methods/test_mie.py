@@ -447,7 +447,7 @@ def test_a_head_suits_or_is_refused_before_training(
     assert flat == [not x.any() for x in read]  # zeros come from a rectifier that is dead for every row
 
 
-@pytest.mark.parametrize("head", ["concat", "vote", "domfn", "cca", "cpm-net", "sustained"])
+@pytest.mark.parametrize("head", ["concat", "vote", "cca", "cpm-net", "sustained"])
 def test_a_head_whose_layers_are_not_called_is_refused_with_the_reason(world: SimpleNamespace, head: str) -> None:
     ctx = world.context(world.model(head, named(2)), [])
     with pytest.raises(ConfigError, match=r"method 'mie' needs a head per modality, .*; use head 'per-modality'"):
