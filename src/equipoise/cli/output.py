@@ -101,6 +101,8 @@ def print_preparation(folder: str, facts: Mapping[str, Any]) -> None:
         [split, str(found["samples"]), _count(found["published"]), str(len(found["classes"]))]
         for split, found in facts["splits"].items()
     ]
+    classes = {name for found in facts["splits"].values() for name in found["classes"]}
+    rows.append(["all", str(facts["all"]["samples"]), _count(facts["all"]["published"]), str(len(classes))])
     print_table(("split", "samples", "published", "classes"), rows, title=folder)
     for reason, count in facts["left_out"].items():
         print(f"left out: {count} × {reason} (listed in {folder}/left_out.csv)")

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from equipoise.data.datasets import crema_d
 from equipoise.data.datasets.crema_d import prepare
 from equipoise.errors import ConfigError, DataError
 
@@ -44,6 +45,7 @@ def test_no_actor_is_in_two_splits(clips, root, prepared, members):
     assert [len(found[split]) for split in ("train", "validation", "test")] == [9, 2, 3]
     assert sum(map(len, found.values())) == len(ACTORS)
     assert facts["splits"]["test"]["published"] is None
+    assert facts["all"] == {"samples": len(clips) - 4, "published": 7442}
 
 
 def test_the_label_is_the_intended_emotion(clips, root, prepared):
@@ -57,6 +59,25 @@ def test_the_label_is_the_intended_emotion(clips, root, prepared):
         "split": "",
         "group": "1040",
     }
+
+
+@pytest.mark.parametrize("split", ["group", "random"])
+def test_a_part_of_the_clips_is_told_beside_the_whole(clips, root, prepared, split):
+    (root / f"AudioWAV/{clips[7]}.wav").unlink()
+    facts, rows = prepared(prepare, root=root, split=split)
+    assert facts["notes"] == [
+        f"{len(rows)} of the 7,442 published samples are here: 1 without a file (left_out.csv); "
+        "AudioWAV and VideoFlash should hold 7,442 files each"
+    ]
+
+
+@pytest.mark.parametrize("split", ["group", "random"])
+def test_the_whole_but_for_its_dirty_clips_is_whole(clips, root, prepared, monkeypatch, split):
+    monkeypatch.setattr(crema_d, "CLIPS", len(clips))
+    monkeypatch.setattr(crema_d, "DIRTY", {clip: crema_d.DIRTY[clip] for clip in clips if clip in crema_d.DIRTY})
+    facts, rows = prepared(prepare, root=root, split=split)
+    assert len(rows) == len(clips) - 4
+    assert facts["notes"] == []
 
 
 @pytest.mark.parametrize("split", ["group", "random"])

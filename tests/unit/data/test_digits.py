@@ -67,6 +67,7 @@ def test_av_digits_holds_speakers_and_images_apart(recordings, tmp_path):
     rows = list(csv.DictReader((out / "manifest.csv").open()))
     counts = {split: found["samples"] for split, found in facts["splits"].items()}
     assert counts == {"train": 90, "validation": 30, "test": 60}
+    assert facts["all"] == {"samples": 180, "published": 3000}
     for column in ("speaker", "image"):
         seen = {name: {r[column] for r in rows if r["split"] == name} for name in counts}
         assert not seen["train"] & seen["test"]

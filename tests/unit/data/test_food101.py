@@ -147,6 +147,24 @@ def test_options_that_cannot_be(root, options):
         prepare(root, **options)
 
 
-def test_more_for_validation_than_there_is(root):
-    with pytest.raises(DataError, match="too few samples"):
-        prepare(root, validation=5000)
+@pytest.mark.parametrize("options", [{}, {"validation": 39}, {"validation": 1}])
+def test_a_validation_split_that_the_pictures_do_not_allow(root, options):
+    expected = "'validation' must be from 2 to 38, as there are 40 training pictures of 2 classes"
+    with pytest.raises(
+        ConfigError, match=rf"{expected} \(give --validation\), found {options.get('validation', 5000)}"
+    ):
+        prepare(root, **options)
+
+
+@pytest.mark.parametrize("count", [2, 38])
+def test_the_smallest_and_the_largest_validation_split(root, count):
+    facts, _ = prepare(root, validation=count)
+    assert facts["splits"]["validation"]["samples"] == count
+    assert set(facts["splits"]["train"]["classes"]) == set(facts["splits"]["validation"]["classes"]) == set(CLASSES)
+
+
+@pytest.mark.parametrize("names", [NAMES["train"][:1], []])
+def test_too_few_pictures_for_any_validation_split(root, names):
+    titles(root, "train", names, header="Image_path,text,label\n")
+    with pytest.raises(DataError, match=f"food: {len(names)} training pictures .* too few to take some for"):
+        prepare(root)

@@ -41,6 +41,8 @@ def test_speakers_are_held_out(root):
         "validation": 60,
         "test": 120,
     }
+    assert facts["all"] == {"samples": 360, "published": 3000}
+    assert facts["notes"][0].startswith("360 of the 3,000 published samples are here: some of 6 speakers")
     description = json.loads((root / "out/dataset.json").read_text())
     assert description["group"] == "group"
     assert description["root"] == str((root / "fsdd/recordings").resolve())
@@ -54,7 +56,13 @@ def test_the_seed_decides_who_is_held_out():
 
 
 def test_official_takes(root):
-    _, rows = prepare(root, split="official")
+    facts, rows = prepare(root, split="official")
+    assert {s: found["published"] for s, found in facts["splits"].items()} == {
+        "train": 2700,
+        "validation": None,
+        "test": 300,
+    }
+    assert facts["all"]["published"] == 3000
     split = {"0": "test", "4": "test", "5": "validation", "9": "validation", "10": "train", "49": "train"}
     for row in rows:
         digit, speaker, take = row["id"].split("_")

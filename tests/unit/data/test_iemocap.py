@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from equipoise.data.datasets import iemocap
 from equipoise.data.datasets.iemocap import prepare
 from equipoise.data.media import split_window
 from equipoise.errors import ConfigError, DataError
@@ -68,6 +69,49 @@ def test_sessions_are_held_apart(download, root, prepared, members, test_session
     assert {row["group"][-1] == row["id"][4] for row in rows.values()} == {True}
 
 
+@pytest.mark.parametrize("test_session", range(1, 6))
+def test_sessions_are_counted_beside_the_published_ones(download, root, prepared, test_session):
+    counts = {1: 1085, 2: 1023, 3: 1151, 4: 1031, 5: 1241}
+    facts, _ = prepared(prepare, root=root, test_session=test_session)
+    published = {split: found["published"] for split, found in facts["splits"].items()}
+    assert published["test"] == counts[test_session]
+    assert published["validation"] == counts[test_session - 1 or 5]
+    assert sum(published.values()) == facts["all"]["published"] == sum(counts.values()) == 5531
+
+
+@pytest.mark.parametrize("split", ["session", "random"])
+def test_a_lost_dialogue_is_told_with_its_session(download, root, prepared, monkeypatch, split):
+    monkeypatch.setattr(iemocap, "SESSIONS", dict.fromkeys(range(1, 6), 20))
+    facts, _ = prepared(prepare, root=root, split=split)
+    assert not [note for note in facts["notes"] if "published" in note]
+    (root / "Session3/dialog/EmoEvaluation/Ses03F_impro01.txt").unlink()
+    facts, _ = prepared(prepare, root=root, split=split)
+    assert facts["notes"][-1] == (
+        "90 of the 100 published samples are here: EmoEvaluation has 10 of 20 in Session3; dialogues may be missing"
+    )
+
+
+def test_utterances_without_a_transcript_are_counted_and_found(download, root, prepared):
+    facts, _ = prepared(prepare, root=root)
+    assert not [note for note in facts["notes"] if "transcript" in note]
+    (root / "Session3/dialog/transcriptions/Ses03F_impro01.txt").unlink()
+    path = root / "Session4/dialog/transcriptions/Ses04F_script01_1b.txt"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "_F000" not in line and "_M003" not in line))
+    facts, rows = prepared(prepare, root=root)
+    assert sum(not row["text"] for row in rows.values()) == 12
+    assert facts["notes"][0] == (
+        "utterances without a transcript: 12 (Session3/dialog/transcriptions/Ses03F_impro01.txt is missing, "
+        "Session4/dialog/transcriptions/Ses04F_script01_1b.txt lacks lines); their text is absent"
+    )
+    for session in ("Session1", "Session2"):
+        for path in (root / session / "dialog/transcriptions").glob("*.txt"):
+            path.unlink()
+    facts, _ = prepared(prepare, root=root)
+    assert "utterances without a transcript: 52 (" in facts["notes"][0]
+    assert "and 3 more files)" in facts["notes"][0]
+
+
 def test_four_classes_and_what_is_left_out(download, root, prepared):
     facts, rows = prepared(prepare, root=root)
     assert {turn: row["label"] for turn, row in rows.items()} == FOUR
@@ -91,7 +135,7 @@ def test_published_lists_leave_the_rest_for_validation(download, lists, root, pr
     assert members(rows) == expected
     assert "group" not in next(iter(rows.values()))
     assert [facts["splits"][s]["published"] for s in ("train", "validation", "test")] == [3318, 1106, 1107]
-    assert facts["notes"] == ["the splits share all actors and dialogues"]
+    assert facts["notes"][0] == "the splits share all actors and dialogues"
 
 
 def test_a_listed_utterance_without_annotation_is_counted(download, lists, root, prepared):
@@ -143,6 +187,8 @@ def test_features_are_those_of_the_speaker(download, root, tmp_path, prepared):
         path.unlink()
     facts, rows = prepared(prepare, root=root, features=features)
     assert facts["left_out"]["no features"] == 1
+    assert "utterances without features of text: 1" in facts["notes"]
+    assert "utterances without features of video: 50" in facts["notes"]
     assert "Ses04F_impro01_M003" not in rows
     for path in features.rglob("*.npy"):
         path.unlink()

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from equipoise.data.datasets import kinetics_sounds
 from equipoise.data.datasets.kinetics_sounds import CLASSES, prepare
 from equipoise.errors import ConfigError, DataError
 
@@ -51,14 +52,14 @@ def lists(clips, tmp_path):
     return folder
 
 
-def add_json(folder):
-    subsets = {"train": "training", "val": "validation", "test": "testing"}
+def add_json(folder, name="KS_train_val.json", test="testing"):
+    subsets = {"train": "training", "val": "validation", "test": test}
     database = {
         f"{v}_{start(v):06d}_{start(v) + 10:06d}": {"subset": subsets[s], "label": label(v).replace(" ", "_")}
         for s, videos in VIDEOS.items()
         for v in videos
     }
-    (folder / "KS_train_val.json").write_text(json.dumps({"labels": [], "database": database}))
+    (folder / name).write_text(json.dumps({"labels": [], "database": database}))
 
 
 def test_the_official_tables_give_31_classes(annotated, root, prepared, members):
@@ -73,7 +74,16 @@ def test_the_official_tables_give_31_classes(annotated, root, prepared, members)
         "split": "train",
         "group": video,
     }
-    assert facts["splits"]["train"]["published"] is None
+    assert [facts["splits"][s]["published"] for s in ("train", "validation", "test")] == [20, 4, 4]
+    assert facts["all"] == {"samples": 28, "published": 28}
+    assert facts["notes"] == [
+        "the annotation is not whole: it names 28 clips of the 31 classes, the published lists 18,716"
+    ]
+
+
+def test_a_whole_annotation_is_not_remarked_upon(annotated, root, prepared, monkeypatch):
+    monkeypatch.setattr(kinetics_sounds, "PUBLISHED", {"train": 18, "validation": 3, "test": 4})
+    facts, _ = prepared(prepare, root=root)
     assert facts["notes"] == []
 
 
@@ -104,6 +114,13 @@ def test_the_published_json_has_a_validation_part(lists, root, prepared, members
     assert facts["splits"]["validation"]["published"] == 1320
 
 
+@pytest.mark.parametrize("test", ["training", "validation"])
+def test_a_json_without_test_clips_is_refused(clips, root, tmp_path, prepared, test):
+    add_json(tmp_path, "KS.json", test)
+    with pytest.raises(DataError, match=r"KS\.json: no entry is of .*'testing'.* give KS_train_val\.json instead"):
+        prepared(prepare, root=root, split="paper", splits=tmp_path / "KS.json")
+
+
 def test_substitutes_stand_in_for_corrupted_files(annotated, root, touch, prepared):
     video = VIDEOS["train"][5]
     name = f"{video}_000035_000045.mp4"
@@ -117,6 +134,7 @@ def test_gone_videos_are_counted(annotated, root, prepared):
         next((root / "test").glob(f"{video}*")).unlink()
     facts, rows = prepared(prepare, root=root)
     assert facts["left_out"] == {"clip file not found": 3}
+    assert facts["notes"][-1] == "25 of the 28 published samples are here: 3 without a file (left_out.csv)"
     assert facts["splits"]["test"]["samples"] == 1
     assert len(rows) == 25
 

@@ -66,7 +66,7 @@ def test_each_cell_picks_its_row(tmp_path, monkeypatch, packaging):
             assert stored.shape == (20, *shape)
             given = parts[names[split]][m][int(place)].astype(np.float32)
             np.testing.assert_array_equal(stored[int(number)], np.where(np.isfinite(given), given, 0))
-    assert facts["notes"] == ["6 numbers of audio that were not finite are 0"]
+    assert facts["notes"][0] == "6 numbers of audio that were not finite are 0"
     modalities = json.loads((tmp_path / "out/dataset.json").read_text())["modalities"]
     assert modalities == ["text=text:array", "audio=audio:array", "vision=vision:array"]
 

@@ -66,6 +66,8 @@ def test_text_files(folder, views, out):
     facts = multiple_features.prepare(out, root=folder, seed=int(np.random.default_rng().integers(1000)))
     for split, count in (("train", 140), ("validation", 20), ("test", 40)):
         assert facts["splits"][split]["classes"] == {str(digit): count for digit in range(10)}
+    assert facts["all"] == {"samples": 2000, "published": 2000}
+    assert facts["notes"] == []
     whole = np.concatenate(list(views.values()), axis=1)
     rows = rows_of(out)
     assert len(rows) == 2000

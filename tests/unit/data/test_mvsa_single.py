@@ -64,6 +64,13 @@ def test_the_customary_rule_lets_neutral_give_way(root):
     assert list(facts["left_out"].values()) == [20]
 
 
+@pytest.mark.parametrize(("rule", "here", "published"), [("agreement", 30, 2592), ("customary", 70, 4511)])
+def test_tweets_are_counted_beside_those_of_their_rule(root, rule, here, published):
+    facts, _ = prepare(root, rule=rule)
+    assert facts["all"] == {"samples": here, "published": published}
+    assert facts["notes"][0].startswith(f"{here} of the {published:,} published samples are here: lines of label")
+
+
 def test_encodings(root):
     _, rows = prepare(root)
     for number, (text, _) in TEXTS.items():

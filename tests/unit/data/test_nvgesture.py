@@ -47,6 +47,7 @@ def test_subjects_may_be_drawn_anew(download, root, prepared, members):
     assert {split: len(subjects) for split, subjects in found.items()} == {"train": 10, "validation": 2, "test": 6}
     assert len(set().union(*found.values())) == 18
     assert facts["splits"]["test"]["published"] is None
+    assert facts["all"]["published"] == 1532
 
 
 def test_the_label_is_the_line_s_and_not_the_folder_s(download, root, prepared):

@@ -6,7 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from equipoise.cli.output import print_preparation
 from equipoise.data.datasets.cell_files import cell_files
+from equipoise.data.datasets.counting import Whole
 from equipoise.data.datasets.writing import Collection, carve_validation, draw_splits, write
 from equipoise.errors import DataError
 
@@ -42,6 +44,47 @@ def test_the_manifest_holds_what_is_there(root):
     description = json.loads((root / "out/dataset.json").read_text())
     assert description["root"] == str(root.resolve())
     assert "group" not in description
+
+
+def test_the_whole_is_told_beside_what_was_published(root, capsys):
+    found = rows("train", "validation", "test", "train", "train")  # e.wav does not exist
+    facts = write(root / "out", collect(root, found, whole=Whole(7442, 10, "look into clips")))
+    note = "4 of the 7,442 published samples are here: 1 without a file (left_out.csv); look into clips"
+    assert facts["all"] == {"samples": 4, "published": 7442}
+    assert facts["notes"] == [note]
+    assert json.loads((root / "out/dataset.json").read_text())["facts"]["all"] == facts["all"]
+    print_preparation("made", facts)
+    printed = capsys.readouterr().out
+    assert ["all", "4", "7442", "1"] in [line.split() for line in printed.splitlines()]
+    assert f"note: {note}" in printed
+
+
+@pytest.mark.parametrize(
+    ("published", "unfit", "told"),
+    [
+        (5, 0, "4 of the 5 published samples are here: 1 without a file (left_out.csv)"),
+        (14, 10, None),  # what is left out on purpose is not missing
+        (4, 0, None),
+        (3, 0, "4 samples are here, though 3 were published: this is another version"),
+    ],
+)
+def test_a_difference_is_told_with_its_reason(root, published, unfit, told):
+    found = rows("train", "validation", "test", "train", "train")
+    facts = write(root / "out", collect(root, found, whole=Whole(published, unfit)))
+    assert facts["notes"] == ([told] if told else [])
+
+
+def test_published_splits_add_up_to_the_whole(root):
+    found = rows("train", "validation", "test", "train")
+    facts = write(root / "out", collect(root, found, published={"train": 3, "test": 2}))
+    assert facts["all"] == {"samples": 4, "published": 5}
+    assert facts["notes"] == ["4 of the 5 published samples are here: the download may be incomplete"]
+
+
+def test_nothing_published_is_nothing_told(root):
+    facts = write(root / "out", collect(root, rows("train", "validation")))
+    assert facts["all"] == {"samples": 2, "published": None}
+    assert facts["notes"] == []
 
 
 def test_copies_are_found_and_those_across_splits_counted(root):

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.datasets.fsdd import Recording, assign_speakers, find_recordings
+from equipoise.data.datasets.fsdd import WHOLE, Recording, assign_speakers, find_recordings
 from equipoise.data.datasets.writing import Collection, Row, write
 
 SHARES = {"train": 3, "validation": 1, "test": 2}  # of the six speakers, and of the images
@@ -48,6 +48,7 @@ def prepare(out: Path, *, fsdd: str | Path, seed: int = 0) -> dict[str, Any]:
         "av-digits",
         ["audio=audio:audio", "image=image:image"],
         list(_pairs(recordings, split_of, pools)),
+        whole=WHOLE,
         options={"audio": {"seconds": 0.6}, "image": {"size": 8, "channels": 1, "normalise": "fit"}},
         notes=["an image goes with several recordings of its class, always within one split"],
     )

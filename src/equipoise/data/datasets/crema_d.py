@@ -61,6 +61,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from equipoise.data.datasets.counting import Whole
 from equipoise.data.datasets.lists import numbered_lines
 from equipoise.data.datasets.policies import bad_line, published_lists
 from equipoise.data.datasets.writing import (
@@ -76,6 +77,7 @@ from equipoise.errors import DataError
 EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 SHARES = {"group": {"validation": 0.1, "test": 0.2}, "random": {"validation": 0.1, "test": 0.1}}
 VALIDATION = 0.1  # of the published training list
+CLIPS = 7_442
 PUBLISHED = {"train": 6698, "test": 744}
 LISTS = [
     {"train": "train.csv", "test": "test.csv"},  # OGM-GE
@@ -130,7 +132,8 @@ def prepare(
         return write(out, Collection("crema-d", modalities, rows, base, published=PUBLISHED, notes=NOTES))
     rows, left_out = _all(files, by_actor=split == "group")
     draw_splits(rows, **SHARES[split], seed=seed)
-    return write(out, Collection("crema-d", modalities, rows, base, left_out=left_out))
+    whole = Whole(CLIPS, len(DIRTY), f"AudioWAV and VideoFlash should hold {CLIPS:,} files each")
+    return write(out, Collection("crema-d", modalities, rows, base, whole=whole, left_out=left_out))
 
 
 def _index(folder: Path, ending: str) -> dict[str, str]:

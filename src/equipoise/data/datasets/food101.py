@@ -84,8 +84,9 @@ def prepare(
         What was found, see `writing.write`.
 
     Raises:
-        ConfigError: no such split policy, `validation` below 1, or lists without `paper` or the other way round.
-        DataError: a file is not there, or a row or line is not of its form.
+        ConfigError: no such split policy, a `validation` that leaves a class without a picture on either side, or
+            lists without `paper` or the other way round.
+        DataError: there is nothing to take validation from, a file is not there, or a row or line is not of its form.
     """
     if split not in ("official", "paper"):
         raise invalid("food-101", "split", "'official' or 'paper'", split)
@@ -98,8 +99,9 @@ def prepare(
     rows, left_out = _assign(_titles(folder), lists)
     notes = ["the class is named in most titles"]
     if not any(row["split"] == "validation" for row in rows):
-        training = sum(row["split"] == "train" for row in rows)
-        carve_validation(rows, (validation - 0.5) / max(training, 1), seed)  # the share is rounded up to a count
+        labels = [row["label"] for row in rows if row["split"] == "train"]
+        _check_validation(folder, validation, len(labels), len(set(labels)))
+        carve_validation(rows, (validation - 0.5) / len(labels), seed)  # the share is rounded up to a count
         notes.append(f"{validation} pictures of the training list are for validation")
     published = FOLDERS if lists is None else Counter(lists.values())
     modalities = ["image=image:image", "text=text:text"]
@@ -107,6 +109,16 @@ def prepare(
         out,
         Collection("food-101", modalities, rows, folder, published=published, left_out=left_out, notes=notes),
     )
+
+
+def _check_validation(folder: Path, validation: int, training: int, classes: int) -> None:
+    """Every class needs a picture for training and one for validation."""
+    there = f"{training:,} training pictures of {classes} classes"
+    if training < max(2 * classes, 1):
+        raise DataError(f"{folder}: {there} are too few to take some for validation; complete the download")
+    if not classes <= validation <= training - classes:
+        expected = f"from {classes} to {training - classes}, as there are {there} (give --validation)"
+        raise invalid("food-101", "validation", expected, validation)
 
 
 def _assign(rows: Iterator[Row], lists: dict[str, str] | None) -> tuple[list[Row], list[tuple[str, str]]]:

@@ -45,11 +45,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from equipoise.data.datasets.counting import Whole
 from equipoise.data.datasets.writing import Collection, write
 from equipoise.errors import DataError, invalid
 
 _NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[A-Za-z]+)_(?P<take>\d+)\.wav")
 TEST_TAKES, VALIDATION_TAKES = range(5), range(5, 10)
+PUBLISHED = {"train": 2_700, "test": 300}
+WHOLE = Whole(sum(PUBLISHED.values()), hint="some of 6 speakers × 10 digits × 50 takes may be missing")
 
 
 class Recording(NamedTuple):
@@ -92,10 +95,10 @@ def prepare(out: Path, *, root: str | Path, split: str = "speaker", seed: int = 
         }
         for r in recordings
     ]
-    published = {"test": 300} if split == "official" else {}
+    published = PUBLISHED if split == "official" else {}
     notes = ["all speakers are in all splits"] if split == "official" else []
-    folder = recordings[0].path.parent
-    return write(out, Collection("fsdd", ["audio=audio:audio"], rows, folder, published=published, notes=notes))
+    folder, modalities = recordings[0].path.parent, ["audio=audio:audio"]
+    return write(out, Collection("fsdd", modalities, rows, folder, published=published, whole=WHOLE, notes=notes))
 
 
 def find_recordings(folder: Path) -> list[Recording]:

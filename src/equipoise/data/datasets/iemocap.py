@@ -50,6 +50,8 @@ sad and 1,103 angry. The other 4,508 utterances (frustrated, no consensus and ra
 
 ## Known problems
 
+* A dialogue without its file of `EmoEvaluation` is lost: compare the counts with the published ones, which prepare
+  prints. Utterances without a transcript have no text; prepare says how many, and in which files.
 * The avi shows both persons side by side and not the speaker alone; MLA's and GCNet's cropping of faces is not
   published with the data.
 * The letter after the session (`Ses01F`) is whose motion was captured, not who speaks; the last letter is.
@@ -61,37 +63,25 @@ sad and 1,103 angry. The other 4,508 utterances (frustrated, no consensus and ra
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from equipoise.data.datasets.counting import Whole
+from equipoise.data.datasets.iemocap_cells import FEATURES, Turn, read_media, read_vectors, texts
 from equipoise.data.datasets.lists import numbered_lines
 from equipoise.data.datasets.policies import bad_line, published_lists
 from equipoise.data.datasets.writing import Collection, Row, draw_splits, need_folder, write
-from equipoise.errors import DataError, invalid
+from equipoise.errors import invalid
 
 EMOTIONS = {"ang": "angry", "hap": "happy", "exc": "happy", "neu": "neutral", "sad": "sad"}
-SESSIONS = range(1, 6)
+SESSIONS = {1: 1_085, 2: 1_023, 3: 1_151, 4: 1_031, 5: 1_241}
+"""{session: published utterances of the four classes}"""
 LISTS = {"train": "my_train_iemo.txt", "test": "my_test_iemo.txt"}
 PUBLISHED = {"train": 3_318, "validation": 1_106, "test": 1_107}
-FEATURES = {"audio": "wav2vec-large-c-UTT", "video": "manet_UTT", "text": "deberta-large-4-UTT"}
 _TURN = re.compile(r"\[(?P<start>[\d.]+) - (?P<end>[\d.]+)\]\t(?P<id>Ses\w+)\t(?P<emotion>\w+)\t\[.*\]")
-_SPOKEN = re.compile(r"(?P<id>Ses\w+) \[[\d.]+-[\d.]+\]: ?(?P<text>.*)")
 _LISTED = re.compile(r"(?P<id>Ses\w+)\.mp4 \[split\|sign\] .* \[split\|sign\] (?P<label>\w+)")
-
-
-class Turn(NamedTuple):
-    """An utterance as the annotators judged it; times in seconds of its dialogue."""
-
-    session: int
-    id: str
-    emotion: str
-    start: str
-    end: str
-
-    @property
-    def dialogue(self) -> str:
-        return self.id.rpartition("_")[0]
 
 
 def prepare(
@@ -129,85 +119,58 @@ def prepare(
     turns = [turn for session in SESSIONS for turn in _turns(base, session)]
     left_out = [(turn.id, f"emotion {turn.emotion}") for turn in turns if turn.emotion not in EMOTIONS]
     turns = [turn for turn in turns if turn.emotion in EMOTIONS]
-    cells = _media(base, turns) if features is None else _vectors(Path(features), turns)
+    cells, notes = read_media(base, turns, SESSIONS) if features is None else read_vectors(Path(features), turns)
     rows: list[Row] = [
         {**cell, "label": EMOTIONS[t.emotion], "split": ""} for t, cell in zip(turns, cells, strict=True)
     ]
+    published: Mapping[str, int] = {}
     left_out += [(row["id"], "no features") for row in rows if not any(row[name] for name in FEATURES)]
     rows = [row for row in rows if any(row[name] for name in FEATURES)]
     if lists is not None:
         left_out += _published(lists, rows)
+        published = PUBLISHED
     elif split == "random":
         draw_splits(rows, validation=0.2, test=0.2, seed=seed)
     else:
-        _by_session(rows, test_session)
+        published = _by_session(rows, test_session)
     kinds = ("audio", "video", "text") if features is None else ("vector",) * 3
     collection = Collection(
         "iemocap",
         [f"{name}={name}:{kind}" for name, kind in zip(FEATURES, kinds, strict=True)],
         rows,
         base,
-        published=PUBLISHED if lists is not None else {},
+        published=published,
+        whole=Whole(sum(SESSIONS.values()), hint=_compare(turns)),
         left_out=left_out,
-        notes=[] if split == "session" else ["the splits share all actors and dialogues"],
+        notes=[*([] if split == "session" else ["the splits share all actors and dialogues"]), *notes],
     )
     return write(out, collection)
 
 
 def _turns(base: Path, session: int) -> Iterator[Turn]:
     """The utterances of a session; the lines of single annotators are not of this form."""
-    folder = base / f"Session{session}/dialog/EmoEvaluation"
-    need_folder(folder, "it comes with IEMOCAP_full_release")
-    for path in _texts(folder):
+    for path in texts(base / f"Session{session}/dialog/EmoEvaluation"):
         for _, line in numbered_lines(path):
             match = _TURN.fullmatch(line.strip())
             if match:
                 yield Turn(session, match["id"], match["emotion"], match["start"], match["end"])
 
 
-def _texts(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.txt") if not path.name.startswith("."))
+def _compare(turns: Sequence[Turn]) -> str:
+    """The sessions that have fewer utterances than published, or more."""
+    found = Counter(turn.session for turn in turns)
+    told = [f"{found[s]:,} of {n:,} in Session{s}" for s, n in SESSIONS.items() if found[s] != n]
+    return f"EmoEvaluation has {', '.join(told)}; dialogues may be missing" if told else "features may be missing"
 
 
-def _media(base: Path, turns: Sequence[Turn]) -> list[Row]:
-    spoken = {}
-    for session in SESSIONS:
-        folder = base / f"Session{session}/dialog/transcriptions"
-        for path in _texts(need_folder(folder, "it comes with IEMOCAP_full_release")):
-            matches = (_SPOKEN.fullmatch(line.strip()) for _, line in numbered_lines(path))
-            spoken.update({match["id"]: match["text"].strip() for match in matches if match})
-    return [
-        {
-            "id": turn.id,
-            "audio": f"Session{turn.session}/sentences/wav/{turn.dialogue}/{turn.id}.wav",
-            "video": f"Session{turn.session}/dialog/avi/DivX/{turn.dialogue}.avi#t={turn.start},{turn.end}",
-            "text": spoken.get(turn.id, ""),
-        }
-        for turn in turns
-    ]
-
-
-def _vectors(folder: Path, turns: Sequence[Turn]) -> list[Row]:
-    """Paths of the features, "" where one is missing."""
-    for name in FEATURES.values():
-        need_folder(folder / name, "it is one of the three folders of GCNet's features")
-    rows = []
-    for turn in turns:
-        speaker = turn.id.rpartition("_")[2][0]
-        names = {"audio": f"{turn.id}.npy", "video": f"{turn.id}/compress_{speaker}.npy", "text": f"{turn.id}.npy"}
-        paths = {modality: (folder / FEATURES[modality] / name).resolve() for modality, name in names.items()}
-        rows.append({"id": turn.id, **{m: str(path) if path.exists() else "" for m, path in paths.items()}})
-    if not any(row[modality] for row in rows for modality in FEATURES):
-        raise DataError(f"{folder}: holds no features of the utterances of IEMOCAP")
-    return rows
-
-
-def _by_session(rows: Sequence[Row], test: int) -> None:
-    split_of = {test: "test", (test - 2) % len(SESSIONS) + 1: "validation"}
+def _by_session(rows: Sequence[Row], test: int) -> dict[str, int]:
+    """Give every row its split; returns how many utterances each split has as published."""
+    split_of = dict.fromkeys(SESSIONS, "train") | {(test - 2) % len(SESSIONS) + 1: "validation", test: "test"}
     for row in rows:
         session = row["id"].removeprefix("Ses0")[0]
-        row["split"] = split_of.get(int(session), "train")
+        row["split"] = split_of[int(session)]
         row["group"] = f"Session{session}"
+    return {split: sum(n for s, n in SESSIONS.items() if split_of[s] == split) for split in split_of.values()}
 
 
 def _published(folder: Path, rows: Sequence[Row]) -> list[tuple[str, str]]:

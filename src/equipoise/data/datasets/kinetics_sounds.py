@@ -32,9 +32,11 @@ picture are two modalities of the same file.
 ## Splits
 
 * `official` (default): the clips of the 31 classes in Kinetics-400's own annotation: training, validation and test.
-  The test annotation must be one with labels; the copy in `activitynet/ActivityNet` has none.
+  The test annotation must be one with labels; the copy in `activitynet/ActivityNet` has none. As published counts
+  as many clips as the annotation names.
 * `paper`: published lists in `--splits`, which is a folder or the JSON file itself.
-    * `KS_train_val.json` of BML: 14,799 clips for training, 1,320 for validation and 2,597 for testing.
+    * `KS_train_val.json` of BML: 14,799 clips for training, 1,320 for validation and 2,597 for testing. Its
+      `KS.json`, beside it, has the test clips among those for training, and is refused.
     * `my_train.txt` and `my_test.txt` of OGM-GE (lines `<video>_<start>_<end>,10,<label>`): the same clips without
       the validation part. A tenth of the training list is drawn for validation.
 
@@ -59,6 +61,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,8 +145,8 @@ def prepare(
     listed = _annotated(base / "annotations") if lists is None else _published(lists)
     files = index_clips(base, base) | index_clips(base / "replacement", base)
     rows = [_row(found, files) for found in listed]
-    published = {} if lists is None else dict(PUBLISHED)
-    notes = []
+    published = dict(PUBLISHED if lists is not None else Counter(found.split for found in listed))
+    notes = _check_annotated(len(listed)) if lists is None else []
     if all(row["split"] != "validation" for row in rows):
         carve_validation(rows, VALIDATION, seed)
         published.pop("validation", None)
@@ -182,6 +185,14 @@ def _annotated(folder: Path) -> list[Listed]:
     return listed
 
 
+def _check_annotated(clips: int) -> list[str]:
+    """The published lists are a part of the annotation: where it has fewer clips, some of it is missing."""
+    least = sum(PUBLISHED.values())
+    if clips >= least:
+        return []
+    return [f"the annotation is not whole: it names {clips:,} clips of the 31 classes, the published lists {least:,}"]
+
+
 def _second(path: Path, number: int, row: dict[str, str]) -> int:
     if not (row["time_start"] or "").isdecimal():
         raise bad_line(path, number, ",".join(str(cell) for cell in row.values()), "a whole second in time_start")
@@ -213,10 +224,14 @@ def _of_line(path: Path, number: int, line: str, split: str) -> Listed:
 def _read_json(path: Path) -> list[Listed]:
     try:
         database = json.loads(path.read_text(encoding="utf-8"))["database"].items()
-        return [_of_entry(name, entry["label"], entry["subset"]) for name, entry in database]
+        listed = [_of_entry(name, entry["label"], entry["subset"]) for name, entry in database]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         form = '{"database": {"<video>_<start>_<end>": {"subset": …, "label": …}}}'
         raise DataError(f"{path}: expected {form} ({type(error).__name__}: {error})") from None
+    if all(found.split != "test" for found in listed):
+        merged = "BML's KS.json, for one, has the test clips among those for training"
+        raise DataError(f"{path}: no entry is of the subset 'testing' ({merged}); give {JSON} instead")
+    return listed
 
 
 def _of_entry(name: str, label: str, subset: str) -> Listed:

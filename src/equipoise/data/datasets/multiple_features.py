@@ -54,6 +54,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise.data.datasets.counting import Whole
 from equipoise.data.datasets.lists import numbered_lines
 from equipoise.data.datasets.writing import Collection, carve_validation, draw_splits, need_file, need_folder, write
 from equipoise.errors import ConfigError, DataError, invalid
@@ -99,9 +100,8 @@ def prepare(out: Path, *, root: str | Path, split: str = "random", seed: int = 0
     else:
         draw_splits(rows, validation=0.1, test=0.2, seed=seed)
     published = {"train": 1_600, "test": 400} if split == "official" else {}
-    return write(
-        out, Collection("multiple-features", [f"{view}={view}:vector" for view in VIEWS], rows, published=published)
-    )
+    modalities, whole = [f"{view}={view}:vector" for view in VIEWS], Whole(10 * PER_CLASS)
+    return write(out, Collection("multiple-features", modalities, rows, published=published, whole=whole))
 
 
 def _read_folder(path: Path) -> tuple[dict[str, np.ndarray], list[int], list[str]]:

@@ -53,11 +53,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from equipoise.data.datasets.counting import Whole
 from equipoise.data.datasets.lists import numbered_lines, published_splits
 from equipoise.data.datasets.writing import Collection, Row, carve_validation, draw_splits, need_folder, write
 from equipoise.errors import ConfigError, DataError, invalid
 
 CLASSES = ("negative", "neutral", "positive")
+TWEETS = {"agreement": 2_592, "customary": 4_511}
+"""{rule: tweets that count under it}"""
 SHARE = 0.1  # of all tweets, for validation and for testing each
 
 
@@ -112,8 +115,10 @@ def prepare(
     folder = need_folder(root, "labelResultAll.txt and the folder 'data' of MVSA_Single belong there")
     rows, left_out = _read(folder, rule)
     published: Mapping[str, int] = {}
+    whole = None
     if splits is None:
         draw_splits(rows, validation=SHARE, test=SHARE, seed=seed)
+        whole = Whole(TWEETS[rule], hint="lines of labelResultAll.txt or files of 'data' may be missing")
     else:
         lists = published_splits(splits, "mvsa")
         published = Counter(lists.values())
@@ -121,7 +126,10 @@ def prepare(
         if "validation" not in published:
             carve_validation(rows, SHARE, seed)
     modalities = ["image=image:image", "text=text:text"]
-    return write(out, Collection("mvsa-single", modalities, rows, folder, published=published, left_out=left_out))
+    collection = Collection(
+        "mvsa-single", modalities, rows, folder, published=published, whole=whole, left_out=left_out
+    )
+    return write(out, collection)
 
 
 def _read(folder: Path, rule: str) -> tuple[list[Row], list[tuple[str, str]]]:

@@ -53,6 +53,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from equipoise.data.datasets.counting import Whole
 from equipoise.data.datasets.lists import numbered_lines
 from equipoise.data.datasets.policies import bad_line
 from equipoise.data.datasets.writing import Collection, Row, carve_validation, draw_splits, need_folder, write
@@ -133,6 +134,7 @@ def prepare(
         base,
         options={"depth": {"channels": 1}},
         published=PUBLISHED if split == "official" else {},
+        whole=Whole(sum(PUBLISHED.values())),
         notes=notes,
     )
     return write(out, collection)

@@ -19,6 +19,7 @@ import numpy as np
 
 from equipoise.data import splits as splitting
 from equipoise.data.datasets.cell_files import cell_files
+from equipoise.data.datasets.counting import Whole, count_splits, tell_difference
 from equipoise.data.duplicates import count_copies, same_files, same_texts
 from equipoise.data.media import check_file, without_window
 from equipoise.errors import DataError
@@ -40,6 +41,7 @@ class Collection:
         root: folder of the download; paths are relative to the prepared folder where it is None.
         options: {modality: settings of its transform}, where the defaults do not fit.
         published: {split: samples in the published list}.
+        whole: what was published in all; the sum of `published` where it is None.
         left_out: (id, reason) of known bad records and whatever else the preparer did not take.
         notes: what a user must know about these splits.
     """
@@ -50,6 +52,7 @@ class Collection:
     root: Path | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     published: Mapping[str, int] = field(default_factory=dict)
+    whole: Whole | None = None
     left_out: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
 
@@ -62,19 +65,22 @@ def write(out: Path, collection: Collection) -> dict[str, Any]:
         collection: what to write.
 
     Returns:
-        {"splits": {split: {"samples", "published", "classes": {class: samples}}}, "left_out": {reason: samples},
-        "duplicates": {column: counts}, "notes": […]}.
+        {"splits": {split: {"samples", "published", "classes": {class: samples}}}, "all": {"samples", "published"},
+        "left_out": {reason: samples}, "duplicates": {column: counts}, "notes": […]}. A number of samples that is not
+        the published one is among the notes.
 
     Raises:
         DataError: not a single file is there, one is a Git LFS pointer, or train, validation or test is empty.
     """
     rows, missing = _with_files(collection, out)
     left_out = [*collection.left_out, *missing]
+    whole = collection.whole or (Whole(sum(collection.published.values())) if collection.published else None)
     facts = {
-        "splits": _count(collection, rows),
+        "splits": count_splits(collection.name, rows, collection.published),
+        "all": {"samples": len(rows), "published": whole.samples if whole else None},
         "left_out": dict(Counter(reason for _, reason in left_out)),
         "duplicates": _duplicates(collection, rows, out),
-        "notes": list(collection.notes),
+        "notes": [*collection.notes, *(tell_difference(len(rows), whole, len(missing)) if whole else ())],
     }
     _write_table(out / "manifest.csv", rows)
     if left_out:
@@ -175,20 +181,6 @@ def _with_files(collection: Collection, out: Path) -> tuple[list[Row], list[tupl
         if first is not None and first.is_file():
             check_file(first)
     return kept, missing
-
-
-def _count(collection: Collection, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    counted: dict[str, dict[str, Any]] = {}
-    for split in splitting.NAMES:
-        classes = Counter(row["label"] for row in rows if row["split"] == split)
-        if not classes and split != "test":
-            raise DataError(f"{collection.name}: no sample is left for the {split} split")
-        counted[split] = {
-            "samples": sum(classes.values()),
-            "published": collection.published.get(split),
-            "classes": dict(sorted(classes.items())),
-        }
-    return counted
 
 
 def _duplicates(collection: Collection, rows: Sequence[Row], out: Path) -> dict[str, dict[str, int]]:
