@@ -4,9 +4,11 @@ import json
 
 import pandas as pd
 import pytest
+from torch import nn
 
 from equipoise.benchmark.items import method_changes, plan_from
 from equipoise.data.datasets import DATASETS
+from equipoise.encoders import ENCODERS
 from equipoise.errors import ConfigError
 from equipoise.overrides import make_settings, nest, overlay
 from equipoise.presets import names, read_preset, registry
@@ -41,6 +43,16 @@ def test_a_preset_says_nothing_of_method_head_source_and_seed():
         values = read_preset(name)
         assert not {"method", "head", "seed", "device"} & set(values), name
         assert set(values["data"]) == {"options"}, name
+
+
+def test_vectors_of_iemocap_go_through_the_layers_of_gcnets_mmin():
+    for modality, size in (("audio", 512), ("video", 1024), ("text", 1024)):
+        values = dict(read_preset("iemocap-features")["encoder"][modality])
+        encoder = ENCODERS.build(values.pop("name"), values, shape=(size,), width=128)
+        layers = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear | nn.ReLU | nn.Dropout)]
+        kinds = [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]
+        assert [type(layer) for layer in layers] == kinds
+        assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.3, 0.3]
 
 
 @pytest.mark.parametrize("place", range(3))

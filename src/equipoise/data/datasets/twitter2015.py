@@ -34,8 +34,9 @@ is the `group`, so whatever is cut from the training split later keeps a tweet's
 * The sentiment is that of a target, in whose place the text has `$T$`. A tweet with several targets may have several
   labels: 277, 119 and 104 tweets do. By default the mark stays and the target is named behind the text.
   `--target substitute` gives the tweet as it was written, which no longer shows which target is meant, so no model
-  can exceed 90.6 / 89.0 / 89.6 % accuracy. `--target ignore` drops both, as the loaders of some papers on imbalance
-  do, and is there to compare with them.
+  can exceed 90.6 / 89.0 / 89.6 % accuracy. `--target ignore` drops both, which comes nearest to what the loaders of
+  some papers on imbalance do: of the mark they keep the letter T, and of the tweet up to 50 words, letters only and
+  in lower case.
 * The header of `test.tsv` names four of its five columns. Fields may begin with a quotation mark that means nothing.
 * One tweet stands in the training split twice, with two pictures and two labels (`train-660`, `train-2221`).
 * Some pictures are tiny, some are broken. TomBERT replaces what it cannot read or crop by one fixed picture.
