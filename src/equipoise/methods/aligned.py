@@ -10,7 +10,7 @@ from torch import Tensor
 from equipoise.batch import Batch, Output
 from equipoise.methods.alignment import KINDS, alignment_loss, check_widths, require_partners
 from equipoise.methods.base import Method
-from equipoise.methods.checks import choice, positive, require
+from equipoise.methods.checks import choice, only_where, or_default, positive, require
 from equipoise.methods.losses import fused_loss
 
 if TYPE_CHECKING:
@@ -22,20 +22,21 @@ class Aligned(Method):
 
     Args:
         alignment: "infonce" (paper) or "js" (published code).
-        temperature: τ of InfoNCE.
+        temperature: τ of InfoNCE; null for 0.1.
         loss_scale: factor on the whole loss.
     """
 
-    def __init__(self, alignment: str = "infonce", temperature: float = 0.1, loss_scale: float = 1.0) -> None:
+    def __init__(self, alignment: str = "infonce", temperature: float | None = None, loss_scale: float = 1.0) -> None:
         super().__init__()
+        self.temperature = or_default(temperature, 0.1)
         require(
             type(self).__name__,
             choice("alignment", alignment, KINDS),
-            positive("temperature", temperature),
+            *only_where("'alignment' is infonce", alignment == "infonce", temperature=temperature),
+            positive("temperature", self.temperature),
             positive("loss_scale", loss_scale),
         )
         self.alignment = alignment
-        self.temperature = temperature
         self.loss_scale = loss_scale
 
     def setup(self, ctx: Context) -> None:

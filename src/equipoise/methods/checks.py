@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 from equipoise.errors import invalid
 
+T = TypeVar("T")
 Rule = tuple[str, bool, str, object]
 """(option, whether its value is usable, what it must be, the value)"""
 
@@ -48,6 +49,21 @@ def is_table(found: object) -> TypeGuard[Mapping[str, float]]:
 def unless(option: str, found: object, condition: str, holds: bool) -> Rule:
     """The rule of an option that is null unless it has an effect."""
     return option, found is None or holds, f"left out unless {condition}", found
+
+
+def only_where(condition: str, holds: bool, /, **options: object) -> list[Rule]:
+    """The rules of options that are null unless all of them have an effect."""
+    return [unless(option, found, condition, holds) for option, found in options.items()]
+
+
+def false_unless(option: str, found: bool, condition: str, holds: bool) -> Rule:
+    """The rule of a switch that is off unless it has an effect."""
+    return option, holds or not found, f"false unless {condition}", found
+
+
+def or_default(found: T | None, default: T) -> T:
+    """The value of an option, null standing for its default."""
+    return default if found is None else found
 
 
 def optional(rule: Rule) -> list[Rule]:

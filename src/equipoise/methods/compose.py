@@ -26,18 +26,31 @@ from typing import TYPE_CHECKING
 from equipoise.batch import Batch
 from equipoise.methods.alignment import require_partners
 from equipoise.methods.base import Method, Phase
-from equipoise.methods.checks import choice, not_negative, positive, require, whole
+from equipoise.methods.checks import (
+    choice,
+    false_unless,
+    flag,
+    not_negative,
+    only_where,
+    or_default,
+    positive,
+    require,
+    whole,
+)
 from equipoise.methods.compose_objective import ALIGNMENTS, Objective
 from equipoise.methods.head_projection import FlatProjection, HeadProjection, OrthogonalProjection
 from equipoise.methods.orthogonal_memory import ORDERS, alpha_rule
-from equipoise.methods.schedules import SCHEDULES
+from equipoise.methods.schedules import SCHEDULES, VALUED
 from equipoise.methods.schedules import schedule as weight_schedule
 from equipoise.methods.stages import turns
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
 
-TURNS = ("joint", "step", "phase")
+LOSS = {"joint": "fused", "step": "separate", "phase": "separate"}
+"""{schedule: the loss unless told otherwise}"""
+
+TURNS = tuple(LOSS)
 LOSSES = ("fused", "separate")
 PROJECTIONS = ("none", "orthogonal", "flat")
 FLATNESS = ("none", "sam")
@@ -49,56 +62,80 @@ class Compose(Method):
     Args:
         schedule: "joint" (all modalities at once), "step" (each in turn within a minibatch) or "phase" (each in turn
             for some epochs).
-        loss: of a joint schedule: "fused" (on the fused prediction) or "separate" (the sum of the modalities' own);
-            modalities that train in turn have their own loss.
+        loss: "fused" (on the fused prediction) or "separate" (each modality's own, summed where they train at once);
+            null for fused if the schedule is joint. Modalities that train in turn have separate losses only.
         projection: of the head's gradient: "none", "orthogonal" or "flat".
         flatness: "none" or "sam".
         alignment: "none", "infonce" or "js".
-        cycles: how often every modality has a phase.
-        projection_alpha: α of the orthogonal projection, or "epoch-decay".
-        projection_order: "current" or "previous", see `mla`.
+        cycles: how often every modality has a phase; null for 3.
+        projection_alpha: α of the orthogonal projection, or "epoch-decay", see `mla`; null for 0.1.
+        projection_order: "current" or "previous", see `mla`; null for "current".
         normalize_projection: see `mla`.
-        tau: τ of the flat projection.
-        statistic_batch: batch size of its statistic.
-        rho: radius of the flatness perturbation.
-        alpha: weight of the alignment over the epochs: "heuristic", "constant", "stepwise" or "polynomial".
-        alpha_value: α of "constant", p of "stepwise".
-        temperature: τ of InfoNCE.
+        tau: τ of the flat projection; null for 0.4.
+        statistic_batch: batch size of its statistic; null for 12.
+        rho: radius of the flatness perturbation; null for 0.05.
+        alpha: weight of the alignment over the epochs: "heuristic", "constant", "stepwise" or "polynomial"; null for
+            "heuristic".
+        alpha_value: α of "constant", p of "stepwise"; null for 0.5.
+        temperature: τ of InfoNCE; null for 0.1.
     """
 
     def __init__(
         self,
         schedule: str = "joint",
-        loss: str = "fused",
+        loss: str | None = None,
         projection: str = "none",
         flatness: str = "none",
         alignment: str = "none",
-        cycles: int = 3,
-        projection_alpha: float | str = 0.1,
-        projection_order: str = "current",
+        cycles: int | None = None,
+        projection_alpha: float | str | None = None,
+        projection_order: str | None = None,
         normalize_projection: bool = False,
-        tau: float = 0.4,
-        statistic_batch: int = 12,
-        rho: float = 0.05,
-        alpha: str = "heuristic",
-        alpha_value: float = 0.5,
-        temperature: float = 0.1,
+        tau: float | None = None,
+        statistic_batch: int | None = None,
+        rho: float | None = None,
+        alpha: str | None = None,
+        alpha_value: float | None = None,
+        temperature: float | None = None,
     ) -> None:
         super().__init__()
+        orthogonal = "'projection' is orthogonal", projection == "orthogonal"
         require(
             "Compose",
             choice("schedule", schedule, TURNS),
-            choice("loss", loss, LOSSES),
             choice("projection", projection, PROJECTIONS),
             choice("flatness", flatness, FLATNESS),
             choice("alignment", alignment, ALIGNMENTS),
+            flag("normalize_projection", normalize_projection),
+            *only_where("'schedule' is phase", schedule == "phase", cycles=cycles),
+            *only_where(*orthogonal, projection_alpha=projection_alpha, projection_order=projection_order),
+            false_unless("normalize_projection", normalize_projection, *orthogonal),
+            *only_where("'projection' is flat", projection == "flat", tau=tau, statistic_batch=statistic_batch),
+            *only_where("'flatness' is sam", flatness == "sam", rho=rho),
+            *only_where("'alignment' is infonce or js", alignment != "none", alpha=alpha),
+            *only_where("'alignment' is infonce", alignment == "infonce", temperature=temperature),
+        )
+        alpha = or_default(alpha, "heuristic")
+        require(
+            "Compose",
+            choice("alpha", alpha, SCHEDULES),
+            *only_where("'alpha' is constant or stepwise", alpha in VALUED, alpha_value=alpha_value),
+        )
+        cycles, rho, loss = or_default(cycles, 3), or_default(rho, 0.05), or_default(loss, LOSS[schedule])
+        projection_alpha = 0.1 if projection_alpha is None else projection_alpha
+        projection_order = or_default(projection_order, "current")
+        tau, statistic_batch = or_default(tau, 0.4), or_default(statistic_batch, 12)
+        alpha_value, temperature = or_default(alpha_value, 0.5), or_default(temperature, 0.1)
+        require(
+            "Compose",
+            choice("loss", loss, LOSSES),
+            ("loss", schedule == "joint" or loss == "separate", "separate where modalities train in turn", loss),
             whole("cycles", cycles, 1),
             alpha_rule("projection_alpha", projection_alpha),
             choice("projection_order", projection_order, ORDERS),
             not_negative("tau", tau),
             whole("statistic_batch", statistic_batch, 1),
             not_negative("rho", rho),
-            choice("alpha", alpha, SCHEDULES),
             ("alpha_value", 0 <= alpha_value <= 1, "in [0, 1]", alpha_value),
             positive("temperature", temperature),
         )
@@ -110,8 +147,7 @@ class Compose(Method):
         }
         self.projection = projections[projection]()
         self.rho = rho if flatness == "sam" else None
-        separate = loss == "separate" or schedule != "joint"
-        self.objective = Objective(separate, alignment, temperature, weight_schedule(alpha, alpha_value))
+        self.objective = Objective(loss == "separate", alignment, temperature, weight_schedule(alpha, alpha_value))
         self.modalities: tuple[str, ...] = ()
 
     def setup(self, ctx: Context) -> None:

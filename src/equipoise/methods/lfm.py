@@ -18,8 +18,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from equipoise.methods.aligned import Aligned
-from equipoise.methods.checks import choice, require
-from equipoise.methods.schedules import SCHEDULES, schedule
+from equipoise.methods.checks import choice, only_where, or_default, require
+from equipoise.methods.schedules import SCHEDULES, VALUED, schedule
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -30,21 +30,26 @@ class LFM(Aligned):
 
     Args:
         alpha: "heuristic" (paper), "constant", "stepwise" or "polynomial".
-        alpha_value: α of "constant", p of "stepwise".
+        alpha_value: α of "constant", p of "stepwise"; null for 0.5.
     """
 
     def __init__(
         self,
         alpha: str = "heuristic",
-        alpha_value: float = 0.5,
+        alpha_value: float | None = None,
         alignment: str = "infonce",
-        temperature: float = 0.1,
+        temperature: float | None = None,
         loss_scale: float = 1.0,
     ) -> None:
         super().__init__(alignment, temperature, loss_scale)
-        in_range = 0 <= alpha_value <= 1
-        require("LFM", choice("alpha", alpha, SCHEDULES), ("alpha_value", in_range, "in [0, 1]", alpha_value))
-        self.schedule = schedule(alpha, alpha_value)
+        value = or_default(alpha_value, 0.5)
+        require(
+            "LFM",
+            choice("alpha", alpha, SCHEDULES),
+            *only_where("'alpha' is constant or stepwise", alpha in VALUED, alpha_value=alpha_value),
+            ("alpha_value", 0 <= value <= 1, "in [0, 1]", value),
+        )
+        self.schedule = schedule(alpha, value)
 
     def weight(self, ctx: Context) -> float:
         return self.schedule(ctx.epoch + 1, ctx.epochs)

@@ -27,7 +27,7 @@ from torch import Tensor
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError
 from equipoise.methods.aligned import Aligned
-from equipoise.methods.checks import choice, not_negative, positive, require, whole
+from equipoise.methods.checks import choice, not_negative, only_where, or_default, positive, require, whole
 from equipoise.methods.hypergradient import SOLVERS, implicit_gradient, twice_differentiable
 from equipoise.methods.losses import fused_loss
 from equipoise.methods.sharpness import frozen_statistics
@@ -41,9 +41,9 @@ class LFMLearned(Aligned):
 
     Args:
         hypergradient: "cg", "neumann" or "identity" (H ≈ I).
-        iterations: K of the first two.
-        damping: δ added to the Hessian's diagonal.
-        neumann_step: η of the Neumann series, below 2 over the largest curvature.
+        iterations: K of the first two; null for 10.
+        damping: δ that the first two add to the Hessian's diagonal; null for 0.01.
+        neumann_step: η of the Neumann series, below 2 over the largest curvature; null for 0.1.
         alpha_init: where α starts.
         alpha_bounds: it stays between these.
         alpha_lr: η_α.
@@ -60,12 +60,12 @@ class LFMLearned(Aligned):
     def __init__(
         self,
         alignment: str = "infonce",
-        temperature: float = 0.1,
+        temperature: float | None = None,
         loss_scale: float = 1.0,
         hypergradient: str = "cg",
-        iterations: int = 10,
-        damping: float = 0.01,
-        neumann_step: float = 0.1,
+        iterations: int | None = None,
+        damping: float | None = None,
+        neumann_step: float | None = None,
         alpha_init: float = 0.95,
         alpha_bounds: Sequence[float] = (0.0, 1.0),
         alpha_lr: float = 0.1,
@@ -76,9 +76,17 @@ class LFMLearned(Aligned):
         super().__init__(alignment, temperature, loss_scale)
         require("LFMLearned", ("alpha_bounds", len(alpha_bounds) == 2, "two numbers", alpha_bounds))
         low, high = alpha_bounds
+        solves = hypergradient != "identity"
         require(
             "LFMLearned",
             choice("hypergradient", hypergradient, SOLVERS),
+            *only_where("'hypergradient' is cg or neumann", solves, iterations=iterations, damping=damping),
+            *only_where("'hypergradient' is neumann", hypergradient == "neumann", neumann_step=neumann_step),
+        )
+        iterations, damping = or_default(iterations, 10), or_default(damping, 0.01)
+        neumann_step = or_default(neumann_step, 0.1)
+        require(
+            "LFMLearned",
             whole("iterations", iterations, 1),
             not_negative("damping", damping),
             positive("neumann_step", neumann_step),

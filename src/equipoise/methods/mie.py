@@ -25,6 +25,7 @@ Where the published code departs from the paper:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ from typing import TYPE_CHECKING
 from equipoise.batch import Batch
 from equipoise.methods.auxiliary import require_fused_classifiers
 from equipoise.methods.base import Method, Phase
-from equipoise.methods.checks import choice, is_whole, not_negative, require, whole
+from equipoise.methods.checks import choice, is_whole, not_negative, only_where, or_default, require, whole
 from equipoise.methods.flat_memory import FlatMemory, statistic_loader
 from equipoise.methods.mie_gradient import SAM, sharp_backward
 from equipoise.methods.mixup import mixup
@@ -47,44 +48,59 @@ class MIE(Method):
     """Modal-aware interactive enhancement.
 
     Args:
-        rho: radius ρ of the perturbation.
+        rho: radius ρ of the perturbation; null for 0.05.
         tau: τ of Eq. 7; 0 switches the modification off.
         sam: "full", "head" (only the head is perturbed and run again, as published) or "none".
-        flat_weight: share of the gradient at θ + ε*, the rest is taken at θ; 1 in the paper.
-        scope: share of the parameters whose gradients are modified, from the deepest on (Table 4): 0 for the head
-            only, 1 for every layer. The layer that reaches the share is modified whole.
+        flat_weight: share of the gradient at θ + ε*, the rest is taken at θ; null for 1, the paper's.
+        scope: share of the parameters whose gradients are modified, from the deepest on (Table 4): 0, or null, for
+            the head only, 1 for every layer. The layer that reaches the share is modified whole.
         one_direction: [k, j]: only j is modified, and by k; null for every modality by the one before it.
         mixup_alpha: Beta(a, a) of mixup, of inputs that are no token ids; 0 for none.
-        cycles: how often every modality has a phase, each of epochs/cycles epochs.
-        phases: epochs of each phase in turn, instead of `cycles`.
+        cycles: how often every modality has a phase, each of epochs/cycles epochs; null for 3.
+        phases: epochs of each phase in turn, instead of `cycles`, at least one phase for each modality. The setting
+            `epochs` is then the length of the learning-rate schedule only.
         fresh_optimiser: forget momentum and learning-rate schedule at the start of a phase.
         reload_best: end a phase with the weights that had the best validation score so far, and their T.
-        statistic_batch: samples of a batch mean z̄ (12, or 6 for NVGesture, in the paper).
+        statistic_batch: samples of a batch mean z̄ (12, or 6 for NVGesture, in the paper); null for 12.
     """
 
     def __init__(
         self,
-        rho: float = 0.05,
+        rho: float | None = None,
         tau: float = 0.4,
         sam: str = "full",
-        flat_weight: float = 1.0,
-        scope: float = 0.0,
+        flat_weight: float | None = None,
+        scope: float | None = None,
         one_direction: Sequence[str] | None = None,
         mixup_alpha: float = 0.0,
-        cycles: int = 3,
+        cycles: int | None = None,
         phases: Sequence[int] | None = None,
         fresh_optimiser: bool = False,
         reload_best: bool = False,
-        statistic_batch: int = 12,
+        statistic_batch: int | None = None,
     ) -> None:
         super().__init__()
+        require(
+            "MIE",
+            not_negative("tau", tau),
+            choice("sam", sam, SAM),
+            *only_where("'sam' is full or head", sam != "none", rho=rho, flat_weight=flat_weight),
+            *only_where(
+                "'tau' is positive",
+                tau > 0,
+                scope=scope,
+                one_direction=one_direction,
+                statistic_batch=statistic_batch,
+            ),
+            *only_where("'phases' are, which say how long each is", phases is None, cycles=cycles),
+        )
+        rho, flat_weight, scope = or_default(rho, 0.05), or_default(flat_weight, 1.0), or_default(scope, 0.0)
+        cycles, statistic_batch = or_default(cycles, 3), or_default(statistic_batch, 12)
         pair = one_direction is None or (len(one_direction) == 2 and len(set(one_direction)) == 2)
         lengths = phases is None or (len(phases) > 0 and all(is_whole(n, 1) for n in phases))
         require(
             "MIE",
             not_negative("rho", rho),
-            not_negative("tau", tau),
-            choice("sam", sam, SAM),
             ("flat_weight", 0 <= flat_weight <= 1, "in [0, 1]", flat_weight),
             ("scope", 0 <= scope <= 1, "in [0, 1]", scope),
             ("one_direction", pair, "two different modalities", one_direction),
@@ -101,14 +117,34 @@ class MIE(Method):
         self.modalities: tuple[str, ...] = ()
 
     def setup(self, ctx: Context) -> None:
-        """Raises ConfigError where the head does not fuse a part for each modality, or an option names none."""
+        """Find the layers; warns of phases that do not fit the learning-rate schedule.
+
+        Raises:
+            ConfigError: the head does not fuse a part for each modality, an option names none, or not every modality
+                has a phase.
+        """
         model = ctx.model
         self.modalities = model.modalities
         require_fused_classifiers("method 'mie'", model.head, "per-modality")
         require_head_per_modality("method 'mie'", model.head)
         for modality in self.one_direction or ():
             model.group(modality)
+        if self.lengths is not None:
+            self._check_phases(self.lengths, ctx)
         self.memory = FlatMemory({m: deepest_layers(model, m, self.scope) for m in model.modalities}, self.tau)
+
+    def _check_phases(self, lengths: Sequence[int], ctx: Context) -> None:
+        count = len(self.modalities)
+        require("MIE", ("phases", len(lengths) >= count, f"at least {count}, one for each modality", lengths))
+        sums = {m: sum(lengths[k::count]) for k, m in enumerate(self.modalities)}
+        whole_schedule = self.fresh_optimiser or set(sums.values()) == {ctx.epochs}
+        if ctx.optimisers.settings.schedule == "cosine" and not whole_schedule:
+            found = ", ".join(f"{m!r} for {n}" for m, n in sums.items())
+            warnings.warn(
+                f"method 'mie': the cosine of the learning rate ends after {ctx.epochs} epochs of a modality "
+                f"('epochs'), and 'phases' train {found}; make them agree, or set 'fresh_optimiser'",
+                stacklevel=3,
+            )
 
     def phases(self, epochs: int) -> Iterator[Phase]:
         if self.lengths is None:

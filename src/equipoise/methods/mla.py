@@ -66,7 +66,7 @@ class MLA(Method):
             *only_where(*projects, alpha=alpha, projection_order=projection_order),
             false_unless("normalize_projection", normalize_projection, *projects),
         )
-        alpha, projection_order = or_default(alpha, 0.1), or_default(projection_order, "current")
+        alpha, projection_order = 0.1 if alpha is None else alpha, or_default(projection_order, "current")
         require("MLA", alpha_rule("alpha", alpha), choice("projection_order", projection_order, ORDERS))
         self.alpha = alpha
         self.projection = projection

@@ -35,4 +35,7 @@ def schedule(name: str, value: float) -> Schedule:
     }[name]
 
 
-SCHEDULES = ("constant", "stepwise", "heuristic", "polynomial")
+VALUED = ("constant", "stepwise")
+"""Those that take a number."""
+
+SCHEDULES = (*VALUED, "heuristic", "polynomial")

@@ -109,7 +109,7 @@ def test_every_combination_trains(
     before = copy.deepcopy(model.state_dict())
     ctx = context(model, table(INPUTS, rows=20), 2)
     settings = {
-        "cycles": 2,
+        "cycles": 2 if schedule == "phase" else None,
         "schedule": schedule,
         "projection": projection,
         "flatness": flatness,
@@ -148,7 +148,7 @@ def test_the_alignment_follows_the_epochs_of_the_modality_in_hand(
             logged.setdefault(ctx.training, []).append(ctx.read_journal()["method/alpha"])
 
     ctx.observer = Reader()
-    options = {"alpha": "stepwise", "alpha_value": 0.9, "cycles": 2}
+    options = {"alpha": "stepwise", "alpha_value": 0.9, "cycles": 2 if turns == "phase" else None}
     world.train("compose", ctx, 4, schedule=turns, alignment="js", **options)
     expected = [("a",), ("b",), ("c",)] if turns == "phase" else [("a", "b", "c")]
     assert logged == {moving: pytest.approx([0.9, 0.9, 0.1, 0.1]) for moving in expected}
@@ -173,23 +173,67 @@ def test_what_does_not_fit_is_refused(world: SimpleNamespace) -> None:
     ctx = world.context(world.model("shared", INPUTS), [])
     with pytest.raises(ConfigError, match="projection 'flat' needs a head per modality"):
         Compose(projection="flat").setup(ctx)
-    for option, value in [
-        ("schedule", "cyclic"),
-        ("loss", "sum"),
-        ("projection", "p"),
-        ("flatness", "asam"),
-        ("alignment", "clip"),
-        ("cycles", 0),
-        ("cycles", 2.5),
-        ("statistic_batch", 7.5),
-        ("projection_alpha", 0.0),
-        ("rho", -1.0),
-        ("rho", math.inf),
-        ("tau", -1.0),
-        ("tau", math.inf),
-        ("alpha", "learned"),
-        ("alpha_value", 2.0),
-        ("temperature", 0.0),
-    ]:
-        with pytest.raises(ConfigError, match=f"Compose: '{option}' must be"):
-            Compose(**{option: value})  # type: ignore[arg-type]
+
+
+ORTHOGONAL, FLAT, SAM = {"projection": "orthogonal"}, {"projection": "flat"}, {"flatness": "sam"}
+ALIGNED = {"alignment": "infonce"}
+
+
+@pytest.mark.parametrize(
+    ("given", "option", "value"),
+    [
+        ({}, "schedule", "cyclic"),
+        ({}, "loss", "sum"),
+        ({"schedule": "step"}, "loss", "sum"),
+        ({}, "projection", "p"),
+        ({}, "flatness", "asam"),
+        ({}, "alignment", "clip"),
+        ({"schedule": "phase"}, "cycles", 0),
+        ({"schedule": "phase"}, "cycles", 2.5),
+        (FLAT, "statistic_batch", 7.5),
+        (ORTHOGONAL, "projection_alpha", 0.0),
+        (ORTHOGONAL, "projection_order", "next"),
+        (ORTHOGONAL, "normalize_projection", "no"),
+        (SAM, "rho", -1.0),
+        (SAM, "rho", math.inf),
+        (FLAT, "tau", -1.0),
+        (FLAT, "tau", math.inf),
+        (ALIGNED, "alpha", "learned"),
+        ({**ALIGNED, "alpha": "constant"}, "alpha_value", 2.0),
+        (ALIGNED, "temperature", 0.0),
+    ],
+)
+def test_refuses_bad_options(given: dict[str, object], option: str, value: object) -> None:
+    Compose(**given)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"Compose: '{option}' must be (?!left out)"):
+        Compose(**given, **{option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "option", "value"),
+    [
+        ({"schedule": "step"}, "cycles", 3),
+        (FLAT, "projection_alpha", 0.1),
+        (FLAT, "projection_order", "current"),
+        (FLAT, "normalize_projection", True),
+        (ORTHOGONAL, "tau", 0.4),
+        (ORTHOGONAL, "statistic_batch", 12),
+        ({}, "rho", 0.05),
+        ({}, "alpha", "heuristic"),
+        (ALIGNED, "alpha_value", 0.5),
+        ({**ALIGNED, "alpha": "polynomial"}, "alpha_value", 0.5),
+        ({"alignment": "js"}, "temperature", 0.1),
+        ({"schedule": "step"}, "loss", "fused"),
+        ({"schedule": "phase"}, "loss", "fused"),
+    ],
+)
+def test_refuses_options_without_effect(given: dict[str, object], option: str, value: object) -> None:
+    Compose(**given)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"Compose: '{option}' must be (left out|false) unless|separate where"):
+        Compose(**given, **{option: value})  # type: ignore[arg-type]
+
+
+def test_modalities_that_train_in_turn_have_separate_losses(world: SimpleNamespace) -> None:
+    for schedule, separate in (("joint", False), ("step", True), ("phase", True)):
+        assert Compose(schedule=schedule).objective.separate == separate
+        assert Compose(schedule=schedule, loss="separate").objective.separate

@@ -197,7 +197,6 @@ def test_a_single_modality_is_refused(world: SimpleNamespace, build: type, align
     ("build", "option", "value"),
     [
         (LFM, "alpha", "linear"),
-        (LFM, "alpha_value", 1.5),
         (LFM, "alignment", "clip"),
         (LFM, "temperature", 0.0),
         (LFM, "loss_scale", -1.0),
@@ -210,7 +209,6 @@ def test_a_single_modality_is_refused(world: SimpleNamespace, build: type, align
         (LFMLearned, "iterations", 0),
         (LFMLearned, "iterations", 2.5),
         (LFMLearned, "damping", -0.1),
-        (LFMLearned, "neumann_step", 0.0),
         (LFMLearned, "alpha_lr", -1.0),
         (LFMLearned, "outer_every", -1),
         (LFMLearned, "outer_every", 1.5),
@@ -221,8 +219,43 @@ def test_a_single_modality_is_refused(world: SimpleNamespace, build: type, align
     ],
 )
 def test_refuses_bad_options(build: type, option: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=f"{build.__name__}: '{option}' must be"):
+    with pytest.raises(ConfigError, match=f"{build.__name__}: '{option}' must be (?!left out)"):
         build(**{option: value})
+
+
+@pytest.mark.parametrize(
+    ("build", "given", "option", "value", "wrong"),
+    [
+        (LFM, {"alpha": "constant"}, "alpha_value", 0.5, 1.5),
+        (LFM, {"alpha": "stepwise"}, "alpha_value", 0.5, -0.5),
+        (LFMLearned, {"hypergradient": "neumann"}, "neumann_step", 0.1, 0.0),
+    ],
+)
+def test_refuses_bad_options_where_they_have_an_effect(
+    build: type, given: dict[str, object], option: str, value: object, wrong: object
+) -> None:
+    build(**given, **{option: value})
+    with pytest.raises(ConfigError, match=f"{build.__name__}: '{option}' must be (?!left out)"):
+        build(**given, **{option: wrong})
+
+
+@pytest.mark.parametrize(
+    ("build", "given", "option", "value"),
+    [
+        (LFM, {}, "alpha_value", 0.5),
+        (LFM, {"alpha": "polynomial"}, "alpha_value", 0.5),
+        (LFM, {"alignment": "js"}, "temperature", 0.1),
+        (LFMLearned, {"alignment": "js"}, "temperature", 0.1),
+        (LFMLearned, {}, "neumann_step", 0.1),
+        (LFMLearned, {"hypergradient": "identity"}, "neumann_step", 0.1),
+        (LFMLearned, {"hypergradient": "identity"}, "iterations", 10),
+        (LFMLearned, {"hypergradient": "identity"}, "damping", 0.01),
+    ],
+)
+def test_refuses_options_without_effect(build: type, given: dict[str, object], option: str, value: object) -> None:
+    build(**given)
+    with pytest.raises(ConfigError, match=f"{build.__name__}: '{option}' must be left out unless"):
+        build(**given, **{option: value})
 
 
 def test_alpha_is_learned_through_attention_and_recurrence(tmp_path):

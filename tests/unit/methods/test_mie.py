@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from types import SimpleNamespace
@@ -348,7 +349,7 @@ def test_deep_scope_modifies_convolutions_by_their_patches(
     seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, ctx = images(world)
-    method, plain = (ready(MIE(scope=1.0, tau=tau, statistic_batch=5), ctx, 1) for tau in (0.4, 0.0))
+    method, plain = (ready(m, ctx, 1) for m in (MIE(scope=1.0, statistic_batch=5), MIE(tau=0.0)))
     ctx.phase = Phase(1, ("a",))
     method.on_phase_end(ctx)
     model.eval()
@@ -394,6 +395,41 @@ def test_given_phases_run_as_given(world: SimpleNamespace) -> None:
     assert list(method.phases(100)) == [Phase(25, ("a",)), Phase(50, ("b",)), Phase(25, ("a",))]
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_phases_leave_no_modality_out(world: SimpleNamespace, count: int) -> None:
+    ctx = context(world.model("per-modality", named(count), **HIDDEN), vectors(named(count)))
+    MIE(phases=[1] * count).setup(ctx)
+    with pytest.raises(ConfigError, match=f"'phases' must be at least {count}, one for each modality"):
+        MIE(phases=[4] * (count - 1)).setup(ctx)
+
+
+@pytest.mark.parametrize(
+    ("phases", "schedule", "fresh", "warned"),
+    [
+        ([8, 8], "cosine", False, "'a' for 8, 'b' for 8"),
+        ([1, 4, 3], "cosine", False, ""),
+        ([2, 2], "cosine", False, "'a' for 2, 'b' for 2"),
+        ([4, 5], "cosine", False, "'a' for 4, 'b' for 5"),
+        ([8, 8], "cosine", True, ""),
+        ([8, 8], "step", False, ""),
+        (None, "cosine", False, ""),
+    ],
+)
+def test_phases_that_do_not_fit_the_schedule_are_warned_of(
+    world: SimpleNamespace, phases: list[int] | None, schedule: str, fresh: bool, warned: str
+) -> None:
+    model = world.model("per-modality", named(2), **HIDDEN)
+    ctx = context(model, vectors(named(2)), 4, schedule=schedule)
+    method = MIE(phases=phases, fresh_optimiser=fresh)
+    if warned:
+        with pytest.warns(UserWarning, match=f"ends after 4 epochs.*'phases' train {warned}"):
+            method.setup(ctx)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        method.setup(ctx)
+
+
 def test_a_fresh_optimiser_forgets_the_momentum_of_the_phase_before(seed: int, world: SimpleNamespace) -> None:
     model = world.model("per-modality", named(2), **HIDDEN)
     for fresh in (True, False):
@@ -408,7 +444,9 @@ def test_mixup_keeps_to_the_modality_in_hand(seed: int, world: SimpleNamespace) 
     model = normalised(world, named(2))
     ctx = context(model, vectors(named(2)), momentum=0.0)
     before = copy.deepcopy(model.state_dict())
-    world.train(MIE(mixup_alpha=1.0, phases=[1]), ctx)
+    method = ready(MIE(mixup_alpha=1.0), ctx, 0)
+    for batch in ctx.steps():
+        method.step(batch, ctx)
     for name, value in model.state_dict().items():
         assert (".a." in name) == (not torch.equal(value, before[name])), name
 
@@ -484,8 +522,25 @@ def test_one_direction_names_modalities_of_the_data(world: SimpleNamespace) -> N
     ],
 )
 def test_refuses_bad_options(option: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=f"MIE: '{option}' must be"):
+    with pytest.raises(ConfigError, match=f"MIE: '{option}' must be (?!left out)"):
         MIE(**{option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "option", "value"),
+    [
+        ({"sam": "none"}, "rho", 0.05),
+        ({"sam": "none"}, "flat_weight", 1.0),
+        ({"tau": 0.0}, "scope", 0.0),
+        ({"tau": 0.0}, "one_direction", ["a", "b"]),
+        ({"tau": 0.0}, "statistic_batch", 12),
+        ({"phases": [2, 2]}, "cycles", 3),
+    ],
+)
+def test_refuses_options_without_effect(given: dict[str, object], option: str, value: object) -> None:
+    MIE(**given)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"MIE: '{option}' must be left out unless"):
+        MIE(**given, **{option: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.4])

@@ -154,8 +154,27 @@ def test_wants_one_head_for_all(world: SimpleNamespace) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"alpha": 0.0}, {"alpha": -1.0}, {"alpha": "decay"}, {"alpha": math.nan}, {"projection_order": "next"}],
+    [
+        {"alpha": 0.0},
+        {"alpha": -1.0},
+        {"alpha": "decay"},
+        {"alpha": math.nan},
+        {"projection_order": "next"},
+        {"projection": "no"},
+        {"normalize_projection": "no"},
+        {"alpha": 0.1, "projection": False},
+        {"projection_order": "current", "projection": False},
+        {"normalize_projection": True, "projection": False},
+    ],
 )
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"MLA: '{next(iter(options))}' must be"):
         MLA(**options)  # type: ignore[arg-type]
+
+
+def test_a_normalised_identity_still_shrinks_the_heads_gradient(seed: int, world: SimpleNamespace) -> None:
+    """What the option's text says of an infinite α."""
+    ctx = world.context(world.model("shared", named(2)), [world.batch(named(2)) for _ in range(3)])
+    method = world.train("mla", ctx, alpha=math.inf, normalize_projection=True)
+    width = len(method.memory.projection)
+    torch.testing.assert_close(method.memory.projection, torch.eye(width) / math.sqrt(width))
