@@ -1,5 +1,6 @@
 """Real small videos written by the test: the right frames, the sound track, and one line for every broken file."""
 
+import struct
 from fractions import Fraction
 
 import av
@@ -14,11 +15,22 @@ from equipoise.errors import DataError
 
 CODECS = {"mp4": ("libx264", "aac"), "avi": ("mpeg4", "libmp3lame"), "flv": ("flv", "libmp3lame")}
 CODECS |= {"webm": ("libvpx-vp9", "libopus"), "mkv": ("libx264", "libopus")}
+TOLD = {  # containers that tell where their sound begins, and up to how many samples it may be too long
+    **{("mp4", "libx264", codec): 0 for codec in ("aac", "libmp3lame", "libopus")},
+    ("mov", "libx264", "aac"): 0,
+    ("mkv", "libx264", "libopus"): 0,
+    ("mkv", "libx264", "aac"): 1024,
+    ("webm", "libvpx-vp9", "libopus"): 0,
+    ("flv", "flv", "libmp3lame"): 1152,
+    ("flv", "libx264", "aac"): 1024,
+}
 
 
-def write_video(path, frames=30, size=(64, 48), sound=None, rate=15):
-    """Frame k is grey level 8·k everywhere, so that it tells its number; `sound`: stereo (2, n) at 48 kHz."""
-    video, audio = CODECS[path.suffix[1:]]
+def write_video(path, frames=30, size=(64, 48), sound=None, rate=15, codecs=None, late=0.0):
+    """Frame k is grey level 8·k everywhere, so that it tells its number; `sound`: stereo (2, n) at 48 kHz, that
+    begins `late` seconds after the first picture.
+    """
+    video, audio = codecs or CODECS[path.suffix[1:]]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(video, rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
@@ -31,14 +43,19 @@ def write_video(path, frames=30, size=(64, 48), sound=None, rate=15):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
         if track is not None:
-            frame = av.AudioFrame.from_ndarray(sound.astype(np.float32), format="fltp", layout="stereo")
-            frame.rate, frame.time_base, frame.pts = 48000, Fraction(1, 48000), 0
-            fifo = av.AudioFifo()
-            fifo.write(frame)
-            while (part := fifo.read(track.codec_context.frame_size or 1024, partial=True)) is not None:
-                container.mux(track.encode(part))
-            container.mux(track.encode(None))
+            mux_sound(container, track, sound, late)
     return path
+
+
+def mux_sound(container, track, sound, late=0.0):
+    frame = av.AudioFrame.from_ndarray(sound.astype(np.float32), format="fltp", layout="stereo")
+    frame.rate, frame.time_base, frame.pts = 48000, Fraction(1, 48000), 0
+    fifo = av.AudioFifo()
+    fifo.write(frame)
+    while (part := fifo.read(track.codec_context.frame_size or 1024, partial=True)) is not None:
+        part.pts += round(late * 48000)
+        container.mux(track.encode(part))
+    container.mux(track.encode(None))
 
 
 def tone(seconds=2.0):
@@ -74,6 +91,57 @@ def test_the_sound_track_is_the_mean_of_its_channels(tmp_path, ending):
     assert abs(len(wave) / 16000 - 2) < 0.1
     loudness = np.sqrt(2 * (wave[4000:-4000] ** 2).mean())
     assert abs(loudness - 0.3) < 0.02  # not √2 times as loud, which a mix of float channels would give
+
+
+def click(seconds, place):
+    """Near silence with one short tone after `place` seconds."""
+    wave = np.random.default_rng().normal(0, 0.001, (2, round(48000 * seconds)))
+    wave[:, round(48000 * place) :][:, :200] += 0.8 * np.sin(0.3 * np.arange(200))
+    return wave
+
+
+def heard(wave, rate=48000):
+    """Seconds to the first loud sample."""
+    return int(np.argmax(np.abs(wave) > 0.4)) / rate
+
+
+@pytest.mark.parametrize(("ending", "video", "audio"), TOLD)
+def test_the_sound_track_is_as_long_as_it_was_and_begins_with_the_first_picture(tmp_path, ending, video, audio):
+    """Encoders put up to 50 ms before a sound and behind it."""
+    seconds, place = np.random.default_rng().uniform([1.5, 0.3], [2.0, 1.0])
+    path = tmp_path / f"a.{ending}"
+    write_video(path, frames=int(15 * seconds), sound=click(seconds, place), codecs=(video, audio))
+    wave = read_audio(path, 48000)
+    assert -48 <= len(wave) - round(48000 * seconds) <= TOLD[ending, video, audio] + 48  # mp4 tells milliseconds
+    assert abs(heard(wave) - place) < 1e-3
+    start = int(place * 15) / 15
+    part = read_audio(path.with_name(f"{path.name}#t={start:.4f},{start + 0.2:.4f}"), 48000)
+    assert abs(start + heard(part) - place) < 1e-3
+
+
+@pytest.mark.parametrize("ending", CODECS)
+def test_a_short_sound_is_kept(tmp_path, ending):
+    path = write_video(tmp_path / f"a.{ending}", sound=click(0.05, 0.02))
+    assert abs(len(read_audio(path, 48000)) - 2400) < 2500
+    assert np.abs(read_audio(path, 48000)).max() > 0.4
+
+
+def test_a_sound_that_begins_after_the_first_picture_has_silence_before_it(tmp_path):
+    path = write_video(tmp_path / "a.mp4", sound=click(1.0, 0.5), late=0.25)
+    wave = read_audio(path, 48000)
+    assert abs(len(wave) - 60000) <= 48
+    assert not wave[: round(0.22 * 48000)].any()
+    assert abs(heard(wave) - 0.75) < 1e-3
+
+
+def test_a_header_that_says_much_too_little_cuts_nothing(tmp_path):
+    path = write_video(tmp_path / "a.avi", sound=tone())
+    whole, content = read_audio(path, 48000), bytearray(path.read_bytes())
+    length = content.index(b"auds") + 32
+    blocks = struct.unpack("<I", content[length : length + 4])[0]
+    content[length : length + 4] = struct.pack("<I", blocks // 2)
+    path.write_bytes(bytes(content))
+    np.testing.assert_array_equal(read_audio(path, 48000), whole)
 
 
 @pytest.mark.parametrize(("frames", "candidates"), [(3, None), (3, 10), (1, 4), (8, None)])
@@ -162,6 +230,11 @@ def test_tracks_that_are_not_there(tmp_path):
         container.mux(track.encode(frame))
         container.mux(track.encode(None))
     refused(Frames(size=16).decode, tmp_path / "sound.mp4", "no picture track")
+
+
+def test_time_stamps_that_cannot_be(tmp_path):
+    path = write_video(tmp_path / "a.mkv", sound=tone(0.5), late=50.0)
+    refused(lambda path: read_audio(path, 16000), path, "begins 50.0")
 
 
 def test_flow_of_a_moving_texture_is_its_motion(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +14,18 @@ from equipoise.errors import DataError
 SOUND_FILES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif", ".au")
 """What libsndfile reads; anything else is taken for a container with a sound track."""
 
+PADDING = 4096  # samples, two blocks of the longest codec in use: what an encoder may append to a sound
+
 
 def read_audio(path: Path, rate: int) -> np.ndarray:
     """Mono float32 samples in [−1, 1] at `rate` Hz; channels are averaged, as librosa and the papers' loaders do.
 
+    The sound of a video begins with its first picture, from which its frames are counted too, and ends where its
+    track does: what an encoder put before and behind goes wherever the container tells of it. AVI tells neither, so
+    there a sound begins up to 50 ms late; FLV and Matroska do not tell the end, where up to a block of padding stays.
+
     Raises:
-        DataError: not decodable, without a sound track, or shorter than its header says.
+        DataError: not decodable, without a sound track, shorter than its header says, or apart from its pictures.
     """
     import soxr
 
@@ -72,24 +79,47 @@ def _cut_short(path: Path) -> bool:
 
 
 def _sound_track(path: Path) -> tuple[np.ndarray, int]:
-    """The mean of the channels is taken here: the resampler of FFmpeg mixes stereo down √2 too loud in float."""
-    import av
-
     with open_container(path) as container:
         if not container.streams.audio:
             raise DataError(f"{path}: has no sound track")
         stream = container.streams.audio[0]
-        pieces, planar = [], av.AudioResampler(format="fltp")
-        try:
-            for frame in container.decode(stream):
-                pieces += [part.to_ndarray().mean(axis=0) for part in planar.resample(frame)]
-            pieces += [part.to_ndarray().mean(axis=0) for part in planar.resample(None)]
-        except av.FFmpegError as error:
-            raise DataError(f"{path}: the sound track is damaged ({reason(error, path)})") from None
-        wave = np.concatenate(pieces or [np.empty(0, np.float32)])
-        promised = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-        native = int(stream.rate)
+        wave, native = _decoded(path, container, stream), int(stream.rate)
+        promised, late = _seconds(stream, stream.duration), _late(container, stream)
     if len(wave) < 0.8 * promised * native:
         found = len(wave) / native
         raise DataError(f"{path}: truncated, {found:.2f} s of sound where the header promises {promised:.2f} s")
-    return wave, native
+    length = round(promised * native)
+    if length and len(wave) - length <= PADDING:  # a header that is further off is wrong
+        wave = wave[:length]
+    shift = round(late * native)
+    if abs(shift) > len(wave):
+        raise DataError(
+            f"{path}: its sound begins {late:.2f} s from its pictures and lasts {len(wave) / native:.2f} s"
+        )
+    return wave[-shift:] if shift < 0 else np.pad(wave, (shift, 0)), native
+
+
+def _decoded(path: Path, container: Any, stream: Any) -> np.ndarray:
+    """The mean of the channels is taken here: the resampler of FFmpeg mixes stereo down √2 too loud in float."""
+    import av
+
+    pieces, planar = [], av.AudioResampler(format="fltp")
+    try:
+        for frame in container.decode(stream):
+            pieces += [part.to_ndarray().mean(axis=0) for part in planar.resample(frame)]
+        pieces += [part.to_ndarray().mean(axis=0) for part in planar.resample(None)]
+    except av.FFmpegError as error:
+        raise DataError(f"{path}: the sound track is damaged ({reason(error, path)})") from None
+    return np.concatenate(pieces or [np.empty(0, np.float32)])
+
+
+def _late(container: Any, sound: Any) -> float:
+    """Seconds from the first picture to the first sample; 0 without pictures."""
+    if not container.streams.video:
+        return 0.0
+    pictures = container.streams.video[0]
+    return _seconds(sound, sound.start_time) - _seconds(pictures, pictures.start_time)
+
+
+def _seconds(stream: Any, ticks: int | None) -> float:
+    return float(ticks * stream.time_base) if ticks and stream.time_base else 0.0
