@@ -228,14 +228,15 @@ class Fbank(Sound):
     """Kaldi's log mel filter bank without dither, (1, mels, frames): MLA, CAV-MAE and AST.
 
     Windows of 25 ms every 10 ms, each without its mean, pre-emphasis 0.97, symmetric Hann window, power spectrum of
-    the next power of two, natural logarithm. The defaults give 128×1024 from 10.24 s.
+    the next power of two, natural logarithm. 1,024 frames, as AST and CAV-MAE read, take 10.255 s: a clip of
+    ten seconds has 998.
 
     Attributes:
         mels: triangular filters from 20 Hz to rate/2, triangular on Kaldi's mel scale.
-        frames: cut to this many, or padded with zeros at the end.
+        frames: cut to this many, or padded with zeros at the end; `seconds` must be long enough for them.
     """
 
-    seconds: float = 10.24
+    seconds: float = 10.255
     mels: int = 128
     frames: int = 1024
 
