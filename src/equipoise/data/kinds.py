@@ -26,6 +26,16 @@ Recipe = tuple[type, Mapping[str, Any]]
 _CROP = {"crop": (0.08, 1.0), "flip": True, "normalise": "imagenet"}
 """Random resized crop and mirror, ImageNet constants: OGM-GE, MLA with ResNets, LFM, BalanceMM."""
 
+_I3D = {
+    "frames": 64,
+    "candidates": 80,
+    "sampling": "dense",
+    "view": "centre",
+    "crop": ((224 / 256) ** 2, (224 / 256) ** 2),
+    "ratio": (1.0, 1.0),
+}
+"""64 of 80 frames, a window of 224 in 256: IGM on NVGesture."""
+
 _CENTRED = {"hop": 353, "centre": True, "short": "tile"}
 """librosa's short-time transform, of a sound that is repeated until it is long enough."""
 
@@ -55,26 +65,16 @@ TRANSFORMS: dict[str, dict[str, Recipe]] = {
         ),  # MLA's M3AE runs, with ImageNet constants
         "cav-mae": (Picture, {"fit": "crop", "resample": "bicubic"}),
         "igm": (Picture, {"resample": "bicubic", "normalise": "clip", "crop": (0.5, 1.0), "flip": True}),
-        "mmbt": (Picture, {"fit": "crop", "normalise": "mmbt", "stored_size": 256}),
+        "mmbt": (Picture, {"fit": "crop", "normalise": "mmbt", "view": "centre"}),  # 224 of 256
     },
     "video": {
         "frames": (Frames, {}),
         "ogm-ge": (Frames, {**_CROP, "candidates": 10}),
         "mla": (Frames, _CROP),  # always the same three frames
         "lfm": (Frames, {**_CROP, "candidates": 10}),
-        "i3d": (
-            Frames,
-            {
-                "frames": 64,
-                "candidates": 80,
-                "sampling": "dense",
-                "stored_size": 256,
-                "crop": ((224 / 256) ** 2, (224 / 256) ** 2),
-                "ratio": (1.0, 1.0),
-            },
-        ),  # IGM on NVGesture: 64 of 80 frames, a window of 224 in 256
+        "i3d": (Frames, _I3D),
     },
-    "flow": {"flow": (Flow, {}), "i3d": (Flow, {"frames": 64, "candidates": 80, "sampling": "dense"})},
+    "flow": {"flow": (Flow, {}), "i3d": (Flow, _I3D)},
     "text": {"words": (Words, {}), "pieces": (Pieces, {}), "mla": (Pieces, {"length": 256, "special": False})},
     "vector": {"vector": (Numbers, {})},
     "array": {"array": (Series, {})},

@@ -123,6 +123,8 @@ def test_every_transform_holds_what_it_says_and_its_settings_survive_json(tmp_pa
         ("image", {"crop": [0.5]}, "'crop'"),
         ("image", {"crop": [0.5, 1.5]}, "'crop'"),
         ("image", {"fit": "squeeze"}, "stretch, crop"),
+        ("image", {"view": "middle"}, "whole, centre"),
+        ("image", {"view": "centre", "stored_size": [300, 200]}, "at least size (224)"),
         ("image", {"normalise": "imagnet"}, "'imagnet'"),
         ("image", {"jitter": 2}, "'jitter'"),
         ("image", {"transform": "clp"}, "did you mean 'clip'"),

@@ -107,7 +107,6 @@ def _grey(images: Tensor) -> Tensor:
     return (images * weights).sum(1, keepdim=True)
 
 
-def looks_for(draws: Draws, size: tuple[int, int], repeat: int, **settings: object) -> list[Look]:
-    """A look per sample, `repeat` times over for its frames, which are all cut alike."""
-    looks = [draw_look(rng, size, **settings) for rng in draws]  # type: ignore[arg-type]
-    return [look for look in looks for _ in range(repeat)]
+def looks_for(draws: Draws, size: tuple[int, int], **settings: object) -> list[Look]:
+    """A look per sample."""
+    return [draw_look(rng, size, **settings) for rng in draws]  # type: ignore[arg-type]

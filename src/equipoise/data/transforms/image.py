@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from equipoise.data.media import read_image
 from equipoise.data.media.image import FITS, RESAMPLING
-from equipoise.data.transforms.augment import colour, cut, looks_for
+from equipoise.data.transforms.augment import Look, colour, cut, looks_for
 from equipoise.data.transforms.base import Draws, check_choice, statistics
 from equipoise.errors import invalid
 
@@ -26,21 +26,28 @@ NORMALISATIONS = {
     "half": ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),  # to [−1, 1], as I3D and ViT were trained
 }
 MARGIN = 8 / 7  # of the cached picture over the crop: 256 for 224
+VIEWS = ("whole", "centre")
 
 
 @dataclass(frozen=True)
 class Picture:
     """Pixels of one picture, (channels, height, width).
 
+    The cache keeps each picture at one size, and random crops are cut out of that. Published loaders cut them out of
+    the file's own picture, which differs where it is not square: with `fit: crop` training never sees the sides of a
+    wide picture, as evaluation does not; with `fit: stretch` it sees all of it, at another aspect ratio.
+
     Attributes:
         size: height and width, or one number for both.
         channels: 1 (grey) or 3 (red, green, blue).
-        stored_size: in the cache, from which random crops are cut; `size` by default, or 8/7 of it (256 for 224)
-            where crops are asked for.
+        stored_size: in the cache, from which random crops and the centre are cut; `size` by default, or 8/7 of it
+            (256 for 224) with a crop or `view: centre`.
         fit: stretch (to the size, whatever the aspect ratio) or crop (the short side to the size, then the centre).
         resample: bilinear or bicubic.
         normalise: none, fit (to the training rows), imagenet, clip, m3ae, mmbt, half, or [means, deviations]; pixels
             are in [0, 1] before.
+        view: what a sample without a random crop, hence each of evaluation, shows of the cached picture: whole
+            (brought to `size`), or centre (its middle, `size` large).
         crop: [smallest, largest] share of the area that a random crop of a training sample takes; null for no crop.
         ratio: [smallest, largest] width over height of a crop.
         flip: mirror every other training sample.
@@ -53,11 +60,12 @@ class Picture:
     fit: str = "stretch"
     resample: str = "bilinear"
     normalise: Any = "imagenet"
+    view: str = "whole"
     crop: Sequence[float] | None = None
     ratio: Sequence[float] = (3 / 4, 4 / 3)
     flip: bool = False
     jitter: float = 0.0
-    late: ClassVar = frozenset({"size", "stored_size", "normalise", "crop", "ratio", "flip", "jitter"})
+    late: ClassVar = frozenset({"size", "stored_size", "normalise", "view", "crop", "ratio", "flip", "jitter"})
     axis: ClassVar[int] = 0
     padded: ClassVar[bool] = False
     kind: ClassVar[str] = "image"
@@ -71,6 +79,9 @@ class Picture:
             _check_extent(self.kind, "stored_size", self.stored_size)
         check_choice(self.kind, self, "fit", FITS)
         check_choice(self.kind, self, "resample", list(RESAMPLING))
+        check_choice(self.kind, self, "view", VIEWS)
+        if self.view == "centre" and any(kept < shown for kept, shown in zip(self.cached, self.extent, strict=True)):
+            raise invalid(self.kind, "stored_size", f"at least size ({self.size}) for view: centre", self.stored_size)
         statistics(self.kind, self.normalise, NORMALISATIONS)
         if self.crop is not None:
             _check_pair(self.kind, "crop", self.crop, 1.0)
@@ -88,7 +99,7 @@ class Picture:
         """Height and width in the cache."""
         if self.stored_size is not None:
             return _extent(self.stored_size)
-        if self.crop is None:
+        if self.crop is None and self.view == "whole":
             return self.extent
         return round(self.extent[0] * MARGIN), round(self.extent[1] * MARGIN)
 
@@ -105,8 +116,13 @@ class Picture:
         return (self.channels, *self.extent)
 
     @property
-    def random(self) -> bool:
+    def varied(self) -> bool:
+        """True where the looks of training samples differ."""
         return self.crop is not None or self.flip or self.jitter > 0
+
+    @property
+    def random(self) -> bool:
+        return self.varied
 
     def decode(self, path: Path) -> np.ndarray:
         """uint8 of shape `stored`.
@@ -118,21 +134,27 @@ class Picture:
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
         """(B, *stored) to float32 (B, *shape)."""
-        return self._seen(self._units(block), draws).numpy()
+        return self._seen(self._units(block), self._looks(draws)).numpy()
 
     def _units(self, block: np.ndarray) -> Tensor:
         return torch.from_numpy(block.astype(np.float32)) / 255
 
-    def _seen(self, images: Tensor, draws: Draws | None, repeat: int = 1) -> Tensor:
-        """Cut, colour and normalise (B · repeat, C, H, W)."""
-        if draws is not None and Picture.random.fget(self):  # type: ignore[attr-defined]
-            looks = looks_for(
-                draws, self.cached, repeat, crop=self.crop, ratio=self.ratio, flip=self.flip, jitter=self.jitter
-            )
+    def _looks(self, draws: Draws | None) -> list[Look] | None:
+        """Of each sample. They are drawn first, and whether they show or not: what a modality draws besides, such as
+        its frames, then neither changes them nor depends on them.
+        """
+        if draws is None:
+            return None
+        looks = looks_for(draws, self.cached, crop=self.crop, ratio=self.ratio, flip=self.flip, jitter=self.jitter)
+        return looks if self.varied else None
+
+    def _seen(self, images: Tensor, looks: Sequence[Look] | None) -> Tensor:
+        """Cut, colour and normalise (B, C, H, W), with a look each."""
+        if looks is None or self.crop is None:
+            images = self._viewed(images)
+        if looks is not None:
             images = self._mirrored(cut(images, looks, self.extent), [look.flip for look in looks])
             images = colour(images, looks) if self.jitter else images
-        elif self.cached != self.extent:
-            images = self._whole(images)
         known = statistics(self.kind, self.normalise, NORMALISATIONS)
         if known is None:
             return images
@@ -143,14 +165,15 @@ class Picture:
         """What mirroring changes beside the place of the pixels; nothing in a picture."""
         return images
 
-    def _whole(self, images: Tensor) -> Tensor:
-        """Without a random crop: the centre where pictures were fitted by cropping, else all of it."""
+    def _viewed(self, images: Tensor) -> Tensor:
+        """What `view` says, at `size`."""
         height, width = self.extent
-        if self.fit == "crop":
-            top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
-            if top >= 0 and left >= 0:
-                return images[..., top : top + height, left : left + width]
-        return F.interpolate(images, (height, width), mode="bilinear", antialias=True, align_corners=False)
+        if self.cached == self.extent:
+            return images
+        if self.view == "whole":
+            return F.interpolate(images, (height, width), mode="bilinear", antialias=True, align_corners=False)
+        top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
+        return images[..., top : top + height, left : left + width]
 
 
 def _per_channel(numbers: Sequence[float], channels: int) -> Tensor:

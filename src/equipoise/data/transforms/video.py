@@ -63,7 +63,7 @@ class Frames(Picture):
 
     @property
     def random(self) -> bool:
-        return super().random or self.kept > self.frames
+        return self.varied or self.kept > self.frames
 
     def decode(self, path: Path) -> np.ndarray:
         """uint8 of shape `stored`.
@@ -82,11 +82,13 @@ class Frames(Picture):
         return [min(start + k, count - 1) for k in range(self.kept)]
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
-        """(B, *stored) to float32 (B, *shape)."""
+        """(B, *stored) to float32 (B, *shape); the frames of a sample are all cut alike."""
+        looks = self._looks(draws)
         if self.kept > self.frames:
             chosen = [self.choose(None)] * len(block) if draws is None else [self.choose(rng) for rng in draws]
             block = block[np.arange(len(block))[:, None], np.array(chosen)]
-        images = self._seen(self._units(block).flatten(0, 1), draws, repeat=self.frames)
+        each = None if looks is None else [look for look in looks for _ in range(self.frames)]
+        images = self._seen(self._units(block).flatten(0, 1), each)
         finished: np.ndarray = images.numpy().reshape(len(block), *self.shape)
         return finished
 
