@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output, map_input
 from equipoise.errors import ConfigError, suggest
+from equipoise.evaluating import evaluating
 from equipoise.heads.base import Head
 
 
@@ -20,19 +20,11 @@ def _full(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype is torch.bfloat16 else tensor
 
 
-@contextmanager
-def _lone_row(encoder: nn.Module, count: int) -> Iterator[None]:
-    """A single row has no batch statistics: batch normalisation falls back on those it remembers, and keeps them."""
-    norms: list[nn.Module] = []
-    if count == 1 and encoder.training:
-        norms = [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
-    for norm in norms:
-        norm.eval()
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.train()
+def _without_statistics(encoder: nn.Module, count: int) -> list[nn.Module]:
+    """Its batch normalisation where a single row is all there is: that has no statistics, so remembered ones do."""
+    if count > 1:
+        return []
+    return [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 class Group(NamedTuple):
@@ -98,7 +90,7 @@ class Model(nn.Module):
             count = batch.counts[modality]
             if count == 0:
                 continue
-            with self._autocast(batch.label.device), _lone_row(self.encoders[modality], count):
+            with self._autocast(batch.label.device), evaluating(*_without_statistics(self.encoders[modality], count)):
                 features[modality] = self._encode_present(modality, batch)
         return features
 

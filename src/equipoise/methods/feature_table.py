@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from equipoise.evaluating import evaluating
 from equipoise.methods.reconstruction import encoded
 
 if TYPE_CHECKING:
@@ -45,11 +46,9 @@ def read_features(ctx: Context) -> FeatureTable:
     names = sorted(model.modalities)
     features = {m: like.new_zeros(rows, model.head.widths[m]) for m in names}
     present = {m: like.new_zeros(rows) for m in names}
-    model.eval()
-    with ctx.passes.paused():
+    with evaluating(model), ctx.passes.paused():
         for batch in ctx.batches(ctx.train, epoch=0):
             for m, z in encoded(model, batch).items():
                 features[m][batch.index] = z.to(like.dtype)
                 present[m][batch.index] = batch.present[m].to(like.dtype)
-    model.train()
     return FeatureTable({m: ctx.sum(x) for m, x in features.items()}, {m: ctx.sum(p) > 0 for m, p in present.items()})

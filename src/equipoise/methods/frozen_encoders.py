@@ -6,14 +6,13 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
 from equipoise.methods.base import Phase
 from equipoise.methods.checks import require
 from equipoise.methods.own_head import H, OwnHead
-from equipoise.methods.reconstruction import encoded
+from equipoise.methods.reconstruction import encoded, encoded_aside
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -51,10 +50,7 @@ class FrozenEncoders(OwnHead[H]):
             ctx.backward(self.encoder_loss(encoded(ctx.model, batch), batch, ctx))
             ctx.update()
             return
-        ctx.model.encoders.eval()  # frozen: without dropout, and statistics as they are
-        with torch.no_grad():
-            features = encoded(ctx.model, batch)
-        self.fit(features, batch, ctx)
+        self.fit(encoded_aside(ctx.model, batch), batch, ctx)
 
     @abstractmethod
     def encoder_loss(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> Tensor:

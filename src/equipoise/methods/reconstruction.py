@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch
+from equipoise.evaluating import evaluating
 from equipoise.model import Model
 
 if TYPE_CHECKING:
@@ -25,12 +26,8 @@ def encoded(model: Model, batch: Batch) -> dict[str, Tensor]:
 @torch.no_grad()
 def encoded_aside(model: Model, batch: Batch) -> dict[str, Tensor]:
     """As `encoded`, but in evaluation mode and without gradient: the encoders' training does not notice the batch."""
-    modes = {module: module.training for module in model.encoders.modules()}
-    model.encoders.eval()
-    features = encoded(model, batch)
-    for module, mode in modes.items():
-        module.training = mode
-    return features
+    with evaluating(model.encoders):
+        return encoded(model, batch)
 
 
 def clip_gradients(limit: float, ctx: Context) -> None:
