@@ -107,6 +107,22 @@ def test_two_methods_are_compared(command, tmp_path):
     assert second.out == first.out
 
 
+def test_the_table_has_what_earlier_commands_put_into_the_folder(command):
+    """Methods are added, tuned as the others are; the command that is then advertised has nothing left to do."""
+    for more, title in (("", "method"), ("--missing 0.1,0.2 --grid width=4,8", "missing")):
+        folder = f"runs/{title}"
+        assert command(f"bench TINY --methods mla,joint --seeds 1 {more} --out {folder}").code == 0
+        more = more.partition("--grid")[0]
+        second = command(f"bench TINY --methods late --seeds 1 {more} --out {folder}")
+        assert second.code == 0, second.err
+        words = [row.split()[0] for row in second.out.splitlines() if row.split()]
+        assert [word for word in words if word in (title, "mla", "joint", "late")] == [title, "mla", "joint", "late"]
+        again = command(f"bench --config {folder}/bench.yaml --out {folder}")
+        assert again.code == 0, again.err
+        assert "done" not in again.err
+        assert again.out == second.out
+
+
 def test_a_failing_cell_ends_with_exit_code_1(command, tmp_path):
     line = "bench TINY --methods joint --seeds 1 --out runs/x --encoder.no_such mlp"
     answer = command(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -80,19 +81,19 @@ def check_settings(cell: Cell) -> None:
     """Refuse to mix settings in one folder. A cell that failed, or never came to a checkpoint, may be begun anew.
 
     Raises:
-        RunError: the cell was finished, or can be gone on with, under other settings.
+        RunError: the cell was finished, or can be gone on with, under other settings that change its result.
     """
-    change = _changed(cell)
+    change = _changed(cell, run.identity_of)
     if change and not _worthless(cell.folder):
         raise RunError(f"{cell.folder}: made with another {change}; choose another --out")
 
 
-def _changed(cell: Cell) -> str:
+def _changed(cell: Cell, values_of: Callable[[Settings], dict[str, Any]] = Settings.to_dict) -> str:
     """The first setting that differs from those the cell was begun with, in words; empty if none does."""
     path = cell.folder / "config.yaml"
     if not path.is_file():
         return ""
-    was, now = (_flatten(s.to_dict()) for s in (Settings.load(path), cell.settings))
+    was, now = (_flatten(values_of(settings)) for settings in (Settings.load(path), cell.settings))
     different = sorted(k for k in {*was, *now} if was.get(k) != now.get(k))
     return next((f"{k} ({was.get(k)!r}, now {now.get(k)!r})" for k in different), "")
 

@@ -5,7 +5,7 @@ Where the shared settings name several missing rates, the plan is a sweep: a com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import product
@@ -25,12 +25,17 @@ Changes = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of a comparison."""
+    """One training of a comparison, or of the search before it.
+
+    Attributes:
+        choice: which of the grid's choices a training of the search tries; None for a cell of the comparison.
+    """
 
     label: str
     seed: int
     settings: Settings
     folder: Path
+    choice: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,18 @@ class Plan:
         choice = self.chosen.get(label, {}) if choice is None else choice
         return make_settings([self.shared, self.methods[label], nest(choice), {"seed": seed}])
 
-    def cells(self, folder: Path, labels: Iterable[str] | None = None) -> Iterator[Cell]:
+    def cells(self, folder: Path) -> Iterator[Cell]:
         """The cells in `folder`, seed by seed, so that every method has a first result early."""
-        for seed, label in product(self.seeds, labels or self.methods):
+        for seed, label in product(self.seeds, self.methods):
             yield Cell(label, seed, self.settings(label, seed), folder / "cells" / label / f"seed-{seed}")
+
+    def trials(self, folder: Path) -> Iterator[Cell]:
+        """The trainings of the search in `folder`: every method under every choice; none without a grid."""
+        if self.grid:
+            for label, (number, choice), seed in product(self.methods, enumerate(self.choices()), self.seeds):
+                settings = self.settings(label, seed, choice)
+                place = folder / "search" / label / f"choice-{number}" / f"seed-{seed}"
+                yield Cell(label, seed, settings, place, number)
 
     def choices(self) -> list[dict[str, Any]]:
         """All combinations of the grid; a single empty one without a grid."""
@@ -119,6 +132,7 @@ class Plan:
             shared=shared,
             methods={**earlier.methods, **self.methods},
             seeds=tuple(sorted({*earlier.seeds, *self.seeds})),
+            grid=self.grid or earlier.grid,
             chosen={**earlier.chosen, **self.chosen},
         )
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from equipoise.benchmark.cells import Outcome, check_settings
-from equipoise.benchmark.items import plan_from
+from equipoise.benchmark.cells import Outcome
+from equipoise.benchmark.joining import inherit, record
 from equipoise.benchmark.lanes import run_cells
 from equipoise.benchmark.plan import Cell, Plan
 from equipoise.errors import Interrupted
-from equipoise.settings import read_yaml
 from equipoise.training.lock import alone
 
 Watch = Callable[[int, int, Outcome], None]
+Train = Callable[[list[Cell]], list[Outcome]]
 
 
 def run_bench(
@@ -26,7 +27,7 @@ def run_bench(
     """Run what is not done yet. Failed cells are recorded in their folders and the others go on.
 
     Args:
-        plan: what to run.
+        plan: what to run. A grid that the folder was searched over before holds for it too.
         folder: the comparison's; made, or gone on with.
         jobs: trainings at a time.
         watch: called with (number ended, number in all, outcome) as each training ends.
@@ -40,65 +41,47 @@ def run_bench(
         Interrupted: a signal came; what runs has been checkpointed.
     """
     plan.check()
+    train = partial(_train, folder=folder, jobs=jobs, watch=watch)
     with alone(folder):
-        levels = plan.levels(folder)
-        if plan.grid:
-            levels = _search(plan, levels, folder, jobs=jobs, watch=watch)
+        levels = inherit(plan, folder)
+        record(plan, levels, folder)
+        if any(level.grid for level in levels.values()):
+            levels = _search(levels, train)
+            record(plan, levels, folder)
         cells = [cell for place, level in levels.items() for cell in level.cells(place)]
-        _begin({folder: plan, **levels}, cells)
-        outcomes = _run(cells, jobs, watch, folder)
+        outcomes = train(cells)
     order = {cell.folder: number for number, cell in enumerate(cells)}
     return sorted(outcomes, key=lambda outcome: order[outcome.cell.folder])
 
 
-def _search(
-    plan: Plan, levels: Mapping[Path, Plan], folder: Path, *, jobs: int = 1, watch: Watch
-) -> dict[Path, Plan]:
-    """Choose each method's settings among the grid by the mean validation metric over the seeds; test is not read.
+def _search(levels: Mapping[Path, Plan], train: Train) -> dict[Path, Plan]:
+    """Choose settings among the grid for each method that has none yet; test is not read.
 
     Returns:
         The comparisons with `chosen` filled, of each for itself; the chosen trainings stand in `cells` already.
     """
     trials = {
-        (place, label, number): [
-            Cell(label, seed, level.settings(label, seed, choice), _trial(place, label, number, seed))
-            for seed in plan.seeds
-        ]
+        place: [cell for cell in level.trials(place) if cell.label not in level.chosen]
         for place, level in levels.items()
-        for label in plan.methods
-        for number, choice in enumerate(plan.choices())
     }
-    cells = [cell for group in trials.values() for cell in group]
-    _begin({folder: plan, **levels}, cells)
-    outcomes = {outcome.cell.folder: outcome for outcome in _run(cells, jobs, watch, folder)}
+    outcomes = {o.cell.folder: o for o in train([cell for cells in trials.values() for cell in cells])}
     found = {}
     for place, level in levels.items():
-        chosen = {}
-        for label in plan.methods:
-            scores = [
-                _score([outcomes[cell.folder] for cell in trials[place, label, number]])
-                for number in range(len(plan.choices()))
-            ]
-            best = scores.index(max(scores))
-            chosen[label] = plan.choices()[best]
-            for cell in trials[place, label, best]:
+        best = _best(outcomes[cell.folder] for cell in trials[place])
+        for cell in trials[place]:
+            if cell.choice == best[cell.label]:
                 _adopt(cell, place)
-        found[place] = replace(level, chosen=chosen)
+        chosen = {label: level.choices()[number] for label, number in best.items()}
+        found[place] = replace(level, chosen={**level.chosen, **chosen})
     return found
 
 
-def _begin(plans: Mapping[Path, Plan], cells: Iterable[Cell]) -> None:
-    """Write plans down, together with what earlier ones left in their folders, once nothing contradicts them."""
-    for cell in cells:
-        check_settings(cell)
-    paths = {folder / "bench.yaml": plan for folder, plan in plans.items()}
-    joined = {p: plan.joined(plan_from(read_yaml(p))) if p.is_file() else plan for p, plan in paths.items()}
-    for path, plan in joined.items():
-        plan.save(path)
-
-
-def _trial(folder: Path, label: str, number: int, seed: int) -> Path:
-    return folder / "search" / label / f"choice-{number}" / f"seed-{seed}"
+def _best(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """{label: the choice with the best mean validation metric over the seeds, the first of equals}"""
+    tried: dict[str, dict[int, list[Outcome]]] = {}
+    for outcome in outcomes:
+        tried.setdefault(outcome.cell.label, {}).setdefault(outcome.cell.choice or 0, []).append(outcome)
+    return {label: max(choices, key=lambda n: _score(choices[n])) for label, choices in tried.items()}
 
 
 def _score(outcomes: Iterable[Outcome]) -> float:
@@ -120,7 +103,7 @@ def _adopt(cell: Cell, folder: Path) -> None:
         shutil.copytree(cell.folder, target)
 
 
-def _run(cells: list[Cell], jobs: int, watch: Watch, folder: Path) -> list[Outcome]:
+def _train(cells: list[Cell], *, folder: Path, jobs: int, watch: Watch) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for outcome in run_cells(cells, jobs):
         outcomes.append(outcome)

@@ -1,7 +1,8 @@
 """Compare methods over several seeds, and write the report.
 
-What is done is skipped, what was interrupted goes on, and a cell that fails does not stop the others. Several missing
-rates (first:last:step, or a list such as 0.1,0.3) make a sweep: a comparison at each of them, in all three splits.
+What is done is skipped, what was interrupted goes on, and a cell that fails does not stop the others. Methods and
+seeds can be added to a folder under the settings, and the grid, it was begun with. Several missing rates
+(first:last:step, or a list such as 0.1,0.3) make a sweep: a comparison at each of them, in all three splits.
 
 examples:
   equipoise bench --data digits --methods joint,mla,mie --seeds 3 --out runs/bench

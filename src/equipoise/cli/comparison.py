@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +13,22 @@ from equipoise.cli.output import print_json, print_leaderboard, print_sweep
 if TYPE_CHECKING:
     from equipoise.benchmark.cells import Outcome
     from equipoise.benchmark.plan import Plan
+    from equipoise.report.records import Group
 
 
 def compare(plan: Plan, folder: Path, *, jobs: int, as_json: bool) -> int:
-    """Run a plan; returns the exit code, 1 if a cell failed."""
+    """Run a plan and show what its folder then holds; returns the exit code, 1 if a cell failed."""
     from equipoise.benchmark.runner import run_bench
     from equipoise.report import write_report
+    from equipoise.report.records import read_levels, read_runs
 
     with Cells() as cells:
         outcomes = run_bench(plan, folder, jobs=jobs, watch=cells)
     failed = [outcome for outcome in outcomes if outcome.error]
-    results = [outcome.result for outcome in outcomes if outcome.result]
-    if results:
+    if len(failed) < len(outcomes):  # the table has all that the folder holds, as the report does
         page = write_report([folder], folder / "report")
-        by_rate = {rate: _results_at(rate, outcomes) for rate in plan.rates}
+        by_rate = {rate: _results(groups) for rate, (groups, _) in read_levels([folder]).items()}
+        results = [] if by_rate else _results(read_runs([folder])[0])
         if as_json:
             print_json(by_rate or results)
         elif by_rate:
@@ -38,8 +40,8 @@ def compare(plan: Plan, folder: Path, *, jobs: int, as_json: bool) -> int:
     return 1 if failed else 0
 
 
-def _results_at(rate: float, outcomes: Iterable[Outcome]) -> list[Mapping[str, Any]]:
-    return [o.result for o in outcomes if o.result and o.cell.settings.data.missing == rate]
+def _results(groups: Iterable[Group]) -> list[dict[str, Any]]:
+    return [run.result for group in groups for run in group.runs]
 
 
 class Cells:
