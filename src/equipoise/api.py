@@ -46,7 +46,12 @@ def fit(data: Any, method: str | Mapping[str, Any] = "joint", out: str | Path | 
 
 
 def evaluate(
-    run: Run | str | Path, data: Any = None, *, split: str | None = None, missing: float | None = None
+    run: Run | str | Path,
+    data: Any = None,
+    *,
+    split: str | None = None,
+    missing: float | None = None,
+    problems: str | None = None,
 ) -> dict[str, Any]:
     """Metrics of a finished run.
 
@@ -55,31 +60,35 @@ def evaluate(
         data: other data with the same columns; the run's own by default.
         split: "train", "validation" or "test" of the run's own data; "test" by default.
         missing: share of the cells to hide at random; as in training by default.
+        problems: what a bad file of other data does: "error", "drop" or "absent"; as in training by default.
 
     Returns:
         {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n}}, "count": N}
 
     Raises:
-        ConfigError: no such split, or a split of other data.
+        ConfigError: no such split or policy, a split of other data, or a policy for the run's own.
         RunError: no finished run there.
         DataError: the data cannot be read, or have no labels.
     """
     from equipoise.trained import Trained
 
-    return Trained(_folder(run)).evaluate(data, split=split, missing=missing)
+    return Trained(_folder(run)).evaluate(data, split=split, missing=missing, problems=problems)
 
 
-def predict(run: Run | str | Path, data: Any) -> pd.DataFrame:
+def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) -> pd.DataFrame:
     """Classes of new samples.
 
     Args:
         run: what `fit` returned, or a run folder.
         data: a manifest or DataFrame with the columns of the run's own; it needs no labels.
+        problems: what a bad file does: "error", "drop" (its row, which is warned of) or "absent" (its modality); as
+            in training by default.
 
     Returns:
         A row per sample, its index the id: `prediction`, `confidence`, and `p_<class>` for every class.
 
     Raises:
+        ConfigError: another policy.
         RunError: no finished run there.
         DataError: the data cannot be read.
     """
@@ -89,7 +98,7 @@ def predict(run: Run | str | Path, data: Any) -> pd.DataFrame:
     from equipoise.trained import Trained
 
     trained = Trained(_folder(run))
-    table = trained.read(data)
+    table = trained.read(data, problems)
     probability = softmax(trained.predict(table).fused)
     frame = pd.DataFrame(
         probability, index=pd.Index(table.ids, name="id"), columns=[f"p_{c}" for c in trained.classes]

@@ -15,6 +15,9 @@ import yaml
 
 from equipoise.errors import ConfigError, invalid, suggest
 
+POLICIES = ("error", "drop", "absent")
+"""What a bad file does: it stops everything, drops its row, or makes its modality absent."""
+
 Component = dict[str, Any]
 """A registered component: {"name": …, option: value, …}. Users may write the bare name instead."""
 
@@ -130,7 +133,7 @@ class DataSettings:
             ("missing", 0 <= self.missing < 1, "in [0, 1)"),
             ("missing_test", self.missing_test is None or 0 <= self.missing_test < 1, "in [0, 1)"),
             ("missing_regime", self.missing_regime in ("strict", "simulated"), "strict or simulated"),
-            ("problems", self.problems in ("error", "drop", "absent"), "error, drop or absent"),
+            ("problems", self.problems in POLICIES, "error, drop or absent"),
         ]
         _check("data", self, checks)
 
@@ -150,7 +153,8 @@ class Settings:
         method: how the network is trained; see `equipoise list methods`.
         head: how the modalities meet; `auto` takes the method's own.
         encoder: {modality: encoder}; a modality left out takes the default of its kind.
-        width: feature width of every encoder that is not told its own; null for each encoder's default.
+        width: feature width of every encoder that is not told its own; null for each encoder's default. Where these
+            differ, encoders that nobody named take the width of those that were, or the smallest.
         optimiser: how parameters move.
         epochs: how often every modality sees the training samples.
         batch_size: samples a step, over all devices.

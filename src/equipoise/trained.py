@@ -48,11 +48,16 @@ class Trained:
         self.preprocessing = facts["preprocessing"]
         self.model = self._load_model()
 
-    def read(self, source: Any) -> Table:
+    def read(self, source: Any, problems: str | None = None) -> Table:
         """All rows of a manifest, DataFrame or prepared folder as the run saw its own; labels may be missing (−1).
 
+        Args:
+            source: which of these.
+            problems: what a bad file does: "error", "drop" or "absent"; as in training by default.
+
         Raises:
-            DataError: a file, column or label the run cannot take.
+            ConfigError: another policy.
+            DataError: a file, column or label the run cannot take, or no row is left.
         """
         d = self.settings.data
         table: Table = data.read_table(
@@ -62,11 +67,9 @@ class Trained:
             preprocessing=self.preprocessing,
             id=d.id,
             root=d.root,
-            problems=d.problems,
+            problems=d.problems if problems is None else problems,
             cache=d.cache,
         )
-        if not len(table):
-            raise DataError("new data: not a single row has a usable file; see why without --problems drop")
         return table
 
     def own(self, split: str = "test", missing: float | None = None) -> Table:
@@ -97,19 +100,28 @@ class Trained:
         return predict(self.model, table)
 
     def evaluate(
-        self, source: Any = None, *, split: str | None = None, missing: float | None = None
+        self,
+        source: Any = None,
+        *,
+        split: str | None = None,
+        missing: float | None = None,
+        problems: str | None = None,
     ) -> dict[str, Any]:
         """Metrics on a split of the run's own data, the test split by default, or on all labelled rows of other data.
 
         Raises:
-            ConfigError: no such split, or a split of other data.
+            ConfigError: no such split or policy, a split of other data, or a policy for the run's own.
             DataError: the data cannot be read, or have no labels.
         """
         if source is None:
+            if problems is not None:  # without a row that training had, splits might be drawn that mix train and test
+                raise ConfigError(
+                    "evaluate: 'problems' is for other data; the run's own must be as they were in training"
+                )
             return measure(self.predict(self.own(split or "test", missing)))
         if split is not None:
             raise ConfigError(f"evaluate: {split!r} is a split of the run's own data; leave out one of the two")
-        table = self.read(source)
+        table = self.read(source, problems)
         if not (table.label >= 0).any():
             raise DataError(f"{source}: no labels in column {self.settings.data.label!r}; nothing to measure against")
         d = self.settings.data

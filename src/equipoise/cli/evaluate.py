@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 
+from equipoise.settings import POLICIES
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="a finished run")
@@ -18,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--missing", type=float, metavar="SHARE", help="share of the cells to hide at random [as the run]"
     )
+    parser.add_argument(
+        "--problems",
+        choices=POLICIES,
+        help="what a bad file of other data does: stop, drop its row, or make its modality absent [as the run]",
+    )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
 
 
@@ -25,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
     import equipoise
     from equipoise.cli.output import print_json, print_metrics
 
-    metrics = equipoise.evaluate(args.run_folder, args.data, split=args.split, missing=args.missing)
+    metrics = equipoise.evaluate(
+        args.run_folder, args.data, split=args.split, missing=args.missing, problems=args.problems
+    )
     if args.json:
         print_json(metrics)
     else:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from equipoise.errors import RunError
+from equipoise.settings import POLICIES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="SOURCE", required=True, help="a manifest; it needs no labels")
     parser.add_argument(
         "--out", metavar="FILE", required=True, help="CSV: id, class, its probability, all probabilities"
+    )
+    parser.add_argument(
+        "--problems",
+        choices=POLICIES,
+        help="what a bad file does: stop, drop its row, or make its modality absent [as the run]",
     )
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
 
@@ -32,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from equipoise.trained import Trained
 
     trained = Trained(args.run_folder)
-    table = trained.read(args.data)
+    table = trained.read(args.data, args.problems)
     write_csv(trained.predict(table), table.ids, path)
     print(f"{path}: {len(table)} predictions", file=sys.stderr)
     return 0

@@ -16,9 +16,9 @@ from equipoise.data.manifest import Manifest
 from equipoise.data.reading import Reading, read_modality
 from equipoise.errors import ConfigError, DataError, invalid, suggest
 from equipoise.files import replace_file
+from equipoise.settings import POLICIES
 
 Problem = dict[str, Any]
-POLICIES = ("error", "drop", "absent")
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,13 @@ class Decoded:
         readings: {modality: its rows}.
         keep: bool (N,), False for rows dropped because of a bad cell.
         problems: row, id, modality, file and reason of every bad cell.
+        listing: the file that lists them, where there are any.
     """
 
     readings: dict[str, Reading]
     keep: np.ndarray
     problems: list[Problem]
+    listing: Path
 
 
 def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy: str, cache: Path) -> Decoded:
@@ -52,15 +54,16 @@ def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy:
     if policy not in POLICIES:
         raise invalid("data", "problems", f"one of {', '.join(POLICIES)}", policy)
     readings, problems = read_all(manifest, options, cache)
+    listing = cache / "problems.csv"
     if problems:
-        write_problems(problems, cache / "problems.csv")
+        write_problems(problems, listing)
     if problems and policy == "error":
-        _stop(manifest, problems, cache / "problems.csv")
+        _stop(manifest, problems, listing)
     keep = np.ones(len(manifest), dtype=bool)
     if policy == "drop":
         keep[[row for reading in readings.values() for row in reading.bad]] = False
     _check_some_modality(manifest, {m: r.present for m, r in readings.items()}, keep, problems)
-    return Decoded(readings, keep, problems)
+    return Decoded(readings, keep, problems, listing)
 
 
 def read_all(

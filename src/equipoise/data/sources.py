@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,9 +18,9 @@ from equipoise.data.assemble import assemble, label_codes, make_table
 from equipoise.data.cache import cache_folder
 from equipoise.data.datasets import DATASETS
 from equipoise.data.declaration import Columns, Declaration
-from equipoise.data.decode import decode
+from equipoise.data.decode import Decoded, decode
 from equipoise.data.locate import as_path, is_built_in, locate, read_prepared
-from equipoise.data.manifest import read_manifest
+from equipoise.data.manifest import Manifest, read_manifest
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.steps import Absent, fit_steps
 from equipoise.data.table import Splits, Table
@@ -126,8 +127,10 @@ def read_table(
 ) -> Table:
     """All rows of new data, decoded and scaled as a run's own were; labels may be missing (−1).
 
+    Rows that are left out because of bad files, and cells taken as absent, are warned of.
+
     Raises:
-        DataError: the run was not trained on files or columns, or a cell, file or label is unusable.
+        DataError: the run was not trained on files or columns, a cell, file or label is unusable, or no row is left.
     """
     if "transforms" not in preprocessing:
         raise DataError("the run was trained on a built-in data set, which has no columns that new data could fill")
@@ -140,6 +143,7 @@ def read_table(
     named = [declaration.name for declaration in manifest.declarations]
     transforms = {m: settings for m, settings in preprocessing["transforms"].items() if m in named}
     decoded = decode(manifest, transforms, problems, cache_folder(cache))
+    _tell(manifest, decoded)
     for modality, reading in decoded.readings.items():
         if reading.spec.shape != specs[modality].shape:
             raise DataError(
@@ -151,6 +155,18 @@ def read_table(
     learned = preprocessing["learned"]
     absent = {m: Absent() for m in specs}
     return whole.stepped({**absent, **{m: r.step.restore(learned[m]) for m, r in decoded.readings.items()}})
+
+
+def _tell(manifest: Manifest, decoded: Decoded) -> None:
+    """Warn of what bad files took from new data; refuse data of which nothing is left."""
+    if not decoded.keep.any():
+        raise DataError(f"{manifest.where}: not a single row has a usable file; all are listed in {decoded.listing}")
+    left, bad = int((~decoded.keep).sum()), len(decoded.problems)
+    if bad:
+        told = (
+            f"{left} row{'s' * (left > 1)} left out" if left else f"{bad} bad cell{'s' * (bad > 1)} taken as absent"
+        )
+        warnings.warn(f"{manifest.where}: {told}, listed in {decoded.listing}", stacklevel=3)
 
 
 def _built_in(name: str, *, seed: int, validation: float, test: float, options: Mapping[str, Any]) -> Splits:

@@ -1,0 +1,98 @@
+"""New data for a finished run: bad files, labels that are none, and the index of a DataFrame."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import equipoise
+from equipoise.errors import ConfigError, DataError
+
+TINY = {"modality": ["first=file:vector", "second=x*:vector"], "epochs": 1, "width": 4}
+
+
+@pytest.fixture
+def frame(tmp_path, monkeypatch):
+    """60 rows: an array file and two numbers; the cache is the folder `cache`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EQUIPOISE_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng()
+    for k in range(60):
+        np.save(tmp_path / f"{k}.npy", rng.normal(size=3))
+    table = pd.DataFrame(rng.normal(size=(60, 2)), columns=["x0", "x1"])
+    table["file"] = [f"{k}.npy" for k in range(60)]
+    table["label"] = [f"class {k % 3}" for k in range(60)]
+    return table
+
+
+@pytest.fixture
+def run(frame):
+    return equipoise.fit(frame, **TINY)
+
+
+@pytest.fixture
+def spoilt(frame):
+    """The first 11 rows, of which row 4 has a bad file."""
+    Path("bad.npy").write_bytes(b"")
+    table = frame.head(11).copy()
+    table.loc[4, "file"] = "bad.npy"
+    return table
+
+
+@pytest.fixture
+def listed():
+    """Rows in the file that a message names."""
+
+    def read(message):
+        path = message.partition("listed in ")[2].partition(": ")[0]
+        with open(path, newline="", encoding="utf-8") as file:
+            return [(int(p["row"]), p["modality"]) for p in csv.DictReader(file)]
+
+    return read
+
+
+def test_bad_files_of_new_data_stop_by_default_and_can_be_left_out(run, spoilt, listed):
+    for command in (equipoise.predict, equipoise.evaluate):
+        with pytest.raises(DataError, match=r"row 4.*--problems drop or absent") as refused:
+            command(run, spoilt)
+        assert listed(str(refused.value)) == [(4, "first")]
+    with pytest.warns(UserWarning, match=r"1 row left out, listed in ") as told:
+        predicted = equipoise.predict(run, spoilt, problems="drop")
+    assert len(told) == 1
+    assert listed(str(told[0].message)) == [(4, "first")]
+    assert len(predicted) == 10
+    with pytest.warns(UserWarning, match="1 row left out"):
+        assert equipoise.evaluate(run, spoilt, problems="drop")["count"] == 10
+
+
+def test_bad_files_of_new_data_can_be_absent(run, spoilt):
+    with pytest.warns(UserWarning, match="1 bad cell taken as absent"):
+        assert len(equipoise.predict(run, spoilt, problems="absent")) == 11
+    with pytest.warns(UserWarning, match="1 bad cell taken as absent"):
+        counts = equipoise.evaluate(run, spoilt, problems="absent")["modalities"]
+    assert {name: part["count"] for name, part in counts.items()} == {"first": 10, "second": 11}
+
+
+def test_the_runs_own_policy_holds_unless_another_is_given(frame, spoilt):
+    run = equipoise.fit(frame, **TINY, problems="drop")
+    with pytest.warns(UserWarning, match="1 row left out"):
+        assert len(equipoise.predict(run, spoilt)) == 10
+    with pytest.raises(DataError, match="row 4"):
+        equipoise.predict(run, spoilt, problems="error")
+    with pytest.raises(DataError, match="not a single row has a usable file; all are listed in"):
+        equipoise.predict(run, spoilt.assign(file="gone.npy"))
+
+
+def test_policies_that_cannot_be(run, frame):
+    with pytest.raises(ConfigError, match="error, drop, absent"):
+        equipoise.predict(run, frame, problems="ignore")
+    with pytest.raises(ConfigError, match="'problems' is for other data"):
+        equipoise.evaluate(run, problems="drop")
+
+
+@pytest.mark.parametrize("policy", [None, "drop", "absent"])
+def test_nothing_is_said_of_good_files(run, frame, policy, recwarn):
+    assert len(equipoise.predict(run, frame, problems=policy)) == 60
+    assert not [w for w in recwarn if issubclass(w.category, UserWarning)]
