@@ -80,7 +80,7 @@ def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) ->
 
     Args:
         run: what `fit` returned, or a run folder.
-        data: a manifest or DataFrame with the columns of the run's own; it needs no labels.
+        data: a manifest or DataFrame with the columns of the run's own; labels are not read.
         problems: what a bad file does: "error", "drop" (its row, which is warned of) or "absent" (its modality); as
             in training by default.
 
@@ -98,7 +98,7 @@ def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) ->
     from equipoise.trained import Trained
 
     trained = Trained(_folder(run))
-    table = trained.read(data, problems)
+    table = trained.read(data, problems, labelled=False)
     probability = softmax(trained.predict(table).fused)
     frame = pd.DataFrame(
         probability, index=pd.Index(table.ids, name="id"), columns=[f"p_{c}" for c in trained.classes]

@@ -48,12 +48,13 @@ class Trained:
         self.preprocessing = facts["preprocessing"]
         self.model = self._load_model()
 
-    def read(self, source: Any, problems: str | None = None) -> Table:
+    def read(self, source: Any, problems: str | None = None, *, labelled: bool = True) -> Table:
         """All rows of a manifest, DataFrame or prepared folder as the run saw its own; labels may be missing (−1).
 
         Args:
             source: which of these.
             problems: what a bad file does: "error", "drop" or "absent"; as in training by default.
+            labelled: False to leave the label column unread, whatever it holds.
 
         Raises:
             ConfigError: another policy.
@@ -69,6 +70,7 @@ class Trained:
             root=d.root,
             problems=d.problems if problems is None else problems,
             cache=d.cache,
+            labelled=labelled,
         )
         return table
 

@@ -43,3 +43,13 @@ def test_one_line_tells_of_rows_left_out(new, tmp_path):
 def test_misuse(refuse, new):
     refuse(f"predict run --data {new} --out p.csv --problems ignore", 2, "--problems", "'drop'")
     refuse("evaluate run --problems drop", 2, "'problems' is for other data")
+
+
+def test_predictions_need_no_labels(command, rows, write, refuse, tmp_path):
+    line = "--modality first=x0,x1,x2:vector --modality second=y0,y1:vector --id id --epochs 1 --width 4"
+    command(f"train --data {write(rows)} {line} --out run")
+    write([{**row, "label": "todo"} for row in rows], "new.csv")
+    for name in ("new", "rows"):
+        assert command(f"predict run --data {name}.csv --out {name}_p.csv").code == 0
+    assert (tmp_path / "new_p.csv").read_text() == (tmp_path / "rows_p.csv").read_text()
+    refuse("evaluate run --data new.csv", 1, "new.csv row 2", "'todo'")

@@ -1,6 +1,7 @@
 """New data for a finished run: bad files, labels that are none, and the index of a DataFrame."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,11 @@ def test_policies_that_cannot_be(run, frame):
 def test_nothing_is_said_of_good_files(run, frame, policy, recwarn):
     assert len(equipoise.predict(run, frame, problems=policy)) == 60
     assert not [w for w in recwarn if issubclass(w.category, UserWarning)]
+
+
+@pytest.mark.parametrize("placeholder", ["?", "todo", None])
+def test_predict_does_not_read_labels_and_evaluate_is_strict(run, frame, placeholder):
+    predicted = equipoise.predict(run, frame.assign(label=placeholder))
+    assert predicted.equals(equipoise.predict(run, frame.drop(columns="label")))
+    with pytest.raises(DataError, match="no labels" if placeholder is None else re.escape(f"label {placeholder!r}")):
+        equipoise.evaluate(run, frame.assign(label=placeholder))

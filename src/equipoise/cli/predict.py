@@ -16,7 +16,7 @@ from equipoise.settings import POLICIES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="a finished run")
-    parser.add_argument("--data", metavar="SOURCE", required=True, help="a manifest; it needs no labels")
+    parser.add_argument("--data", metavar="SOURCE", required=True, help="a manifest; labels are not read")
     parser.add_argument(
         "--out", metavar="FILE", required=True, help="CSV: id, class, its probability, all probabilities"
     )
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from equipoise.trained import Trained
 
     trained = Trained(args.run_folder)
-    table = trained.read(args.data, args.problems)
+    table = trained.read(args.data, args.problems, labelled=False)
     write_csv(trained.predict(table), table.ids, path)
     print(f"{path}: {len(table)} predictions", file=sys.stderr)
     return 0

@@ -58,7 +58,12 @@ class Manifest:
 
 
 def read_manifest(
-    source: Path | pd.DataFrame, columns: Columns, root: str | None = None, *, new: bool = False
+    source: Path | pd.DataFrame,
+    columns: Columns,
+    root: str | None = None,
+    *,
+    new: bool = False,
+    labelled: bool = True,
 ) -> Manifest:
     """Read CSV, TSV, JSONL, Parquet or a DataFrame.
 
@@ -66,7 +71,8 @@ def read_manifest(
         source: path or DataFrame.
         columns: which columns hold what.
         root: folder that relative paths start from; the manifest's own by default.
-        new: True for data to predict, which may do without labels and without some modalities.
+        new: True for data that a run was not trained on, which may do without labels and without some modalities.
+        labelled: False to leave the label column unread, whatever it holds.
 
     Raises:
         ConfigError: wrong declaration, unknown kind, or no such column.
@@ -75,7 +81,7 @@ def read_manifest(
     sheet = read_sheet(source)
     cells = Cells(sheet)
     here = source.parent if isinstance(source, Path) else Path()
-    without_labels = new and columns.label not in cells.columns
+    without_labels = not labelled or (new and columns.label not in cells.columns)
     manifest = Manifest(
         sheet,
         cells.ids(columns.id),

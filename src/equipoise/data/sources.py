@@ -124,8 +124,11 @@ def read_table(
     root: str | None = None,
     problems: str = "error",
     cache: str | None = None,
+    labelled: bool = True,
 ) -> Table:
     """All rows of new data, decoded and scaled as a run's own were; labels may be missing (−1).
+
+    With `labelled=False` the label column is not read, whatever it holds.
 
     Rows that are left out because of bad files, and cells taken as absent, are warned of.
 
@@ -139,7 +142,7 @@ def read_table(
     if isinstance(data, Path) and data.is_dir():
         data, facts = read_prepared(data)
         root = root or facts.get("root")
-    manifest = read_manifest(data, columns, root, new=True)
+    manifest = read_manifest(data, columns, root, new=True, labelled=labelled)
     named = [declaration.name for declaration in manifest.declarations]
     transforms = {m: settings for m, settings in preprocessing["transforms"].items() if m in named}
     decoded = decode(manifest, transforms, problems, cache_folder(cache))
