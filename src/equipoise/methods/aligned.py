@@ -9,6 +9,7 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.methods.alignment import KINDS, alignment_loss, check_widths, require_partners
+from equipoise.methods.auxiliary import require_trained_classifiers
 from equipoise.methods.base import Method
 from equipoise.methods.checks import choice, only_where, or_default, positive, require
 from equipoise.methods.losses import fused_loss
@@ -40,10 +41,18 @@ class Aligned(Method):
         self.loss_scale = loss_scale
 
     def setup(self, ctx: Context) -> None:
-        """Raises ConfigError with a single modality, or where InfoNCE is to compare features of different widths."""
+        """Check that there is something to align.
+
+        Raises:
+            ConfigError: there is a single modality, InfoNCE is to compare features of different widths, or the
+                divergence is between classifiers that the fused loss does not train.
+        """
         require_partners(type(self).__name__, ctx, "use method 'joint'")
         if self.alignment == "infonce":
             check_widths("InfoNCE", ctx)
+        else:
+            remedy = "use head 'concat' or 'sum', or 'alignment' infonce"
+            require_trained_classifiers(f"{type(self).__name__}: alignment 'js'", ctx.model.head, remedy)
 
     @abstractmethod
     def weight(self, ctx: Context) -> float | Tensor:

@@ -59,6 +59,24 @@ def require_fused_classifiers(method: str, head: Head, remedy: str) -> None:
         )
 
 
+def require_trained_classifiers(method: str, head: Head, remedy: str) -> None:
+    """Check, for a method without unimodal losses that goes by what each modality predicts, that it trains that.
+
+    Args:
+        method: who asks, in words.
+        head: the model's.
+        remedy: what to do instead.
+
+    Raises:
+        ConfigError: the modalities' own predictions depend on parameters that the fused prediction does not.
+    """
+    if apart(head):
+        raise ConfigError(
+            f"{method} goes by classifiers of {type(head).__name__} that only unimodal losses train, of which there "
+            f"are none; {remedy}"
+        )
+
+
 def own_classifier(head: Head, modality: str) -> nn.Module:
     """The module that makes this modality's own logits: all of its block, or the part called `own` (`Auxiliary`)."""
     block: nn.Module = head.blocks[modality]

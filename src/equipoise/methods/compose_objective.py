@@ -13,7 +13,7 @@ from torch import Tensor
 from equipoise.batch import Batch, Output
 from equipoise.evaluating import evaluating
 from equipoise.methods.alignment import KINDS, alignment_loss, check_widths
-from equipoise.methods.auxiliary import require_fused_classifiers
+from equipoise.methods.auxiliary import require_fused_classifiers, require_trained_classifiers
 from equipoise.methods.late import update_apart
 from equipoise.methods.losses import fused_loss, unimodal_loss
 from equipoise.methods.schedules import Schedule
@@ -54,6 +54,9 @@ class Objective:
             require_fused_classifiers("method 'compose' with separate losses", ctx.model.head, "sum")
         if self.alignment == "infonce":
             check_widths("InfoNCE", ctx)
+        elif self.alignment == "js" and not self.separate:
+            remedy = "use head 'concat' or 'sum', or 'alignment' infonce"
+            require_trained_classifiers("method 'compose' with alignment 'js'", ctx.model.head, remedy)
 
     def on_epoch_start(self, ctx: Context) -> None:
         if self.alignment != "none":

@@ -34,8 +34,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError
-from equipoise.methods.auxiliary import apart, auxiliary_loss
+from equipoise.methods.auxiliary import auxiliary_loss, require_trained_classifiers
 from equipoise.methods.base import Method
 from equipoise.methods.checks import require, whole
 from equipoise.methods.encoder_copy import EncoderCopy
@@ -87,11 +86,9 @@ class InfoReg(Method):
         Raises:
             ConfigError: only unimodal losses, of which there are none, would train the classifiers that are compared.
         """
-        if apart(ctx.model.head) and self.unimodal_weight == 0:
-            raise ConfigError(
-                f"method 'inforeg' compares the modalities by classifiers of {type(ctx.model.head).__name__} which "
-                "only unimodal losses train; set 'unimodal_weight' above 0, or use head 'concat'"
-            )
+        if self.unimodal_weight == 0:
+            remedy = "set 'unimodal_weight' above 0, or use head 'concat'"
+            require_trained_classifiers("method 'inforeg'", ctx.model.head, remedy)
         reference = next(ctx.model.parameters())
         count = len(ctx.model.modalities)
         self.register_buffer("history", reference.new_zeros(count, self.smoothing + 1))

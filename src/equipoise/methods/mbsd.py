@@ -37,8 +37,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError
-from equipoise.methods.auxiliary import apart, auxiliary_loss
+from equipoise.methods.auxiliary import auxiliary_loss, require_trained_classifiers
 from equipoise.methods.base import Method
 from equipoise.methods.checks import choice, not_negative, require
 
@@ -112,11 +111,9 @@ class MBSD(Method):
         Raises:
             ConfigError: no label would train the classifiers that learn from each other.
         """
-        if self.distillation_weight and not self.unimodal_weight and apart(ctx.model.head):
-            raise ConfigError(
-                f"method 'mbsd' distils between classifiers of {type(ctx.model.head).__name__} which only unimodal "
-                "losses train; set 'unimodal_weight' above 0, or use head 'sum'"
-            )
+        if self.distillation_weight and not self.unimodal_weight:
+            remedy = "set 'unimodal_weight' above 0, or use head 'sum'"
+            require_trained_classifiers("method 'mbsd'", ctx.model.head, remedy)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         loss = auxiliary_loss(dict.fromkeys(ctx.training, self.unimodal_weight), output, batch, ctx)

@@ -37,7 +37,13 @@ from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
-from equipoise.methods.auxiliary import apart, auxiliary_loss, own_classifier, require_own_classifiers, sample_losses
+from equipoise.methods.auxiliary import (
+    auxiliary_loss,
+    own_classifier,
+    require_own_classifiers,
+    require_trained_classifiers,
+    sample_losses,
+)
 from equipoise.methods.base import Method
 from equipoise.methods.checks import not_negative, require
 from equipoise.methods.short_run import warn_of_a_short_run
@@ -82,11 +88,8 @@ class MSES(Method):
         """
         head, modalities = ctx.model.head, ctx.model.modalities
         require_own_classifiers("mses", head)
-        if self.needs_holdout and self.weight == 0 and apart(head):
-            raise ConfigError(
-                "method 'mses' with 'weight' 0 never trains the classifiers that it monitors in head 'auxiliary'; "
-                "use head 'late' or 'sum'"
-            )
+        if self.needs_holdout and self.weight == 0:
+            require_trained_classifiers("method 'mses'", head, "set 'weight' above 0, or use head 'late' or 'sum'")
         if self.needs_holdout and ctx.holdout is None:
             raise ConfigError("method 'mses' monitors held-out samples and there are none; set 'data.holdout'")
         if self.needs_holdout:  # the first to be best is epoch 1, and more than P may pass

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from equipoise.errors import ConfigError, suggest
-from equipoise.methods.auxiliary import apart
+from equipoise.methods.auxiliary import require_trained_classifiers
 from equipoise.methods.checks import choice, flag, is_table, is_whole, optional, require, unless
 from equipoise.methods.joint import Joint
 from equipoise.methods.rates import SMALLEST, ratios, smooth
@@ -105,11 +105,7 @@ class MSLR(Joint):
         if self.needs_holdout and ctx.holdout is None:
             raise ConfigError("method 'mslr' measures held-out samples and there are none; set 'data.holdout'")
         if self.strategy == "dynamic":
-            if apart(ctx.model.head):
-                raise ConfigError(
-                    f"method 'mslr' compares the modalities by classifiers of {type(ctx.model.head).__name__} which "
-                    "its loss does not train; use head 'sum'"
-                )
+            require_trained_classifiers("method 'mslr'", ctx.model.head, "use head 'sum'")
             warn_of_a_short_run("mslr", self.window + (not self.cumulative), "window", ctx)
         elif self._unset:
             warnings.warn(

@@ -30,7 +30,7 @@ class UntrainedClassifiers:
         self.method = method
         self.head = head
         self.report = report
-        own = [own_classifier(head, m) for m in head.modalities] if head.own_classifiers else []
+        own = [head.own_only(m) or own_classifier(head, m) for m in head.modalities] if head.own_classifiers else []
         trained = [p for classifier in own for p in classifier.parameters() if p.requires_grad]
         self._start = [(p, p.detach().clone()) for p in trained]
 

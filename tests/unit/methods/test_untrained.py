@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,21 @@ def test_options_that_leave_no_unimodal_loss_count(
     moved, complaints = moves_and_complaints(World(name, 3, seed % 9999, options, head="auxiliary"), tmp_path / "run")
     assert not any(moved.values())
     assert len(complaints) == 1
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize(
+    "head", [{"name": "weight-hidden"}, {"name": "domfn", "threshold": 1.0}], ids=itemgetter("name")
+)
+def test_classifiers_beside_layers_that_the_fused_loss_trains_count(
+    tmp_path: Path, seed: int, head: Mapping[str, object], count: int
+) -> None:
+    """The gate of `domfn` is always open, and of `weight-hidden` it is the projections that train."""
+    world = World("joint", count, seed % 9999, epochs=1, settings={"head": head, "optimiser": {"weight_decay": 0}})
+    with pytest.warns(
+        UserWarning, match=r"method 'joint' does not train the classifiers of (WeightHidden|DOMFN) that"
+    ):
+        train(world.run_settings(), tmp_path / "run", splits=world.data())
 
 
 def test_heads_whose_fused_loss_trains_them_pass_in_silence(tmp_path: Path, seed: int) -> None:
