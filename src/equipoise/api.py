@@ -85,7 +85,8 @@ def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) ->
             in training by default.
 
     Returns:
-        A row per sample, its index the id: `prediction`, `confidence`, and `p_<class>` for every class.
+        A row per sample: `prediction`, `confidence`, and `p_<class>` for every class. The index is the id, where
+        the run names a column of ids; else that of the DataFrame, or the position in the manifest, as text.
 
     Raises:
         ConfigError: another policy.
@@ -100,9 +101,10 @@ def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) ->
     trained = Trained(_folder(run))
     table = trained.read(data, problems, labelled=False)
     probability = softmax(trained.predict(table).fused)
-    frame = pd.DataFrame(
-        probability, index=pd.Index(table.ids, name="id"), columns=[f"p_{c}" for c in trained.classes]
-    )
+    index = pd.Index(table.ids, name="id")
+    if isinstance(data, pd.DataFrame) and trained.settings.data.id is None:
+        index = data.index[table.store_rows]  # without the rows that were left out
+    frame = pd.DataFrame(probability, index=index, columns=[f"p_{c}" for c in trained.classes])
     frame.insert(0, "prediction", [trained.classes[k] for k in probability.argmax(axis=1)])
     frame.insert(1, "confidence", probability.max(axis=1))
     return frame

@@ -105,3 +105,22 @@ def test_predict_does_not_read_labels_and_evaluate_is_strict(run, frame, placeho
     assert predicted.equals(equipoise.predict(run, frame.drop(columns="label")))
     with pytest.raises(DataError, match="no labels" if placeholder is None else re.escape(f"label {placeholder!r}")):
         equipoise.evaluate(run, frame.assign(label=placeholder))
+
+
+@pytest.mark.parametrize("index", ["text", "dates", "levels", "repeated"])
+def test_predictions_have_the_index_of_the_frame(run, spoilt, index):
+    spoilt.index = {
+        "text": pd.Index(list("lkjihgfedcb"), name="clip"),
+        "dates": pd.date_range("2024-02-28", periods=11),
+        "levels": pd.MultiIndex.from_arrays([list("aaaaaabbbbb"), range(11)]),
+        "repeated": pd.Index([7] * 11),
+    }[index]
+    with pytest.warns(UserWarning, match="1 row left out"):
+        predicted = equipoise.predict(run, spoilt, problems="drop")
+    pd.testing.assert_index_equal(predicted.index, spoilt.index.delete(4))
+
+
+def test_a_named_id_goes_before_the_index(frame):
+    run = equipoise.fit(frame, **TINY, id="file")
+    predicted = equipoise.predict(run, frame.iloc[::-1])
+    assert list(predicted.index) == [f"{k}.npy" for k in range(59, -1, -1)]
