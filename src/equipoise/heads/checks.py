@@ -53,7 +53,10 @@ def leading(owner: str, option: str, named: str | None, widths: Mapping[str, int
     return named
 
 
-def one_width(owner: str, widths: Mapping[str, int], remedy: str) -> int:
+ONE_WIDTH = "give all encoders one, for example --width 128"
+
+
+def one_width(owner: str, widths: Mapping[str, int], remedy: str = ONE_WIDTH) -> int:
     """The feature width that all these modalities have.
 
     Raises:

@@ -31,7 +31,7 @@ class IFMMIN(ImaginingHead):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(widths, classes, {m: 2 * d for m, d in widths.items()}, blocks, layers, cascade, dropout)
-        each = one_width("IFMMIN", widths, "set 'width'")
+        each = one_width("IFMMIN", widths)
         self.invariant = nn.Sequential(nn.Linear(each, each), nn.LeakyReLU(), nn.Linear(each, each), nn.LeakyReLU())
 
     def invariants(self, joint: Tensor) -> dict[str, Tensor]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from equipoise.errors import ConfigError
 from equipoise.heads.base import SeparateHead
+from equipoise.heads.checks import one_width
 
 
 class Shared(SeparateHead):
@@ -32,12 +32,7 @@ class Shared(SeparateHead):
         fusion_weights: dict[str, float] | None = None,
     ) -> None:
         super().__init__(widths, classes, fusion, fusion_weights)
-        if len(set(widths.values())) != 1:
-            found = ", ".join(f"{m} {w}" for m, w in widths.items())
-            raise ConfigError(
-                f"head 'shared' needs encoders of one feature width, found {found}; set the same 'width'"
-            )
-        self.classifier = nn.Linear(next(iter(widths.values())), classes)
+        self.classifier = nn.Linear(one_width("head 'shared'", widths), classes)
 
     def reading_layer(self, modality: str) -> nn.Linear:
         return self.classifier

@@ -31,7 +31,7 @@ class WeightElementwise(Head):
 
     def __init__(self, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(widths, classes)
-        width = one_width("WeightElementwise", widths, "set the same 'width'")
+        width = one_width("WeightElementwise", widths)
         self.classifier = nn.Linear(width, classes)
 
     def reading_layer(self, modality: str) -> nn.Linear:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
+from equipoise.heads.checks import one_width
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -81,12 +82,7 @@ def check_widths(owner: str, ctx: Context) -> None:
     Raises:
         ConfigError: the encoders' widths differ.
     """
-    widths = ctx.model.head.widths
-    if len(set(widths.values())) > 1:
-        found = ", ".join(f"{m} {w}" for m, w in widths.items())
-        raise ConfigError(
-            f"{owner} aligns features of one width, found {found}; set the same 'width' for every encoder"
-        )
+    one_width(owner, ctx.model.head.widths)
 
 
 def require_partners(owner: str, ctx: Context, remedy: str) -> None:

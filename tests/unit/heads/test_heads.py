@@ -142,7 +142,7 @@ def test_shared_reads_every_modality_with_one_classifier() -> None:
     output = head(features, present)
     for m, z in features.items():
         torch.testing.assert_close(output.logits[m], z @ head.classifier.weight.T + head.classifier.bias)
-    with pytest.raises(ConfigError, match="one feature width, found a 3, b 5"):
+    with pytest.raises(ConfigError, match="features of one width, found a 3, b 5"):
         Shared(widths(2), CLASSES)
 
 

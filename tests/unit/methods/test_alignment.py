@@ -114,5 +114,5 @@ def test_widths_that_differ_are_refused(world: SimpleNamespace) -> None:
     model = world.model("sum", named(2))
     check_widths("InfoNCE", world.context(model, []))
     model.head.widths["b"] = 9
-    with pytest.raises(ConfigError, match=r"found a 5, b 9; set the same 'width'"):
+    with pytest.raises(ConfigError, match=r"found a 5, b 9; give all encoders one"):
         check_widths("InfoNCE", world.context(model, []))
