@@ -80,7 +80,7 @@ def _encoders(
         width = settings.width if named or settings.width else widths.get(modality)
         if width is not None:
             options = {"width": width, **options}
-        encoder: nn.Module = build_encoder(chosen["name"], options, spec.shape, spec.vocabulary)
+        encoder = build_encoder(chosen["name"], options, spec.shape, spec.vocabulary)
         if settings.channels_last:
             encoder.to(memory_format=torch.channels_last)
         if settings.compile:
