@@ -13,22 +13,18 @@ from equipoise.evaluation.predict import contribution, predict
 from equipoise.evaluation.predictions import save_predictions
 from equipoise.files import replace_file
 from equipoise.flags import command
+from equipoise.model import Model
 from equipoise.settings import Settings
 from equipoise.training.context import Context
 from equipoise.training.memory import peak_memory
 from equipoise.training.monitor import Monitor
+from equipoise.training.runtime import Runtime
 
 
 def finish(
     folder: Path, settings: Settings, splits: Splits, ctx: Context, monitor: Monitor, label: str
 ) -> dict[str, Any]:
-    """Read validation and test with the chosen weights; this is the one place that sees the test split."""
-    parts = {
-        name: predict(ctx.model, table, runtime=ctx.runtime)
-        for name, table in (("validation", splits.validation), ("test", splits.test))
-        if len(table)
-    }
-    shares = contribution(ctx.model, splits.test if len(splits.test) else splits.validation, runtime=ctx.runtime)
+    """Read validation and test with the chosen weights, and write `result.json`."""
     result = {
         "method": settings.method["name"],
         "label": label,
@@ -38,19 +34,34 @@ def finish(
         "modalities": list(splits.train.modalities),
         "epochs": ctx.position.epoch,
         "best_epoch": monitor.best_epoch,
-        **{name: measure(predictions) for name, predictions in parts.items()},
-        "contribution": shares,
+        **read_splits(folder, ctx.model, splits, ctx.runtime),
         "cost": _cost(ctx, monitor),
         "problems": len(splits.problems),
         "command": command(settings),
         "version": equipoise.__version__,
     }
     if ctx.runtime.main:
+        replace_file(folder / "result.json", json.dumps(result, indent=1).encode())
+    return result
+
+
+def read_splits(folder: Path, model: Model, splits: Splits, runtime: Runtime) -> dict[str, Any]:
+    """Metrics of validation and of test, where it has rows, and the contributions; predictions go to the folder.
+
+    This is the one place that sees the test split.
+    """
+    parts = {
+        name: predict(model, table, runtime=runtime)
+        for name, table in (("validation", splits.validation), ("test", splits.test))
+        if len(table)
+    }
+    if runtime.main:
         (folder / "predictions").mkdir(exist_ok=True)
         for name, predictions in parts.items():
             save_predictions(predictions, folder / "predictions" / f"{name}.npz")
-        replace_file(folder / "result.json", json.dumps(result, indent=1).encode())
-    return result
+    reported = splits.test if len(splits.test) else splits.validation
+    measured = {name: measure(predictions) for name, predictions in parts.items()}
+    return {**measured, "contribution": contribution(model, reported, runtime=runtime)}
 
 
 def _cost(ctx: Context, monitor: Monitor) -> dict[str, Any]:

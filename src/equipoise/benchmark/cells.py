@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from equipoise import run
+from equipoise.benchmark.adoption import adopt, without_test
 from equipoise.benchmark.plan import Cell
 from equipoise.build import build_method
 from equipoise.data.table import Splits
@@ -40,10 +41,7 @@ class CellRunner:
         """Run one cell, or go on with it; whatever goes wrong stays in it."""
         try:
             _clear(cell)
-            started = (cell.folder / "config.yaml").is_file()
-            done = run.train(
-                cell.settings, cell.folder, splits=self._load(cell.settings), label=cell.label, resume=started
-            )
+            result = self._run(cell)
         except Interrupted as error:
             return Outcome(cell, "interrupted", error=str(error))
         except BusyError as error:  # the folder is another's, so nothing is written there
@@ -52,7 +50,16 @@ class CellRunner:
             return fail(cell, str(error))
         except Exception as error:  # a defect in one method must not cost the others their results
             return fail(cell, f"{type(error).__name__}: {error}", traceback.format_exc())
-        return Outcome(cell, "done", done.result)
+        return Outcome(cell, "done", result)
+
+    def _run(self, cell: Cell) -> dict[str, Any]:
+        splits = self._load(cell.settings)
+        started = (cell.folder / "config.yaml").is_file()
+        if cell.trial and not started and (cell.trial / "result.json").is_file():
+            return adopt(cell.trial, cell.folder, splits)
+        if cell.choice is not None:
+            splits = without_test(splits)
+        return run.train(cell.settings, cell.folder, splits=splits, label=cell.label, resume=started).result
 
     def _load(self, settings: Settings) -> Splits:
         method = build_method(settings)

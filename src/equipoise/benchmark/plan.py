@@ -29,6 +29,7 @@ class Cell:
 
     Attributes:
         choice: which of the grid's choices a training of the search tries; None for a cell of the comparison.
+        trial: folder of the training of the search that the cell is, where its choice was searched for.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Cell:
     settings: Settings
     folder: Path
     choice: int | None = None
+    trial: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,18 @@ class Plan:
     def cells(self, folder: Path) -> Iterator[Cell]:
         """The cells in `folder`, seed by seed, so that every method has a first result early."""
         for seed, label in product(self.seeds, self.methods):
-            yield Cell(label, seed, self.settings(label, seed), folder / "cells" / label / f"seed-{seed}")
+            place, choices = folder / "cells" / label / f"seed-{seed}", self.choices()
+            searched = self.grid and self.chosen.get(label) in choices
+            trial = _trial(folder, label, choices.index(self.chosen[label]), seed) if searched else None
+            yield Cell(label, seed, self.settings(label, seed), place, trial=trial)
 
     def trials(self, folder: Path) -> Iterator[Cell]:
         """The trainings of the search in `folder`: every method under every choice; none without a grid."""
         if self.grid:
             for label, (number, choice), seed in product(self.methods, enumerate(self.choices()), self.seeds):
-                settings = self.settings(label, seed, choice)
-                place = folder / "search" / label / f"choice-{number}" / f"seed-{seed}"
-                yield Cell(label, seed, settings, place, number)
+                yield Cell(
+                    label, seed, self.settings(label, seed, choice), _trial(folder, label, number, seed), number
+                )
 
     def choices(self) -> list[dict[str, Any]]:
         """All combinations of the grid; a single empty one without a grid."""
@@ -158,6 +163,10 @@ class Plan:
             path.write_text(self.to_yaml(), encoding="utf-8")
         except OSError as error:
             raise RunError(f"{path}: cannot write the plan ({error.strerror}); choose another --out") from None
+
+
+def _trial(folder: Path, label: str, number: int, seed: int) -> Path:
+    return folder / "search" / label / f"choice-{number}" / f"seed-{seed}"
 
 
 def _named(shared: Changes) -> Changes:

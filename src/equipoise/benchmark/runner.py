@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -55,10 +54,9 @@ def run_bench(
 
 
 def _search(levels: Mapping[Path, Plan], train: Train) -> dict[Path, Plan]:
-    """Choose settings among the grid for each method that has none yet; test is not read.
+    """The comparisons, with settings chosen among the grid for each method that has none yet; each rate for itself.
 
-    Returns:
-        The comparisons with `chosen` filled, of each for itself; the chosen trainings stand in `cells` already.
+    Its trainings never read the test split: those that are chosen do when they become cells.
     """
     trials = {
         place: [cell for cell in level.trials(place) if cell.label not in level.chosen]
@@ -68,9 +66,6 @@ def _search(levels: Mapping[Path, Plan], train: Train) -> dict[Path, Plan]:
     found = {}
     for place, level in levels.items():
         best = _best(outcomes[cell.folder] for cell in trials[place])
-        for cell in trials[place]:
-            if cell.choice == best[cell.label]:
-                _adopt(cell, place)
         chosen = {label: level.choices()[number] for label, number in best.items()}
         found[place] = replace(level, chosen={**level.chosen, **chosen})
     return found
@@ -94,13 +89,6 @@ def _score(outcomes: Iterable[Outcome]) -> float:
 
 def _selected(result: dict[str, Any] | None, select: str) -> float:
     return float((result or {})["validation"]["fused"][select] or 0.0)
-
-
-def _adopt(cell: Cell, folder: Path) -> None:
-    """The chosen training becomes the method's cell."""
-    target = folder / "cells" / cell.label / cell.folder.name
-    if (cell.folder / "result.json").is_file() and not target.exists():
-        shutil.copytree(cell.folder, target)
 
 
 def _train(cells: list[Cell], *, folder: Path, jobs: int, watch: Watch) -> list[Outcome]:

@@ -93,7 +93,7 @@ def test_a_method_that_failed_binds_nobody(tmp_path, monkeypatch):
         failing.setattr(cells_module.run, "train", broken)
         assert bench(tmp_path, {"joint": None}, grid=GRID) == {("joint", 0): "failed"}
     other = {"optimiser.lr": [0.001, 0.002]}
-    assert "failed" not in bench(tmp_path, {"late": None}, epochs=2, grid=other).values()
+    assert bench(tmp_path, {"late": None}, epochs=2, grid=other) == {("late", 0): "done"}
     assert recorded(tmp_path)["grid"] == other
 
 
@@ -107,7 +107,7 @@ def test_a_choice_that_has_results_is_not_exchanged(tmp_path):
 
 def test_what_is_added_to_a_searched_sweep_is_searched_too(tmp_path, monkeypatch):
     bench(tmp_path, {"joint": None, "mla": None}, missing=[0.1, 0.2], grid=GRID)
-    assert "failed" not in bench(tmp_path, {"late": None}, missing=[0.1, 0.2]).values()
+    assert bench(tmp_path, {"late": None}, missing=[0.1, 0.2]) == {("late", 0, 0.1): "done", ("late", 0, 0.2): "done"}
     assert recorded(tmp_path)["grid"] == GRID
     for rate in (0.1, 0.2):
         place = tmp_path / f"missing-{rate}"

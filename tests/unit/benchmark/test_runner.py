@@ -7,7 +7,9 @@ import yaml
 from equipoise.benchmark import cells as cells_module
 from equipoise.benchmark.items import plan_from
 from equipoise.benchmark.runner import run_bench
+from equipoise.data.table import Table
 from equipoise.errors import Interrupted, RunError, TrainingError
+from equipoise.evaluation.predictions import load_predictions
 
 SHARED = {
     "data": {"source": "synthetic", "options": {"samples": 120}},
@@ -115,21 +117,17 @@ def test_a_cell_that_can_be_gone_on_with_is_kept(tmp_path, monkeypatch):
     assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["done"]
 
 
-def test_the_grid_is_chosen_on_validation(tmp_path, monkeypatch):
-    """The choice with the better test and the worse validation metric must lose."""
+def test_the_grid_is_chosen_on_the_mean_validation_metric(tmp_path, monkeypatch):
+    """The first seed alone would choose otherwise."""
+    train = cells_module.run.train
+    scores = {(0.1, 0): 0.9, (0.1, 1): 0.1, (0.5, 0): 0.6, (0.5, 1): 0.6, (1.0, 0): 0.0, (1.0, 1): 0.7}
 
-    def pretend(settings, folder, **options):
-        folder.mkdir(parents=True)
-        settings.save(folder / "config.yaml")
-        good = settings.optimiser.lr == 0.5
-        metrics = {
-            split: {"fused": {"accuracy": value}, "modalities": {}}
-            for split, value in (("validation", 0.9 if good else 0.2), ("test", 0.1 if good else 1.0))
-        }
-        (folder / "result.json").write_text(json.dumps(metrics))
-        return cells_module.run.Run(folder, metrics)
+    def rigged(settings, folder, **options):
+        done = train(settings, folder, **options)
+        done.result["validation"]["fused"]["accuracy"] = scores[settings.optimiser.lr, settings.seed]
+        return done
 
-    monkeypatch.setattr(cells_module.run, "train", pretend)
+    monkeypatch.setattr(cells_module.run, "train", rigged)
     plan = plan_from(
         {**SHARED, "methods": {"joint": None}, "seeds": [0, 1], "grid": {"optimiser.lr": [0.1, 0.5, 1.0]}}
     )
@@ -137,6 +135,68 @@ def test_the_grid_is_chosen_on_validation(tmp_path, monkeypatch):
     assert {outcome.cell.settings.optimiser.lr for outcome in outcomes} == {0.5}
     assert yaml.safe_load((tmp_path / "bench.yaml").read_text())["chosen"] == {"joint": {"optimiser.lr": 0.5}}
     assert len(list(tmp_path.glob("search/joint/choice-*/seed-*"))) == 6
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The batches of the test split that were read so far."""
+    batches, load = [], cells_module.run.load_splits
+
+    class Watched(Table):
+        def rows(self, indices, epoch=0):
+            batches.append(len(indices))
+            return super().rows(indices, epoch)
+
+    def watched(*given):
+        splits = load(*given)
+        splits.test.__class__ = Watched
+        return splits
+
+    monkeypatch.setattr(cells_module.run, "load_splits", watched)
+    return batches
+
+
+def test_a_search_never_reads_the_test_split(tmp_path, reads):
+    """Its choice does, when it becomes a cell: as often as a run of its own, and with the same result."""
+    seen = []
+    values = {**SHARED, "methods": {"joint": None, "mla": None}, "seeds": [0, 1]}
+    searched = run_bench(
+        plan_from({**values, "grid": {"optimiser.lr": [0.01, 0.1], "head": ["sum", "shared"]}}),
+        tmp_path / "searched",
+        watch=lambda done, total, outcome: seen.append((outcome.cell.choice is None, len(reads))),
+    )
+    assert [count for cell, count in seen if not cell] == [0] * 16
+    assert [count for cell, count in seen if cell][-1] == len(reads)
+    assert not [path for path in tmp_path.glob("searched/search/**/*") if "test" in path.name]
+    assert all("test" not in json.loads(path.read_text()) for path in tmp_path.glob("searched/search/**/result.json"))
+    count = len(reads)
+    for outcome in searched:
+        cell = outcome.cell
+        alone = cells_module.run.train(cell.settings, tmp_path / f"{cell.label}-{cell.seed}", label=cell.label)
+        written = cells_module.run.Run.open(cell.folder).result
+        assert written == outcome.result
+        assert list(written["test"]) == list(alone.result["test"])
+        assert {**written, "cost": 0} == {**alone.result, "cost": 0}
+        for split in ("validation", "test"):
+            ours, theirs = (load_predictions(f / f"predictions/{split}.npz") for f in (cell.folder, alone.folder))
+            assert (ours.fused == theirs.fused).all()
+    assert len(reads) == 2 * count
+    again = plan_from(yaml.safe_load((tmp_path / "searched/bench.yaml").read_text()))
+    assert {outcome.status for outcome in run_bench(again, tmp_path / "searched")} == {"skipped"}
+    assert len(reads) == 2 * count
+
+
+def test_a_choice_is_adopted_whole_or_not_at_all(tmp_path, monkeypatch):
+    plan = plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0], "grid": {"width": [4, 8]}})
+    with monkeypatch.context() as broken:
+        broken.setattr("equipoise.benchmark.adoption.read_splits", lambda *given: 1 / 0)
+        assert "ZeroDivisionError" in run_bench(plan, tmp_path)[0].error
+    assert not (tmp_path / "cells/joint/seed-0/config.yaml").exists()
+    monkeypatch.setattr(cells_module.run, "train", None)  # it has been trained
+    outcome = run_bench(plan, tmp_path)[0]
+    assert outcome.status == "done"
+    assert "test" in cells_module.run.Run.open(outcome.cell.folder).result
+    assert [path.name for path in (tmp_path / "cells/joint").iterdir()] == ["seed-0"]
 
 
 def test_an_interrupted_comparison_goes_on_where_it_stopped(tmp_path, monkeypatch):
