@@ -1,5 +1,6 @@
 """Tables of every format read alike; whatever is wrong with one is a line that names file and row."""
 
+import csv
 import json
 import re
 import sys
@@ -219,11 +220,9 @@ def test_files_that_are_no_tables(tmp_path, rng):
         path.write_bytes(b"")
         refused(path, one, DataError, name, "no rows")
         path.write_bytes(b"\xff\xfe" + rng.bytes(100))
-        refused(path, one, DataError, name, "not readable")
+        refused(path, one, DataError, name, "not readable", "save it as UTF-8")
     (tmp_path / "m.csv").write_text("x,label\n")
     refused(tmp_path / "m.csv", one, DataError, "m.csv", "no rows")
-    (tmp_path / "m.csv").write_text('x,label\n1,"a\n')
-    refused(tmp_path / "m.csv", one, DataError, "m.csv", "not readable")
     (tmp_path / "m.jsonl").write_text('{"x": 1, "label": "a"}\n[1, 2]\n')
     refused(tmp_path / "m.jsonl", one, DataError, "m.jsonl row 2", "object")
     (tmp_path / "m.jsonl").write_text('{"x": 1, "label": "a"}\n{"x": 1\n')
@@ -231,6 +230,46 @@ def test_files_that_are_no_tables(tmp_path, rng):
     (tmp_path / "m.txt").write_text("x,label\n1,a\n")
     refused(tmp_path / "m.txt", one, DataError, "m.txt", ".csv")
     refused(pd.DataFrame({"x": [], "label": []}), one, DataError, "DataFrame", "no rows")
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.tsv"])
+@pytest.mark.parametrize("cell", ['"hi" he said', '"hi', '"a ""b"" c" d'])
+def test_quotes_that_do_not_match(tmp_path, name, cell):
+    mark = "\t" if name == "m.tsv" else ","
+    rows = [["said", "x", "label"], ["well", "1", "a"], [], [cell, "2", "b"], ["so", "3", "a"]]
+    (tmp_path / name).write_text("".join(mark.join(row) + "\n" for row in rows))
+    refused(tmp_path / name, columns("v=x"), DataError, f"{name} row 4", 'doubled: """hi"" he said"')
+
+
+def test_cells_may_be_of_any_length(tmp_path):
+    limit = csv.field_size_limit()
+    text = "word " * 30_000
+    (tmp_path / "m.csv").write_text(f"said,label\n{text},a\n")
+    assert read_manifest(tmp_path / "m.csv", columns("t=said:text")).texts["t"] == [text.strip()]
+    assert csv.field_size_limit() == limit
+    (tmp_path / "m.csv").write_text('said,label\n"a,b\n')
+    with pytest.raises(DataError):
+        read_manifest(tmp_path / "m.csv", columns("t=said:text"))
+    assert csv.field_size_limit() == limit
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "remedy"),
+    [
+        ("m.csv", ";", "save it with commas, or tabs as .tsv"),
+        ("m.csv", "\t", "save it with commas, or tabs as .tsv"),
+        ("m.tsv", ";", "save it with tabs, or with commas as .csv"),
+        ("m.tsv", ",", "save it with tabs, or with commas as .csv"),
+    ],
+)
+def test_another_separator(tmp_path, name, mark, remedy):
+    (tmp_path / name).write_text(f"x{mark}label\n1,5{mark}a\n2,5{mark}b\n")
+    refused(tmp_path / name, columns("v=x"), DataError, name, f"separated by {mark!r}", remedy)
+
+
+def test_another_encoding(tmp_path):
+    (tmp_path / "m.csv").write_text("x,label\n1,fröhlich\n2,sad\n", encoding="cp1252")
+    refused(tmp_path / "m.csv", columns("v=x"), DataError, "m.csv", "save it as UTF-8")
 
 
 def test_parquet_that_cannot_be_read(tmp_path):
