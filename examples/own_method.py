@@ -1,4 +1,7 @@
-"""A method of your own in one class, checked by the conformance suite, then compared with joint training."""
+"""A method of your own in one class, compared with joint training: L = CE(fused, y) + w · Σ_m CE(f_m, y).
+
+How to check one by the conformance suite: docs/adding-a-method.md.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,24 @@ from torch import Tensor
 
 import equipoise
 from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
 from equipoise.methods import METHODS
 from equipoise.methods.base import Method
+from equipoise.methods.checks import not_negative, require
 from equipoise.methods.losses import fused_loss, unimodal_loss
 from equipoise.registry import MethodEntry
 from equipoise.training.context import Context
 
 
 class Auxiliary(Method):
-    """L = CE(fused, y) + w · Σ_m CE(f_m, y): joint training with a loss on every modality's own read-out."""
+    """Joint training with a loss on every modality's own read-out f_m.
+
+    Args:
+        weight: w, of the modalities' own losses.
+    """
 
     def __init__(self, weight: float = 0.5) -> None:
         super().__init__()
-        if not weight >= 0:
-            raise invalid("Auxiliary", "weight", "at least 0", weight)
+        require("Auxiliary", not_negative("weight", weight))
         self.weight = weight
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:

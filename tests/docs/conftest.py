@@ -49,6 +49,11 @@ class Project:
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
+    def test_and_train(self, *arguments: str) -> None:
+        """Run the tests of the page, then train; in one process, as it is importing torch that takes time."""
+        both = "import sys, pytest, equipoise.cli; sys.exit(pytest.main(['-q']) or equipoise.cli.main(sys.argv[1:]))"
+        self.python("-c", both, "train", "--device", "cpu", "--epochs", "1", "--out", "run", *arguments)
+
     def equipoise(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         return self.python("-m", "equipoise", *arguments, code=code)
 

@@ -1,8 +1,6 @@
-"""What the pages on adding components show works in a folder of its own: checked, tested, listed and trained."""
+"""What the pages on adding components show works as a package of its own: checked, tested, listed and trained."""
 
 from __future__ import annotations
-
-TRAIN = ("train", "--device", "cpu", "--epochs", "1", "--out", "run")
 
 
 def test_the_method_passes_the_suite_as_a_class(project):
@@ -10,12 +8,36 @@ def test_the_method_passes_the_suite_as_a_class(project):
     project("adding-a-method.md").python("-m", "mine.joint_auxiliary")
 
 
-def test_the_method_is_tested_listed_and_trained(project):
+def test_the_method_is_tested_and_trained(project):
     mine = project("adding-a-method.md")
-    mine.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
-    assert "joint-auxiliary" in mine.equipoise("list", "methods", "joint-*").stdout
-    mine.equipoise(*TRAIN, "--data", "digits", "--method", "joint-auxiliary", "--method.weight", "0.1")
-    assert (mine.folder / "run" / "result.json").exists()
+    mine.test_and_train("--data", "digits", "--method", "joint-auxiliary", "--method.weight", "0.1")
+
+
+def test_the_facts_of_its_entry_hold(project):
+    checks = "check_cost(entry, 3, seed), check_entry(entry, 3, seed), check_neutral(entry, 3, seed)"
+    project("adding-a-method.md").python(
+        "-c",
+        f"from equipoise.testing.methods import *; entry, seed = METHODS['joint-auxiliary'], fresh_seed(); {checks}",
+    )
+
+
+def test_the_head_is_tested_and_trained(project):
+    mine = project("adding-a-head.md")
+    mine.test_and_train("--data", "digits", "--head", "margin", "--head.temperature", "2")
+
+
+def test_the_encoder_is_tested_and_trained(project):
+    mine = project("adding-an-encoder.md")
+    rows = [f"{said},{pulse},{mood}" for said, pulse, mood in 20 * (("so good", 60, "glad"), ("too bad", 80, "sad"))]
+    (mine.folder / "notes.csv").write_text("\n".join(["said,pulse,mood", *rows]))
+    modalities = ("--modality", "said=said:text", "--modality", "pulse=pulse:vector", "--label", "mood")
+    mine.test_and_train("--data", "notes.csv", *modalities, "--encoder.said", "word-mean", "--width", "6")
+
+
+def test_the_data_sets_are_tested_listed_and_trained_on(project):
+    mine = project("adding-a-data-set.md")
+    assert mine.equipoise("list", "datasets", "wine").stdout.count("178 wines") == 1
+    mine.test_and_train("--data", "wine")
 
 
 def test_broken_packages_beside_it_break_nothing(project):
