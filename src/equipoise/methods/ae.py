@@ -39,7 +39,6 @@ from equipoise.methods.reconstruction import (
     cell_errors,
     classification,
     clip_gradients,
-    encoded,
     encoded_aside,
 )
 
@@ -88,7 +87,7 @@ class Imputation(OwnHead[J]):
         """L, the encoders seeing what is shown for the input, and what is hidden for the targets."""
         head = self.head(ctx.model)
         kept = lose_one(batch, ctx, self.hide)
-        features = encoded(ctx.model, batch.hide(kept))
+        features = ctx.model.encode(batch.hide(kept))
         code, joint = head.restore(head.joint(features, len(batch)))
         loss = classification(head.classify(code), batch, ctx)
         if self.weight == 0:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from equipoise.evaluating import evaluating
-from equipoise.methods.reconstruction import encoded
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -48,7 +47,7 @@ def read_features(ctx: Context) -> FeatureTable:
     present = {m: like.new_zeros(rows) for m in names}
     with evaluating(model), ctx.passes.paused():
         for batch in ctx.batches(ctx.train, epoch=0):
-            for m, z in encoded(model, batch).items():
+            for m, z in model.encode(batch).items():
                 features[m][batch.index] = z.to(like.dtype)
                 present[m][batch.index] = batch.present[m].to(like.dtype)
     return FeatureTable({m: ctx.sum(x) for m, x in features.items()}, {m: ctx.sum(p) > 0 for m, p in present.items()})

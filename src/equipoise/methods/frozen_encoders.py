@@ -12,7 +12,7 @@ from equipoise.batch import Batch
 from equipoise.methods.base import Phase
 from equipoise.methods.checks import require
 from equipoise.methods.own_head import H, OwnHead
-from equipoise.methods.reconstruction import encoded, encoded_aside
+from equipoise.methods.reconstruction import encoded_aside
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -47,7 +47,7 @@ class FrozenEncoders(OwnHead[H]):
 
     def step(self, batch: Batch, ctx: Context) -> None:
         if ctx.position.phase == 0:
-            ctx.backward(self.encoder_loss(encoded(ctx.model, batch), batch, ctx))
+            ctx.backward(self.encoder_loss(ctx.model.encode(batch), batch, ctx))
             ctx.update()
             return
         self.fit(encoded_aside(ctx.model, batch), batch, ctx)

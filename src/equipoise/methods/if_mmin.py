@@ -35,7 +35,7 @@ from equipoise.heads.if_mmin import IFMMIN as Head
 from equipoise.methods.checks import require
 from equipoise.methods.mmin import Imagination, imagination_loss
 from equipoise.methods.moments import discrepancy
-from equipoise.methods.reconstruction import classification, encoded, row_errors
+from equipoise.methods.reconstruction import classification, row_errors
 from equipoise.model import Model
 
 if TYPE_CHECKING:
@@ -88,5 +88,5 @@ class IFMMIN(Imagination[Head]):
     def look(self, model: Model, batch: Batch) -> tuple[Features, Features]:
         """Features E_m and invariant features S(E_m) of every modality, zeros and S(0) where it is absent."""
         head = self.head(model)
-        joint = head.joint(encoded(model, batch), len(batch))
+        joint = head.joint(model.encode(batch), len(batch))
         return head.split(joint), head.invariants(joint)

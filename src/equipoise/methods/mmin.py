@@ -40,8 +40,9 @@ from equipoise.heads.imputing import shown
 from equipoise.heads.mmin import MMIN as Head
 from equipoise.methods.checks import require
 from equipoise.methods.hiding import any_of, hidden, keep_some
-from equipoise.methods.reconstruction import classification, encoded, row_errors
+from equipoise.methods.reconstruction import classification, row_errors
 from equipoise.methods.teacher import TeacherStudent
+from equipoise.model import Model
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -85,7 +86,7 @@ class Imagination(TeacherStudent[J]):
     def hide(self, batch: Batch, ctx: Context) -> tuple[dict[str, Tensor], Tensor]:
         """{modality: bool (B,)}, what the student is shown, and the joint vector (B, D) of that."""
         kept = keep_some(batch, ctx, self.include_complete)
-        return kept, self.head(ctx.model).joint(shown(encoded(ctx.model, batch), kept), len(batch))
+        return kept, self.head(ctx.model).joint(shown(ctx.model.encode(batch), kept), len(batch))
 
 
 class MMIN(Imagination[Head]):
@@ -112,14 +113,14 @@ class MMIN(Imagination[Head]):
 
     def teach(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
-        return classification(head.teacher.fuse(encoded(ctx.model, batch), {}, batch.present)[0], batch, ctx)
+        return classification(head.teacher.fuse(ctx.model.encode(batch), {}, batch.present)[0], batch, ctx)
 
     def study(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
         kept, joint = self.hide(batch, ctx)
         code, imagined = head.restore(joint)
         back = (head.imagine_back(imagined) - joint.detach()).square().mean(1)
-        taught = self.teacher.answer(encoded, batch.revealed())
+        taught = self.teacher.answer(Model.encode, batch.revealed())
         return (
             classification(head.classify(code), batch, ctx)
             + self.imagination * imagination_loss(head.split(imagined), taught, kept, batch, ctx)

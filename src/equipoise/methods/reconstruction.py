@@ -17,17 +17,11 @@ if TYPE_CHECKING:
     from equipoise.training.context import Context
 
 
-def encoded(model: Model, batch: Batch) -> dict[str, Tensor]:
-    """Features {modality: (B, d_m)} of the present cells, zeros elsewhere, in the model's precision."""
-    with torch.autocast(batch.label.device.type, torch.bfloat16, enabled=model.precision == "bfloat16"):
-        return model.encode(batch)
-
-
 @torch.no_grad()
 def encoded_aside(model: Model, batch: Batch) -> dict[str, Tensor]:
-    """As `encoded`, but in evaluation mode and without gradient: the encoders' training does not notice the batch."""
+    """As `Model.encode`, in evaluation mode and without gradient: training does not notice the batch."""
     with evaluating(model.encoders):
-        return encoded(model, batch)
+        return model.encode(batch)
 
 
 def clip_gradients(limit: float, ctx: Context) -> None:

@@ -38,7 +38,7 @@ from equipoise.heads.tate import TATE as Head
 from equipoise.heads.tate import Reading, missing_tag
 from equipoise.methods.checks import require
 from equipoise.methods.hiding import keep_some
-from equipoise.methods.reconstruction import classification, encoded
+from equipoise.methods.reconstruction import classification
 from equipoise.methods.teacher import TeacherStudent
 from equipoise.model import Model
 
@@ -87,7 +87,7 @@ class TATE(TeacherStudent[Head]):
     def study(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
         kept = keep_some(batch, ctx, self.include_complete)
-        reading = head.interpret(encoded(ctx.model, batch), kept)
+        reading = head.interpret(ctx.model.encode(batch), kept)
         taught = self.teacher.answer(self.look, batch.revealed())
         agreement = ctx.sample_mean(symmetric_divergence(reading.encoded, taught.encoded))
         return self.own_loss(reading, batch, missing_tag(kept), ctx) + self.forward_weight * agreement
@@ -104,4 +104,4 @@ class TATE(TeacherStudent[Head]):
 
     def look(self, model: Model, batch: Batch) -> Reading:
         """What the model makes of all that the batch holds."""
-        return self.head(model).interpret(encoded(model, batch), batch.present)
+        return self.head(model).interpret(model.encode(batch), batch.present)
