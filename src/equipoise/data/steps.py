@@ -87,15 +87,20 @@ class Texts:
 
 
 class TokenIds:
-    """See `Texts`."""
+    """See `Texts`. A text is split once, however many epochs read it."""
 
     random = False
 
     def __init__(self, tokens: WordTokens | PieceTokens) -> None:
         self.tokens = tokens
+        self._known: dict[str, np.ndarray] = {}
 
     def __call__(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
-        return self.tokens(block.tolist())
+        texts = block.tolist()
+        unknown = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if unknown:
+            self._known.update(zip(unknown, self.tokens(unknown), strict=True))
+        return np.stack([self._known[text] for text in texts])
 
     def spec(self, before: ModalitySpec) -> ModalitySpec:
         return replace(before, vocabulary=self.tokens.size)
