@@ -104,7 +104,7 @@ def test_refuses_bad_options(options: dict[str, object]) -> None:
 
 def test_wants_the_classifiers_it_distils_between_to_be_trained(world: SimpleNamespace) -> None:
     inputs = {"a": 3, "b": 4}
-    with pytest.raises(ConfigError, match="only unimodal losses train, .*; set 'unimodal_weight' above 0"):
+    with pytest.raises(ConfigError, match=r"only unimodal losses train, .*; set 'unimodal_weight' above 0"):
         MBSD(unimodal_weight=0.0).setup(world.context(world.model("auxiliary", inputs), []))
     MBSD().setup(world.context(world.model("auxiliary", inputs), []))
     MBSD(unimodal_weight=0.0).setup(world.context(world.model("sum", inputs), []))  # the fused loss trains them

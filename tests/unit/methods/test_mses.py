@@ -130,7 +130,7 @@ def test_wants_classifiers_and_a_holdout(seed: int, world: SimpleNamespace) -> N
 
 
 def test_wants_the_classifiers_it_monitors_to_be_trained(world: SimpleNamespace) -> None:
-    with pytest.raises(ConfigError, match="goes by classifiers of Auxiliary that only unimodal losses train.*; set 'weight' above 0"):
+    with pytest.raises(ConfigError, match=r"by classifiers of Auxiliary that only unimodal.*; set 'weight' above 0"):
         MSES(weight=0).setup(world.context(world.model("auxiliary", INPUTS), []))
     MSES(weight=0).setup(world.context(world.model("late", INPUTS), []))  # its fused loss trains them
     MSES(weight=0, patience=float("inf")).setup(world.context(world.model("auxiliary", INPUTS), []))

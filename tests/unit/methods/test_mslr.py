@@ -107,7 +107,7 @@ def test_reads_the_holdout_after_every_epoch_but_the_last(seed: int, world: Simp
 def test_refuses_unknown_modalities_and_bad_options(world: SimpleNamespace) -> None:
     with pytest.raises(ConfigError, match="no modality 'aa'; did you mean 'a'"):
         set_up(world, rates={"aa": 1.0})
-    with pytest.raises(ConfigError, match="by classifiers of Auxiliary that only unimodal.*; use head 'sum'"):
+    with pytest.raises(ConfigError, match=r"by classifiers of Auxiliary that only unimodal.*; use head 'sum'"):
         MSLR().setup(world.context(world.model("auxiliary", INPUTS), []))
     with pytest.raises(ConfigError, match="'cumulative' must be false unless 'strategy' is dynamic"):
         MSLR(strategy="keep", cumulative=True)
