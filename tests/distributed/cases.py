@@ -168,6 +168,18 @@ def random_streams(here, seed):
     return {str(n): torch.rand(3, generator=ctx.rng) for n, _ in enumerate(ctx.steps())}
 
 
+def running_statistics(here, seed):
+    """Each rank's batch normalisation has seen other samples; when an epoch ends, all have the mean over ranks."""
+    ctx, norm = context(here, seed), nn.BatchNorm1d(8, dtype=torch.float64)
+    ctx.model.encoders[NAMES[0]].norm = norm
+    for statistic in (norm.running_mean, norm.running_var):
+        seen = drawn(2, 8).exp()
+        statistic.copy_(seen.mean(0) if here.world == 1 else seen[here.rank])
+    norm.num_batches_tracked += 3
+    ctx.end_epoch()
+    return dict(norm.named_buffers())
+
+
 def bad_loss_on_one_rank(here, seed):
     """Every rank stops, for the same reason."""
     ctx = context(here, seed)
@@ -195,6 +207,7 @@ CASES = {
         logged,
         predictions,
         random_streams,
+        running_statistics,
         bad_loss_on_one_rank,
     )
 }

@@ -81,6 +81,18 @@ def test_prototypes_are_the_class_means_of_who_has_the_modality(seed: int, world
             torch.testing.assert_close(columns[modality][k], features[modality][rows].mean(0))
 
 
+def test_the_only_sample_of_a_class_is_its_prototype(seed: int, world: SimpleNamespace) -> None:
+    batch = replace(world.batch(INPUTS, rows=world.classes), label=torch.randperm(world.classes))
+    ctx = world.context(world.model("concat", INPUTS), [batch])
+    method = PMR(share=1.0)
+    method.setup(ctx)
+    method.on_epoch_start(ctx)
+    with torch.no_grad():
+        features = torch.cat(list(ctx.model(batch).features.values()), dim=1)
+    assert bool(method.prototypes.known.all())
+    torch.testing.assert_close(method.prototypes.means[batch.label], features)
+
+
 def test_momentum_mixes_with_what_was_known_before(seed: int, world: SimpleNamespace) -> None:
     method, ctx, batch = set_up(world, INPUTS, momentum=0.25)
     method.on_epoch_start(ctx)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from torch import nn
 from equipoise.methods.flat_memory import FlatMemory
 from equipoise.methods.orthogonal_memory import OrthogonalMemory
 from equipoise.methods.projected_layers import weighted_layers
-from equipoise.methods.projections import flat_projection, orthogonal_update, project
+from equipoise.methods.projections import flat_projection, orthogonal_update, project, quantiles
 
 WIDTH = 7
 
@@ -125,6 +126,14 @@ def test_flat_projection_without_spread_is_the_identity(second: torch.Tensor) ->
 
 def test_flat_projection_with_tau_zero_is_the_identity(seed: int) -> None:
     assert torch.equal(flat_projection(moment(torch.randn(9, WIDTH)), 0.0), torch.eye(WIDTH))
+
+
+@pytest.mark.parametrize("points", [2, 5, 16])
+def test_quantiles_run_from_the_smallest_to_the_largest(seed: int, points: int) -> None:
+    values = torch.randn(9, dtype=torch.float64)
+    found = quantiles(values, points)
+    assert found == pytest.approx(np.quantile(values.numpy(), [k / (points - 1) for k in range(points)]).tolist())
+    assert (found[0], found[-1]) == (values.min(), values.max())
 
 
 def block(width: int = 5, classes: int = 3) -> nn.Sequential:
