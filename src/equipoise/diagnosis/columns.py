@@ -11,10 +11,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from equipoise.data.cells import SPLITS, Cells
-from equipoise.data.kinds import ENDINGS
-from equipoise.data.media import without_window
+from equipoise.data.kinds import ENDINGS, KINDS
+from equipoise.data.media import split_window, without_window
+from equipoise.data.splits import NAMES
 from equipoise.data.tabular import Sheet
+from equipoise.errors import DataError
 
 Column = dict[str, Any]
 LABELS = ("label", "class", "target", "category", "emotion", "sentiment", "intent", "genre", "y")
@@ -25,7 +29,9 @@ _KEPT_TOGETHER = (
     "recording|video|movie|film|episode|site|scanner|device|family|group"
 )
 _GROUP = re.compile(rf"(?:{_KEPT_TOGETHER})s?(?:id|name|number|no|nr)?")
+_UNNAMED = re.compile(r"(?:Unnamed: \d+(?:\.\d+)?)?")  # as a DataFrame's own index is written, and read again
 _SHOWN = 40  # characters of an example
+_OPENED = 5  # array files whose shape is looked at
 
 
 def describe(sheet: Sheet, base: Path) -> list[Column]:
@@ -36,7 +42,7 @@ def describe(sheet: Sheet, base: Path) -> list[Column]:
         base: folder that relative paths start from.
 
     Returns:
-        [{"column", "looks_like": a kind of file, number, text, category, split, id or empty, "empty": share of the
+        [{"column", "looks_like": a kind of modality, number, category, split, id or empty, "empty": share of the
         cells, "distinct": values, "example", "files_not_found": how many}]
     """
     cells = Cells(sheet)
@@ -49,7 +55,7 @@ def looks_like_group(name: str) -> bool:
 
 
 def suggest(columns: Sequence[Column], named: Mapping[str, str | None]) -> dict[str, Any]:
-    """Declarations that fit what the columns look like.
+    """Declarations that fit what the columns look like; a column without a name is left out.
 
     Args:
         columns: as described.
@@ -60,14 +66,15 @@ def suggest(columns: Sequence[Column], named: Mapping[str, str | None]) -> dict[
     """
     kinds = {column["column"]: column["looks_like"] for column in columns}
     chosen = {role: name if name in kinds else None for role, name in named.items()}
+    columns = [column for column in columns if not _UNNAMED.fullmatch(column["column"])]
+    kinds = {column["column"]: column["looks_like"] for column in columns}
     _choose(chosen, "split", [c for c, kind in kinds.items() if kind == "split"])
     _choose(chosen, "label", _labels(columns))
-    _choose(
-        chosen, "group", [c for c, kind in kinds.items() if looks_like_group(c) and kind in ("category", "number")]
-    )
-    _choose(chosen, "id", sorted((c for c, kind in kinds.items() if kind == "id"), key=lambda c: c.lower() != "id"))
+    _choose(chosen, "group", _groups(columns))
+    ids = [column["column"] for column in columns if column["looks_like"] == "id" and not column["empty"]]
+    _choose(chosen, "id", sorted(ids, key=lambda c: c.lower() != "id"))
     free = {c: kind for c, kind in kinds.items() if c not in chosen.values() and "," not in c}
-    declared = [f"{_name(c)}={c}:{kind}" for c, kind in free.items() if kind in (*ENDINGS.values(), "text")]
+    declared = [f"{_name(c)}={c}:{kind}" for c, kind in free.items() if kind in KINDS]
     numbers = [c for c, kind in free.items() if kind == "number"]
     return {**chosen, "modality": [*declared, *_vectors(numbers)]}
 
@@ -76,6 +83,8 @@ def _describe(name: str, texts: Sequence[str | None], base: Path) -> Column:
     filled = [text for text in texts if text is not None]
     looks = _looks_like(name, filled)
     is_file = looks in ENDINGS.values()
+    if looks == "vector" and any(_dimensions(base / cell) > 1 for cell in filled[:_OPENED]):
+        looks = "array"
     return {
         "column": name,
         "looks_like": looks,
@@ -89,6 +98,8 @@ def _describe(name: str, texts: Sequence[str | None], base: Path) -> Column:
 def _looks_like(name: str, filled: Sequence[str]) -> str:
     if not filled:
         return "empty"
+    if _UNNAMED.fullmatch(name):
+        return "id"
     kind, count = Counter(ENDINGS.get(Path(without_window(t)).suffix.lower()) for t in filled).most_common(1)[0]
     if kind is not None and count > len(filled) / 2:
         return kind
@@ -96,7 +107,8 @@ def _looks_like(name: str, filled: Sequence[str]) -> str:
         return "split"
     unique = len(filled) > 1 and len(set(filled)) == len(filled)
     if all(map(_is_number, filled)):
-        return "id" if unique and re.fullmatch(r"(.*[^a-z])?(id|index|nr|no)", name.lower()) else "number"
+        told = unique and re.fullmatch(r"(.*[^a-z])?(id|index|nr|no)", name.lower())
+        return "id" if told or _counts_rows(filled) else "number"
     if median(len(text.split()) for text in filled) > 2:
         return "text"
     return "id" if unique else "category"
@@ -107,6 +119,28 @@ def _is_number(text: str) -> bool:
         return isfinite(float(text))
     except ValueError:
         return False
+
+
+def _counts_rows(filled: Sequence[str]) -> bool:
+    """Whole numbers that rise by one."""
+    first = float(filled[0])
+    return len(filled) > 2 and first.is_integer() and all(float(t) == first + k for k, t in enumerate(filled))
+
+
+def _dimensions(path: Path) -> int:
+    """Of the array that a cell names; 0 where there is none to read."""
+    try:
+        file, window = split_window(path)
+        array = np.lib.format.open_memmap(file, mode="r")
+    except (DataError, ValueError, EOFError, OSError, TypeError):
+        return 0
+    return array.ndim - (window.row is not None)
+
+
+def _groups(columns: Sequence[Column]) -> list[str]:
+    """Columns named like a group, of as many values as there are splits at least."""
+    found = [c for c in columns if looks_like_group(c["column"]) and c["distinct"] >= len(NAMES)]
+    return [c["column"] for c in found if c["looks_like"] in ("category", "number")]
 
 
 def _labels(columns: Sequence[Column]) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import sqrt
+from shlex import quote
 from typing import Any
 
-from equipoise.diagnosis.finding import Finding, Found, note, some, warning
+from equipoise.data.splits import NAMES
+from equipoise.diagnosis.finding import Finding, Found, listed, note, some, warning
 
 APART = 0.15
 """Accuracy between two modalities that counts as imbalance, if it is more than chance."""
@@ -14,6 +16,8 @@ BEHIND = 0.5
 """Of the best one's lead over the majority class; a modality with less is behind, if that is more than chance."""
 MEASURED = 20
 """Validation samples below which an accuracy says little."""
+COLUMNS = 20
+"""That are named, of all that give the label away."""
 COMPARE = "compare methods: equipoise bench --methods joint,late,mla,ogm-ge"
 
 
@@ -41,17 +45,24 @@ def copies(found: Found) -> Iterator[Finding]:
 def groups(found: Found) -> Iterator[Finding]:
     for one in found["leakage"]["groups"]:
         if one["samples"]:
-            name = one["column"]
-            how = (
-                "make a split that keeps each together" if found["splits"]["given"] else f"name it by --group {name}"
-            )
-            if one["windows"]:
-                how = "keep all windows of a file in one split, by a column of file names for --group"
+            name, how = one["column"], _apart(one, found["splits"]["given"])
             yield warning(
                 "leakage",
                 f"{one['samples']} of {one['of']} evaluation samples have their {name} in training too "
                 f"({one['shared']} of {one['values']} values): scores say nothing of new ones; {how}",
             )
+
+
+def _apart(group: Mapping[str, Any], given: bool) -> str:
+    """How to keep a group on one side."""
+    few = group["values"] < len(NAMES)
+    if group["windows"]:
+        return "keep all windows of a file in one split" + ", by a column of file names for --group" * (not few)
+    if given:
+        return "make a split that keeps each together"
+    if few:
+        return "with so few, no three splits keep each together: collect more of them"
+    return f"name it by --group {quote(group['column'])}"
 
 
 def labels(found: Found) -> Iterator[Finding]:
@@ -69,11 +80,15 @@ def labels(found: Found) -> Iterator[Finding]:
                 f"the paths of {one['modality']} name the label {share}: models do not see paths, but declare no "
                 "column of them as text",
             )
+    numbers: dict[str, list[str]] = {}
     for one in found["leakage"]["numbers"]:
+        numbers.setdefault(one["modality"], []).append(one["column"])
+    for modality, columns in numbers.items():
+        several = len(columns) > 1
         yield warning(
             "leakage",
-            f"{one['column']} of {one['modality']} alone gives every label: if it is made from the label, leave it "
-            "out",
+            f"{listed(columns, COLUMNS)} of {modality} alone {'give' if several else 'gives'} every label"
+            f"{', each of them' * several}: what is made from the label must be left out",
         )
 
 

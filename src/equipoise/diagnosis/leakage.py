@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def find_leaks(study: Study, group: str | None, other: Sequence[str]) -> dict[st
     return {
         "groups": _groups(study, group, other),
         "label_in": _labels_in_words(study),
-        "numbers": [found for m in study.views if (found := _telling_number(study, m)) is not None],
+        "numbers": [{"modality": m, "column": c} for m in study.views for c in _telling_numbers(study, m)],
     }
 
 
@@ -123,8 +123,8 @@ def _plain(text: str) -> str:
     return re.sub(r"[\s_-]+", " ", text.casefold())
 
 
-def _telling_number(study: Study, modality: str) -> dict[str, str] | None:
-    """A column whose value alone, cut into as many intervals as there are classes, gives every label."""
+def _telling_numbers(study: Study, modality: str) -> Iterator[str]:
+    """Columns whose value alone, cut into as many intervals as there are classes, gives every label."""
     from sklearn.tree import DecisionTreeClassifier
 
     view, codes = study.views[modality], study.codes
@@ -132,12 +132,10 @@ def _telling_number(study: Study, modality: str) -> dict[str, str] | None:
         rows[view.present[rows] & (codes[rows] >= 0)] for rows in map(study.rows, ("train", "validation"))
     )
     if view.kind != "vector" or len(later) < MEASURED or len(np.unique(codes[train])) < 2:
-        return None
+        return
     known, asked = view.read(train), view.read(later)
     for column in range(min(known.shape[1], WIDTH)):
         tree = DecisionTreeClassifier(max_leaf_nodes=len(study.classes), random_state=0)
         tree.fit(known[:, [column]], codes[train])
         if (tree.predict(asked[:, [column]]) == codes[later]).all():
-            name = view.columns[column] if len(view.columns) == known.shape[1] else f"number {column}"
-            return {"modality": modality, "column": name}
-    return None
+            yield view.columns[column] if len(view.columns) == known.shape[1] else f"number {column}"

@@ -12,6 +12,8 @@ SMALL_TEST = 100
 """Test samples below which an accuracy is not known to ten points."""
 SKEWED = 10
 """Times that the largest class exceeds the smallest."""
+UNKNOWN = ("nan", "na", "n/a", "#n/a", "<na>", "null")
+"""What programs write where a value is missing, in small letters."""
 
 _HARM = {
     "label": "a model can read the label from the gap; collect it for all classes alike",
@@ -57,6 +59,11 @@ def classes(found: Found) -> Iterator[Finding]:
     if facts["unlabelled"]:
         unlabelled = some(facts["unlabelled"], "row")
         yield warning("balance", f"{unlabelled} without a label: label or remove them; none can be trained on")
+    for name in (name for name in counts if name.lower() in UNKNOWN):
+        yield warning(
+            "balance",
+            f"{some(counts[name], 'sample')} of the class {name!r}: probably a missing label; label or remove them",
+        )
     if len(counts) < 2:
         yield warning("balance", "fewer than two classes: there is nothing to tell apart; is --label right?")
         return

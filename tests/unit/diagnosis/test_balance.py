@@ -36,3 +36,13 @@ def test_a_class_that_a_split_lacks_is_told(clean, doctor, told, split):
     assert report["balance"]["not_in"][split] == ["cat"]
     [text] = told(report, "balance", "warning")
     assert f"no sample of 'cat' in {split}" in text
+
+
+@pytest.mark.parametrize("written", ["nan", "NaN", "NA", "null", "N/A"])
+def test_a_class_that_is_a_missing_label_is_told(clean, doctor, told, written):
+    def suspected(report):
+        return [text for text in told(report, "balance", "warning") if "probably a missing label" in text]
+
+    assert suspected(doctor(clean)) == []
+    clean.loc[clean["label"] == "bee", "label"] = written
+    assert [f"100 samples of the class {written!r}" in text for text in suspected(doctor(clean))] == [True]

@@ -1,5 +1,7 @@
 """What columns look like, and the declarations that are suggested."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,6 +81,59 @@ def test_what_is_suggested_works(clean):
     second = equipoise.doctor(clean, **first["suggestion"])
     assert {"left", "right", "m_values"} <= set(second["strength"])
     assert second["balance"]["classes"]["ant"]["all"] == 100
+
+
+def suggested(frame, base=Path(), **named):
+    return suggest(describe(read_sheet(frame), base), {**NOBODY, **named})
+
+
+@pytest.mark.parametrize("reader", [Path, pd.read_csv], ids=["file", "DataFrame"])
+def test_the_index_that_pandas_writes_is_no_feature(clean, tmp_path, reader):
+    clean.drop(columns="id").to_csv(tmp_path / "m.csv")  # with its index, as a column without a name
+    source = reader(tmp_path / "m.csv")
+    found = equipoise.doctor(source)
+    assert found["columns"][0]["looks_like"] == "id"
+    assert found["suggestion"]["id"] is None
+    assert "Unnamed" not in str(found["suggestion"])
+    assert {m.partition("=")[0] for m in found["suggestion"]["modality"]} <= {"left", "right", "third"}
+    assert equipoise.doctor(source, **found["suggestion"])["rows"] == len(clean)
+
+
+def test_numbers_that_count_the_rows_are_ids(rng):
+    first = int(rng.integers(-5, 1000))
+    frame = pd.DataFrame({"count": range(first, first + 9), "age": rng.normal(size=9), "label": list("abc") * 3})
+    assert suggested(frame)["modality"] == ["numbers=age:vector"]
+    assert suggested(frame)["id"] == "count"
+    for other in (frame["count"] * 2, frame["count"] + 0.5, frame["count"][::-1].to_list()):
+        assert suggested(frame.assign(count=other))["modality"] == ["numbers=count,age:vector"]
+
+
+def test_an_id_that_is_empty_in_places_is_not_proposed(rng):
+    frame = pd.DataFrame({"key": [None, *"abcdefgh"], "x": rng.normal(size=9), "label": list("abc") * 3})
+    assert suggested(frame)["id"] is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "cell", "kind"),
+    [
+        ((7,), "a.npy", "vector"),
+        ((5, 7), "a.npy", "array"),
+        ((2, 5, 7), "a.npy", "array"),
+        ((5, 7), "a.npy#2", "vector"),
+        ((2, 5, 7), "a.npy#1", "array"),
+    ],
+)
+def test_array_files_are_proposed_by_their_shape(rng, tmp_path, shape, cell, kind):
+    np.save(tmp_path / "a.npy", rng.normal(size=shape))
+    (tmp_path / "bad.npy").write_bytes(b"PK no array")
+    frame = pd.DataFrame({"file": ["gone.npy", "bad.npy", *[cell] * 7], "label": list("abc") * 3})
+    assert suggested(frame, tmp_path)["modality"] == [f"file=file:{kind}"]
+
+
+@pytest.mark.parametrize(("groups", "expected"), [(2, None), (3, "speaker")])
+def test_too_few_groups_to_split_are_not_proposed(groups, expected):
+    frame = pd.DataFrame({"speaker": np.arange(12) % groups, "label": list("ab") * 6})
+    assert suggested(frame)["group"] == expected
 
 
 @pytest.mark.parametrize("name", ["speaker", "Speaker_ID", "subject-nr", "sessions", "dialogue id", "patientID"])

@@ -1,5 +1,7 @@
 """Groups on both sides, labels in words and names, and numbers that equal the label."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,19 @@ def test_drawn_splits_share_speakers_until_they_are_named(speakers, doctor, told
     frame = speakers.drop(columns="split")
     assert "--group speaker" in told(doctor(frame, split=None), "leakage", "warning")[0]
     assert told(doctor(frame, split=None, group="speaker"), "leakage") == []
+
+
+def test_a_group_is_named_as_a_shell_takes_it(speakers, doctor, told):
+    frame = speakers.drop(columns="split").rename(columns={"speaker": "patient id"})
+    assert any("--group 'patient id'" in text for text in told(doctor(frame, split=None), "leakage"))
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_no_three_splits_keep_two_groups_together(clean, doctor, told, groups):
+    clean["site"] = [f"p{k % groups}" for k in range(len(clean))]
+    [text] = told(doctor(clean.drop(columns="split"), split=None), "leakage", "warning")
+    assert ("--group" in text) == (groups == 3)
+    assert ("no three splits keep each together" in text) == (groups == 2)
 
 
 def test_columns_of_other_names_are_let_be(clean, doctor):
@@ -95,6 +110,19 @@ def test_labels_in_paths_are_a_note(clean, doctor, told, rng, tmp_path):
     assert [one["where"] for one in report["leakage"]["label_in"]] == ["path"]
     assert told(report, "leakage", "warning") == []
     assert any("paths of file name the label" in text for text in told(report, "leakage", "note"))
+
+
+def test_all_numbers_that_are_the_label_are_told(clean, doctor, told, modalities, rng):
+    code = clean["label"].map({"cat": 0, "ant": 1, "bee": 2})
+    telling = {m: [f"{m}0", f"{m}2"] for m in modalities[:2]}
+    for name in chain(*telling.values()):
+        clean[name] = code * rng.uniform(1, 9) + rng.uniform(0, 0.5, len(clean))
+    report = doctor(clean)
+    assert report["leakage"]["numbers"] == [{"modality": m, "column": c} for m, cs in telling.items() for c in cs]
+    texts = told(report, "leakage", "warning")
+    assert len(texts) == 2
+    for text, (modality, names) in zip(texts, telling.items(), strict=True):
+        assert f"{names[0]!r}, {names[1]!r} of {modality} alone give every label" in text
 
 
 def test_a_number_that_is_the_label(clean, doctor, told, modalities, rng):
