@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from logging import ERROR, getLogger
+from logging import ERROR
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 from transformers.utils import logging
 
 from equipoise.errors import ConfigError, EquipoiseError, suggest
+from equipoise.quiet import quiet
 
 
 @contextmanager
@@ -108,8 +109,8 @@ def _quiet() -> Iterator[None]:
     """No table of unused weights and no remarks on special tokens: what matters is raised."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(ERROR)
-    getLogger("huggingface_hub").setLevel(ERROR)
     try:
-        yield
+        with quiet("huggingface_hub"):
+            yield
     finally:
         logging.set_verbosity(verbosity)

@@ -1,10 +1,12 @@
 """What every encoder built on the transformers library promises."""
 
 import copy
+from logging import WARNING, getLogger
 
 import pytest
 import torch
 
+from equipoise.data.transforms.text import load_tokenizer
 from equipoise.encoders import build_encoder
 from equipoise.errors import ConfigError
 
@@ -251,3 +253,17 @@ def test_adapters_without_peft_say_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
     with pytest.raises(ConfigError, match=r"needs peft, .* pip install 'equipoise\[transformers\]'"):
         build("bert", tuning="lora")
+
+
+def test_other_libraries_log_as_before():
+    """Their remarks are kept back while a network is made, and only then."""
+    logger = getLogger("huggingface_hub")
+    level = logger.level
+    try:
+        logger.setLevel(WARNING)
+        build("bert")
+        with pytest.raises(ConfigError):
+            load_tokenizer("./nowhere")
+        assert logger.level == WARNING
+    finally:
+        logger.setLevel(level)

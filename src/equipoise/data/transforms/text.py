@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 from equipoise.data.transforms.base import check_whole
 from equipoise.errors import ConfigError, invalid
+from equipoise.quiet import quiet
 
 PADDING, UNKNOWN = 0, 1
 _WORD = re.compile(r"<\w+>|\w+(?:['’]\w+)*|[^\w\s]")
@@ -147,9 +147,9 @@ def load_tokenizer(name: str) -> Any:
         from transformers import AutoTokenizer
     except ImportError:
         raise ConfigError("text: the tokenizer needs transformers; pip install 'equipoise[transformers]'") from None
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells every attempt; the last one is told below
     try:
-        return AutoTokenizer.from_pretrained(name)
+        with quiet("huggingface_hub"):  # it tells every attempt; the last one is told below
+            return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"text: cannot load the tokenizer {name!r} ({reason}); give a name or a folder") from None
