@@ -28,7 +28,7 @@ from equipoise.data.transforms.flow import PAIR
 from equipoise.errors import DataError, RunError
 from equipoise.files import replace_file
 
-VERSION = 3  # of what the transforms compute: raise it when the same settings give other numbers
+VERSION = 4  # of what the transforms compute: raise it when the same settings give other numbers
 CHUNK = 64  # files between two entries of the journal
 AHEAD = 64  # decoded files that may wait to be written
 

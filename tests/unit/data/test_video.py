@@ -26,12 +26,12 @@ TOLD = {  # containers that tell where their sound begins, and up to how many sa
 }
 
 
-def write_video(path, frames=30, size=(64, 48), sound=None, rate=15, codecs=None, late=0.0):
+def write_video(path, frames=30, size=(64, 48), sound=None, rate=15, codecs=None, late=0.0, options=None):
     """Frame k is grey level 8·k everywhere, so that it tells its number; `sound`: stereo (2, n) at 48 kHz, that
-    begins `late` seconds after the first picture.
+    begins `late` seconds after the first picture; `options`: of the container.
     """
     video, audio = codecs or CODECS[path.suffix[1:]]
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(video, rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.bit_rate = 8_000_000  # an encoder that saves bits would miss single grey levels

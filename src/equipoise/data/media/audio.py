@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from equipoise.data.media.file import Window, check_file, reason, split_window
 from equipoise.data.media.video import open_container
+from equipoise.data.media.whole import SHARE, Packets, is_cut, tells_length
 from equipoise.errors import DataError
 
 SOUND_FILES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif", ".au")
@@ -25,7 +27,7 @@ def read_audio(path: Path, rate: int) -> np.ndarray:
     there a sound begins up to 50 ms late; FLV and Matroska do not tell the end, where up to a block of padding stays.
 
     Raises:
-        DataError: not decodable, without a sound track, shorter than its header says, or apart from its pictures.
+        DataError: not decodable, without a sound track, truncated, or apart from its pictures.
     """
     import soxr
 
@@ -58,24 +60,9 @@ def _sound_file(path: Path) -> tuple[np.ndarray, int]:
             wave = file.read(dtype="float32", always_2d=True).mean(axis=1)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise DataError(f"{path}: not readable as audio ({reason(error, path)})") from None
-    if len(wave) < promised or (len(wave) and _cut_short(path)):
-        raise DataError(f"{path}: truncated, the header promises more samples than there are")
+    if len(wave) < promised or (len(wave) and is_cut(path)):
+        raise DataError(f"{path}: truncated, it breaks off after {len(wave) / native:.2f} s")
     return wave, native
-
-
-def _cut_short(path: Path) -> bool:
-    """True for a RIFF wav whose data chunk is longer than the file: decoders silently give what is left."""
-    content = path.read_bytes()
-    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
-        return False
-    place = 12
-    while place + 8 <= len(content):
-        size = int.from_bytes(content[place + 4 : place + 8], "little")
-        if content[place : place + 4] == b"data":
-            streamed = size == 0xFFFFFFFF  # written to a pipe: the length was not known
-            return not streamed and place + 8 + size > len(content)
-        place += 8 + size + size % 2
-    return True
 
 
 def _sound_track(path: Path) -> tuple[np.ndarray, int]:
@@ -85,10 +72,9 @@ def _sound_track(path: Path) -> tuple[np.ndarray, int]:
         stream = container.streams.audio[0]
         wave, native = _decoded(path, container, stream), int(stream.rate)
         promised, late = _seconds(stream, stream.duration), _late(container, stream)
-    if len(wave) < 0.8 * promised * native:
-        found = len(wave) / native
-        raise DataError(f"{path}: truncated, {found:.2f} s of sound where the header promises {promised:.2f} s")
-    length = round(promised * native)
+        length = round(promised * native) if tells_length(container) else 0
+    if len(wave) < SHARE * length:
+        raise DataError(f"{path}: damaged, {len(wave) / native:.2f} s of sound are left of {promised:.2f} s")
     if length and len(wave) - length <= PADDING:  # a header that is further off is wrong
         wave = wave[:length]
     shift = round(late * native)
@@ -103,13 +89,15 @@ def _decoded(path: Path, container: Any, stream: Any) -> np.ndarray:
     """The mean of the channels is taken here: the resampler of FFmpeg mixes stereo down √2 too loud in float."""
     import av
 
-    pieces, planar = [], av.AudioResampler(format="fltp")
+    packets, pieces, planar = Packets(path, container), [], av.AudioResampler(format="fltp")
     try:
-        for frame in container.decode(stream):
+        frames = (frame for packet in packets.of(stream) for frame in packet.decode())
+        for frame in chain(frames, [None]):
             pieces += [part.to_ndarray().mean(axis=0) for part in planar.resample(frame)]
-        pieces += [part.to_ndarray().mean(axis=0) for part in planar.resample(None)]
     except av.FFmpegError as error:
         raise DataError(f"{path}: the sound track is damaged ({reason(error, path)})") from None
+    if packets.break_off():
+        raise DataError(f"{path}: truncated, it breaks off after {packets.end:.2f} s")
     return np.concatenate(pieces or [np.empty(0, np.float32)])
 
 

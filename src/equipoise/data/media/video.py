@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipoise.data.media.file import Window, check_file, reason, split_window
+from equipoise.data.media.whole import Packets
 from equipoise.errors import DataError
 
 if TYPE_CHECKING:
@@ -98,19 +99,20 @@ def _extent(path: Path, file: Path, window: Window, minimum: int) -> tuple[int, 
             raise DataError(f"{path}: has no picture track")
         stream = container.streams.video[0]
         rate = float(stream.average_rate or stream.guessed_rate or 0)
-        promised = (container.duration or 0) / av.time_base * rate
+        packets = Packets(file, container)
         try:
-            total = sum(1 for packet in container.demux(stream) if packet.size)
+            total = sum(1 for packet in packets.of(stream) if packet.size)
         except av.FFmpegError as error:
             raise DataError(f"{path}: damaged ({reason(error, file)})") from None
+        truncated = packets.break_off()
     if window.start is not None and window.end is not None:
         if not rate:
             raise DataError(
                 f"{path}: the file tells no frame rate, so a window in seconds has no meaning; give frames"
             )
         window = Window(round(window.start * rate), max(round(window.end * rate), round(window.start * rate) + 1))
-    elif window.first is None and total < 0.8 * promised - 1:
-        raise DataError(f"{path}: truncated, {total} frames where the header promises {promised:.0f}")
+    if truncated and not (window.last and window.last <= total):
+        raise DataError(f"{path}: truncated, it breaks off after {total} frames")
     first, last = window.first or 0, min(window.last or total, total)
     _check_count(path, max(last - first, 0), minimum)
     return first, last - first
