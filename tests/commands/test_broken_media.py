@@ -117,7 +117,9 @@ def test_they_stop_preparation_in_one_line(command, clips, tmp_path):
     assert answer.code == 1
     assert answer.err.count("\n") == 1
     assert "(and 9 more)" in answer.err
-    check(tmp_path / "cache/problems.csv", clips)
+    [path] = (tmp_path / "cache").glob("problems-clips-*.csv")
+    assert f"listed in cache/{path.name}: " in answer.err
+    check(path, clips)
 
 
 @pytest.mark.parametrize(("policy", "rows"), [("drop", ROWS - 10), ("absent", ROWS)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Decoded:
         readings: {modality: its rows}.
         keep: bool (N,), False for rows dropped because of a bad cell.
         problems: row, id, modality, file and reason of every bad cell.
-        listing: the file that lists them, where there are any.
+        listing: the file that lists them; there is none where there are none.
     """
 
     readings: dict[str, Reading]
@@ -39,7 +40,7 @@ class Decoded:
 
 
 def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy: str, cache: Path) -> Decoded:
-    """Read every modality, files through the cache. Bad cells are listed in `problems.csv` in the cache folder.
+    """Read every modality, files through the cache. Bad cells are listed there, in a file for each manifest.
 
     Args:
         manifest: what to read.
@@ -54,9 +55,11 @@ def decode(manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy:
     if policy not in POLICIES:
         raise invalid("data", "problems", f"one of {', '.join(POLICIES)}", policy)
     readings, problems = read_all(manifest, options, cache)
-    listing = cache / "problems.csv"
+    listing = cache / _listing(manifest)
     if problems:
         write_problems(problems, listing)
+    elif listing.exists():  # asked first, as a folder may be read-only
+        listing.unlink(missing_ok=True)  # another process may have been faster
     if problems and policy == "error":
         _stop(manifest, problems, listing)
     keep = np.ones(len(manifest), dtype=bool)
@@ -91,6 +94,17 @@ def _check_options(manifest: Manifest, options: Mapping[str, Mapping[str, Any]])
             raise invalid("data.options", modality, "settings by name", settings)
         if settings and modality in manifest.numbers:
             raise ConfigError(f"data.options.{modality}: number columns have no settings")
+
+
+def _listing(manifest: Manifest) -> str:
+    """`problems-clips-3f9a1c07.csv`: the same for the same manifest, and another one for others of that name.
+
+    A DataFrame is known by its ids and files.
+    """
+    path = manifest.sheet.path
+    known = repr((manifest.ids, manifest.files)) if path is None else str(path.resolve())
+    stem = manifest.where if path is None else path.stem
+    return f"problems-{stem}-{hashlib.sha256(known.encode()).hexdigest()[:8]}.csv"
 
 
 def _problem(manifest: Manifest, modality: str, row: int, reason: str) -> Problem:

@@ -23,11 +23,19 @@ _LIMIT = Lock()
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table with the number of each row: in a file, the header is row 1; blank lines count."""
+    """A table with the number of each row: in a file, the header is row 1; blank lines count.
+
+    Attributes:
+        where: what messages call it.
+        table: the rows.
+        numbers: (N,) number of each row.
+        path: the file; None of a DataFrame.
+    """
 
     where: str
     table: pd.DataFrame
     numbers: Sequence[int]
+    path: Path | None = None
 
     def at(self, row: int) -> str:
         """ "clips.csv row 7", for messages."""
@@ -68,16 +76,16 @@ def _read(path: Path, ending: str) -> Sheet:
 
     if ending == ".parquet":
         table = pd.read_parquet(path)
-        return Sheet(path.name, table.rename(columns=str).reset_index(drop=True), range(1, len(table) + 1))
+        return Sheet(path.name, table.rename(columns=str).reset_index(drop=True), range(1, len(table) + 1), path)
     with path.open(encoding="utf-8-sig", newline="") as file, _cells_of_any_length():
         if ending in (".jsonl", ".ndjson"):
             objects = dict(_objects(path, file))
-            return Sheet(path.name, pd.DataFrame(list(objects.values())), list(objects))
+            return Sheet(path.name, pd.DataFrame(list(objects.values())), list(objects), path)
         records = _records(path, csv.reader(file, delimiter="\t" if ending == ".tsv" else ",", strict=True))
         _, header = next(records, (1, []))
         _check_separator(path, header, ending)
         rows = dict(_rows(path, header, records))
-    return Sheet(path.name, pd.DataFrame(list(rows.values()), columns=header, dtype=object), list(rows))
+    return Sheet(path.name, pd.DataFrame(list(rows.values()), columns=header, dtype=object), list(rows), path)
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -303,8 +305,9 @@ def test_bad_files_stop_by_default_and_are_all_listed(spoilt, load, cache):
     assert "m.csv row 6, modality 'sound'" in message
     assert "4.wav" in message
     assert "2 more" in message
-    assert f"{cache}/problems.csv" in message
-    with open(f"{cache}/problems.csv", newline="") as file:
+    [path] = Path(cache).glob("problems-m-*.csv")
+    assert f"listed in {path}: mend them" in message
+    with path.open(newline="", encoding="utf-8") as file:
         listed = list(csv.DictReader(file))
     assert [(p["row"], p["id"], p["modality"]) for p in listed] == [
         ("6", "sample 4", "sound"),
@@ -313,6 +316,29 @@ def test_bad_files_stop_by_default_and_are_all_listed(spoilt, load, cache):
     ]
     assert listed[2]["file"] == str(spoilt / "8.png")
     assert "not found" in listed[2]["reason"]
+
+
+@pytest.mark.parametrize("source", ["m.csv", "DataFrame"])
+def test_a_list_of_bad_files_goes_when_they_are_mended(spoilt, load, cache, source):
+    given = spoilt / "m.csv" if source == "m.csv" else pd.read_csv(spoilt / "m.csv")
+    load(given, split="fold", root=str(spoilt), problems="drop")
+    assert len(list(Path(cache).glob("problems-*.csv"))) == 1
+    for good, bad in (("5.wav", "4.wav"), ("5.png", "4.png"), ("9.png", "8.png")):
+        shutil.copy(spoilt / good, spoilt / bad)
+    load(given, split="fold", root=str(spoilt), problems="drop")
+    assert not list(Path(cache).glob("problems-*.csv"))
+
+
+def test_manifests_that_share_the_cache_keep_lists_of_their_own(spoilt, load, cache):
+    (spoilt / "other").mkdir()
+    frame = pd.read_csv(spoilt / "m.csv")
+    fewer = frame.replace({"clip": {"4.wav": "5.wav"}})
+    fewer.to_csv(spoilt / "other/m.csv", index=False)
+    fewer.replace({"picture": {"4.png": "5.png"}}).to_csv(spoilt / "fewest.csv", index=False)
+    for source in (spoilt / "m.csv", spoilt / "other/m.csv", spoilt / "fewest.csv", frame):
+        load(source, split="fold", root=str(spoilt), problems="drop")
+    lists = [(path.name.split("-")[1], len(pd.read_csv(path))) for path in Path(cache).glob("problems-*.csv")]
+    assert sorted(lists) == [("DataFrame", 3), ("fewest", 1), ("m", 2), ("m", 3)]
 
 
 def test_bad_files_drop_their_rows(spoilt, load):
