@@ -119,6 +119,7 @@ def doctor(data: Any, **settings: Any) -> dict[str, Any]:
 
     Returns:
         Plain values, as `equipoise doctor --json` prints them; `["advice"]` is a list of {"level", "topic", "text"}.
+        Where nobody said what the modalities are, it is empty, and `["suggestion"]` says what they could be.
 
     Raises:
         ConfigError: a name, option or value is wrong.

@@ -102,7 +102,7 @@ class DataSettings:
         cache: folder for decoded arrays.
         seed: of the splits and the missing cells; the same for all seeds of a comparison, so that all meet
             the same samples and the same hidden cells.
-        options: further options of a built-in data set.
+        options: how a modality's cells are read, --data.options.MODALITY.SETTING VALUE; or of a built-in data set.
     """
 
     source: Any = "digits"

@@ -95,3 +95,9 @@ raise SystemExit(cli.main(["list", "heads"]))
     first, second, *_ = done.stderr.splitlines()
     assert first == "equipoise: warning: mind this"
     assert second.startswith("elsewhere.py:7: UserWarning: mind this")
+
+
+@pytest.mark.parametrize("name", ["train", "bench", "doctor", "prepare"])
+def test_help_says_how_the_cells_of_a_modality_are_set(command, name):
+    shown = " ".join(command(f"{name} --help").out.split())
+    assert "how a modality's cells are read, --data.options.MODALITY.SETTING VALUE" in shown

@@ -24,7 +24,8 @@ OPEN = ("method.", "head.", "encoder.", "data.options.")
 
 COMPONENTS = """\
 components take options of their own: --method.OPTION VALUE, --head.OPTION VALUE,
---encoder.MODALITY NAME, --encoder.MODALITY.OPTION VALUE, --data.options.OPTION VALUE"""
+--encoder.MODALITY NAME, --encoder.MODALITY.OPTION VALUE; how the cells of a manifest are read is set by
+--data.options.MODALITY.SETTING VALUE, and a built-in data set by --data.options.OPTION VALUE"""
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

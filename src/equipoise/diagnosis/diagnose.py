@@ -30,9 +30,9 @@ def diagnose(settings: DataSettings) -> Report:
         settings: of the data. Bad files are listed whatever `problems` says.
 
     Returns:
-        Plain values: "source", "rows", "columns" (see `columns.describe`), then either "suggestion" (see
-        `columns.suggest`), where nobody said what the modalities are, or "balance", "presence", "problems",
-        "duplicates", "leakage", "strength" and "advice", each as the function says that makes it.
+        Plain values: "source", "rows", "columns" (see `columns.describe`), "advice", and either "suggestion" (see
+        `columns.suggest`), where nobody said what the modalities are, and no advice, or "balance", "presence",
+        "problems", "duplicates", "leakage" and "strength", each as the function says that makes it.
 
     Raises:
         ConfigError: an unknown column, kind or option.
@@ -52,7 +52,8 @@ def diagnose(settings: DataSettings) -> Report:
     columns = describe(read_sheet(source.data), _base(source, settings.root))
     report = {"source": source.name if source.name == "DataFrame" else str(settings.source), "columns": columns}
     if not source.declared:
-        return {**report, "rows": len(read_sheet(source.data).table), "suggestion": suggest(columns, named)}
+        rows = len(read_sheet(source.data).table)
+        return {**report, "rows": rows, "suggestion": suggest(columns, named), "advice": []}
     study = from_source(source, settings)
     used = source.columns.others.union(*(view.columns for view in study.views.values()))
     other = [column["column"] for column in columns if column["column"] not in used]

@@ -77,7 +77,7 @@ def test_suggestions_declare_the_table(table, tmp_path):
 def test_what_is_suggested_works(clean):
     clean["values"] = clean["id"].str.replace("s", "the number ")  # a name that no modality can have
     first = equipoise.doctor(clean)
-    assert "advice" not in first
+    assert first["advice"] == []
     second = equipoise.doctor(clean, **first["suggestion"])
     assert {"left", "right", "m_values"} <= set(second["strength"])
     assert second["balance"]["classes"]["ant"]["all"] == 100
