@@ -4,6 +4,7 @@ import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -139,6 +140,39 @@ def test_a_length_unknown_when_it_was_written_is_no_truncation(tmp_path, rng):
     content[place : place + 4] = b"\xff" * 4
     path.write_bytes(bytes(content))
     assert len(read_audio(path, 8000)) == 1000
+
+
+def write_mp3(path, wave, rate, tag="0", **settings):
+    """`tag`: whether the first frame counts the others; `settings`: of the encoder."""
+    with av.open(str(path), "w", options={"write_xing": tag, "id3v2_version": "3"}) as container:
+        container.metadata["title"] = "Info of all kinds"
+        track = container.add_stream("libmp3lame", rate=rate, layout="mono", options=settings)
+        frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), format="fltp", layout="mono")
+        frame.rate = rate
+        container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+@pytest.mark.parametrize("quiet", [slice(0), slice(2), slice(2, None)])
+@pytest.mark.parametrize("settings", [{"b": "64000"}, {"global_quality": "472", "flags": "+qscale"}])
+def test_mp3_files_that_do_not_count_their_frames(tmp_path, rng, rate, quiet, settings):
+    """Of constant bit rate and of a varying one, where the first frame says little of the others."""
+    path, parts = tmp_path / "a.mp3", rng.normal(0, 0.2, (4, rate))
+    parts[quiet] = 0
+    write_mp3(path, parts.ravel(), rate, **settings)
+    wave = read_audio(path, rate)
+    assert 0 <= len(wave) - 4 * rate < 2 * 1152 + 1105  # what the encoder put before and behind
+    loudness = [np.sqrt((part**2).mean()) for part in np.array_split(wave, 4)]
+    np.testing.assert_allclose(loudness, parts.std(axis=1), atol=0.06)
+
+
+def test_mp3_files_that_count_their_frames_are_exact_and_held_to_it(tmp_path, rng):
+    path = tmp_path / "a.mp3"
+    write_mp3(path, rng.normal(0, 0.2, 40000), 16000, tag="1", b="64000")
+    assert len(read_audio(path, 16000)) == 40000
+    path.write_bytes(path.read_bytes()[:9000])
+    refused(READERS["a.mp3"], path, "truncated")
 
 
 def test_sounds_without_usable_samples(tmp_path):

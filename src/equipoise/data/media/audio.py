@@ -16,6 +16,7 @@ from equipoise.errors import DataError
 SOUND_FILES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif", ".au")
 """What libsndfile reads; anything else is taken for a container with a sound track."""
 
+MP3_TAG = 42  # bytes of a frame up to the end of the tag's name: header, checksum, side information, name
 PADDING = 4096  # samples, two blocks of the longest codec in use: what an encoder may append to a sound
 
 
@@ -56,6 +57,8 @@ def _sound_file(path: Path) -> tuple[np.ndarray, int]:
 
     try:
         with soundfile.SoundFile(path) as file:
+            if file.format == "MP3" and not _frames_are_counted(path):
+                return _sound_track(path)
             promised, native = file.frames, file.samplerate
             wave = file.read(dtype="float32", always_2d=True).mean(axis=1)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
@@ -63,6 +66,18 @@ def _sound_file(path: Path) -> tuple[np.ndarray, int]:
     if len(wave) < promised or (len(wave) and is_cut(path)):
         raise DataError(f"{path}: truncated, it breaks off after {len(wave) / native:.2f} s")
     return wave, native
+
+
+def _frames_are_counted(path: Path) -> bool:
+    """True where the first frame of an MP3 tells how many there are. Otherwise libsndfile guesses them from the size
+    of the file and of that frame, promises sound that is not there or leaves out what is behind.
+    """
+    with path.open("rb") as file:
+        head = file.read(10)
+        tags = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        file.seek(tags if head[:3] == b"ID3" else 0)
+        frame = file.read(MP3_TAG)
+    return any(name in frame for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _sound_track(path: Path) -> tuple[np.ndarray, int]:
