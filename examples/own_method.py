@@ -9,9 +9,9 @@ from torch import Tensor
 
 import equipoise
 from equipoise.batch import Batch, Output
+from equipoise.checks import not_negative, require
 from equipoise.methods import METHODS
 from equipoise.methods.base import Method
-from equipoise.methods.checks import not_negative, require
 from equipoise.methods.losses import fused_loss, unimodal_loss
 from equipoise.registry import MethodEntry
 from equipoise.training.context import Context

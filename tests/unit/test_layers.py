@@ -14,7 +14,7 @@ ROOT = Path(equipoise.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    ("errors", "files", "settings", "batch", "plugins", "quiet", "registry"),
+    ("errors", "checks", "evaluating", "files", "settings", "batch", "plugins", "quiet", "registry"),
     ("data",),
     ("presets", "overrides"),
     ("encoders", "heads"),

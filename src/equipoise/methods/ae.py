@@ -30,9 +30,9 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
+from equipoise.checks import choice, inside, not_negative, require
 from equipoise.heads.ae import AE as Head
 from equipoise.heads.imputing import ImputingHead
-from equipoise.methods.checks import choice, require
 from equipoise.methods.hiding import hidden, lose_one
 from equipoise.methods.own_head import OwnHead
 from equipoise.methods.reconstruction import (
@@ -64,10 +64,10 @@ class Imputation(OwnHead[J]):
         super().__init__()
         require(
             type(self).__name__,
-            ("weight", weight >= 0, "at least 0", weight),
+            not_negative("weight", weight),
             choice("reduction", reduction, REDUCTIONS),
-            ("hide", 0 <= hide <= 1, "in [0, 1]", hide),
-            ("clip", clip >= 0, "at least 0", clip),
+            inside("hide", hide, "[0, 1]"),
+            not_negative("clip", clip),
         )
         self.weight, self.reduction, self.hide, self.clip = weight, reduction, hide, clip
 

@@ -44,7 +44,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output, map_input
-from equipoise.errors import invalid
+from equipoise.checks import epochs, not_negative, require
 from equipoise.evaluating import evaluating
 from equipoise.methods.adaptive import warn_of_scaling
 from equipoise.methods.idle import warn_of_one_modality
@@ -75,12 +75,7 @@ class AGM(Joint):
 
     def __init__(self, alpha: float = 1.0, cap: float = 10.0, window: Sequence[int] = (0, 20)) -> None:
         super().__init__()
-        if not alpha >= 0:
-            raise invalid("AGM", "alpha", "at least 0", alpha)
-        if not cap >= 0:
-            raise invalid("AGM", "cap", "at least 0", cap)
-        if len(window) != 2 or not 0 <= window[0] <= window[1]:
-            raise invalid("AGM", "window", "the first and the last epoch, [start, end] with 0 ≤ start ≤ end", window)
+        require("AGM", not_negative("alpha", alpha), not_negative("cap", cap), epochs("window", window))
         self.alpha, self.cap, self.window = alpha, cap, (window[0], window[1])
         self._zeros: Batch | None = None
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import choice, only_where, or_default, positive, require
 from equipoise.methods.alignment import KINDS, alignment_loss, check_widths, require_partners
 from equipoise.methods.auxiliary import require_trained_classifiers
 from equipoise.methods.base import Method
-from equipoise.methods.checks import choice, only_where, or_default, positive, require
 from equipoise.methods.losses import fused_loss
 
 if TYPE_CHECKING:

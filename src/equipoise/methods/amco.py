@@ -34,7 +34,8 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.checks import inside, optional, positive, require
+from equipoise.errors import ConfigError
 from equipoise.heads.base import SeparateHead
 from equipoise.methods.auxiliary import auxiliary_loss, require_own_classifiers
 from equipoise.methods.base import Method
@@ -75,10 +76,7 @@ class AMCo(Method):
 
     def __init__(self, threshold: float | None = None, ramp: float = 0.3) -> None:
         super().__init__()
-        if threshold is not None and not 0 < threshold <= 1:
-            raise invalid("AMCo", "threshold", "null or in (0, 1]", threshold)
-        if not ramp > 0:
-            raise invalid("AMCo", "ramp", "positive", ramp)
+        require("AMCo", *optional(inside("threshold", threshold, "(0, 1]")), positive("ramp", ramp))
         self.threshold = threshold
         self.ramp = ramp
 

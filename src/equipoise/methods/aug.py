@@ -38,10 +38,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import choice, inside, not_negative, positive, require, whole
 from equipoise.errors import ConfigError
 from equipoise.heads.sustained import Sustained
 from equipoise.methods.base import Method
-from equipoise.methods.checks import choice, require, whole
 from equipoise.methods.idle import warn_of_one_modality
 from equipoise.methods.short_run import warn_of_a_short_run
 
@@ -93,11 +93,11 @@ class AUG(Method):
         super().__init__()
         require(
             "AUG",
-            ("residual_weight", 0 <= residual_weight <= 1, "between 0 and 1", residual_weight),
+            inside("residual_weight", residual_weight, "[0, 1]"),
             choice("residual", residual, RESIDUALS),
             whole("every", every, 1),
-            ("factor", factor > 0, "greater than 0", factor),
-            ("margin", margin >= 0, "at least 0", margin),
+            positive("factor", factor),
+            not_negative("margin", margin),
         )
         self.residual_weight, self.residual = residual_weight, residual
         self.every, self.factor, self.margin = every, factor, margin

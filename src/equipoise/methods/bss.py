@@ -41,10 +41,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import choice, inside, optional, require, unless, whole
 from equipoise.errors import ConfigError
 from equipoise.heads.vote import Vote
 from equipoise.methods.base import Method
-from equipoise.methods.checks import choice, optional, require, unless, whole
 from equipoise.methods.difficulty import curriculum_share, difficulty, similarity
 from equipoise.methods.losses import unimodal_loss
 from equipoise.methods.table_values import table_values
@@ -80,8 +80,8 @@ class BSS(Method):
         require(
             "BSS",
             choice("schedule", schedule, SCHEDULES),
-            ("joint_weight", 0 <= joint_weight <= 1, "between 0 and 1", joint_weight),
-            ("start", start is None or 0 < start <= 1, "greater than 0 and at most 1", start),
+            inside("joint_weight", joint_weight, "[0, 1]"),
+            *optional(inside("start", start, "(0, 1]")),
             *optional(whole("grow", grow, 1)),
             unless("start", start, "'schedule' is curriculum", schedule == "curriculum"),
             unless("grow", grow, "'schedule' is curriculum", schedule == "curriculum"),

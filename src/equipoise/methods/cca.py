@@ -40,9 +40,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch
+from equipoise.checks import choice, positive, require
 from equipoise.heads.cca import CCA as Head
 from equipoise.heads.cca import CorrelatedHead
-from equipoise.methods.checks import choice, require
 from equipoise.methods.feature_table import FeatureTable, read_features
 from equipoise.methods.fit_projections import fit_projections
 from equipoise.methods.frozen_encoders import FrozenEncoders
@@ -74,7 +74,7 @@ class CCA(FrozenEncoders[CorrelatedHead]):
 
     def __init__(self, ridge: float = 1e-4, loss: str = "logistic", pretrain: float = 0.5) -> None:
         super().__init__(pretrain)
-        require(type(self).__name__, ("ridge", ridge > 0, "positive", ridge), choice("loss", loss, LOSSES))
+        require(type(self).__name__, positive("ridge", ridge), choice("loss", loss, LOSSES))
         self.ridge, self.classifier = ridge, loss
 
     def setup(self, ctx: Context) -> None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
+from equipoise.checks import choice, inside, require
 from equipoise.heads.channel import Channel as ChannelHead
 from equipoise.methods.auxiliary import auxiliary_loss
 from equipoise.methods.own_head import OwnHead
@@ -44,10 +44,7 @@ class Channel(OwnHead[ChannelHead]):
 
     def __init__(self, loss: str = "fused", momentum: float = 0.1) -> None:
         super().__init__()
-        if loss not in LOSSES:
-            raise invalid("Channel", "loss", "one of " + ", ".join(LOSSES), loss)
-        if not 0 < momentum <= 1:
-            raise invalid("Channel", "momentum", "in (0, 1]", momentum)
+        require("Channel", choice("loss", loss, LOSSES), inside("momentum", momentum, "(0, 1]"))
         self.unimodal_weight = float(loss == "fused+unimodal")
         self.momentum = momentum
 

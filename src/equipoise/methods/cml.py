@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
+from equipoise.checks import choice, not_negative, require
 from equipoise.methods.base import Method
 from equipoise.methods.idle import warn_of_one_modality
 
@@ -68,10 +68,7 @@ class CML(Method):
 
     def __init__(self, weight: float = 0.1, where: str = "all") -> None:
         super().__init__()
-        if not weight >= 0:
-            raise invalid("CML", "weight", "at least 0", weight)
-        if where not in WHERE:
-            raise invalid("CML", "where", "one of " + ", ".join(WHERE), where)
+        require("CML", not_negative("weight", weight), choice("where", where, WHERE))
         self.weight = weight
         self.where = where
 

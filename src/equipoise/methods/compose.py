@@ -24,12 +24,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from equipoise.batch import Batch
-from equipoise.methods.alignment import require_partners
-from equipoise.methods.base import Method, Phase
-from equipoise.methods.checks import (
+from equipoise.checks import (
     choice,
     false_unless,
     flag,
+    inside,
     not_negative,
     only_where,
     or_default,
@@ -37,6 +36,8 @@ from equipoise.methods.checks import (
     require,
     whole,
 )
+from equipoise.methods.alignment import require_partners
+from equipoise.methods.base import Method, Phase
 from equipoise.methods.compose_objective import ALIGNMENTS, Objective
 from equipoise.methods.head_projection import FlatProjection, HeadProjection, OrthogonalProjection
 from equipoise.methods.orthogonal_memory import ORDERS, alpha_rule
@@ -136,7 +137,7 @@ class Compose(Method):
             not_negative("tau", tau),
             whole("statistic_batch", statistic_batch, 1),
             not_negative("rho", rho),
-            ("alpha_value", 0 <= alpha_value <= 1, "in [0, 1]", alpha_value),
+            inside("alpha_value", alpha_value, "[0, 1]"),
             positive("temperature", temperature),
         )
         self.turns, self.cycles = schedule, cycles

@@ -35,8 +35,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch
+from equipoise.checks import choice, not_negative, positive, require, whole
 from equipoise.heads.cpm_net import CPMNet as Head
-from equipoise.methods.checks import choice, require, whole
 from equipoise.methods.frozen_encoders import FrozenEncoders
 from equipoise.methods.latents import Latents
 from equipoise.methods.reconstruction import classification
@@ -98,8 +98,8 @@ class CPMNet(FrozenEncoders[Head]):
         super().__init__(pretrain)
         require(
             "CPMNet",
-            ("weight", weight >= 0, "at least 0", weight),
-            ("latent_lr", latent_lr > 0, "positive", latent_lr),
+            not_negative("weight", weight),
+            positive("latent_lr", latent_lr),
             whole("latent_steps", latent_steps, 1),
             choice("margin", margin, MARGINS),
         )

@@ -29,12 +29,12 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from equipoise.batch import Batch
+from equipoise.checks import choice, require
 from equipoise.errors import ConfigError
 from equipoise.heads.cascade import Autoencoder
 from equipoise.heads.cra import CRA as Head
 from equipoise.methods.ae import Imputation
 from equipoise.methods.base import Phase
-from equipoise.methods.checks import choice, require
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context

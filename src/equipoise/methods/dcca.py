@@ -38,10 +38,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from equipoise.checks import positive, require, whole
 from equipoise.heads.cca import CorrelatedHead
 from equipoise.heads.dcca import DCCA as Head
 from equipoise.methods.cca import CCA
-from equipoise.methods.checks import require, whole
 from equipoise.methods.feature_table import FeatureTable
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
@@ -105,10 +105,10 @@ class DCCA(CCA):
         super().__init__(ridge, loss, pretrain)
         require(
             type(self).__name__,
-            ("deep_ridge", deep_ridge > 0, "positive", deep_ridge),
+            positive("deep_ridge", deep_ridge),
             whole("passes", passes, 0),
             whole("samples", samples, 2),
-            ("lr", lr > 0 and math.isfinite(lr), "positive", lr),
+            positive("lr", lr),
         )
         self.deep_ridge, self.passes, self.samples = deep_ridge, passes, samples
         self.optimiser = OptimiserSettings(name="adam", lr=lr, weight_decay=1e-4)

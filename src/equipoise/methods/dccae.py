@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from equipoise.checks import not_negative, require
 from equipoise.heads.cca import CorrelatedHead
 from equipoise.heads.dcca import DCCAE as Head
-from equipoise.methods.checks import require
 from equipoise.methods.dcca import DCCA, correlation_loss
 from equipoise.methods.feature_table import FeatureTable
 
@@ -51,7 +51,7 @@ class DCCAE(DCCA):
         pretrain: float = 0.5,
     ) -> None:
         super().__init__(ridge, deep_ridge, passes, samples, lr, loss, pretrain)
-        require("DCCAE", ("weight", weight >= 0, "at least 0", weight))
+        require("DCCAE", not_negative("weight", weight))
         self.weight = weight
 
     def objective(self, head: CorrelatedHead, part: FeatureTable) -> Tensor:

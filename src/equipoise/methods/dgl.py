@@ -29,7 +29,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.checks import positive, require
+from equipoise.errors import ConfigError
 from equipoise.methods.auxiliary import apart
 from equipoise.methods.base import Method
 from equipoise.methods.idle import warn_of_frozen_encoders
@@ -47,8 +48,7 @@ class DGL(Method):
 
     def __init__(self, alpha: float = 4.0) -> None:
         super().__init__()
-        if not alpha > 0:
-            raise invalid("DGL", "alpha", "greater than 0", alpha)
+        require("DGL", positive("alpha", alpha))
         self.alpha = alpha
 
     def setup(self, ctx: Context) -> None:

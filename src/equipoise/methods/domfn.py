@@ -39,7 +39,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
+from equipoise.checks import inside, not_negative, require
 from equipoise.heads import domfn
 from equipoise.methods.own_head import OwnHead
 
@@ -69,10 +69,7 @@ class DOMFN(OwnHead[domfn.DOMFN]):
 
     def __init__(self, eta: float = 0.5, pretraining: float = 0.13) -> None:
         super().__init__()
-        if not eta >= 0:
-            raise invalid("DOMFN", "eta", "at least 0", eta)
-        if not 0 <= pretraining < 1:
-            raise invalid("DOMFN", "pretraining", "in [0, 1)", pretraining)
+        require("DOMFN", not_negative("eta", eta), inside("pretraining", pretraining, "[0, 1)"))
         self.eta = eta
         self.pretraining = pretraining
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from equipoise.batch import Batch
+from equipoise.checks import inside, require
 from equipoise.methods.base import Phase
-from equipoise.methods.checks import require
 from equipoise.methods.own_head import H, OwnHead
 from equipoise.methods.reconstruction import encoded_aside
 
@@ -27,7 +27,7 @@ class FrozenEncoders(OwnHead[H]):
 
     def __init__(self, pretrain: float) -> None:
         super().__init__()
-        require(type(self).__name__, ("pretrain", 0 <= pretrain < 1, "in [0, 1)", pretrain))
+        require(type(self).__name__, inside("pretrain", pretrain, "[0, 1)"))
         self.pretrain = pretrain
         self.trains_encoders = True
 

@@ -33,7 +33,6 @@ codes depart:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -41,10 +40,10 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import choice, is_table, optional, positive, require, unless, whole
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.auxiliary import auxiliary_loss, require_own_classifiers, sample_losses
 from equipoise.methods.base import Method, Phase
-from equipoise.methods.checks import choice, is_table, optional, require, unless, whole
 from equipoise.methods.joint import Joint
 from equipoise.methods.late import Late
 from equipoise.methods.trial import run
@@ -94,7 +93,7 @@ class GBlend(Method):
             *optional(whole("super_epoch", super_epoch, 1)),
             ("weights", weights is None or usable, "a number of at least 0 for each name, not all 0", weights),
             unless("weights", weights, "'mode' is offline: online estimates them", mode == "offline"),
-            ("floor", floor is None or 0 < floor < math.inf, "positive and finite", floor),
+            *optional(positive("floor", floor)),
             unless("floor", floor, "'weights' are: nothing is estimated", weights is None),
         )
         self.mode, self.super_epoch, self.given, self.floor = mode, super_epoch or 10, weights, floor

@@ -35,11 +35,11 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import not_negative, require, whole
 from equipoise.errors import ConfigError
 from equipoise.heads.channel import Channel
 from equipoise.methods.base import Method
 from equipoise.methods.channel import remember_squeezes
-from equipoise.methods.checks import require, whole
 from equipoise.methods.learning_speed import bypass_rates, neediest, speed
 from equipoise.methods.losses import unimodal_loss
 from equipoise.methods.short_run import warn_of_a_short_run
@@ -70,7 +70,7 @@ class Greedy(Method):
         super().__init__()
         require(
             "Greedy",
-            ("tolerance", tolerance >= 0, "at least 0", tolerance),
+            not_negative("tolerance", tolerance),
             whole("hold", hold, 1),
             whole("start_epoch", start_epoch, 0),
         )

@@ -31,8 +31,8 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
+from equipoise.checks import not_negative, require
 from equipoise.heads.if_mmin import IFMMIN as Head
-from equipoise.methods.checks import require
 from equipoise.methods.mmin import Imagination, imagination_loss
 from equipoise.methods.moments import discrepancy
 from equipoise.methods.reconstruction import classification, row_errors
@@ -63,7 +63,7 @@ class IFMMIN(Imagination[Head]):
         clip: float = 1.0,
     ) -> None:
         super().__init__(imagination, teacher, include_complete, clip)
-        require("IFMMIN", ("invariance", invariance >= 0, "at least 0", invariance))
+        require("IFMMIN", not_negative("invariance", invariance))
         self.invariance = invariance
 
     def teach(self, batch: Batch, ctx: Context) -> Tensor:

@@ -34,9 +34,9 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import not_negative, require, whole
 from equipoise.methods.auxiliary import auxiliary_loss, require_trained_classifiers
 from equipoise.methods.base import Method
-from equipoise.methods.checks import require, whole
 from equipoise.methods.encoder_copy import EncoderCopy
 from equipoise.methods.idle import warn_of_frozen_encoders, warn_of_one_modality
 from equipoise.methods.regulation import growth, leads, pull
@@ -74,7 +74,7 @@ class InfoReg(Method):
         given = {"strength": strength, "beta": beta, "threshold": threshold, "unimodal_weight": unimodal_weight}
         require(
             "InfoReg",
-            *[(name, value >= 0, "at least 0", value) for name, value in given.items()],
+            *[not_negative(name, value) for name, value in given.items()],
             whole("smoothing", smoothing, 1),
         )
         self.strength, self.beta, self.threshold = strength, beta, threshold

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from equipoise.checks import choice, inside, only_where, or_default, require
 from equipoise.methods.aligned import Aligned
-from equipoise.methods.checks import choice, only_where, or_default, require
 from equipoise.methods.schedules import SCHEDULES, VALUED, schedule
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class LFM(Aligned):
             "LFM",
             choice("alpha", alpha, SCHEDULES),
             *only_where("'alpha' is constant or stepwise", alpha in VALUED, alpha_value=alpha_value),
-            ("alpha_value", 0 <= value <= 1, "in [0, 1]", value),
+            inside("alpha_value", value, "[0, 1]"),
         )
         self.schedule = schedule(alpha, value)
 

@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
+from equipoise.checks import choice, not_negative, only_where, or_default, positive, require, whole
 from equipoise.errors import ConfigError
 from equipoise.methods.aligned import Aligned
-from equipoise.methods.checks import choice, not_negative, only_where, or_default, positive, require, whole
 from equipoise.methods.hypergradient import SOLVERS, implicit_gradient, twice_differentiable
 from equipoise.methods.losses import fused_loss
 from equipoise.methods.sharpness import frozen_statistics

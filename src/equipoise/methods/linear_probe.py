@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import ConfigError, invalid
+from equipoise.checks import require
+from equipoise.errors import ConfigError
 from equipoise.evaluating import evaluating
 from equipoise.methods.auxiliary import auxiliary_loss
 from equipoise.methods.base import Method
@@ -46,8 +47,8 @@ class LinearProbe(Method):
 
     def __init__(self, run: str | None = None) -> None:
         super().__init__()
-        if run is not None and not (isinstance(run, str) and run):
-            raise invalid("LinearProbe", "run", "the folder of a finished run", run)
+        named = run is None or (isinstance(run, str) and run != "")
+        require("LinearProbe", ("run", named, "the folder of a finished run", run))
         self.run = run
 
     def setup(self, ctx: Context) -> None:

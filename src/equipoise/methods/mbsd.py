@@ -37,9 +37,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import choice, not_negative, require
 from equipoise.methods.auxiliary import auxiliary_loss, require_trained_classifiers
 from equipoise.methods.base import Method
-from equipoise.methods.checks import choice, not_negative, require
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context

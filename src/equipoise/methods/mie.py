@@ -31,9 +31,20 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from equipoise.batch import Batch
+from equipoise.checks import (
+    choice,
+    flag,
+    inside,
+    not_negative,
+    only_where,
+    optional,
+    or_default,
+    require,
+    whole,
+    wholes,
+)
 from equipoise.methods.auxiliary import require_fused_classifiers
 from equipoise.methods.base import Method, Phase
-from equipoise.methods.checks import choice, is_whole, not_negative, only_where, or_default, require, whole
 from equipoise.methods.flat_memory import FlatMemory, statistic_loader
 from equipoise.methods.mie_gradient import SAM, sharp_backward
 from equipoise.methods.mixup import mixup
@@ -84,6 +95,8 @@ class MIE(Method):
             "MIE",
             not_negative("tau", tau),
             choice("sam", sam, SAM),
+            flag("fresh_optimiser", fresh_optimiser),
+            flag("reload_best", reload_best),
             *only_where("'sam' is full or head", sam != "none", rho=rho, flat_weight=flat_weight),
             *only_where(
                 "'tau' is positive",
@@ -97,16 +110,15 @@ class MIE(Method):
         rho, flat_weight, scope = or_default(rho, 0.05), or_default(flat_weight, 1.0), or_default(scope, 0.0)
         cycles, statistic_batch = or_default(cycles, 3), or_default(statistic_batch, 12)
         pair = one_direction is None or (len(one_direction) == 2 and len(set(one_direction)) == 2)
-        lengths = phases is None or (len(phases) > 0 and all(is_whole(n, 1) for n in phases))
         require(
             "MIE",
             not_negative("rho", rho),
-            ("flat_weight", 0 <= flat_weight <= 1, "in [0, 1]", flat_weight),
-            ("scope", 0 <= scope <= 1, "in [0, 1]", scope),
+            inside("flat_weight", flat_weight, "[0, 1]"),
+            inside("scope", scope, "[0, 1]"),
             ("one_direction", pair, "two different modalities", one_direction),
             not_negative("mixup_alpha", mixup_alpha),
             whole("cycles", cycles, 1),
-            ("phases", lengths, "one or more whole numbers, at least 1", phases),
+            *optional(wholes("phases", phases, 1)),
             whole("statistic_batch", statistic_batch, 1),
         )
         self.rho, self.tau, self.sam, self.flat_weight, self.scope = rho, tau, sam, flat_weight, scope

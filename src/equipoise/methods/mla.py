@@ -28,10 +28,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from equipoise.batch import Batch
+from equipoise.checks import choice, false_unless, flag, only_where, or_default, require
 from equipoise.errors import ConfigError
 from equipoise.methods.auxiliary import require_fused_classifiers
 from equipoise.methods.base import Method
-from equipoise.methods.checks import choice, false_unless, flag, only_where, or_default, require
 from equipoise.methods.losses import unimodal_loss
 from equipoise.methods.orthogonal_memory import ORDERS, OrthogonalMemory, alpha_at, alpha_rule, mean_rows
 

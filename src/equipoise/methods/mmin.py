@@ -35,10 +35,10 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
+from equipoise.checks import not_negative, require
 from equipoise.heads.imagining import ImaginingHead
 from equipoise.heads.imputing import shown
 from equipoise.heads.mmin import MMIN as Head
-from equipoise.methods.checks import require
 from equipoise.methods.hiding import any_of, hidden, keep_some
 from equipoise.methods.reconstruction import classification, row_errors
 from equipoise.methods.teacher import TeacherStudent
@@ -80,7 +80,7 @@ class Imagination(TeacherStudent[J]):
 
     def __init__(self, imagination: float, teacher: float, include_complete: bool, clip: float) -> None:
         super().__init__(teacher, include_complete, clip)
-        require(type(self).__name__, ("imagination", imagination >= 0, "at least 0", imagination))
+        require(type(self).__name__, not_negative("imagination", imagination))
         self.imagination = imagination
 
     def hide(self, batch: Batch, ctx: Context) -> tuple[dict[str, Tensor], Tensor]:
@@ -108,7 +108,7 @@ class MMIN(Imagination[Head]):
         clip: float = 1.0,
     ) -> None:
         super().__init__(imagination, teacher, include_complete, clip)
-        require("MMIN", ("cycle", cycle >= 0, "at least 0", cycle))
+        require("MMIN", not_negative("cycle", cycle))
         self.cycle = cycle
 
     def teach(self, batch: Batch, ctx: Context) -> Tensor:

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
-from equipoise.errors import invalid
+from equipoise.checks import positive, require
 from equipoise.methods.auxiliary import auxiliary_loss, require_own_classifiers
 from equipoise.methods.base import Method
 from equipoise.methods.losses import unimodal_loss
@@ -84,8 +84,7 @@ class MMPareto(Method):
 
     def __init__(self, gamma: float = 1.5) -> None:
         super().__init__()
-        if not gamma > 0:
-            raise invalid("MMPareto", "gamma", "positive", gamma)
+        require("MMPareto", positive("gamma", gamma))
         self.gamma = gamma
 
     def setup(self, ctx: Context) -> None:

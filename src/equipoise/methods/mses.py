@@ -36,6 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import inside, not_negative, require
 from equipoise.errors import ConfigError
 from equipoise.methods.auxiliary import (
     auxiliary_loss,
@@ -45,7 +46,6 @@ from equipoise.methods.auxiliary import (
     sample_losses,
 )
 from equipoise.methods.base import Method
-from equipoise.methods.checks import not_negative, require
 from equipoise.methods.short_run import warn_of_a_short_run
 from equipoise.methods.snapshot import Snapshot
 
@@ -72,7 +72,7 @@ class MSES(Method):
         require(
             "MSES",
             not_negative("weight", weight),
-            ("smoothing", 0 <= smoothing < 1, "in [0, 1)", smoothing),
+            inside("smoothing", smoothing, "[0, 1)"),
             ("patience", patience >= 0, "at least 0", patience),
         )
         self.weight, self.smoothing, self.patience = weight, smoothing, patience

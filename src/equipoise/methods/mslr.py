@@ -34,9 +34,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from equipoise.checks import choice, flag, inside, is_table, is_whole, optional, require, unless
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.auxiliary import require_trained_classifiers
-from equipoise.methods.checks import choice, flag, is_table, is_whole, optional, require, unless
 from equipoise.methods.joint import Joint
 from equipoise.methods.rates import SMALLEST, ratios, smooth
 from equipoise.methods.scores import right
@@ -80,7 +80,7 @@ class MSLR(Joint):
             "MSLR",
             choice("strategy", strategy, STRATEGIES),
             ("rates", usable, "a positive number for each name", rates),
-            ("smoothing", smoothing is None or 0 <= smoothing <= 1, "in [0, 1]", smoothing),
+            *optional(inside("smoothing", smoothing, "[0, 1]")),
             unless("smoothing", smoothing, "'strategy' is smooth", strategy == "smooth"),
             *optional(("window", is_whole(window, compared), "at least 1, or 2 if 'cumulative', and whole", window)),
             unless("window", window, "'strategy' is dynamic", strategy == "dynamic"),

@@ -30,9 +30,9 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import choice, epochs, flag, not_negative, require
 from equipoise.errors import ConfigError
 from equipoise.methods.adaptive import warn_of_scaling
-from equipoise.methods.checks import choice, flag, is_whole, require
 from equipoise.methods.gradient_noise import gradient_noise, noise_stream
 from equipoise.methods.idle import warn_of_frozen_encoders, warn_of_one_modality
 from equipoise.methods.joint import Joint
@@ -69,11 +69,10 @@ class OGM(Joint):
         noise: bool = False,
     ) -> None:
         super().__init__()
-        ascending = len(window) == 2 and all(is_whole(e, 0) for e in window) and window[0] <= window[1]
         require(
             type(self).__name__,
-            ("alpha", alpha >= 0, "at least 0", alpha),
-            ("window", ascending, "the first and the last epoch, [start, end] with 0 ≤ start ≤ end", window),
+            not_negative("alpha", alpha),
+            epochs("window", window),
             choice("others", others, OTHERS),
             choice("parameters", parameters, PARAMETERS),
             flag("noise", noise),

@@ -31,8 +31,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import inside, not_negative, require, whole
 from equipoise.errors import ConfigError
-from equipoise.methods.checks import not_negative, require, whole
 from equipoise.methods.draws import sample_uniform
 from equipoise.methods.idle import warn_of_one_modality
 from equipoise.methods.joint import Joint
@@ -90,9 +90,9 @@ class OPM(Joint):
         super().__init__()
         require(
             "OPM",
-            ("base", 0 <= base <= 1, "in [0, 1]", base),
+            inside("base", base, "[0, 1]"),
             not_negative("lead", lead),
-            ("probability", 0 <= probability <= 1, "in [0, 1]", probability),
+            inside("probability", probability, "[0, 1]"),
             whole("warm_up", warm_up, 0),
         )
         self.base, self.lead, self.probability, self.warm_up = base, lead, probability, warm_up

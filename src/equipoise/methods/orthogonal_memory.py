@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Batch
-from equipoise.methods.checks import Rule
+from equipoise.checks import Rule, is_number
 from equipoise.methods.projections import orthogonal_update, project, quantiles
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ ORDERS = ("current", "previous")
 
 def alpha_rule(option: str, alpha: float | str) -> Rule:
     """What α of Eq. 5 must be, under the name a method gives it."""
-    good = alpha == EPOCH_DECAY if isinstance(alpha, str) else alpha > 0
+    good = alpha in (EPOCH_DECAY, math.inf) or (is_number(alpha) and alpha > 0)
     return option, good, f"a positive number or {EPOCH_DECAY!r}", alpha
 
 

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.methods.checks import flag, not_negative, require, whole
+from equipoise.checks import flag, inside, not_negative, require, whole
 from equipoise.methods.idle import warn_of_frozen_encoders, warn_of_one_modality
 from equipoise.methods.joint import Joint
 from equipoise.methods.prototypes import Prototypes
@@ -80,8 +80,8 @@ class PMR(Joint):
             not_negative("alpha", alpha),
             not_negative("mu", mu),
             whole("entropy_epochs", entropy_epochs, 0),
-            ("momentum", 0 <= momentum < 1, "in [0, 1)", momentum),
-            ("share", 0 < share <= 1, "in (0, 1]", share),
+            inside("momentum", momentum, "[0, 1)"),
+            inside("share", share, "(0, 1]"),
             flag("clipped", clipped),
         )
         self.alpha, self.mu, self.entropy_epochs = alpha, mu, entropy_epochs

@@ -42,7 +42,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
+from equipoise.checks import choice, not_negative, require
 from equipoise.heads import qmf
 from equipoise.methods.auxiliary import auxiliary_loss
 from equipoise.methods.own_head import OwnHead
@@ -93,10 +93,7 @@ class QMF(OwnHead[qmf.QMF]):
 
     def __init__(self, rank_weight: float = 0.1, rank_margin: str = "published") -> None:
         super().__init__()
-        if not rank_weight >= 0:
-            raise invalid("QMF", "rank_weight", "at least 0", rank_weight)
-        if rank_margin not in MARGINS:
-            raise invalid("QMF", "rank_margin", "one of " + ", ".join(MARGINS), rank_margin)
+        require("QMF", not_negative("rank_weight", rank_weight), choice("rank_margin", rank_margin, MARGINS))
         self.rank_weight = rank_weight
         self.rank_margin = rank_margin
 

@@ -36,11 +36,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import not_negative, positive, require, whole
 from equipoise.errors import ConfigError
 from equipoise.evaluating import evaluating
 from equipoise.heads.boosted_sum import BoostedSum
 from equipoise.methods.base import Method, Phase
-from equipoise.methods.checks import not_negative, positive, require, whole
 from equipoise.methods.losses import fused_loss
 from equipoise.methods.stages import stages
 

@@ -31,9 +31,9 @@ import numpy as np
 import torch
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import not_negative, require, whole
 from equipoise.data.loader import Loader
 from equipoise.errors import ConfigError
-from equipoise.methods.checks import require, whole
 from equipoise.methods.encoder_copy import EncoderCopy
 from equipoise.methods.idle import warn_of_frozen_encoders
 from equipoise.methods.joint import Joint
@@ -78,7 +78,7 @@ class Relearning(Joint):
         super().__init__()
         require(
             "Relearning",
-            ("strength", strength >= 0, "at least 0", strength),
+            not_negative("strength", strength),
             whole("every", every, 1),
             whole("times", times, 0),
         )

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from equipoise.methods.checks import choice, is_whole, require
+from equipoise.checks import choice, inside, is_whole, not_negative, require
 from equipoise.methods.idle import warn_of_one_modality
 from equipoise.methods.valuation import Valuation
 
@@ -97,8 +97,8 @@ class ModalityValuation(Valuation):
         super().__init__("smv-modality", warm_up)
         require(
             type(self).__name__,
-            ("part", 0 < part <= 1, "greater than 0 and at most 1", part),
-            ("alpha", alpha >= 0, "at least 0", alpha),
+            inside("part", part, "(0, 1]"),
+            not_negative("alpha", alpha),
             choice("curve", curve, CURVES),
         )
         self.part, self.alpha, self.curve = part, alpha, curve

@@ -34,9 +34,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch
+from equipoise.checks import not_negative, require
 from equipoise.heads.tate import TATE as Head
 from equipoise.heads.tate import Reading, missing_tag
-from equipoise.methods.checks import require
 from equipoise.methods.hiding import keep_some
 from equipoise.methods.reconstruction import classification
 from equipoise.methods.teacher import TeacherStudent
@@ -75,9 +75,9 @@ class TATE(TeacherStudent[Head]):
         super().__init__(teacher, include_complete)
         require(
             "TATE",
-            ("forward_weight", forward_weight >= 0, "at least 0", forward_weight),
-            ("backward_weight", backward_weight >= 0, "at least 0", backward_weight),
-            ("tag_weight", tag_weight >= 0, "at least 0", tag_weight),
+            not_negative("forward_weight", forward_weight),
+            not_negative("backward_weight", backward_weight),
+            not_negative("tag_weight", tag_weight),
         )
         self.forward_weight, self.backward_weight, self.tag_weight = forward_weight, backward_weight, tag_weight
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from equipoise.batch import Batch
+from equipoise.checks import flag, inside, not_negative, require
 from equipoise.evaluating import evaluating
 from equipoise.methods.base import Phase
-from equipoise.methods.checks import require
 from equipoise.methods.own_head import H, OwnHead
 from equipoise.methods.reconstruction import clip_gradients
 from equipoise.methods.snapshot import Snapshot
@@ -74,8 +74,9 @@ class TeacherStudent(OwnHead[H]):
         super().__init__()
         require(
             type(self).__name__,
-            ("teacher", 0 <= teacher < 1, "in [0, 1)", teacher),
-            ("clip", clip >= 0, "at least 0", clip),
+            inside("teacher", teacher, "[0, 1)"),
+            not_negative("clip", clip),
+            flag("include_complete", include_complete),
         )
         self.share, self.include_complete, self.clip = teacher, include_complete, clip
 

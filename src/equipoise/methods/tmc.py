@@ -32,10 +32,10 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import choice, require, whole
 from equipoise.heads import evidential
 from equipoise.heads.base import Head
 from equipoise.heads.opinions import uncertainty
-from equipoise.methods.checks import choice, require, whole
 from equipoise.methods.dirichlet import FITS, annealed, opinion_loss
 from equipoise.methods.own_head import OwnHead
 

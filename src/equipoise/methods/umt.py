@@ -29,9 +29,9 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
+from equipoise.checks import not_negative, require, whole
 from equipoise.heads.linear import Late as LateHead
 from equipoise.methods.base import Phase
-from equipoise.methods.checks import not_negative, require, whole
 from equipoise.methods.idle import warn_of_frozen_encoders
 from equipoise.methods.joint import Joint
 from equipoise.methods.late import Late

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from equipoise.checks import require, whole
 from equipoise.data.loader import Loader
-from equipoise.methods.checks import require, whole
 from equipoise.methods.joint import Joint
 from equipoise.methods.shapley import valuation
 from equipoise.methods.short_run import warn_of_a_short_run

@@ -12,14 +12,13 @@ features). Any number of modalities; one forward and one backward pass.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.errors import invalid
+from equipoise.checks import not_negative, require
 from equipoise.methods.auxiliary import require_own_classifiers
 from equipoise.methods.base import Method
 from equipoise.methods.losses import fused_loss, unimodal_loss
@@ -37,8 +36,7 @@ class Weight(Method):
 
     def __init__(self, fused_weight: float = 2.0) -> None:
         super().__init__()
-        if not (math.isfinite(fused_weight) and fused_weight >= 0):
-            raise invalid("Weight", "fused_weight", "a number of at least 0", fused_weight)
+        require("Weight", not_negative("fused_weight", fused_weight))
         self.fused_weight = fused_weight
 
     def setup(self, ctx: Context) -> None:

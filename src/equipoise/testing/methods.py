@@ -299,8 +299,10 @@ def _fit(method: Method, ctx: Any, epochs: int) -> None:
 
 def _wrong_values(default: object) -> list[object]:
     """Values that no option with this default can mean."""
-    if isinstance(default, bool) or default is None or default is inspect.Parameter.empty:
+    if default is None or default is inspect.Parameter.empty:
         return []
+    if isinstance(default, bool):
+        return ["no", 2]
     if isinstance(default, str):
         return ["no such choice"]
     if isinstance(default, int | float):
