@@ -1,9 +1,9 @@
 """Decode every file once, into stores that later runs map into memory.
 
 There is a store for each transform and its settings. It only grows: rows of decoded files one behind the other, and
-a journal that says which file a row holds. A file is known by its path, size and time of change, so a changed file is
-a new one. A row counts once the journal says so, hence a run killed while decoding goes on where it stopped; two runs
-that decode at the same time wait for each other.
+a journal that says which file a row holds. A file is known by its path, size and time of change, a folder of frames
+by those of its frames, so a changed file is a new one. A row counts once the journal says so, hence a run killed
+while decoding goes on where it stopped; two runs that decode at the same time wait for each other.
 """
 
 from __future__ import annotations
@@ -192,6 +192,8 @@ def _decode(transform: Transform, file: Path) -> np.ndarray | str:
         return transform.decode(file)
     except DataError as error:
         return str(error)
+    except OSError as error:  # the file's, not the cache's
+        return f"{file}: cannot be read ({error.strerror or error})"
 
 
 @contextmanager
@@ -208,11 +210,26 @@ def _key(transform: Transform) -> str:
 
 
 def _identity(file: Path) -> str:
-    """Path, size and time of change, hashed; a folder of frames counts as changed when one comes or goes."""
+    """Path, size and time of change, hashed; of a folder, or a pair of them, those of all its frames as well."""
     try:
-        path = Path(str(split_window(file)[0]).replace(PAIR, "u"))
-        facts = path.stat()
-        text = f"{file.absolute()} {facts.st_size} {facts.st_mtime_ns} {os.access(path, os.R_OK)}"
+        path = split_window(file)[0]
+        facts = [_facts(Path(str(path).replace(PAIR, which))) for which in ("uv" if PAIR in str(path) else "-")]
     except (OSError, DataError, ValueError):
-        text = f"{file.absolute()} none"
+        facts = []
+    text = f"{file.absolute()} {facts}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _facts(path: Path) -> list[Any]:
+    """What changes when a file does, or anything in a folder.
+
+    Raises:
+        OSError: there is none, or the folder cannot be read.
+    """
+    facts = path.stat()
+    found: list[Any] = [facts.st_size, facts.st_mtime_ns, os.access(path, os.R_OK)]
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            frames = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+        found += sorted((name, frame.st_size, frame.st_mtime_ns) for name, frame in frames)
+    return found

@@ -11,9 +11,12 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from equipoise.data.cache import cache_folder, decode_all
 from equipoise.data.transforms.array import Numbers
+from equipoise.data.transforms.audio import Waveform
+from equipoise.data.transforms.video import Frames
 from equipoise.errors import DataError, RunError
 
 
@@ -226,6 +229,55 @@ def test_folders_of_frames_change_when_a_frame_comes(tmp_path, cache):
     assert rows(decode_all("m", [folder], Count(), cache)[0])[0, 0] == 0
     (folder / "1.png").write_bytes(b"x")
     assert rows(decode_all("m", [folder], Count(), cache)[0])[0, 0] == 1
+
+
+class Lengths(Shift):
+    """How many bytes the frames of a pair of folders have."""
+
+    def decode(self, path):
+        folders = [Path(str(path).replace("{u,v}", which)) for which in "uv"]
+        return np.full(4, sum(len(p.read_bytes()) for f in folders for p in f.iterdir()), dtype=np.float32)
+
+
+@pytest.mark.parametrize("changed", ["u", "v"])
+def test_folders_of_frames_change_when_a_frame_does(tmp_path, cache, changed):
+    for name in "uv":
+        (tmp_path / name / "clip").mkdir(parents=True)
+        for number in range(3):
+            (tmp_path / name / "clip" / f"{number}.png").write_bytes(b"xx")
+    cell = tmp_path / "{u,v}" / "clip"
+    assert rows(decode_all("m", [cell], Lengths(), cache)[0])[0, 0] == 12
+    (tmp_path / changed / "clip/1.png").write_bytes(b"xxx")  # the folder's own time stays
+    assert rows(decode_all("m", [cell], Lengths(), cache)[0])[0, 0] == 13
+
+
+def test_a_folder_of_frames_mended_in_place_is_good_again(tmp_path, cache):
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8)).save(clip / f"{number}.png")
+    whole = (clip / "1.png").read_bytes()
+    (clip / "1.png").write_bytes(whole[:30])
+    (clip / "dangling.txt").symlink_to("nowhere")
+    transform = Frames(size=8, frames=3)
+    assert list(decode_all("m", [clip], transform, cache)[1]) == [0]
+    (clip / "1.png").write_bytes(whole)
+    assert decode_all("m", [clip], transform, cache)[1] == {}
+
+
+def test_what_the_system_refuses_to_open_is_a_problem_of_the_file(files, cache):
+    class Guarded(Shift):
+        def decode(self, path):
+            if path == files[1]:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return super().decode(path)
+
+    stored, bad = decode_all("m", files, Guarded(), cache)
+    assert bad == {1: f"{files[1]}: cannot be read (Permission denied)"}
+    assert (stored.places == [0, -1, 1, 2, 3]).all()
+    for transform in (Frames(size=8, frames=1), Waveform(), Numbers(4)):
+        (reason,) = decode_all("m", [files[0].with_name("x" * 300)], transform, cache)[1].values()
+        assert "cannot be read (File name too long)" in reason
 
 
 def test_a_cache_that_cannot_be_written(files, tmp_path):
