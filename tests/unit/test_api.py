@@ -204,3 +204,15 @@ def test_names_that_cannot_be_a_modalitys_are_refused_before_anything_is_read(na
     options = {"modalities": {name: {"strength": 2.0}, "other": {"strength": 1.0}}}
     with pytest.raises(ConfigError, match=f"{name!r} cannot name a modality"):
         equipoise.fit("synthetic", **{**SYNTHETIC, "data.options": options})
+
+
+def test_a_comparison_is_of_one_set_of_data(frame, tmp_path):
+    same = {"seeds": [0], "out": tmp_path / "out", **COLUMNS, **SMALL}
+    before = equipoise.compare(frame, ["joint"], **same).table
+    assert equipoise.compare(frame.copy(), ["joint"], **same).table.equals(before)
+    other = frame.assign(label=frame["label"].sample(frac=1).to_numpy())
+    with pytest.raises(RunError, match="made of other data"):
+        equipoise.compare(other, ["joint"], **same)
+    for data in (other, {"source": other}):
+        with pytest.raises(ConfigError, match="'two': methods are compared on the same data"):
+            equipoise.compare(frame, {"one": "joint", "two": {"method": "late", "data": data}}, **COLUMNS, **SMALL)

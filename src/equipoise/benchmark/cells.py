@@ -61,19 +61,26 @@ class CellRunner:
             splits = without_test(splits)
         return run.train(cell.settings, cell.folder, splits=splits, label=cell.label, resume=started).result
 
+    def finished(self, cell: Cell) -> Outcome | None:
+        """The outcome of a cell that was done before.
+
+        Raises:
+            RunError: it was made of other data.
+        """
+        if not (cell.folder / "result.json").is_file():
+            return None
+        done = run.Run.open(cell.folder)
+        facts = json.loads((cell.folder / "data.json").read_text(encoding="utf-8"))
+        if facts.get("digest") not in (None, self._load(cell.settings).digest):
+            raise RunError(f"{cell.folder}: made of other data than there are now; choose another --out")
+        return Outcome(cell, "skipped", done.result)
+
     def _load(self, settings: Settings) -> Splits:
         method = build_method(settings)
         key = json.dumps([settings.to_dict()["data"], method.needs_holdout], default=repr)
         if key not in self._splits:
             self._splits[key] = run.load_splits(settings, method)
         return self._splits[key]
-
-
-def finished(cell: Cell) -> Outcome | None:
-    """The outcome of a cell that was done before."""
-    if not (cell.folder / "result.json").is_file():
-        return None
-    return Outcome(cell, "skipped", run.Run.open(cell.folder).result)
 
 
 def fail(cell: Cell, message: str, details: str = "") -> Outcome:

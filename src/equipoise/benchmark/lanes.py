@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 
-from equipoise.benchmark.cells import CellRunner, Outcome, fail, finished
+from equipoise.benchmark.cells import CellRunner, Outcome, fail
 from equipoise.benchmark.plan import Cell
 from equipoise.training.interrupt import Interrupt
 
@@ -21,16 +21,18 @@ def run_cells(cells: Iterable[Cell], jobs: int = 1) -> Iterator[Outcome]:
     Args:
         cells: in the order to start them.
         jobs: worker processes; 1 runs the cells in this process.
+
+    Raises:
+        RunError: a cell was done before, of other data.
     """
-    waiting = []
+    waiting, runner = [], CellRunner()
     for cell in cells:
-        outcome = finished(cell)
+        outcome = runner.finished(cell)
         if outcome:
             yield outcome
         else:
             waiting.append(cell)
     if jobs <= 1 or len(waiting) <= 1:
-        runner = CellRunner()
         for cell in waiting:
             outcome = runner(cell)
             yield outcome
@@ -50,18 +52,23 @@ def _run_lanes(cells: list[Cell], lanes: int) -> Iterator[Outcome]:
         for worker in workers:
             worker.start()
         running = lanes
-        while running:
-            try:
-                outcome = ended.get(timeout=0.2)
-            except queue.Empty:
-                if interrupt.requested:
-                    for worker in workers:
-                        worker.interrupt()
-                continue
-            if outcome is None:
-                running -= 1
-            else:
-                yield outcome
+        try:
+            while running:
+                try:
+                    outcome = ended.get(timeout=0.2)
+                except queue.Empty:
+                    if interrupt.requested:
+                        for worker in workers:
+                            worker.interrupt()
+                    continue
+                if outcome is None:
+                    running -= 1
+                else:
+                    yield outcome
+        finally:  # whoever asked may want no more of it
+            if running:
+                for worker in workers:
+                    worker.interrupt()
 
 
 class _Lane(threading.Thread):
@@ -76,14 +83,16 @@ class _Lane(threading.Thread):
         self.process, self.pipe = self._start_worker()
 
     def run(self) -> None:
-        while not self.stopping:
-            try:
-                cell = self.waiting.get_nowait()
-            except queue.Empty:
-                break
-            self.ended.put(self._run(cell))
-        self.pipe.close()
-        self.ended.put(None)
+        try:
+            while not self.stopping:
+                try:
+                    cell = self.waiting.get_nowait()
+                except queue.Empty:
+                    break
+                self.ended.put(self._run(cell))
+            self.pipe.close()
+        finally:
+            self.ended.put(None)
 
     def interrupt(self) -> None:
         """Ask the worker, once, to checkpoint and stop."""
@@ -103,6 +112,8 @@ class _Lane(threading.Thread):
             outcome = fail(cell, f"the worker process ended with exit code {self.process.exitcode}; out of memory?")
             self.process, self.pipe = self._start_worker()
             return outcome
+        except Exception as error:  # pickling calls code of whatever the data hold
+            return fail(cell, f"the cell cannot be sent to a worker process ({error}); use 1 job")
 
     def _start_worker(self) -> tuple[multiprocessing.process.BaseProcess, Connection]:
         context = multiprocessing.get_context("spawn")

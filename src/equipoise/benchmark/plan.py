@@ -78,6 +78,10 @@ class Plan:
         for label in self.methods:
             if not label or label.startswith(".") or "/" in label:
                 raise ConfigError(f"label {label!r}: it names a folder, so it cannot hold '/' nor start with '.'")
+            data = self.methods[label].get("data")
+            source = data.get("source", "") if isinstance(data, Mapping) else data
+            if not isinstance(source, str | None):
+                raise ConfigError(f"{label!r}: methods are compared on the same data; give them as 'data'")
             for choice in self.choices():
                 METHODS[self.settings(label, self.seeds[0], choice).method["name"]]
 

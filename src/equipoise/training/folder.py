@@ -44,6 +44,7 @@ def describe(splits: Splits) -> dict[str, Any]:
         "classes": list(splits.train.classes),
         "modalities": {m: _specification(s) for m, s in splits.train.specs.items()},
         "preprocessing": dict(splits.preprocessing),
+        "digest": splits.digest,
     }
 
 

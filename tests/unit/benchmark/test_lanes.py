@@ -1,15 +1,20 @@
 """Two trainings never share a folder, not even after the process that started them was killed."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
 
+import equipoise
 from equipoise.benchmark import cells as cells_module
 from equipoise.benchmark.items import plan_from
+from equipoise.benchmark.lanes import run_cells
 from equipoise.benchmark.runner import run_bench
 from equipoise.errors import Interrupted, RunError
 from equipoise.training.lock import alone
@@ -48,6 +53,25 @@ def test_a_cell_that_trains_elsewhere_fails_and_is_left_alone(tmp_path, plan, mo
         assert BUSY in run_bench(plan, tmp_path)[0].error
     assert {path: path.read_bytes() for path in cell.rglob("*") if path.is_file()} == before
     assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["done"]
+
+
+def test_what_cannot_be_sent_to_a_worker_fails_with_the_reason(tmp_path):
+    label = [f"c{row % 2}" for row in range(40)]
+    frame = pd.DataFrame({"x": np.arange(40.0), "y": np.ones(40), "label": label})
+    frame["idle"] = [(n for n in "ab") for _ in frame.index]  # no generator can be pickled
+    options = {"modality": ["a=x:vector", "b=y:vector"], "epochs": 1, "out": tmp_path / "out", "jobs": 2}
+    with pytest.raises(RunError, match=r"every cell failed.*cannot be sent to a worker process.*use 1 job"):
+        equipoise.compare(frame, ["joint"], seeds=2, **options)
+
+
+@pytest.mark.slow
+def test_workers_stop_when_nobody_waits_for_them(tmp_path):
+    plan = plan_from({**SHARED, "methods": {"joint": None}, "seeds": list(range(20))})
+    outcomes = run_cells(list(plan.cells(tmp_path)), jobs=2)
+    assert next(outcomes).status == "done"
+    outcomes.close()
+    wait_until(lambda: not multiprocessing.active_children(), seconds=60)
+    assert len(list(tmp_path.rglob("result.json"))) < 20
 
 
 @pytest.mark.slow
