@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SETTING=VALUES",
-        help="values of a hyperparameter, one to be chosen for each method on the mean validation metric; repeat for a "
-        "grid",
+        help="values of a hyperparameter, one to be chosen for each method on the mean validation metric; "
+        "repeat for a grid",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time [1]")
     parser.add_argument("--out", metavar="DIR", default="runs/bench", help="folder of the comparison [runs/bench]")
