@@ -49,7 +49,8 @@ def is_table(found: object) -> TypeGuard[Mapping[str, float]]:
 
 def choice(option: str, found: object, known: Collection[object]) -> Rule:
     """The rule of an option with named values."""
-    return option, any(found == name for name in known), "one of " + ", ".join(map(str, known)), found
+    good = not isinstance(found, bool) and any(found == value for value in known)
+    return option, good, "one of " + ", ".join(map(str, known)), found
 
 
 def flag(option: str, found: object) -> Rule:
@@ -59,13 +60,14 @@ def flag(option: str, found: object) -> Rule:
 
 def whole(option: str, found: object, least: int) -> Rule:
     """The rule of a count."""
-    return option, is_whole(found, least), f"a whole number, at least {least}", found
+    expectation = "a positive whole number" if least == 1 else f"a whole number, at least {least}"
+    return option, is_whole(found, least), expectation, found
 
 
-def wholes(option: str, found: object, least: int) -> Rule:
-    """The rule of a row of one or more counts."""
-    usable = is_list(found) and len(found) > 0 and all(is_whole(n, least) for n in found)
-    return option, usable, f"a list of whole numbers, at least {least} each", found
+def whole_list(option: str, found: object, *, empty: bool = False) -> Rule:
+    """The rule of a list of positive whole numbers; an empty one is usable only where that is said."""
+    usable = is_list(found) and (empty or len(found) > 0) and all(is_whole(n, 1) for n in found)
+    return option, usable, f"a list of {'' if empty else 'one or more '}positive whole numbers", found
 
 
 def positive(option: str, found: object) -> Rule:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import math
 import random
+from functools import partial
 
 import pytest
 
 from equipoise import checks
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
+from equipoise.registry import Entry, Registry
+from equipoise.testing.options import check_refusals
 
 NO_NUMBERS = (math.inf, -math.inf, math.nan, True, False, "1", None, [1.0])
 
@@ -58,10 +61,11 @@ def test_epochs_are_two_ascending_whole_numbers(wrong):
     assert holds(checks.epochs("window", (start, start + 3)))
 
 
-@pytest.mark.parametrize("wrong", [[], [0], [1, 2.0], [True], "11", 3])
+@pytest.mark.parametrize("wrong", [[], (0,), [0], [1, 2.0], [True], "11", 3])
 def test_rows_of_counts(wrong):
-    assert not holds(checks.wholes("n", wrong, 1))
-    assert holds(checks.wholes("n", [1, random.randint(1, 9)], 1))
+    assert not holds(checks.whole_list("n", wrong))
+    assert holds(checks.whole_list("n", [1, random.randint(1, 9)]))
+    assert holds(checks.whole_list("n", wrong, empty=True)) is (wrong == [])
 
 
 @pytest.mark.parametrize("wrong", ["no", "none", "false", "", 0, 1, 2, None])
@@ -90,6 +94,22 @@ def test_no_number_of_a_method_is_infinite_unless_documented(name):
                 METHODS.build(name, {option: math.inf})
         elif (name, option) in UNBOUNDED:
             assert "inf" in (inspect.getdoc(METHODS[name].load()) or "")
+
+
+def careless(fast: bool = True, rate: float = 1.0) -> None:
+    checks.require("Careless", checks.positive("rate", rate))
+
+
+def careful(fast: bool = True, rate: float = 1.0) -> None:
+    checks.require("Careful", checks.flag("fast", fast), checks.positive("rate", rate))
+
+
+def test_the_suites_find_a_switch_that_takes_words():
+    entries = [Entry(f.__name__, f"{__name__}:{f.__name__}", "") for f in (careless, careful)]
+    registry = Registry("thing", entries)
+    check_refusals(partial(registry.build, "careful"), inspect.signature(careful).parameters)
+    with pytest.raises(AssertionError, match="option 'fast' takes 'no' without complaint"):
+        check_refusals(partial(registry.build, "careless"), inspect.signature(careless).parameters)
 
 
 @pytest.mark.parametrize("name", ["ogm", "ogm-ge", "agm"])

@@ -1,18 +1,8 @@
-"""What every encoder's constructor asks of its options."""
+"""What encoders ask of the modality they read."""
 
 from __future__ import annotations
 
 from equipoise.errors import ConfigError, invalid
-
-
-def check_width(owner: str, name: str, value: object) -> None:
-    """The width of one layer.
-
-    Raises:
-        ConfigError: not a positive whole number.
-    """
-    if not (isinstance(value, int) and value > 0):
-        raise invalid(owner, name, "a positive whole number", value)
 
 
 def check_vocabulary(owner: str, vocabulary: int | None) -> int:
@@ -34,13 +24,3 @@ def check_shape(owner: str, shape: tuple[int, ...], fits: bool, expectation: str
     """
     if not fits:
         raise invalid(owner, "shape", expectation, shape)
-
-
-def check_widths(owner: str, name: str, values: object) -> None:
-    """The widths of a row of layers.
-
-    Raises:
-        ConfigError: not a list of positive whole numbers.
-    """
-    if not (isinstance(values, list | tuple) and all(isinstance(value, int) and value > 0 for value in values)):
-        raise invalid(owner, name, "a list of positive whole numbers", values)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from equipoise.encoders.checks import check_shape, check_width
+from equipoise.checks import choice, flag, require, whole
+from equipoise.encoders.checks import check_shape
 from equipoise.encoders.projection import projection
 from equipoise.encoders.text import text_lengths
-from equipoise.errors import invalid
 
 
 class GRU(nn.Module):
@@ -39,10 +39,13 @@ class GRU(nn.Module):
         super().__init__()
         text = vocabulary is not None
         check_shape("GRU", shape, len(shape) == (1 if text else 2), "(length,) of a text" if text else "(length, d)")
-        check_width("GRU", "hidden", hidden)
-        check_width("GRU", "embedding", embedding)
-        if pooling not in ("last", "mean"):
-            raise invalid("GRU", "pooling", "'last' or 'mean'", pooling)
+        require(
+            "GRU",
+            whole("hidden", hidden, 1),
+            flag("bidirectional", bidirectional),
+            choice("pooling", pooling, ("last", "mean")),
+            whole("embedding", embedding, 1),
+        )
         own = 2 * hidden if bidirectional else hidden
         self.pooling = pooling
         self.embedding = None if vocabulary is None else nn.Embedding(vocabulary, embedding)

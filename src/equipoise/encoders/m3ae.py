@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from equipoise.checks import choice, require
 from equipoise.encoders.checks import check_shape
 from equipoise.encoders.frames import encode_frames
 from equipoise.encoders.m3ae_embeddings import PATCH, PatchEmbedding, TextEmbedding, learned_token
@@ -12,7 +13,6 @@ from equipoise.encoders.m3ae_layout import own_state
 from equipoise.encoders.projection import projection
 from equipoise.encoders.transformer import Block
 from equipoise.encoders.weights import load_strictly, read_weights
-from equipoise.errors import invalid
 
 SIZES = {"small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}  # width, layers, heads
 POOLINGS = ("cls", "mean", "mean-all")
@@ -51,10 +51,7 @@ class M3AE(nn.Module):
         weights: str | None = None,
     ) -> None:
         super().__init__()
-        if size not in SIZES:
-            raise invalid("M3AE", "size", "small, base or large", size)
-        if pooling not in POOLINGS:
-            raise invalid("M3AE", "pooling", "cls, mean or mean-all", pooling)
+        require("M3AE", choice("size", size, SIZES), choice("pooling", pooling, POOLINGS))
         own, layers, heads = SIZES[size]
         feature = projection("M3AE", own, width)
         self.width = own if width is None else width

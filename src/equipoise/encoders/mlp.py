@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from equipoise.encoders.checks import check_width, check_widths
-from equipoise.errors import invalid
+from equipoise.checks import inside, require, whole, whole_list
 
 
 class MLP(nn.Module):
@@ -27,10 +26,12 @@ class MLP(nn.Module):
         self, shape: tuple[int, ...], width: int = 128, hidden: Sequence[int] = (128, 128), dropout: float = 0.0
     ) -> None:
         super().__init__()
-        check_width("MLP", "width", width)
-        check_widths("MLP", "hidden", hidden)
-        if not 0 <= dropout < 1:
-            raise invalid("MLP", "dropout", "in [0, 1)", dropout)
+        require(
+            "MLP",
+            whole("width", width, 1),
+            whole_list("hidden", hidden, empty=True),
+            inside("dropout", dropout, "[0, 1)"),
+        )
         self.width = width
         sizes = [math.prod(shape), *hidden]
         layers: list[nn.Module] = [nn.Flatten()]

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from equipoise.checks import choice, require
 from equipoise.encoders.frames import encode_frames
 from equipoise.encoders.hub import changed, check_folder, load_network
 from equipoise.encoders.projection import projection
 from equipoise.encoders.tuning import tune
-from equipoise.errors import invalid
 
 
 class Pretrained(nn.Module, ABC):
@@ -58,10 +58,12 @@ class Pretrained(nn.Module, ABC):
         super().__init__()
         self.owner = type(self).__name__
         self.pooling = self.poolings[0] if pooling is None else pooling
-        if self.pooling not in self.poolings:
-            raise invalid(self.owner, "pooling", " or ".join(map(repr, self.poolings)), pooling)
-        if config is not None and not isinstance(config, Mapping):
-            raise invalid(self.owner, "config", "a mapping of names to values", config)
+        named = config is None or isinstance(config, Mapping)
+        require(
+            self.owner,
+            choice("pooling", self.pooling, self.poolings),
+            ("config", named, "a mapping of names to values", config),
+        )
         self.network = self.build(shape, vocabulary, weights, config or {})
         own = self.own_width(shape)
         tune(self.owner, self.network, tuning, rank, alpha, targets)

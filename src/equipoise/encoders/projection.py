@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from equipoise.encoders.checks import check_width
+from equipoise.checks import require, whole
 
 
 def projection(owner: str, own: int, width: int | None) -> nn.Module:
@@ -15,5 +15,5 @@ def projection(owner: str, own: int, width: int | None) -> nn.Module:
     """
     if width is None:
         return nn.Identity()
-    check_width(owner, "width", width)
+    require(owner, whole("width", width, 1))
     return nn.Identity() if width == own else nn.Linear(own, width)

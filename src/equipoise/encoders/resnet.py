@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from equipoise.checks import choice, require
+from equipoise.encoders.checks import check_shape
 from equipoise.encoders.frames import encode_frames
 from equipoise.encoders.projection import projection
 from equipoise.encoders.resnet_weights import load_resnet
-from equipoise.errors import invalid
 
 
 class BasicBlock(nn.Module):
@@ -86,10 +87,8 @@ class ResNet(nn.Module):
         self, shape: tuple[int, ...], width: int | None = None, depth: int = 18, weights: str | None = None
     ) -> None:
         super().__init__()
-        if len(shape) not in (3, 4):
-            raise invalid("ResNet", "shape", "(channels, height, width), with frames before it or not", shape)
-        if depth not in DEPTHS:
-            raise invalid("ResNet", "depth", "18, 34 or 50", depth)
+        check_shape("ResNet", shape, len(shape) in (3, 4), "(channels, height, width), with frames before it or not")
+        require("ResNet", choice("depth", depth, DEPTHS))
         block, counts = DEPTHS[depth]
         self.conv1 = nn.Conv2d(shape[-3], 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from equipoise.encoders.checks import check_shape, check_width
-from equipoise.errors import invalid
+from equipoise.checks import inside, require, whole
+from equipoise.encoders.checks import check_shape
 
 
 class SequenceTransformer(nn.Module):
@@ -33,12 +33,13 @@ class SequenceTransformer(nn.Module):
     ) -> None:
         super().__init__()
         check_shape("SequenceTransformer", shape, len(shape) == 2, "(length, d)")
-        for name, value in {"width": width, "layers": layers, "heads": heads, "hidden": hidden}.items():
-            check_width("SequenceTransformer", name, value)
-        if width % heads:
-            raise invalid("SequenceTransformer", "width", f"a multiple of the {heads} heads", width)
-        if not 0 <= dropout < 1:
-            raise invalid("SequenceTransformer", "dropout", "in [0, 1)", dropout)
+        counts = {"width": width, "layers": layers, "heads": heads, "hidden": hidden}
+        require(
+            "SequenceTransformer",
+            *[whole(name, value, 1) for name, value in counts.items()],
+            inside("dropout", dropout, "[0, 1)"),
+        )
+        require("SequenceTransformer", ("width", width % heads == 0, f"a multiple of the {heads} heads", width))
         self.width = width
         self.embedding = nn.Conv1d(shape[1], width, kernel_size=1, bias=False)
         self.layers = nn.Sequential(

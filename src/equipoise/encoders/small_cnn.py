@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from equipoise.encoders.checks import check_width, check_widths
-from equipoise.errors import invalid
+from equipoise.checks import require, whole, whole_list
+from equipoise.encoders.checks import check_shape
 
 GROUPS = 8  # of channels that are normalised together, where the number of channels allows it
 
@@ -27,10 +27,8 @@ class SmallCNN(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], width: int = 128, channels: Sequence[int] = (16, 32, 64)) -> None:
         super().__init__()
-        if len(shape) != 3:
-            raise invalid("SmallCNN", "shape", "(channels, height, width)", shape)
-        check_width("SmallCNN", "width", width)
-        check_widths("SmallCNN", "channels", channels)
+        check_shape("SmallCNN", shape, len(shape) == 3, "(channels, height, width)")
+        require("SmallCNN", whole("width", width, 1), whole_list("channels", channels, empty=True))
         self.width = width
         size = min(shape[1:])
         layers: list[nn.Module] = []

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from equipoise.encoders.checks import check_shape, check_vocabulary, check_width, check_widths
+from equipoise.checks import inside, require, whole, whole_list
+from equipoise.encoders.checks import check_shape, check_vocabulary
 from equipoise.encoders.projection import projection
 from equipoise.encoders.text import text_lengths
-from equipoise.errors import invalid
 
 
 class TextCNN(nn.Module):
@@ -44,13 +44,13 @@ class TextCNN(nn.Module):
         super().__init__()
         count = check_vocabulary("TextCNN", vocabulary)
         check_shape("TextCNN", shape, len(shape) == 1, "(length,)")
-        check_width("TextCNN", "embedding", embedding)
-        check_width("TextCNN", "filters", filters)
-        check_widths("TextCNN", "windows", windows)
-        if not windows:
-            raise invalid("TextCNN", "windows", "at least one", windows)
-        if not 0 <= dropout < 1:
-            raise invalid("TextCNN", "dropout", "in [0, 1)", dropout)
+        require(
+            "TextCNN",
+            whole("embedding", embedding, 1),
+            whole("filters", filters, 1),
+            whole_list("windows", windows),
+            inside("dropout", dropout, "[0, 1)"),
+        )
         own = len(windows) * filters
         self.embedding = nn.Embedding(count, embedding)
         nn.init.uniform_(self.embedding.weight, -0.25, 0.25)  # as the unknown words of section 3.3 and Kim's code

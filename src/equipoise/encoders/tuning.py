@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from equipoise.encoders.checks import check_width
+from equipoise.checks import choice, require, whole
 from equipoise.encoders.hub import one_line
-from equipoise.errors import ConfigError, invalid
+from equipoise.errors import ConfigError
 
 TUNINGS = ("full", "frozen", "lora")
 
@@ -22,8 +22,7 @@ def tune(owner: str, network: nn.Module, tuning: str, rank: int, alpha: int, tar
     Raises:
         ConfigError: a wrong value, targets that no layer matches, or peft is not installed.
     """
-    if tuning not in TUNINGS:
-        raise invalid(owner, "tuning", "full, frozen or lora", tuning)
+    require(owner, choice("tuning", tuning, TUNINGS), whole("rank", rank, 1), whole("alpha", alpha, 1))
     if tuning == "frozen":
         network.requires_grad_(False)
     if tuning == "lora":
@@ -31,8 +30,6 @@ def tune(owner: str, network: nn.Module, tuning: str, rank: int, alpha: int, tar
 
 
 def _adapt(owner: str, network: nn.Module, rank: int, alpha: int, targets: str | Sequence[str]) -> None:
-    check_width(owner, "rank", rank)
-    check_width(owner, "alpha", alpha)
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from equipoise.heads.checks import check_dropout
-from equipoise.heads.feedforward import check_layers, feedforward, xavier
+from equipoise.checks import inside, require, whole_list
+from equipoise.heads.feedforward import feedforward, xavier
 from equipoise.heads.imputing import ImputingHead, Restoration
 
 
@@ -26,8 +26,7 @@ class AE(ImputingHead):
         self, widths: Mapping[str, int], classes: int, layers: Sequence[int] = (256, 128), dropout: float = 0.0
     ) -> None:
         super().__init__(widths, classes)
-        check_layers("AE", layers)
-        check_dropout("AE", dropout)
+        require("AE", whole_list("layers", layers), inside("dropout", dropout, "[0, 1)"))
         width = sum(widths.values())
         sizes = [width, *layers]
         self.autoencoder = nn.Sequential(

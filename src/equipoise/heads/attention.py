@@ -16,8 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.errors import invalid
-from equipoise.heads.checks import check_choice, check_dropout, check_positive
+from equipoise.checks import choice, inside, require, whole
 from equipoise.heads.joint import JointHead
 
 
@@ -46,11 +45,15 @@ class Attention(JointHead):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(widths, classes)
-        check_positive("Attention", width=width, layers=layers, heads=heads)
-        check_choice("Attention", "read_out", read_out, ("cls", "mean"))
-        check_dropout("Attention", dropout)
-        if width % heads:
-            raise invalid("Attention", "width", f"a multiple of the {heads} heads", width)
+        require(
+            "Attention",
+            whole("width", width, 1),
+            whole("layers", layers, 1),
+            whole("heads", heads, 1),
+            choice("read_out", read_out, ("cls", "mean")),
+            inside("dropout", dropout, "[0, 1)"),
+        )
+        require("Attention", ("width", width % heads == 0, f"a multiple of the {heads} heads", width))
         for modality, size in widths.items():
             self.blocks[modality] = nn.Linear(size, width)
         if read_out == "mean":

@@ -20,8 +20,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from equipoise.checks import choice, require, whole
 from equipoise.heads.block_linear import BlockLinear
-from equipoise.heads.checks import check_choice, check_positive, leading
+from equipoise.heads.checks import leading
 from equipoise.heads.joint import JointHead
 
 
@@ -46,8 +47,7 @@ class BiGated(JointHead):
         width: int = 512,
     ) -> None:
         super().__init__(widths, classes)
-        check_choice("BiGated", "combine", combine, ("concat", "sum"))
-        check_positive("BiGated", width=width)
+        require("BiGated", choice("combine", combine, ("concat", "sum")), whole("width", width, 1))
         symmetric = gate == "others" and "others" not in widths
         first = leading("BiGated", "gate", None if symmetric else gate, widths)
         self.gate = None if symmetric else first

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.errors import invalid
+from equipoise.checks import positive, require, whole
 from equipoise.heads.base import SeparateHead
 from equipoise.heads.checks import one_width
 
@@ -31,10 +31,7 @@ class BoostedSum(SeparateHead):
 
     def __init__(self, widths: Mapping[str, int], classes: int, hidden: int = 256, rate: float = 1.0) -> None:
         super().__init__(widths, classes, "sum")
-        if not hidden >= 0:
-            raise invalid("BoostedSum", "hidden", "at least 0", hidden)
-        if not rate > 0:
-            raise invalid("BoostedSum", "rate", "positive", rate)
+        require("BoostedSum", whole("hidden", hidden, 0), positive("rate", rate))
         self.decomposable = False
         width = one_width("head 'boosted-sum'", widths)
         self.classifier: nn.Module = nn.Linear(width, classes)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from equipoise.heads.checks import check_choice, check_positive
-from equipoise.heads.feedforward import check_layers, feedforward, xavier
+from equipoise.checks import choice, require, whole, whole_list
+from equipoise.heads.feedforward import feedforward, xavier
 
 FORMS = ("residual", "current", "legacy")
 
@@ -59,9 +59,7 @@ class Cascade(nn.Module):
 
     def __init__(self, owner: str, width: int, blocks: int, layers: Sequence[int], form: str = "residual") -> None:
         super().__init__()
-        check_layers(owner, layers)
-        check_positive(owner, blocks=blocks)
-        check_choice(owner, "cascade", form, FORMS)
+        require(owner, whole_list("layers", layers), whole("blocks", blocks, 1), choice("cascade", form, FORMS))
         self.form = form
         self.blocks = nn.ModuleList(Autoencoder(width, layers) for _ in range(blocks))
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from equipoise.errors import ConfigError, invalid
+from equipoise.checks import choice, require, whole
+from equipoise.errors import ConfigError
 from equipoise.heads.base import Head
-from equipoise.heads.checks import check_choice, check_positive
 from equipoise.heads.linear import Sum
 
 DIRECTIONS = 10
@@ -137,9 +137,8 @@ class CCA(CorrelatedHead):
     ) -> None:
         narrowest = min(widths.values())
         components = min(DIRECTIONS, narrowest) if components is None else components
-        check_positive("CCA", components=components)
-        check_choice("CCA", "multi", multi, ("pairwise", "mcca"))
-        if components > narrowest:
-            raise invalid("CCA", "components", f"at most {narrowest}, as the narrowest features are wide", components)
+        widest = f"at most {narrowest}, as the narrowest features are wide"
+        require("CCA", whole("components", components, 1), choice("multi", multi, ("pairwise", "mcca")))
+        require("CCA", ("components", components <= narrowest, widest, components))
         plain = {m: nn.Identity() for m in widths}
         super().__init__(widths, classes, plain, widths, components, multi)

@@ -24,11 +24,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.errors import invalid
+from equipoise.checks import choice, require
 from equipoise.heads import fusion
 from equipoise.heads.base import Head
 from equipoise.heads.block_linear import BlockLinear
-from equipoise.heads.checks import check_choice
 from equipoise.heads.presence import only, stacked
 
 SHARES = {"code": 2, "paper": 4}  # the bottleneck is ΣC divided by it
@@ -51,9 +50,7 @@ class Channel(Head):
         self, widths: Mapping[str, int], classes: int, gate_scale: int = 2, bottleneck: str = "code"
     ) -> None:
         super().__init__(widths, classes)
-        if gate_scale not in (1, 2):
-            raise invalid("Channel", "gate_scale", "1 or 2", gate_scale)
-        check_choice("Channel", "bottleneck", bottleneck, tuple(SHARES))
+        require("Channel", choice("gate_scale", gate_scale, (1, 2)), choice("bottleneck", bottleneck, SHARES))
         self.gate_scale = gate_scale
         joint = max(1, sum(widths.values()) // SHARES[bottleneck])
         self.squeeze = BlockLinear(widths, joint)

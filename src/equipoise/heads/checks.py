@@ -1,41 +1,10 @@
-"""What heads ask of their options."""
+"""What heads ask of the modalities."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
-from equipoise.errors import ConfigError, invalid, suggest
-
-
-def check_positive(owner: str, **options: object) -> None:
-    """Widths and counts.
-
-    Raises:
-        ConfigError: one is no positive whole number.
-    """
-    for name, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise invalid(owner, name, "a positive whole number", value)
-
-
-def check_choice(owner: str, name: str, value: object, choices: Collection[str]) -> None:
-    """An option with named values.
-
-    Raises:
-        ConfigError: the value is none of them.
-    """
-    if value not in choices:
-        raise invalid(owner, name, "one of " + ", ".join(choices), value)
-
-
-def check_dropout(owner: str, value: object) -> None:
-    """A share of units to drop.
-
-    Raises:
-        ConfigError: not in [0, 1).
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise invalid(owner, "dropout", "in [0, 1)", value)
+from equipoise.errors import ConfigError, suggest
 
 
 def leading(owner: str, option: str, named: str | None, widths: Mapping[str, int]) -> str:

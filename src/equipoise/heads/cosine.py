@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from equipoise.errors import invalid
+from equipoise.checks import positive, require
 from equipoise.heads.base import SeparateHead
 
 
@@ -42,8 +42,7 @@ class Cosine(SeparateHead):
     """
 
     def __init__(self, widths: Mapping[str, int], classes: int, scale: float = 10.0) -> None:
-        if not scale > 0:
-            raise invalid("Cosine", "scale", "positive", scale)
+        require("Cosine", positive("scale", scale))
         super().__init__(widths, classes, "sum")
         for modality, width in widths.items():
             self.blocks[modality] = CosineLinear(width, classes, scale)

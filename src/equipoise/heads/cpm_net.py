@@ -8,8 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.errors import invalid
-from equipoise.heads.checks import check_positive
+from equipoise.checks import positive, require, whole
 from equipoise.heads.concat import Concat
 from equipoise.heads.joint import JointHead
 
@@ -31,9 +30,7 @@ class CPMNet(JointHead):
 
     def __init__(self, widths: Mapping[str, int], classes: int, latent: int = 128, ridge: float = 1e-3) -> None:
         super().__init__(widths, classes)
-        check_positive("CPMNet", latent=latent)
-        if not ridge > 0:
-            raise invalid("CPMNet", "ridge", "positive", ridge)
+        require("CPMNet", whole("latent", latent, 1), positive("ridge", ridge))
         self.latent = latent
         self.ridge = ridge
         for modality, width in widths.items():

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from equipoise.checks import flag, inside, require
 from equipoise.heads.cascade import Cascade, transition
-from equipoise.heads.checks import check_dropout
 from equipoise.heads.feedforward import feedforward
 from equipoise.heads.imputing import ImputingHead, Restoration
 
@@ -32,7 +32,7 @@ class CRA(ImputingHead):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(widths, classes)
-        check_dropout("CRA", dropout)
+        require("CRA", flag("transition", transition), inside("dropout", dropout, "[0, 1)"))
         width = sum(widths.values())
         self.cascade = Cascade("CRA", width, blocks, layers)
         self.transition = _close(width) if transition else nn.Identity()

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from equipoise.checks import choice, require, whole
 from equipoise.heads.cca import CorrelatedHead
-from equipoise.heads.checks import check_choice, check_positive
 from equipoise.heads.feedforward import feedforward
 
 
@@ -33,8 +33,12 @@ class DCCA(CorrelatedHead):
         multi: str = "none",
     ) -> None:
         owner = type(self).__name__
-        check_positive(owner, components=components, hidden=hidden)
-        check_choice(owner, "multi", multi, ("pairwise", "mcca", "none"))
+        require(
+            owner,
+            whole("components", components, 1),
+            whole("hidden", hidden, 1),
+            choice("multi", multi, ("pairwise", "mcca", "none")),
+        )
         networks = {m: feedforward([width, hidden, hidden, hidden, components]) for m, width in widths.items()}
         super().__init__(widths, classes, networks, dict.fromkeys(widths, components), components, multi)
         if self.decodes:

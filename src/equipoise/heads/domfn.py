@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from equipoise.errors import invalid
+from equipoise.checks import choice, inside, optional, positive, require, whole
 from equipoise.heads.concat import Concat
 
 OUTPUTS = ("softmax", "sigmoid")
@@ -64,17 +64,15 @@ class DOMFN(Concat):
         output: str = "softmax",
         hidden: int = 64,
     ) -> None:
-        if not 0 < threshold <= 1:
-            raise invalid("DOMFN", "threshold", "in (0, 1]", threshold)
-        if (gamma is None) != (tau is None):
-            raise invalid("DOMFN", "gamma", "given with 'tau', and 'tau' with it", gamma)
-        for name, value in (("gamma", gamma), ("tau", tau)):
-            if value is not None and not value > 0:
-                raise invalid("DOMFN", name, "positive", value)
-        if output not in OUTPUTS:
-            raise invalid("DOMFN", "output", "'softmax' or 'sigmoid'", output)
-        if hidden < 1:
-            raise invalid("DOMFN", "hidden", "at least 1", hidden)
+        require(
+            "DOMFN",
+            inside("threshold", threshold, "(0, 1]"),
+            ("gamma", (gamma is None) == (tau is None), "given with 'tau', and 'tau' with it", gamma),
+            *optional(positive("gamma", gamma)),
+            *optional(positive("tau", tau)),
+            choice("output", output, OUTPUTS),
+            whole("hidden", hidden, 1),
+        )
         super().__init__(widths, hidden)  # the first layer of the fused predictor is a Concat of that width
         self.classes = classes
         self.fraction = threshold

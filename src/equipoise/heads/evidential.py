@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.errors import invalid
+from equipoise.checks import choice, require
 from equipoise.heads.auxiliary import Auxiliary
 from equipoise.heads.base import Head
 from equipoise.heads.opinions import combine, opinion
@@ -52,8 +52,7 @@ class ETMC(Auxiliary):
     fused_only = "pseudo-view"
 
     def __init__(self, widths: Mapping[str, int], classes: int, incomplete: str = "vacuous") -> None:
-        if incomplete not in ("vacuous", "zero"):
-            raise invalid("ETMC", "incomplete", "'vacuous' or 'zero'", incomplete)
+        require("ETMC", choice("incomplete", incomplete, ("vacuous", "zero")))
         super().__init__(widths, classes)
         self.incomplete = incomplete
 

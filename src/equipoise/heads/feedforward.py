@@ -7,8 +7,6 @@ from itertools import pairwise
 
 from torch import nn
 
-from equipoise.errors import invalid
-
 
 def feedforward(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, dropout: float = 0.0) -> nn.Sequential:
     """Linear layers of these sizes; an activation, and dropout where asked for, between any two of them."""
@@ -25,9 +23,3 @@ def xavier(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
-
-
-def check_layers(owner: str, layers: Sequence[int]) -> None:
-    """Raises ConfigError unless there is a layer and all are at least 1 wide."""
-    if not layers or any(width < 1 for width in layers):
-        raise invalid(owner, "layers", "one or more positive widths", layers)

@@ -23,9 +23,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from equipoise.checks import choice, flag, require
 from equipoise.heads.base import Head
 from equipoise.heads.block_linear import BlockLinear
-from equipoise.heads.checks import check_choice, leading, one_width
+from equipoise.heads.checks import leading, one_width
 
 
 class FiLM(Head):
@@ -49,9 +50,9 @@ class FiLM(Head):
         residual_gamma: bool = False,
     ) -> None:
         super().__init__(widths, classes)
+        require("FiLM", choice("combine", combine, ("concat", "sum")), flag("residual_gamma", residual_gamma))
         self.conditioner = leading("FiLM", "conditioner", conditioner, widths)
         self.residual_gamma = residual_gamma
-        check_choice("FiLM", "combine", combine, ("concat", "sum"))
         self.targets = {m: w for m, w in widths.items() if m != self.conditioner}
         self._alike = len(set(self.targets.values())) == 1
         scales = next(iter(self.targets.values())) if self._alike else sum(self.targets.values())

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from equipoise.errors import invalid
+from equipoise.checks import choice, is_table, require
 
 Rule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
 
@@ -88,13 +88,16 @@ def rule(owner: str, name: str, modalities: tuple[str, ...], share: dict[str, fl
     Raises:
         ConfigError: unknown rule, or weights that do not name every modality with a positive number.
     """
-    if name not in RULES:
-        raise invalid(owner, "fusion", "one of " + ", ".join(RULES), name)
-    if (name == "fixed") != (share is not None):
-        raise invalid(owner, "fusion_weights", "given with fusion 'fixed' and only with it", share)
+    fixed = "given with fusion 'fixed' and only with it"
+    require(
+        owner,
+        choice("fusion", name, RULES),
+        ("fusion_weights", (name == "fixed") == (share is not None), fixed, share),
+    )
     if share is not None:
-        if set(share) != set(modalities) or not all(value > 0 for value in share.values()):
-            raise invalid(owner, "fusion_weights", f"a positive number for each of {', '.join(modalities)}", share)
+        usable = is_table(share) and set(share) == set(modalities) and min(share.values()) > 0
+        each = f"a positive number for each of {', '.join(modalities)}"
+        require(owner, ("fusion_weights", usable, each, share))
         weighting = partial(fixed_weights, share=tuple(share[m] for m in modalities))
         return lambda logits, present: weigh(logits, weighting(logits, present))
     if name == "sum":

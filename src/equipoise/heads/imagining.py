@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from equipoise.checks import inside, require
 from equipoise.heads.cascade import Cascade, transition
-from equipoise.heads.checks import check_dropout
 from equipoise.heads.concat import Concat
 from equipoise.heads.feedforward import feedforward, xavier
 from equipoise.heads.imputing import ImputingHead
@@ -36,7 +36,7 @@ class ImaginingHead(ImputingHead):
     ) -> None:
         super().__init__(widths, classes)
         owner, width = type(self).__name__, sum(widths.values())
-        check_dropout(owner, dropout)
+        require(owner, inside("dropout", dropout, "[0, 1)"))
         self.teacher = Concat(taught, classes)
         self.cascade = Cascade(owner, width, blocks, layers, form)
         self.transition = transition(width)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from equipoise.errors import invalid
+from equipoise.checks import choice, require
 from equipoise.heads.base import SeparateHead
 
 
@@ -18,8 +18,7 @@ class Sum(SeparateHead):
     """
 
     def __init__(self, widths: Mapping[str, int], classes: int, reduction: str = "sum") -> None:
-        if reduction not in ("sum", "mean"):
-            raise invalid("Sum", "reduction", "'sum' or 'mean'", reduction)
+        require("Sum", choice("reduction", reduction, ("sum", "mean")))
         super().__init__(widths, classes, reduction)
         for modality, width in widths.items():
             self.blocks[modality] = nn.Linear(width, classes)

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.heads.checks import check_dropout, check_positive
+from equipoise.checks import flag, inside, require, whole
 from equipoise.heads.joint import JointHead
 
 
@@ -48,8 +48,13 @@ class MLLSTM(JointHead):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(widths, classes)
-        check_positive("MLLSTM", hidden=hidden, layers=layers)
-        check_dropout("MLLSTM", dropout)
+        require(
+            "MLLSTM",
+            whole("hidden", hidden, 1),
+            whole("layers", layers, 1),
+            flag("bidirectional", bidirectional),
+            inside("dropout", dropout, "[0, 1)"),
+        )
         for modality, width in widths.items():
             self.blocks[modality] = nn.Linear(width, hidden)
         self.directions = nn.ModuleList(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from equipoise.checks import flag, require
 from equipoise.heads.cascade import Cascade, transition
 from equipoise.heads.imagining import ImaginingHead
 from equipoise.heads.imputing import Restoration
@@ -30,6 +31,7 @@ class MMIN(ImaginingHead):
         share_weight: bool = False,
         dropout: float = 0.0,
     ) -> None:
+        require("MMIN", flag("share_weight", share_weight))
         super().__init__(widths, classes, widths, blocks, layers, "residual", dropout)
         width = sum(widths.values())
         self.share_weight = share_weight

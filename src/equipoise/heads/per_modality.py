@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from equipoise.errors import invalid
+from equipoise.checks import require, whole_list
 from equipoise.heads.base import SeparateHead
 
 
@@ -29,8 +29,7 @@ class PerModality(SeparateHead):
         fusion_weights: dict[str, float] | None = None,
     ) -> None:
         super().__init__(widths, classes, fusion, fusion_weights)
-        if not hidden or any(width < 1 for width in hidden):
-            raise invalid("PerModality", "hidden", "one or more positive widths", hidden)
+        require("PerModality", whole_list("hidden", hidden))
         for modality, width in widths.items():
             sizes = [width, *hidden, classes]
             layers: list[nn.Module] = [nn.Linear(a, b) for a, b in pairwise(sizes)]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.errors import invalid
+from equipoise.checks import flag, positive, require
 from equipoise.heads.base import Head
 from equipoise.heads.fusion import mean_weights, weigh
 from equipoise.heads.presence import stacked
@@ -45,8 +45,7 @@ class QMF(Head):
         detach_confidence: bool = True,
         confidence_scale: float = 0.1,
     ) -> None:
-        if not confidence_scale > 0:
-            raise invalid("QMF", "confidence_scale", "positive", confidence_scale)
+        require("QMF", flag("detach_confidence", detach_confidence), positive("confidence_scale", confidence_scale))
         super().__init__(widths, classes)
         self.detach_confidence = detach_confidence
         self.confidence_scale = confidence_scale

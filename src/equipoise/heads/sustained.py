@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from equipoise.checks import require, whole
 from equipoise.heads.base import SeparateHead
-from equipoise.heads.checks import check_positive
 
 
 class Sustained(SeparateHead):
@@ -41,7 +41,7 @@ class Sustained(SeparateHead):
         fusion_weights: dict[str, float] | None = None,
     ) -> None:
         super().__init__(widths, classes, fusion, fusion_weights)
-        check_positive("Sustained", hidden=hidden, most=most)
+        require("Sustained", whole("hidden", hidden, 1), whole("most", most, 1))
         self.most = most
         for modality, width in widths.items():
             self.blocks[modality] = nn.ModuleList(_layer(width, hidden) for _ in range(most))

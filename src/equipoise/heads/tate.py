@@ -10,8 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from equipoise.errors import invalid
-from equipoise.heads.checks import check_dropout, check_positive
+from equipoise.checks import inside, require, whole
 from equipoise.heads.joint import JointHead
 
 PUBLISHED_WIDTH = 300
@@ -69,15 +68,14 @@ class TATE(JointHead):
         self, widths: Mapping[str, int], classes: int, width: int | None = None, heads: int = 4, dropout: float = 0.0
     ) -> None:
         super().__init__(widths, classes)
-        check_positive("TATE", heads=heads)
+        require("TATE", whole("heads", heads, 1), inside("dropout", dropout, "[0, 1)"))
         others = len(widths) - 1
         if width is None:
             width = max(min(PUBLISHED_WIDTH, max(widths.values())), others)
             width += -width % heads
-        check_positive("TATE", width=width)
-        check_dropout("TATE", dropout)
-        if width % heads or width < others:
-            raise invalid("TATE", "width", f"a multiple of {heads} heads, and at least {others}", width)
+        require("TATE", whole("width", width, 1))
+        fits = width % heads == 0 and width >= others
+        require("TATE", ("width", fits, f"a multiple of {heads} heads, and at least {others}", width))
         self.width = width
         for modality, features in widths.items():
             self.blocks[modality] = nn.ModuleDict(

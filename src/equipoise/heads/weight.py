@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from equipoise.checks import choice, require
 from equipoise.heads.base import Head
-from equipoise.heads.checks import check_choice
 from equipoise.heads.fusion import weigh
 from equipoise.heads.presence import stacked
 from equipoise.heads.scorer import HIDDEN, Scorer, log_weights
@@ -36,7 +36,7 @@ class Weight(Head):
 
     def __init__(self, widths: Mapping[str, int], classes: int, mix: str = "logits") -> None:
         super().__init__(widths, classes)
-        check_choice("Weight", "mix", mix, ("logits", "probabilities"))
+        require("Weight", choice("mix", mix, ("logits", "probabilities")))
         self.mix = mix
         project = any(width != HIDDEN for width in widths.values())
         for modality, width in widths.items():

@@ -41,7 +41,7 @@ from equipoise.checks import (
     or_default,
     require,
     whole,
-    wholes,
+    whole_list,
 )
 from equipoise.methods.auxiliary import require_fused_classifiers
 from equipoise.methods.base import Method, Phase
@@ -118,7 +118,7 @@ class MIE(Method):
             ("one_direction", pair, "two different modalities", one_direction),
             not_negative("mixup_alpha", mixup_alpha),
             whole("cycles", cycles, 1),
-            *optional(wholes("phases", phases, 1)),
+            *optional(whole_list("phases", phases)),
             whole("statistic_batch", statistic_batch, 1),
         )
         self.rho, self.tau, self.sam, self.flat_weight, self.scope = rho, tau, sam, flat_weight, scope

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from equipoise.encoders import ENCODERS, build_encoder
 from equipoise.heads import HEADS
 from equipoise.heads.base import Head
 from equipoise.registry import EncoderEntry, Entry
+from equipoise.testing.options import check_refusals
 from equipoise.testing.registered import registered
 
 
@@ -21,6 +23,8 @@ def check_head(
     head: str | Entry | type[Head], *, modalities: int = 2, options: Mapping[str, object] | None = None
 ) -> None:
     """Shapes, gradients, a sample's independence of its batch, weights of absent modalities, the claim to decompose.
+
+    Wrong values of options are refused.
 
     Args:
         head: registered name, entry, or class.
@@ -33,7 +37,10 @@ def check_head(
     """
     names = [f"m{k}" for k in range(modalities)]
     widths = dict.fromkeys(names, 6)
-    _check_head(HEADS.build(registered(head, HEADS).name, options, widths=widths, classes=4), names)
+    entry = registered(head, HEADS)
+    build = partial(HEADS.build, entry.name, widths=widths, classes=4)
+    _check_head(build(options), names)
+    check_refusals(lambda wrong: build({**(options or {}), **wrong}), entry.parameters())
 
 
 def _check_head(head: Head, names: Sequence[str]) -> None:
@@ -79,6 +86,8 @@ def check_encoder(
 ) -> None:
     """Feature width, finite gradients, no dependence on the other samples in eval mode, a round trip of its weights.
 
+    A registered one refuses wrong switches and numbers; a text may be the name of anything.
+
     Args:
         encoder: registered name, `import:package.Class`, entry, or class.
         shape: of one sample.
@@ -90,8 +99,11 @@ def check_encoder(
         ConfigError: the encoder is unknown, or refuses its options or the shape.
     """
     name = encoder if isinstance(encoder, str) else registered(encoder, ENCODERS).name
-    build = partial(build_encoder, name, options or {}, tuple(shape), vocabulary)
-    built, again = build(), build()
+
+    def build(wrong: Mapping[str, object]) -> nn.Module:
+        return cast(nn.Module, build_encoder(name, {**(options or {}), **wrong}, tuple(shape), vocabulary))
+
+    built, again = build({}), build({})
     inputs = torch.randn(4, *shape) if vocabulary is None else tokens(4, shape[0], vocabulary)
     features = built(inputs)
     assert features.shape == (4, built.width), f"features {tuple(features.shape)}, width {built.width}"
@@ -106,6 +118,9 @@ def check_encoder(
     if vocabulary is not None:
         longer = torch.cat([inputs[:1, :2], torch.zeros(1, shape[0] - 2, dtype=torch.int64)], dim=1)
         assert torch.isfinite(built(longer)).all(), "padding is not handled"
+    if name in ENCODERS:
+        parameters = ENCODERS[name].parameters()
+        check_refusals(build, {n: p for n, p in parameters.items() if not isinstance(p.default, str)})
 
 
 def tokens(count: int, length: int, vocabulary: int) -> torch.Tensor:

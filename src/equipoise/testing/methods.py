@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,12 +17,12 @@ import torch
 
 from equipoise.batch import Batch
 from equipoise.data.table import Table
-from equipoise.errors import ConfigError
 from equipoise.evaluation.predict import predict
 from equipoise.methods import METHODS
 from equipoise.methods.base import Method
 from equipoise.registry import MethodEntry
 from equipoise.run import train
+from equipoise.testing.options import check_refusals
 from equipoise.testing.ranks import ROUNDING, leave_if_starting, rank_difference
 from equipoise.testing.registered import registered
 from equipoise.testing.world import World, differing, farthest, fresh_seed, small_splits, snapshot
@@ -170,20 +171,7 @@ def check_construction(entry: MethodEntry, count: int, seed: int) -> None:
     other, _ = World(entry.name, count, seed + 1).build()
     other.load_state_dict(method.state_dict())
     assert not differing(snapshot(method), snapshot(other)), "state_dict does not hold the whole memory"
-    for name, parameter in entry.parameters().items():
-        for wrong in _wrong_values(parameter.default):
-            _check_refusal(entry.name, name, wrong)
-    _check_refusal(entry.name, "no_such_option", 1)
-
-
-def _check_refusal(method: str, option: str, value: object) -> None:
-    try:
-        METHODS.build(method, {option: value})
-    except ConfigError as error:
-        message = str(error)
-    else:
-        raise AssertionError(f"option {option!r} takes {value!r} without complaint")
-    assert option in message or "wrong type" in message, f"{option}={value!r}: {message!r} does not name the option"
+    check_refusals(partial(METHODS.build, entry.name), entry.parameters())
 
 
 def check_entry(entry: MethodEntry, count: int, seed: int) -> None:
@@ -295,16 +283,3 @@ def _fit(method: Method, ctx: Any, epochs: int) -> None:
     from equipoise.training.loop import fit
 
     fit(method, ctx, epochs)
-
-
-def _wrong_values(default: object) -> list[object]:
-    """Values that no option with this default can mean."""
-    if default is None or default is inspect.Parameter.empty:
-        return []
-    if isinstance(default, bool):
-        return ["no", 2]
-    if isinstance(default, str):
-        return ["no such choice"]
-    if isinstance(default, int | float):
-        return [-1, math.nan, "no number"]
-    return []

@@ -1,7 +1,8 @@
 """Transforms against direct computations, and scaling by what the training rows show."""
 
 import json
-from dataclasses import asdict
+import math
+from dataclasses import asdict, fields
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from equipoise.data.table import Splits, Table
 from equipoise.data.transforms.audio import LogMel
 from equipoise.data.transforms.image import Picture
 from equipoise.errors import ConfigError, DataError
+from equipoise.testing.options import wrong_values
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_every_transform_holds_what_it_says_and_its_settings_survive_json(tmp_pa
         ("audio", {"hop": 12.5}, "12.5"),
         ("audio", {"seconds": 0.001}, "one window"),
         ("audio", {"floor": None}, "'floor'"),
-        ("image", {"channels": 2}, "1 or 3"),
+        ("image", {"channels": 2}, "one of 1, 3"),
         ("image", {"size": 0}, "'size'"),
         ("image", {"size": [3, 4, 5]}, "'size'"),
         ("image", {"size": "32"}, "'32'"),
@@ -134,7 +136,7 @@ def test_every_transform_holds_what_it_says_and_its_settings_survive_json(tmp_pa
         ("video", {"frames": 0}, "'frames'"),
         ("video", {"candidates": 2}, "at least as many as frames (3)"),
         ("video", {"sampling": "random"}, "segments, dense"),
-        ("flow", {"channels": 3}, "'channels' must be 2"),
+        ("flow", {"channels": 3}, "'channels' must be one of 2"),
         ("flow", {"bound": 0}, "'bound'"),
         ("vector", {"length": -1}, "'length'"),
         ("adio", {}, "did you mean 'audio'"),
@@ -144,6 +146,27 @@ def test_settings_that_cannot_be(kind, options, word):
     with pytest.raises(ConfigError) as caught:
         make_transform("m", kind, options, [])
     assert word in str(caught.value)
+
+
+CLASSES = {target for choices in TRANSFORMS.values() for target, _ in choices.values()}
+REQUIRED = {"length": 3, "rest": (2,)}
+
+
+def simple_settings():
+    """(class, setting, default) of all switches and numbers of all transforms."""
+    for target in sorted(CLASSES, key=lambda target: target.__name__):
+        for field in fields(target):
+            if isinstance(field.default, bool | int | float):
+                yield pytest.param(target, field.name, field.default, id=f"{target.__name__}-{field.name}")
+
+
+@pytest.mark.parametrize(("target", "setting", "default"), list(simple_settings()))
+def test_switches_and_numbers_are_no_words_and_finite(target, setting, default):
+    given = {field.name: REQUIRED[field.name] for field in fields(target) if field.name in REQUIRED}
+    target(**{**given, setting: default})
+    for wrong in [*wrong_values(default), math.inf]:
+        with pytest.raises(ConfigError, match=f"'{setting}' must be"):
+            target(**{**given, setting: wrong})
 
 
 def test_a_vector_without_a_readable_file(tmp_path):

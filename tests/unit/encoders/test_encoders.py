@@ -92,7 +92,7 @@ def test_defaults_follow_the_kind():
     ("name", "options", "message"),
     [
         ("mlp", {"dropout": 1.5}, r"'dropout' must be in \[0, 1\), found 1.5"),
-        ("resnet", {"depth": 19}, "'depth' must be 18, 34 or 50, found 19"),
+        ("resnet", {"depth": 19}, "'depth' must be one of 18, 34, 50, found 19"),
         ("resnett", {}, "did you mean 'resnet'"),
         ("mlp", {"hiden": [3]}, "no option 'hiden'; did you mean 'hidden'"),
         ("mlp", {"hidden": 64}, "'hidden' must be a list of positive whole numbers, found 64"),

@@ -65,7 +65,7 @@ def test_a_text_of_padding_only_has_a_finite_feature_and_gradient(bidirectional,
 @pytest.mark.parametrize(
     ("options", "shape", "vocabulary", "message"),
     [
-        ({"pooling": "max"}, (8,), 20, "'pooling' must be 'last' or 'mean', found 'max'"),
+        ({"pooling": "max"}, (8,), 20, "'pooling' must be one of last, mean, found 'max'"),
         ({"hidden": 0}, (8,), 20, "'hidden' must be a positive whole number, found 0"),
         ({"width": "9"}, (8,), 20, "'width' must be a positive whole number, found '9'"),
         ({}, (8,), None, r"'shape' must be \(length, d\), found \(8,\)"),

@@ -262,8 +262,8 @@ def test_a_text_of_nothing_but_padding_has_a_feature_and_gradients(pooling):
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((3, 32, 32), {"size": "huge"}, "M3AE: 'size' must be small, base or large, found 'huge'"),
-        ((3, 32, 32), {"pooling": "max"}, "'pooling' must be cls, mean or mean-all, found 'max'"),
+        ((3, 32, 32), {"size": "huge"}, "M3AE: 'size' must be one of small, base, large, found 'huge'"),
+        ((3, 32, 32), {"pooling": "max"}, "'pooling' must be one of cls, mean, mean-all, found 'max'"),
         ((3, 32, 40), {}, "sides multiples of 16, found"),
         ((3, 0, 32), {}, "sides multiples of 16, found"),
         ((3, 32), {"vocabulary": 9}, r"'shape' must be \(length,\) of a text"),

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from equipoise.checks import require, whole, whole_list
 from equipoise.data.media import read_array
 from equipoise.data.scale import Scale
-from equipoise.data.transforms.base import Draws, check_whole, statistics
-from equipoise.errors import DataError, invalid
+from equipoise.data.transforms.base import Draws, statistics
+from equipoise.errors import DataError
 
 
 class ArrayFile(ABC):
@@ -67,7 +68,7 @@ class Numbers(ArrayFile):
     kind: ClassVar[str] = "vector"
 
     def __post_init__(self) -> None:
-        check_whole(self.kind, self, "length")
+        require(self.kind, whole("length", self.length, 1))
         statistics(self.kind, self.normalise, {})
 
     @property
@@ -109,9 +110,7 @@ class Series(ArrayFile):
     kind: ClassVar[str] = "array"
 
     def __post_init__(self) -> None:
-        check_whole(self.kind, self, "length")
-        if not (isinstance(self.rest, list | tuple) and self.rest and all(isinstance(n, int) for n in self.rest)):
-            raise invalid(self.kind, "rest", "a list of whole numbers", self.rest)
+        require(self.kind, whole("length", self.length, 1), whole_list("rest", self.rest))
         statistics(self.kind, self.normalise, {})
 
     @property

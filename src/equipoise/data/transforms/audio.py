@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from equipoise.checks import choice, flag, positive, require, whole
 from equipoise.data.media import read_audio
 from equipoise.data.scale import Scale
-from equipoise.data.transforms.base import Draws, check_choice, check_positive, check_whole, statistics
+from equipoise.data.transforms.base import Draws, statistics
 from equipoise.errors import invalid
 
 NORMALISATIONS = {
@@ -49,12 +50,14 @@ class Sound(ABC):
     padded: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_whole("audio", self, "rate")
-        check_positive("audio", self, "seconds")
-        check_choice("audio", self, "short", ("pad", "tile"))
-        for name in ("mask_bands", "mask_frames"):
-            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 0):
-                raise invalid("audio", name, "a whole number of at least 0", getattr(self, name))
+        require(
+            "audio",
+            whole("rate", self.rate, 1),
+            positive("seconds", self.seconds),
+            choice("short", self.short, ("pad", "tile")),
+            whole("mask_bands", self.mask_bands, 0),
+            whole("mask_frames", self.mask_frames, 0),
+        )
         if self.normalise != "clip":
             statistics("audio", self.normalise, NORMALISATIONS)
 
@@ -146,8 +149,13 @@ class LogMel(Sound):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole("audio", self, "mels", "window", "hop")
-        check_positive("audio", self, "floor")
+        require(
+            "audio",
+            whole("mels", self.mels, 1),
+            whole("window", self.window, 1),
+            whole("hop", self.hop, 1),
+            positive("floor", self.floor),
+        )
         _check_window(self, self.window)
 
     @property
@@ -184,8 +192,13 @@ class LogStft(Sound):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole("audio", self, "window", "hop")
-        check_positive("audio", self, "floor")
+        require(
+            "audio",
+            whole("window", self.window, 1),
+            whole("hop", self.hop, 1),
+            flag("centre", self.centre),
+            positive("floor", self.floor),
+        )
         _check_window(self, self.window)
 
     @property
@@ -242,7 +255,7 @@ class Fbank(Sound):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole("audio", self, "mels", "frames")
+        require("audio", whole("mels", self.mels, 1), whole("frames", self.frames, 1))
         _check_window(self, self.window)
 
     @property

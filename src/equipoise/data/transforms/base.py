@@ -59,28 +59,6 @@ def cache_settings(transform: Transform) -> dict[str, Any]:
     return {**kept, "stored": transform.stored, "dtype": transform.dtype}
 
 
-def check_whole(owner: str, settings: object, *names: str) -> None:
-    """Raises ConfigError where one of these settings is not a positive whole number."""
-    for name in names:
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not (isinstance(value, int) and value > 0):
-            raise invalid(owner, name, "a positive whole number", value)
-
-
-def check_positive(owner: str, settings: object, *names: str) -> None:
-    """Raises ConfigError where one of these settings is not a positive number."""
-    for name in names:
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not (isinstance(value, int | float) and value > 0):
-            raise invalid(owner, name, "a positive number", value)
-
-
-def check_choice(owner: str, settings: object, name: str, choices: Sequence[object]) -> None:
-    """Raises ConfigError where a setting is none of the choices."""
-    if getattr(settings, name) not in choices:
-        raise invalid(owner, name, "one of " + ", ".join(map(str, choices)), getattr(settings, name))
-
-
 def statistics(
     owner: str, value: object, named: Mapping[str, tuple[Sequence[float], Sequence[float]]]
 ) -> tuple[list[float], list[float]] | None:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equipoise.checks import positive, require
 from equipoise.data.media import read_array, read_frames, split_window
 from equipoise.data.media.image import fit_image
-from equipoise.data.transforms.base import check_positive
 from equipoise.data.transforms.video import Frames
 from equipoise.errors import DataError
 
@@ -43,7 +43,7 @@ class Flow(Frames):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive("flow", self, "bound")
+        require("flow", positive("bound", self.bound))
 
     @property
     def dtype(self) -> str:

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from equipoise.checks import choice, flag, inside, is_number, is_whole, require
 from equipoise.data.media import read_image
 from equipoise.data.media.image import FITS, RESAMPLING
 from equipoise.data.transforms.augment import Look, colour, cut, looks_for
-from equipoise.data.transforms.base import Draws, check_choice, statistics
+from equipoise.data.transforms.base import Draws, statistics
 from equipoise.errors import invalid
 
 NORMALISATIONS = {
@@ -72,22 +73,24 @@ class Picture:
     channel_counts: ClassVar[tuple[int, ...]] = (1, 3)
 
     def __post_init__(self) -> None:
-        if self.channels not in self.channel_counts:
-            raise invalid(self.kind, "channels", " or ".join(map(str, self.channel_counts)), self.channels)
+        require(
+            self.kind,
+            choice("channels", self.channels, self.channel_counts),
+            choice("fit", self.fit, FITS),
+            choice("resample", self.resample, RESAMPLING),
+            choice("view", self.view, VIEWS),
+            flag("flip", self.flip),
+            inside("jitter", self.jitter, "[0, 1]"),
+        )
         _check_extent(self.kind, "size", self.size)
         if self.stored_size is not None:
             _check_extent(self.kind, "stored_size", self.stored_size)
-        check_choice(self.kind, self, "fit", FITS)
-        check_choice(self.kind, self, "resample", list(RESAMPLING))
-        check_choice(self.kind, self, "view", VIEWS)
         if self.view == "centre" and any(kept < shown for kept, shown in zip(self.cached, self.extent, strict=True)):
             raise invalid(self.kind, "stored_size", f"at least size ({self.size}) for view: centre", self.stored_size)
         statistics(self.kind, self.normalise, NORMALISATIONS)
         if self.crop is not None:
             _check_pair(self.kind, "crop", self.crop, 1.0)
         _check_pair(self.kind, "ratio", self.ratio, float("inf"))
-        if not (isinstance(self.jitter, int | float) and 0 <= self.jitter <= 1):
-            raise invalid(self.kind, "jitter", "in [0, 1]", self.jitter)
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -192,11 +195,11 @@ def _extent(size: int | Sequence[int]) -> tuple[int, int]:
 
 def _check_extent(owner: str, name: str, size: object) -> None:
     numbers = size if isinstance(size, list | tuple) else [size]
-    if len(numbers) not in (1, 2) or not all(isinstance(n, int) and n > 0 for n in numbers):
+    if len(numbers) not in (1, 2) or not all(is_whole(n, 1) for n in numbers):
         raise invalid(owner, name, "one or two positive whole numbers", size)
 
 
 def _check_pair(owner: str, name: str, pair: object, most: float) -> None:
-    fits = isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(n, int | float) for n in pair)
+    fits = isinstance(pair, list | tuple) and len(pair) == 2 and all(is_number(n) for n in pair)
     if not (fits and 0 < pair[0] <= pair[1] <= most):  # type: ignore[index]
         raise invalid(owner, name, f"[smallest, largest], above 0 and at most {most:g}", pair)

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from equipoise.data.transforms.base import check_whole
-from equipoise.errors import ConfigError, invalid
+from equipoise.checks import flag, require, whole
+from equipoise.errors import ConfigError
 from equipoise.quiet import quiet
 
 PADDING, UNKNOWN = 0, 1
@@ -39,7 +39,12 @@ class Words:
     learned: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_whole("text", self, "length", "minimum", "size")
+        require(
+            "text",
+            whole("length", self.length, 1),
+            whole("minimum", self.minimum, 1),
+            whole("size", self.size, 1),
+        )
 
     def learn(self, texts: Iterable[str]) -> list[str]:
         """The vocabulary, most frequent word first; ties by the alphabet."""
@@ -90,9 +95,7 @@ class Pieces:
     learned: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_whole("text", self, "length")
-        if not isinstance(self.special, bool):
-            raise invalid("text", "special", "true or false", self.special)
+        require("text", whole("length", self.length, 1), flag("special", self.special))
 
     def tokens(self, vocabulary: Sequence[str]) -> PieceTokens:
         """What turns text into ids."""

@@ -11,11 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from equipoise.checks import choice, is_whole, optional, require, whole
 from equipoise.data.media import read_frames
 from equipoise.data.media.image import fit_image
-from equipoise.data.transforms.base import Draws, check_choice, check_whole
+from equipoise.data.transforms.base import Draws
 from equipoise.data.transforms.image import Picture
-from equipoise.errors import invalid
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,15 @@ class Frames(Picture):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self.kind, self, "frames", "minimum")
-        check_choice(self.kind, self, "sampling", ("segments", "dense"))
-        if self.candidates is not None and not (isinstance(self.candidates, int) and self.candidates >= self.frames):
-            raise invalid(self.kind, "candidates", f"at least as many as frames ({self.frames})", self.candidates)
+        require(
+            self.kind,
+            whole("frames", self.frames, 1),
+            whole("minimum", self.minimum, 1),
+            choice("sampling", self.sampling, ("segments", "dense")),
+        )
+        enough = is_whole(self.candidates, self.frames)
+        most = f"at least as many as frames ({self.frames})"
+        require(self.kind, *optional(("candidates", enough, most, self.candidates)))
 
     @property
     def kept(self) -> int:
