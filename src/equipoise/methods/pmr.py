@@ -60,7 +60,7 @@ class PMR(Joint):
         alpha: α of PCE; the authors take 1 or 2.
         mu: μ of PER; the authors take 0.01 or 0.001.
         entropy_epochs: how many epochs PER lasts.
-        momentum: ε of the prototypes.
+        momentum: 1 − ε, the share of the newest epoch in the prototypes; 1 forgets the earlier ones.
         share: of the epoch's batches that give the prototypes.
         clipped: False makes every positive β and γ 1.
     """
@@ -70,7 +70,7 @@ class PMR(Joint):
         alpha: float = 1.0,
         mu: float = 0.01,
         entropy_epochs: int = 5,
-        momentum: float = 0.2,
+        momentum: float = 0.8,
         share: float = 0.1,
         clipped: bool = True,
     ) -> None:
@@ -80,7 +80,7 @@ class PMR(Joint):
             not_negative("alpha", alpha),
             not_negative("mu", mu),
             whole("entropy_epochs", entropy_epochs, 0),
-            inside("momentum", momentum, "[0, 1)"),
+            inside("momentum", momentum, "(0, 1]"),
             inside("share", share, "(0, 1]"),
             flag("clipped", clipped),
         )

@@ -52,7 +52,7 @@ class Prototypes(nn.Module):
         Args:
             ctx: whose model and training table.
             share: of the epoch's batches.
-            momentum: ε, where there is a c_old.
+            momentum: 1 − ε, the share of c_new, where there is a c_old.
         """
         sums = torch.zeros_like(self.means)
         counts = torch.zeros(self.known.shape, dtype=sums.dtype, device=sums.device)
@@ -65,7 +65,7 @@ class Prototypes(nn.Module):
         sums, counts = ctx.sum(sums), ctx.sum(counts)
         spread = self._spread(counts)
         new = sums / spread.clamp_min(1)
-        kept = torch.where(self._spread(self.known), momentum * self.means + (1 - momentum) * new, new)
+        kept = torch.where(self._spread(self.known), (1 - momentum) * self.means + momentum * new, new)
         self.means.copy_(torch.where(spread > 0, kept, self.means))
         self.known |= counts > 0
 

@@ -68,7 +68,7 @@ def test_coefficients_of_three_ignore_who_is_absent() -> None:
 
 
 def test_prototypes_are_the_class_means_of_who_has_the_modality(seed: int, world: SimpleNamespace) -> None:
-    method, ctx, batch = set_up(world, INPUTS, momentum=0.0)
+    method, ctx, batch = set_up(world, INPUTS, momentum=1.0)
     model = ctx.model
     method.on_epoch_start(ctx)
     with torch.no_grad():
@@ -93,8 +93,9 @@ def test_the_only_sample_of_a_class_is_its_prototype(seed: int, world: SimpleNam
     torch.testing.assert_close(method.prototypes.means[batch.label], features)
 
 
-def test_momentum_mixes_with_what_was_known_before(seed: int, world: SimpleNamespace) -> None:
-    method, ctx, batch = set_up(world, INPUTS, momentum=0.25)
+def test_momentum_is_the_share_of_the_newest_as_in_batch_normalisation(seed: int, world: SimpleNamespace) -> None:
+    norm = torch.nn.BatchNorm1d(5 * len(INPUTS), momentum=0.25).train()
+    method, ctx, batch = set_up(world, INPUTS, momentum=norm.momentum)
     method.on_epoch_start(ctx)
     first = method.prototypes.means.clone()
     with torch.no_grad():
@@ -102,9 +103,13 @@ def test_momentum_mixes_with_what_was_known_before(seed: int, world: SimpleNames
             parameter.normal_()
     method.on_epoch_start(ctx)
     second = method.prototypes.means.clone()
-    method.momentum = 0.0
+    method.momentum = 1.0
     method.on_epoch_start(ctx)
-    torch.testing.assert_close(second, 0.25 * first + 0.75 * method.prototypes.means)
+    newest = method.prototypes.means
+    for label in range(world.classes):
+        norm.running_mean.copy_(first[label])
+        norm(newest[label].expand(2, -1))
+        torch.testing.assert_close(second[label], norm.running_mean)
     missing = 2
     ctx.train.all = [batch.rows(batch.label != missing)]
     before = method.prototypes.means.clone()
@@ -200,7 +205,7 @@ def test_prototypes_come_from_a_share_of_the_batches(seed: int, world: SimpleNam
     assert ctx.model.training
 
 
-@pytest.mark.parametrize("wrong", [{"entropy_epochs": 1.5}, {"clipped": "no"}, {"alpha": -1.0}, {"momentum": 1.0}])
+@pytest.mark.parametrize("wrong", [{"entropy_epochs": 1.5}, {"clipped": "no"}, {"alpha": -1.0}, {"momentum": 0.0}])
 def test_refuses_counts_and_switches_that_are_none(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"PMR: '{next(iter(wrong))}' must be"):
         PMR(**wrong)  # type: ignore[arg-type]
