@@ -1,6 +1,7 @@
 """What components ask of their options: one rule per option, checked in the order in which they are given.
 
-Numbers are finite and no booleans, counts are whole, switches are no words; a rule says so for all components alike.
+For all components alike numbers are finite, unless one says what infinity means, counts are whole, switches are no
+words, and booleans are neither numbers nor counts.
 """
 
 from __future__ import annotations
@@ -75,9 +76,10 @@ def positive(option: str, found: object) -> Rule:
     return option, is_number(found) and found > 0, "positive and finite", found
 
 
-def not_negative(option: str, found: object) -> Rule:
-    """The rule of a number of at least 0; infinity is none."""
-    return option, is_number(found) and found >= 0, "at least 0 and finite", found
+def not_negative(option: str, found: object, *, infinite: bool = False) -> Rule:
+    """The rule of a number of at least 0; infinity is one only where that is said."""
+    good = (is_number(found) and found >= 0) or (infinite and found == math.inf)
+    return option, good, "at least 0" if infinite else "at least 0 and finite", found
 
 
 def inside(option: str, found: object, interval: str) -> Rule:

@@ -30,6 +30,12 @@ def test_every_rule_of_a_number_refuses_what_is_no_finite_number(wrong):
             checks.require("Owner", rule)
 
 
+def test_infinity_is_a_number_where_it_is_said():
+    assert holds(checks.not_negative("x", math.inf, infinite=True))
+    for wrong in (-math.inf, math.nan, True, "inf", -random.random()):
+        assert not holds(checks.not_negative("x", wrong, infinite=True))
+
+
 def test_rules_of_signs_differ_in_zero_alone():
     number = random.uniform(1e-6, 1e6)
     assert holds(checks.positive("x", number))
@@ -81,7 +87,7 @@ def test_choices_of_any_type_are_refused_in_one_sentence(wrong):
         checks.require("Owner", checks.choice("x", wrong, {"a": 1, "b": 2}))
 
 
-UNBOUNDED = {("mses", "patience"), ("mla", "alpha")}
+UNBOUNDED = {("agm", "cap"), ("greedy", "tolerance"), ("mses", "patience")}
 """Options whose infinity means something, and is documented."""
 
 
@@ -89,11 +95,12 @@ UNBOUNDED = {("mses", "patience"), ("mla", "alpha")}
 def test_no_number_of_a_method_is_infinite_unless_documented(name):
     for option, parameter in METHODS[name].parameters().items():
         number = isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool)
-        if number and (name, option) not in UNBOUNDED:
+        if (name, option) in UNBOUNDED:
+            METHODS.build(name, {option: math.inf})
+            assert "inf" in (inspect.getdoc(METHODS[name].load()) or "").split(f"{option}: ")[1].split(": ")[0]
+        elif number:
             with pytest.raises(ConfigError, match=option):
                 METHODS.build(name, {option: math.inf})
-        elif (name, option) in UNBOUNDED:
-            assert "inf" in (inspect.getdoc(METHODS[name].load()) or "")
 
 
 def careless(fast: bool = True, rate: float = 1.0) -> None:

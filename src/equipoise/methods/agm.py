@@ -75,7 +75,12 @@ class AGM(Joint):
 
     def __init__(self, alpha: float = 1.0, cap: float = 10.0, window: Sequence[int] = (0, 20)) -> None:
         super().__init__()
-        require("AGM", not_negative("alpha", alpha), not_negative("cap", cap), epochs("window", window))
+        require(
+            "AGM",
+            not_negative("alpha", alpha),
+            not_negative("cap", cap, infinite=True),
+            epochs("window", window),
+        )
         self.alpha, self.cap, self.window = alpha, cap, (window[0], window[1])
         self._zeros: Batch | None = None
 

@@ -70,7 +70,7 @@ class Greedy(Method):
         super().__init__()
         require(
             "Greedy",
-            not_negative("tolerance", tolerance),
+            not_negative("tolerance", tolerance, infinite=True),
             whole("hold", hold, 1),
             whole("start_epoch", start_epoch, 0),
         )

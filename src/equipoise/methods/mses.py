@@ -73,7 +73,7 @@ class MSES(Method):
             "MSES",
             not_negative("weight", weight),
             inside("smoothing", smoothing, "[0, 1)"),
-            ("patience", patience >= 0, "at least 0", patience),
+            not_negative("patience", patience, infinite=True),
         )
         self.weight, self.smoothing, self.patience = weight, smoothing, patience
         self.needs_holdout = patience < math.inf

@@ -117,7 +117,7 @@ def test_refuses_what_it_cannot_use(world: SimpleNamespace) -> None:
         with pytest.raises(ConfigError, match="'weights' must be a number of at least 0 for each name"):
             GBlend(weights=weights)  # type: ignore[arg-type]
     for super_epoch in (0, 1.5, True):
-        with pytest.raises(ConfigError, match="'super_epoch' must be a whole number"):
+        with pytest.raises(ConfigError, match="'super_epoch' must be a positive whole number"):
             GBlend(mode="online", super_epoch=super_epoch)
     with pytest.raises(ConfigError, match="'super_epoch' must be left out unless 'mode' is online"):
         GBlend(super_epoch=5)
