@@ -14,7 +14,7 @@ ROOT = Path(equipoise.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    ("errors", "checks", "evaluating", "files", "settings", "batch", "plugins", "quiet", "registry"),
+    ("errors", "changes", "checks", "evaluating", "files", "settings", "batch", "plugins", "quiet", "registry"),
     ("data",),
     ("presets", "overrides"),
     ("encoders", "heads"),

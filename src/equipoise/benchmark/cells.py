@@ -14,6 +14,7 @@ from equipoise import run
 from equipoise.benchmark.adoption import adopt, without_test
 from equipoise.benchmark.plan import Cell
 from equipoise.build import build_method
+from equipoise.changes import changes
 from equipoise.data.table import Splits
 from equipoise.errors import EquipoiseError, Interrupted, RunError
 from equipoise.settings import Settings
@@ -107,9 +108,8 @@ def _changed(cell: Cell, values_of: Callable[[Settings], dict[str, Any]] = Setti
     path = cell.folder / "config.yaml"
     if not path.is_file():
         return ""
-    was, now = (_flatten(values_of(settings)) for settings in (Settings.load(path), cell.settings))
-    different = sorted(k for k in {*was, *now} if was.get(k) != now.get(k))
-    return next((f"{k} ({was.get(k)!r}, now {now.get(k)!r})" for k in different), "")
+    found = changes(values_of(Settings.load(path)), values_of(cell.settings))
+    return next((f"{setting} ({was!r}, now {now!r})" for setting, (was, now) in found.items()), "")
 
 
 def _worthless(folder: Path) -> bool:
@@ -127,9 +127,3 @@ def _clear(cell: Cell) -> None:
     (cell.folder / "error.txt").unlink(missing_ok=True)
     if cell.folder.is_dir() and not any(cell.folder.iterdir()):
         cell.folder.rmdir()
-
-
-def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict):
-        return {prefix.removesuffix("."): values}
-    return {k: v for key, value in values.items() for k, v in _flatten(value, f"{prefix}{key}.").items()}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from math import factorial
+
+from equipoise.methods.shapley import gain_weight
 
 
 def shapley(value: Mapping[frozenset[str], float], players: Sequence[str]) -> dict[str, float]:
@@ -23,7 +24,7 @@ def shapley(value: Mapping[frozenset[str], float], players: Sequence[str]) -> di
         others = [p for p in players if p != player]
         share = 0.0
         for size in range(total):
-            weight = factorial(size) * factorial(total - size - 1) / factorial(total)
+            weight = gain_weight(size, total)
             for subset in combinations(others, size):
                 share += weight * (value[frozenset((*subset, player))] - value[frozenset(subset)])
         shares[player] = share

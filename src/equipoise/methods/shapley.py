@@ -30,12 +30,14 @@ def subsets(modalities: Sequence[str]) -> list[Subset]:
     return [s for size in range(1, len(modalities) + 1) for s in combinations(modalities, size)]
 
 
+def gain_weight(size: int, count: int) -> float:
+    """|S|! (M−|S|−1)! / M!, the weight of what one of M modalities adds to `size` others."""
+    return factorial(size) * factorial(count - size - 1) / factorial(count)
+
+
 def share(modality: str, subset: Subset, count: int) -> float:
     """c_m(S), the coefficient of v(S) in the value of a modality, among `count` of them."""
-    size = len(subset)
-    if modality in subset:
-        return factorial(size - 1) * factorial(count - size) / factorial(count)
-    return -factorial(size) * factorial(count - size - 1) / factorial(count)
+    return gain_weight(len(subset) - 1, count) if modality in subset else -gain_weight(len(subset), count)
 
 
 def shapley_value(modality: str, worth: Mapping[Subset, Tensor], count: int) -> Tensor:

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from equipoise.changes import changes
 from equipoise.errors import RunError
 from equipoise.files import write_file
 
@@ -158,24 +159,13 @@ class Checkpoints:
         return f"; to go on from the previous one ({older[0].name}) add --checkpoint previous"
 
     def _compare(self, path: Path, identity: Mapping[str, Any]) -> None:
-        ours, theirs = _flatten(self.identity), _flatten({k: identity.get(k) for k in self.identity})
-        different = sorted(k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k))
-        if different:
-            key = different[0]
+        found = changes({k: identity.get(k) for k in self.identity}, self.identity)
+        if found:
+            setting, (was, now) = next(iter(found.items()))
             raise RunError(
-                f"{path}: made with another configuration, {key} was {theirs.get(key)!r} and is {ours.get(key)!r} "
-                "now; resume with the settings of the run, or train in a new folder"
+                f"{path}: made with another configuration, {setting} was {was!r} and is {now!r} now; resume with the "
+                "settings of the run, or train in a new folder"
             )
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def finished_weights(run: Path) -> dict[str, Tensor]:
