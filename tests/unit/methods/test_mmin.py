@@ -13,7 +13,7 @@ from equipoise.errors import ConfigError
 from equipoise.methods.if_mmin import IFMMIN
 from equipoise.methods.mmin import MMIN, imagination_loss
 from equipoise.methods.moments import discrepancy
-from equipoise.methods.reconstruction import encoded
+from equipoise.model import Model
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 KINDS = {"mmin": MMIN, "if-mmin": IFMMIN}
@@ -108,11 +108,11 @@ def test_the_teacher_is_frozen(seed: int, world: SimpleNamespace, name: str) -> 
 
 def test_the_teacher_answers_with_its_own_weights(seed: int, world: SimpleNamespace) -> None:
     model, batch, method, _ = student(world, "mmin")
-    before = method.teacher.answer(encoded, batch.revealed())
+    before = method.teacher.answer(Model.encode, batch.revealed())
     with torch.no_grad():
         for p in model.parameters():
             p.add_(1.0)
-    after = method.teacher.answer(encoded, batch.revealed())
+    after = method.teacher.answer(Model.encode, batch.revealed())
     assert all(torch.equal(before[m], after[m]) for m in INPUTS)
     assert not torch.allclose(before["a"], model(batch.revealed()).features["a"])
     assert not any(z.requires_grad for z in after.values())
