@@ -33,8 +33,8 @@ def _index(entries: list[MethodEntry]) -> str:
     return page(
         "# Methods",
         "Passes are those of an encoder per minibatch it is trained on; joint training has 1 / 1. Memory is what a "
-        "training holds beyond joint training's, the parameters of its head left out. Every method here passes the same conformance suite "
-        "(`equipoise.testing.check_method`).",
+        "training holds beyond joint training's, the parameters of its head left out. Every method here passes the "
+        "same conformance suite (`equipoise.testing.check_method`).",
         table(["method", "idea", "head", "modalities", "forward / backward passes", "extra memory"], rows),
         toctree(f"method-{e.name}" for e in entries),
     )
