@@ -100,3 +100,11 @@ def test_no_modality_is_known_by_name():
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     assert not re.fullmatch("audio|visual|video|image|text", node.value), (path, node.lineno)
+
+
+def test_no_method_is_long():
+    """A file of a method reads like its paper; what is more than that is an ingredient."""
+    lengths = {
+        path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "methods").glob("*.py")
+    }
+    assert not {name: length for name, length in lengths.items() if length > 150}

@@ -76,10 +76,7 @@ class AGM(Joint):
     def __init__(self, alpha: float = 1.0, cap: float = 10.0, window: Sequence[int] = (0, 20)) -> None:
         super().__init__()
         require(
-            "AGM",
-            not_negative("alpha", alpha),
-            not_negative("cap", cap, infinite=True),
-            epochs("window", window),
+            "AGM", not_negative("alpha", alpha), not_negative("cap", cap, infinite=True), epochs("window", window)
         )
         self.alpha, self.cap, self.window = alpha, cap, (window[0], window[1])
         self._zeros: Batch | None = None
@@ -100,12 +97,9 @@ class AGM(Joint):
             return super().loss(output, batch, ctx)
         fused = self.fused_of_subsets(shown, output, batch, ctx)
         factors = self.factors(shown, self.scores(shown, fused, batch, ctx), ctx)
-        mixed = torch.stack(
-            [
-                sum(k * share(m, s, len(shown)) for m, k in zip(shown, factors, strict=True)) * f
-                for s, f in fused.items()
-            ]
-        ).sum(0)
+        pairs = list(zip(shown, factors, strict=True))
+        terms = [sum(k * share(m, s, len(shown)) for m, k in pairs) * f for s, f in fused.items()]
+        mixed = torch.stack(terms).sum(0)
         logits = fused[tuple(shown)].detach() + (mixed - mixed.detach())
         return ctx.sample_mean(F.cross_entropy(logits, batch.label, reduction="none"))
 

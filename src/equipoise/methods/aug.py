@@ -126,9 +126,7 @@ class AUG(Method):
             weakest = lagging(scores, self.factor, self.margin)
             if weakest is not None and not head.add(head.modalities[weakest]) and not self.full:
                 self.full, name = True, head.modalities[weakest]
-                warnings.warn(
-                    f"method 'aug': {name!r} has the head's 'most' classifiers, and gets no more", stacklevel=2
-                )
+                warnings.warn(f"method 'aug': {name!r} has the head's 'most' classifiers, no more", stacklevel=2)
         self.confidence.zero_()
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:

@@ -24,37 +24,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from equipoise.batch import Batch
-from equipoise.checks import (
-    choice,
-    false_unless,
-    flag,
-    inside,
-    not_negative,
-    only_where,
-    or_default,
-    positive,
-    require,
-    whole,
-)
+from equipoise.checks import or_default
 from equipoise.methods.alignment import require_partners
 from equipoise.methods.base import Method, Phase
-from equipoise.methods.compose_objective import ALIGNMENTS, Objective
+from equipoise.methods.compose_objective import Objective
+from equipoise.methods.compose_options import LOSS, check_options
 from equipoise.methods.head_projection import FlatProjection, HeadProjection, OrthogonalProjection
-from equipoise.methods.orthogonal_memory import ORDERS, alpha_rule
-from equipoise.methods.schedules import SCHEDULES, VALUED
 from equipoise.methods.schedules import schedule as weight_schedule
 from equipoise.methods.stages import turns
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
-
-LOSS = {"joint": "fused", "step": "separate", "phase": "separate"}
-"""{schedule: the loss unless told otherwise}"""
-
-TURNS = tuple(LOSS)
-LOSSES = ("fused", "separate")
-PROJECTIONS = ("none", "orthogonal", "flat")
-FLATNESS = ("none", "sam")
 
 
 class Compose(Method):
@@ -100,55 +80,38 @@ class Compose(Method):
         temperature: float | None = None,
     ) -> None:
         super().__init__()
-        orthogonal = "'projection' is orthogonal", projection == "orthogonal"
-        require(
-            "Compose",
-            choice("schedule", schedule, TURNS),
-            choice("projection", projection, PROJECTIONS),
-            choice("flatness", flatness, FLATNESS),
-            choice("alignment", alignment, ALIGNMENTS),
-            flag("normalize_projection", normalize_projection),
-            *only_where("'schedule' is phase", schedule == "phase", cycles=cycles),
-            *only_where(*orthogonal, projection_alpha=projection_alpha, projection_order=projection_order),
-            false_unless("normalize_projection", normalize_projection, *orthogonal),
-            *only_where("'projection' is flat", projection == "flat", tau=tau, statistic_batch=statistic_batch),
-            *only_where("'flatness' is sam", flatness == "sam", rho=rho),
-            *only_where("'alignment' is infonce or js", alignment != "none", alpha=alpha),
-            *only_where("'alignment' is infonce", alignment == "infonce", temperature=temperature),
+        check_options(
+            schedule=schedule,
+            loss=loss,
+            projection=projection,
+            flatness=flatness,
+            alignment=alignment,
+            cycles=cycles,
+            projection_alpha=projection_alpha,
+            projection_order=projection_order,
+            normalize_projection=normalize_projection,
+            tau=tau,
+            statistic_batch=statistic_batch,
+            rho=rho,
+            alpha=alpha,
+            alpha_value=alpha_value,
+            temperature=temperature,
         )
-        alpha = or_default(alpha, "heuristic")
-        require(
-            "Compose",
-            choice("alpha", alpha, SCHEDULES),
-            *only_where("'alpha' is constant or stepwise", alpha in VALUED, alpha_value=alpha_value),
-        )
-        cycles, rho, loss = or_default(cycles, 3), or_default(rho, 0.05), or_default(loss, LOSS[schedule])
-        projection_alpha = 0.1 if projection_alpha is None else projection_alpha
-        projection_order = or_default(projection_order, "current")
-        tau, statistic_batch = or_default(tau, 0.4), or_default(statistic_batch, 12)
-        alpha_value, temperature = or_default(alpha_value, 0.5), or_default(temperature, 0.1)
-        require(
-            "Compose",
-            choice("loss", loss, LOSSES),
-            ("loss", schedule == "joint" or loss == "separate", "separate where modalities train in turn", loss),
-            whole("cycles", cycles, 1),
-            alpha_rule("projection_alpha", projection_alpha),
-            choice("projection_order", projection_order, ORDERS),
-            not_negative("tau", tau),
-            whole("statistic_batch", statistic_batch, 1),
-            not_negative("rho", rho),
-            inside("alpha_value", alpha_value, "[0, 1]"),
-            positive("temperature", temperature),
-        )
-        self.turns, self.cycles = schedule, cycles
+        strength = 0.1 if projection_alpha is None else projection_alpha
+        order = or_default(projection_order, "current")
+        weights = weight_schedule(or_default(alpha, "heuristic"), or_default(alpha_value, 0.5))
+        separate = or_default(loss, LOSS[schedule]) == "separate"
+        self.turns, self.cycles = schedule, or_default(cycles, 3)
         projections: dict[str, Callable[[], HeadProjection]] = {
             "none": HeadProjection,
-            "orthogonal": partial(OrthogonalProjection, projection_alpha, projection_order, normalize_projection),
-            "flat": partial(FlatProjection, tau, statistic_batch, schedule == "phase"),
+            "orthogonal": partial(OrthogonalProjection, strength, order, normalize_projection),
+            "flat": partial(
+                FlatProjection, or_default(tau, 0.4), or_default(statistic_batch, 12), schedule == "phase"
+            ),
         }
         self.projection = projections[projection]()
-        self.rho = rho if flatness == "sam" else None
-        self.objective = Objective(loss == "separate", alignment, temperature, weight_schedule(alpha, alpha_value))
+        self.rho = or_default(rho, 0.05) if flatness == "sam" else None
+        self.objective = Objective(separate, alignment, or_default(temperature, 0.1), weights)
         self.modalities: tuple[str, ...] = ()
 
     def setup(self, ctx: Context) -> None:

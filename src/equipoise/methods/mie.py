@@ -11,8 +11,8 @@ After a phase Ȳ ← Σ z̄ z̄ᵀ over the batch means of each layer's inputs, 
 T = V exp(−τ (Λ − λmin)/(λmax − λmin)) Vᵀ from its eigendecomposition (Eq. 7).
 
 Where the published code departs from the paper:
-  only the head is run again for the second gradient, on the features of the
-  first pass, with ρ = 1e-10 or 1e-15: numerically nothing                     `sam: head`, `rho`
+  only the head is run again, on the features of the first pass, with
+  ρ = 1e-10 or 1e-15: numerically nothing                                      `sam: head`, `rho`
   the perturbation is scaled per tensor and never removed                      not offered
   the loss is 0.7 L(θ) + 0.3 L(θ + ε)                                          `flat_weight: 0.3`
   mixup with Beta(1, 1) in every phase, of images only                         `mixup_alpha: 1`, all but token ids
@@ -25,28 +25,17 @@ Where the published code departs from the paper:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
 from equipoise.batch import Batch
-from equipoise.checks import (
-    choice,
-    flag,
-    inside,
-    not_negative,
-    only_where,
-    optional,
-    or_default,
-    require,
-    whole,
-    whole_list,
-)
+from equipoise.checks import or_default
 from equipoise.methods.auxiliary import require_fused_classifiers
 from equipoise.methods.base import Method, Phase
 from equipoise.methods.flat_memory import FlatMemory, statistic_loader
-from equipoise.methods.mie_gradient import SAM, sharp_backward
+from equipoise.methods.mie_gradient import sharp_backward
+from equipoise.methods.mie_options import check_modalities, check_options
 from equipoise.methods.mixup import mixup
 from equipoise.methods.projected_layers import deepest_layers, require_head_per_modality
 from equipoise.methods.stages import turns
@@ -91,40 +80,24 @@ class MIE(Method):
         statistic_batch: int | None = None,
     ) -> None:
         super().__init__()
-        require(
-            "MIE",
-            not_negative("tau", tau),
-            choice("sam", sam, SAM),
-            flag("fresh_optimiser", fresh_optimiser),
-            flag("reload_best", reload_best),
-            *only_where("'sam' is full or head", sam != "none", rho=rho, flat_weight=flat_weight),
-            *only_where(
-                "'tau' is positive",
-                tau > 0,
-                scope=scope,
-                one_direction=one_direction,
-                statistic_batch=statistic_batch,
-            ),
-            *only_where("'phases' are, which say how long each is", phases is None, cycles=cycles),
+        check_options(
+            rho=rho,
+            tau=tau,
+            sam=sam,
+            flat_weight=flat_weight,
+            scope=scope,
+            one_direction=one_direction,
+            mixup_alpha=mixup_alpha,
+            cycles=cycles,
+            phases=phases,
+            fresh_optimiser=fresh_optimiser,
+            reload_best=reload_best,
+            statistic_batch=statistic_batch,
         )
-        rho, flat_weight, scope = or_default(rho, 0.05), or_default(flat_weight, 1.0), or_default(scope, 0.0)
-        cycles, statistic_batch = or_default(cycles, 3), or_default(statistic_batch, 12)
-        pair = one_direction is None or (len(one_direction) == 2 and len(set(one_direction)) == 2)
-        require(
-            "MIE",
-            not_negative("rho", rho),
-            inside("flat_weight", flat_weight, "[0, 1]"),
-            inside("scope", scope, "[0, 1]"),
-            ("one_direction", pair, "two different modalities", one_direction),
-            not_negative("mixup_alpha", mixup_alpha),
-            whole("cycles", cycles, 1),
-            *optional(whole_list("phases", phases)),
-            whole("statistic_batch", statistic_batch, 1),
-        )
-        self.rho, self.tau, self.sam, self.flat_weight, self.scope = rho, tau, sam, flat_weight, scope
-        self.one_direction, self.mixup_alpha = one_direction, mixup_alpha
-        self.cycles, self.lengths = cycles, phases
-        self.fresh_optimiser, self.reload_best, self.statistic_batch = fresh_optimiser, reload_best, statistic_batch
+        self.rho, self.tau, self.sam, self.flat_weight = or_default(rho, 0.05), tau, sam, or_default(flat_weight, 1.0)
+        self.scope, self.one_direction, self.mixup_alpha = or_default(scope, 0.0), one_direction, mixup_alpha
+        self.cycles, self.lengths, self.fresh_optimiser = or_default(cycles, 3), phases, fresh_optimiser
+        self.reload_best, self.statistic_batch = reload_best, or_default(statistic_batch, 12)
         self.compilable = sam != "head"
         self.modalities: tuple[str, ...] = ()
 
@@ -132,31 +105,13 @@ class MIE(Method):
         """Find the layers; warns of phases that do not fit the learning-rate schedule.
 
         Raises:
-            ConfigError: the head does not fuse a part for each modality, an option names none, or not every modality
-                has a phase.
+            ConfigError: the head does not fuse a part for each modality, an option names none, or one has no phase.
         """
-        model = ctx.model
-        self.modalities = model.modalities
+        model, self.modalities = ctx.model, ctx.model.modalities
         require_fused_classifiers("method 'mie'", model.head, "per-modality")
         require_head_per_modality("method 'mie'", model.head)
-        for modality in self.one_direction or ():
-            model.group(modality)
-        if self.lengths is not None:
-            self._check_phases(self.lengths, ctx)
+        check_modalities(self.one_direction or (), self.lengths, self.fresh_optimiser, ctx)
         self.memory = FlatMemory({m: deepest_layers(model, m, self.scope) for m in model.modalities}, self.tau)
-
-    def _check_phases(self, lengths: Sequence[int], ctx: Context) -> None:
-        count = len(self.modalities)
-        require("MIE", ("phases", len(lengths) >= count, f"at least {count}, one for each modality", lengths))
-        sums = {m: sum(lengths[k::count]) for k, m in enumerate(self.modalities)}
-        whole_schedule = self.fresh_optimiser or set(sums.values()) == {ctx.epochs}
-        if ctx.optimisers.settings.schedule == "cosine" and not whole_schedule:
-            found = ", ".join(f"{m!r} for {n}" for m, n in sums.items())
-            warnings.warn(
-                f"method 'mie': the cosine of the learning rate ends after {ctx.epochs} epochs of a modality "
-                f"('epochs'), and 'phases' train {found}; make them agree, or set 'fresh_optimiser'",
-                stacklevel=3,
-            )
 
     def phases(self, epochs: int) -> Iterator[Phase]:
         if self.lengths is None:
@@ -171,11 +126,10 @@ class MIE(Method):
         """Eq. 5 and 7 for the modality that has just trained, with the weights from which the next one goes on."""
         if self.reload_best:
             ctx.reload_best()
-        if self.tau == 0:
-            return
-        (modality,) = ctx.training
-        self.memory.collect(modality, ctx, statistic_loader(ctx, self.statistic_batch))
-        ctx.log(**{f"spectrum/{modality}": self.memory.spectrum(modality, 0)})
+        if self.tau:
+            (modality,) = ctx.training
+            self.memory.collect(modality, ctx, statistic_loader(ctx, self.statistic_batch))
+            ctx.log(**{f"spectrum/{modality}": self.memory.spectrum(modality, 0)})
 
     def step(self, batch: Batch, ctx: Context) -> None:
         (modality,) = ctx.training
@@ -183,8 +137,7 @@ class MIE(Method):
             return
         blend = mixup(modality, batch, self.mixup_alpha, ctx)
         sharp_backward(modality, blend, ctx, sam=self.sam, rho=self.rho, flat_weight=self.flat_weight)
-        source = self.source(modality, ctx)
-        if source is not None:
+        if (source := self.source(modality, ctx)) is not None:
             self.memory.modify(modality, source)
         ctx.update((modality,))
 

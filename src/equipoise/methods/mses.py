@@ -1,8 +1,7 @@
 """MSES: modality-specific early stopping.
 
 Fujimori, Endo, Kawai, Mochizuki. Modality-Specific Learning Rate Control for Multimodal Classification. ACPR 2019.
-No code of the authors is known, and of the paper only the abstract could be consulted: weights, smoothing and
-patience below are not confirmed by it.
+No code of the authors is known, and of the paper the abstract only: weights, smoothing, patience are unconfirmed.
 
 The fused classifier and one per modality train together, and each modality is stopped by the overfitting of its own:
 
@@ -14,7 +13,7 @@ The fused classifier and one per modality train together, and each modality is s
 A modality that stops goes back to its weights of epoch e*_m and stays there bit for bit: its encoder and its own
 classifier take no gradient, momentum or weight decay, and batch normalisation keeps its statistics. The fused
 classifier goes on. The losses V_m are taken on samples held out from training, not on the validation split, which
-chooses the epoch.
+chooses the epoch. Nothing stops training when all modalities have stopped: the best epoch is chosen anyhow.
 
 Any number of modalities; what one lacks does not count for its V_m. Costs a pass over the held-out part per epoch,
 and a copy of each encoder. Where the re-implementation in the repository of AGM departs from the above:
@@ -24,7 +23,6 @@ and a copy of each encoder. Where the re-implementation in the repository of AGM
   a stopped modality has its gradient multiplied by 0, and so drifts
   with momentum and weight decay, and moves again after epoch 20      not offered
   the test split is what it monitors                                  not offered
-Nothing stops training when all modalities have stopped: the best epoch is chosen on validation anyhow.
 """
 
 from __future__ import annotations
