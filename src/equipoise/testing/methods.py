@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -193,7 +194,7 @@ def check_documentation(entry: MethodEntry, count: int, seed: int) -> None:
         "the module's header says too little; it is the method's page: what it does, whose equations"
     )
     if entry.paper:
-        author = entry.paper.split(",")[0].split(" et ")[0]
+        author = re.split(r", | et |\. ", entry.paper)[0]
         assert author in text, f"the module's header does not cite {author}"
     explained = "\n".join(inspect.getdoc(c) or "" for c in cls.__mro__ if issubclass(c, Method))
     for option in entry.parameters():
