@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,14 @@ from equipoise.data.missing import mask
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.splits import NAMES
 from equipoise.data.table import Table
-from equipoise.errors import ConfigError, DataError, RunError, invalid
+from equipoise.errors import ConfigError, DataError, invalid
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predict import predict
 from equipoise.model import Model
 from equipoise.run import Run, identity_of, load_splits
 from equipoise.settings import IN_MEMORY
 from equipoise.training.checkpoint import Checkpoints
+from equipoise.training.folder import read_facts
 from equipoise.training.runtime import pick_device
 
 
@@ -40,7 +40,7 @@ class Trained:
         self.folder = Path(folder)
         self.run = Run.open(self.folder)
         self.settings = self.run.settings
-        facts = _read_facts(self.folder / "data.json")
+        facts = read_facts(self.folder)
         self.classes = tuple(facts["classes"])
         self.specs = {
             m: ModalitySpec(m, f["kind"], tuple(f["shape"]), f["vocabulary"]) for m, f in facts["modalities"].items()
@@ -138,11 +138,3 @@ class Trained:
             model = build_model(self.settings, self.specs, self.classes)
         model.load_state_dict(checkpoints.load(checkpoints.best()).model)
         return model.to(pick_device(self.settings.device)).eval()
-
-
-def _read_facts(path: Path) -> dict[str, Any]:
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise RunError(f"{path}: missing or damaged, without it the run's model cannot be rebuilt") from None
-    return facts

@@ -19,6 +19,7 @@ from equipoise.data.table import Splits
 from equipoise.errors import EquipoiseError, Interrupted, RunError
 from equipoise.settings import Settings
 from equipoise.training.checkpoint import Checkpoints
+from equipoise.training.folder import read_facts
 from equipoise.training.lock import BusyError, alone
 
 
@@ -71,8 +72,7 @@ class CellRunner:
         if not (cell.folder / "result.json").is_file():
             return None
         done = run.Run.open(cell.folder)
-        facts = json.loads((cell.folder / "data.json").read_text(encoding="utf-8"))
-        if facts.get("digest") not in (None, self._load(cell.settings).digest):
+        if read_facts(cell.folder).get("digest") not in (None, self._load(cell.settings).digest):
             raise RunError(f"{cell.folder}: made of other data than there are now; choose another --out")
         return Outcome(cell, "skipped", done.result)
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import choice, only_where, or_default, positive, require
-from equipoise.methods.alignment import KINDS, alignment_loss, check_widths, require_partners
+from equipoise.heads.checks import one_width
+from equipoise.methods.alignment import KINDS, alignment_loss, require_partners
 from equipoise.methods.auxiliary import require_trained_classifiers
 from equipoise.methods.base import Method
 from equipoise.methods.losses import fused_loss
@@ -49,7 +50,7 @@ class Aligned(Method):
         """
         require_partners(type(self).__name__, ctx, "use method 'joint'")
         if self.alignment == "infonce":
-            check_widths("InfoNCE", ctx)
+            one_width("InfoNCE", ctx.model.head.widths)
         else:
             remedy = "use head 'concat' or 'sum', or 'alignment' infonce"
             require_trained_classifiers(f"{type(self).__name__}: alignment 'js'", ctx.model.head, remedy)

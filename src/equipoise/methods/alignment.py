@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
-from equipoise.heads.checks import one_width
 
 if TYPE_CHECKING:
     from equipoise.training.context import Context
@@ -74,15 +73,6 @@ def _attached(modality: str, output: Output, ctx: Context) -> Tensor:
     if ctx.runtime.world > 1 and torch.is_grad_enabled() and not features.requires_grad:
         return features + 0 * sum(p.sum() for p in ctx.model.group(modality).encoder)
     return features
-
-
-def check_widths(owner: str, ctx: Context) -> None:
-    """InfoNCE compares features of one width.
-
-    Raises:
-        ConfigError: the encoders' widths differ.
-    """
-    one_width(owner, ctx.model.head.widths)
 
 
 def require_partners(owner: str, ctx: Context, remedy: str) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.evaluating import evaluating
-from equipoise.methods.alignment import KINDS, alignment_loss, check_widths
+from equipoise.heads.checks import one_width
+from equipoise.methods.alignment import KINDS, alignment_loss
 from equipoise.methods.auxiliary import require_fused_classifiers, require_trained_classifiers
 from equipoise.methods.late import update_apart
 from equipoise.methods.losses import fused_loss, unimodal_loss
@@ -53,7 +54,7 @@ class Objective:
         if self.separate:
             require_fused_classifiers("method 'compose' with separate losses", ctx.model.head, "sum")
         if self.alignment == "infonce":
-            check_widths("InfoNCE", ctx)
+            one_width("InfoNCE", ctx.model.head.widths)
         elif self.alignment == "js" and not self.separate:
             remedy = "use head 'concat' or 'sum', or 'alignment' infonce"
             require_trained_classifiers("method 'compose' with alignment 'js'", ctx.model.head, remedy)

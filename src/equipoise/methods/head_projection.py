@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
 from equipoise.heads.base import Head
-from equipoise.methods.alignment import check_widths
+from equipoise.heads.checks import one_width
 from equipoise.methods.flat_memory import FlatMemory, statistic_loader
 from equipoise.methods.orthogonal_memory import OrthogonalMemory, alpha_at, mean_rows
 from equipoise.methods.projected_layers import reading_layer, require_head_per_modality, weighted_layers
@@ -50,7 +50,7 @@ class OrthogonalProjection(HeadProjection):
         self.normalize = normalize
 
     def setup(self, ctx: Context) -> None:
-        check_widths("the orthogonal projection", ctx)
+        one_width("the orthogonal projection", ctx.model.head.widths)
         weight = readers(ctx.model.modalities, ctx.model.head)[0]
         self.memory = OrthogonalMemory(weight, normalize=self.normalize, order=self.order)
 

@@ -48,5 +48,19 @@ def describe(splits: Splits) -> dict[str, Any]:
     }
 
 
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What `describe` wrote.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    path = folder / "data.json"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RunError(f"{path}: missing or damaged, without it the run's model cannot be rebuilt") from None
+    return facts
+
+
 def _specification(spec: ModalitySpec) -> dict[str, Any]:
     return {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary}

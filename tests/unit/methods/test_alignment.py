@@ -13,7 +13,8 @@ from scipy.spatial.distance import jensenshannon
 
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError
-from equipoise.methods.alignment import alignment_loss, check_widths, info_nce, jensen_shannon
+from equipoise.heads.checks import one_width
+from equipoise.methods.alignment import alignment_loss, info_nce, jensen_shannon
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -112,7 +113,7 @@ def test_a_batch_without_any_pair_costs_nothing(seed: int, world: SimpleNamespac
 
 def test_widths_that_differ_are_refused(world: SimpleNamespace) -> None:
     model = world.model("sum", named(2))
-    check_widths("InfoNCE", world.context(model, []))
+    one_width("InfoNCE", model.head.widths)
     model.head.widths["b"] = 9
     with pytest.raises(ConfigError, match=r"found a 5, b 9; give all encoders one"):
-        check_widths("InfoNCE", world.context(model, []))
+        one_width("InfoNCE", model.head.widths)
