@@ -2,7 +2,8 @@
 
     python benchmarks/best_possible.py --strengths 2.5,1.5,2.0 --missing 0.0:0.7:0.1
 
-The mean, over the patterns of present modalities that the missing mask draws, of the best accuracy with these alone.
+The mean, over the patterns of present modalities that the missing mask draws, of the best accuracy
+with these alone.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import warnings
 
 import numpy as np
 
-from equipoise.benchmark.rates import read_rates
-from equipoise.data.missing import draw
-from equipoise.data.synthetic import Sensor, best_accuracies
+from equipoise.comparison.rates import read_rates
+from equipoise.data.datasets.preparing.signals import Sensor, best_accuracies
+from equipoise.data.table.missing import draw
 
 SAMPLES = 200_000  # the mean's standard error is below 0.05 percent
 
@@ -22,18 +23,24 @@ SAMPLES = 200_000  # the mean's standard error is below 0.05 percent
 def best_possible(strengths: list[float], classes: int, rate: float) -> float:
     """In percent."""
     everything = np.ones((SAMPLES, len(strengths)), dtype=bool)
-    with warnings.catch_warnings(action="ignore"):  # a rate that would leave samples without anything is lowered
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # a rate that would leave samples without anything is lowered
         kept = draw(everything, rate, np.random.default_rng(0))
     patterns, counts = np.unique(kept, axis=0, return_counts=True)
     best = [
-        best_accuracies({str(k): Sensor(strengths[k]) for k in np.flatnonzero(pattern)}, classes)["fused"]
+        best_accuracies({str(k): Sensor(strengths[k]) for k in np.flatnonzero(pattern)}, classes)[
+            "fused"
+        ]
         for pattern in patterns
     ]
     return 100 * float(np.average(best, weights=counts))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--strengths", default="2.5,1.5,2.0", help="of the modalities")
     parser.add_argument("--classes", type=int, default=4)
     parser.add_argument("--missing", default="0.0:0.7:0.1", help="first:last:step, or a list")

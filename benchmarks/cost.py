@@ -2,10 +2,11 @@
 
     python benchmarks/cost.py [--methods all] [--epochs 4]
 
-Whole trainings are measured, so that what happens once an epoch or phase counts too. Passes are of an encoder per
-minibatch it is trained on, counted and as the registry declares them. CPU time and memory are shown as multiples of
-joint training's; the peak is that of all tensors alive during the training beyond those alive before it (parameters,
-optimiser and the method's memory included), *held* is the method's memory and what the head has more than `concat`.
+Whole trainings are measured, so that what happens once an epoch or phase counts too. Passes are of
+an encoder per minibatch it is trained on, counted and as the registry declares them. CPU time and
+memory are shown as multiples of joint training's; the peak is that of all tensors alive during the
+training beyond those alive before it (parameters, optimiser and the method's memory included),
+*held* is the method's memory and what the head has more than `concat`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ import torch
 from overhead import CASES, peak_memory, table
 from torch import Tensor
 
-from equipoise.build import build_method, build_model
-from equipoise.data.loader import Loader
-from equipoise.data.table import Table
+from equipoise.data.table.loader import Loader
+from equipoise.data.table.table import Table
 from equipoise.methods import METHODS
+from equipoise.runs.build import build_method, build_model
 from equipoise.settings import Settings
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
@@ -35,21 +36,32 @@ def mebibytes(tensors: Iterable[Tensor]) -> float:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20
 
 
-def train(name: str, data: Table, batch_size: int, encoder: dict, epochs: int) -> tuple[Context, float, float]:
+def train(
+    name: str, data: Table, batch_size: int, encoder: dict, epochs: int
+) -> tuple[Context, float, float]:
     """The context after a training, its CPU seconds, and MB that method and head hold."""
-    settings = Settings.from_dict({"method": name, "encoder": dict.fromkeys(data.modalities, encoder)})
-    method, model = build_method(settings), build_model(settings, data.specs, data.classes)
+    settings = Settings.from_dict(
+        {"method": name, "encoder": dict.fromkeys(data.modalities, encoder)}
+    )
+    method = build_method(settings)
+    model = build_model(settings, data.specs, data.classes)
     loader = Loader(data, batch_size, seed=0, shuffle=True)
     ctx = Context(model, loader, holdout=loader, optimiser=settings.optimiser, epochs=epochs)
     method.setup(ctx)
     start = time.process_time()
     fit(method, ctx, epochs)
     seconds = time.process_time() - start
-    return ctx, seconds, mebibytes([*method.state_dict().values(), *model.head.state_dict().values()])
+    return (
+        ctx,
+        seconds,
+        mebibytes([*method.state_dict().values(), *model.head.state_dict().values()]),
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--methods", default="all")
     parser.add_argument("--epochs", type=int, default=4)
     given = parser.parse_args()
@@ -67,7 +79,8 @@ def main() -> None:
         peak = peak_memory(partial(train, name, data, batch_size, encoder, given.epochs))
         ctx, seconds, held = train(name, data, batch_size, encoder, given.epochs)
         base = base or (seconds, peak, held)
-        entry, passes = METHODS[name], ctx.passes
+        entry = METHODS[name]
+        passes = ctx.passes
         print(
             f"{name:14} {passes.forward_passes:8.2f} {passes.backward_passes:9.2f} {entry.passes:>12} "
             f"{seconds / base[0]:6.2f} {peak / base[1]:6.2f} {held - base[2]:8.2f}"

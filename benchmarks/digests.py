@@ -1,13 +1,14 @@
-"""A digest of the weights that every method ends with, to compare two versions of the library bit for bit.
+"""A digest of the weights that every method ends with, to compare two versions of the library bit
+for bit.
 
     python benchmarks/digests.py > before.txt     # then, on the other version
     python benchmarks/digests.py > after.txt
     diff before.txt after.txt
 
-Every registered method trains for 3 epochs on `synthetic`, with two and with three modalities, 30 % of the cells
-missing. The weights are those of the newest checkpoint, method memory included. Only `equipoise.fit` and the files of
-a run are used, so that the script runs on versions whose modules lie elsewhere. Bits are those of one machine, one
-number of threads and one build of PyTorch.
+Every registered method trains for 3 epochs on `synthetic`, with two and with three modalities, 30 %
+of the cells missing. The weights are those of the newest checkpoint, method memory included. Only
+`equipoise.fit` and the files of a run are used, so that the script runs on versions whose modules
+lie elsewhere. Bits are those of one machine, one number of threads and one build of PyTorch.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def train(method: str, count: int, folder: Path) -> str:
             epochs=3,
             batch_size=32,
             missing=0.3,
-            data={"source": "synthetic", "options": options},
+            **{"data.options": options},
         )
     except equipoise.EquipoiseError as error:
         return f"refused: {error}"

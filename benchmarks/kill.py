@@ -2,9 +2,10 @@
 
 python benchmarks/kill.py --kills 50 --method mla
 
-Every kill is judged on its own: a copy of the killed folder is resumed to the end and compared, while the folder
-itself is resumed and killed again. Runs are forked from one process that has imported torch already, so that most of
-the time is training; SIGKILL falls at a uniformly random moment of it, checkpoint writing included.
+Every kill is judged on its own: a copy of the killed folder is resumed to the end and compared,
+while the folder itself is resumed and killed again. Runs are forked from one process that has
+imported torch already, so that most of the time is training; SIGKILL falls at a uniformly random
+moment of it, checkpoint writing included.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from equipoise import run
-from equipoise.build import build_method
-from equipoise.data.table import Splits
+from equipoise.data.table.table import Splits
+from equipoise.runs import run
+from equipoise.runs.build import build_method
 from equipoise.settings import Settings
 
 KILLS_PER_RUN = 4
@@ -72,7 +73,9 @@ def kill(settings: Settings, splits: Splits, folder: Path, after: float) -> bool
     """Run, and kill it after so many seconds; False if it had ended by then."""
     child = fork(settings, splits, folder)
     time.sleep(after)
-    os.kill(child, signal.SIGKILL)  # until it is waited for, the process id cannot belong to anybody else
+    os.kill(
+        child, signal.SIGKILL
+    )  # until it is waited for, the process id cannot belong to anybody else
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
@@ -95,13 +98,17 @@ def final(folder: Path) -> dict[str, torch.Tensor]:
 
 def history(folder: Path) -> list[dict[str, Any]]:
     """The lines of `metrics.jsonl`, but for the time they took."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = [
+        json.loads(line)
+        for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
 def difference(whole: Path, resumed: Path) -> str:
     """What differs first between two finished runs, or nothing."""
-    ours, theirs = final(whole), final(resumed)
+    ours = final(whole)
+    theirs = final(resumed)
     if ours.keys() != theirs.keys():
         return "names of the tensors"
     moved = [name for name in ours if not torch.equal(ours[name], theirs[name])]
@@ -126,15 +133,21 @@ def moment(folder: Path) -> str:
     if not list((folder / "checkpoints").glob("epoch-*")):
         return "before the first checkpoint"
     return (
-        "while a checkpoint was written" if list((folder / "checkpoints").glob(".*.tmp")) else "between checkpoints"
+        "while a checkpoint was written"
+        if list((folder / "checkpoints").glob(".*.tmp"))
+        else "between checkpoints"
     )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--method", default="mla")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31), help="of the moments")
+    parser.add_argument(
+        "--seed", type=int, default=random.SystemRandom().randrange(2**31), help="of the moments"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)  # threads do not survive a fork
     moments = random.Random(args.seed)
@@ -148,9 +161,13 @@ def main() -> int:
         if not finish(settings, splits, whole):
             return 1
         seconds = time.perf_counter() - began
-        print(f"{args.method}: an uninterrupted run takes {seconds:.1f} s; kills drawn with seed {args.seed}")
+        print(
+            f"{args.method}: an uninterrupted run takes {seconds:.1f} s; kills drawn with seed {args.seed}"
+        )
         fallen: dict[str, int] = {}
-        kills, runs, identical = 0, 0, 0
+        kills = 0
+        runs = 0
+        identical = 0
         while kills < args.kills:
             folder = Path(scratch) / f"run-{runs}"
             runs += 1
@@ -169,7 +186,9 @@ def main() -> int:
                     print(f"kill {kills}, {where}: {wrong}")
     for where, count in sorted(fallen.items()):
         print(f"  {count} {where}")
-    print(f"{identical} of {kills} bit-identical ({runs} runs, each killed up to {KILLS_PER_RUN} times)")
+    print(
+        f"{identical} of {kills} bit-identical ({runs} runs, each killed up to {KILLS_PER_RUN} times)"
+    )
     return 0 if identical == kills else 1
 
 

@@ -1,11 +1,13 @@
-"""Time and memory of a training step, per method, against a bare loop over the same encoders in the same process.
+"""Time and memory of a training step, per method, against a bare loop over the same encoders in the
+same process.
 
     python benchmarks/overhead.py [--case resnet|mlp] [--methods joint,mla,…] [--repeats 7]
 
-The bare loop is what one would write by hand: encoders, one linear layer on their concatenation, one loss, SGD with
-momentum. Steps of all methods and of the bare loop alternate, and medians are compared, so that what else the machine
-does meets all alike. Memory is the peak of the tensors alive in a step, beyond those alive before it. What happens
-once an epoch or phase (LFM-LB's outer iteration, MIE's pass for its statistics) is no part of a step.
+The bare loop is what one would write by hand: encoders, one linear layer on their concatenation,
+one loss, SGD with momentum. Steps of all methods and of the bare loop alternate, and medians are
+compared, so that what else the machine does meets all alike. Memory is the peak of the tensors
+alive in a step, beyond those alive before it. What happens once an epoch or phase (LFM-LB's outer
+iteration, MIE's pass for its statistics) is no part of a step.
 """
 
 from __future__ import annotations
@@ -22,19 +24,30 @@ from torch import nn
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
-from equipoise.build import build_method, build_model
-from equipoise.data.loader import Loader
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table import Table
+from equipoise.data.table.loader import Loader
+from equipoise.data.table.table import Table
+from equipoise.runs.build import build_method, build_model
 from equipoise.settings import Settings
 from equipoise.training.context import Context
 
 CASES = {
-    "resnet": ({"audio": (1, 257, 299), "image": (3, 224, 224)}, 4, {"name": "resnet", "depth": 18}),
-    "mlp": ({"audio": (512,), "visual": (1024,), "text": (1024,)}, 64, {"name": "mlp", "width": 128}),
+    "resnet": (
+        {"audio": (1, 257, 299), "image": (3, 224, 224)},
+        4,
+        {"name": "resnet", "depth": 18},
+    ),
+    "mlp": (
+        {"audio": (512,), "visual": (1024,), "text": (1024,)},
+        64,
+        {"name": "mlp", "width": 128},
+    ),
 }
 METHODS = ("joint", "ogm-ge", "mla", "lfm", "lfm-lb", "mie")
-LIMITS = {"resnet": {"mie": 2.1, "lfm": 1.05, "lfm-lb": 1.05}, "mlp": {"mie": 2.6}}  # MIE passes twice
+LIMITS = {
+    "resnet": {"mie": 2.1, "lfm": 1.05, "lfm-lb": 1.05},
+    "mlp": {"mie": 2.6},
+}  # MIE passes twice
 CLASSES = 6
 
 
@@ -45,17 +58,29 @@ def table(shapes: dict[str, tuple[int, ...]], rows: int) -> Table:
     arrays = {m: draw.standard_normal((rows, *s), dtype=np.float32) for m, s in shapes.items()}
     present = {m: np.ones(rows, dtype=bool) for m in shapes}
     return Table(
-        specs, arrays, np.arange(rows), draw.integers(CLASSES, size=rows), present, list("abcdef"), list(range(rows))
+        specs,
+        arrays,
+        np.arange(rows),
+        draw.integers(CLASSES, size=rows),
+        present,
+        list("abcdef"),
+        list(range(rows)),
     )
 
 
 def bare_step(data: Table, batch_size: int, encoder: dict) -> Callable[[], None]:
     """The hand-written loop's step."""
-    settings = Settings.from_dict({"method": "joint", "encoder": dict.fromkeys(data.modalities, encoder)})
+    settings = Settings.from_dict(
+        {"method": "joint", "encoder": dict.fromkeys(data.modalities, encoder)}
+    )
     encoders = build_model(settings, data.specs, data.classes).encoders
     head = nn.Linear(sum(e.width for e in encoders.values()), CLASSES)
     optimiser = torch.optim.SGD(
-        [*encoders.parameters(), *head.parameters()], lr=0.01, momentum=0.9, weight_decay=1e-4, fused=True
+        [*encoders.parameters(), *head.parameters()],
+        lr=0.01,
+        momentum=0.9,
+        weight_decay=1e-4,
+        fused=True,
     )
     batch = data.rows(np.arange(batch_size))
 
@@ -70,7 +95,9 @@ def bare_step(data: Table, batch_size: int, encoder: dict) -> Callable[[], None]
 
 def method_step(name: str, data: Table, batch_size: int, encoder: dict) -> Callable[[], None]:
     """The library's step, seeding and bookkeeping included; for a method in phases the steps of every modality."""
-    settings = Settings.from_dict({"method": name, "encoder": dict.fromkeys(data.modalities, encoder)})
+    settings = Settings.from_dict(
+        {"method": name, "encoder": dict.fromkeys(data.modalities, encoder)}
+    )
     method = build_method(settings)
     model = build_model(settings, data.specs, data.classes)
     loader = Loader(data, batch_size, seed=0, shuffle=False)
@@ -94,7 +121,8 @@ def peak_memory(step: Callable[[], object]) -> float:
     """MB of tensors alive at the worst moment of a step (or a whole training), beyond those before it."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         step()
-    alive, peak = 0, 0
+    alive = 0
+    peak = 0
     for event in recorded.profiler.kineto_results.events():
         if event.name() == "[memory]":
             alive += event.nbytes()
@@ -103,7 +131,9 @@ def peak_memory(step: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--case", choices=[*CASES, "all"], default="all")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--repeats", type=int, default=7)

@@ -2,11 +2,12 @@
 
     python benchmarks/prepare.py [--clips 48] [--samples 600]
 
-1. Throughput of filling the cache (video frames and sound tracks of real mp4 files written here) against decoding the
-   same files in a bare loop, one behind the other.
+1. Throughput of filling the cache (video frames and sound tracks of real mp4 files written here)
+   against decoding the same files in a bare loop, one behind the other.
 2. An epoch read from the cache against the same tensors held in memory.
-3. Peak memory of reading an epoch from a store of N and of 10 N samples, each in a process of its own: what a process
-   keeps for itself, without the pages of the mapped file, which the system takes back whenever it needs them.
+3. Peak memory of reading an epoch from a store of N and of 10 N samples, each in a process of its
+   own: what a process keeps for itself, without the pages of the mapped file, which the system
+       takes back whenever it needs them.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ import av
 import numpy as np
 import torch
 
-from equipoise.data.cache import Stored, decode_all
-from equipoise.data.loader import Loader
+from equipoise.data.decoding.cache import Stored, decode_all
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.steps import Arrays
-from equipoise.data.table import Table
+from equipoise.data.table.loader import Loader
+from equipoise.data.table.steps import Arrays
+from equipoise.data.table.table import Table
 from equipoise.data.transforms.audio import LogStft
 from equipoise.data.transforms.video import Frames
 
@@ -49,8 +50,11 @@ def write_clip(path: Path, seconds: float, rng: np.random.Generator) -> None:
         container.mux(video.encode(None))
         wave = np.sin(np.arange(int(44100 * seconds)) / 20).astype(np.float32)[None]
         for start in range(0, wave.shape[1] - 1024, 1024):
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave[:, start : start + 1024]), "fltp", "mono")
-            frame.rate, frame.pts = 44100, start
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(wave[:, start : start + 1024]), "fltp", "mono"
+            )
+            frame.rate = 44100
+            frame.pts = start
             container.mux(audio.encode(frame))
         container.mux(audio.encode(None))
 
@@ -80,14 +84,18 @@ def throughput(folder: Path, clips: int) -> None:
 def table(folder: Path, samples: int, *, mapped: bool) -> Table:
     """Frames and spectrograms of CREMA-D's size, random content; in a store on disk, or in memory."""
     transforms = {"video": Frames(crop=(0.08, 1.0)), "audio": LogStft()}
-    arrays, specs, steps = {}, {}, {}
+    arrays = {}
+    specs = {}
+    steps = {}
     for modality, transform in transforms.items():
         path = folder / f"{modality}-{samples}.data"
         if not path.exists():
             rng = np.random.default_rng(0)
             with path.open("wb") as file:
                 for _ in range(samples):
-                    file.write(rng.integers(0, 255, transform.stored).astype(transform.dtype).tobytes())
+                    file.write(
+                        rng.integers(0, 255, transform.stored).astype(transform.dtype).tobytes()
+                    )
         shape = (samples, *transform.stored)
         store = np.memmap(path, dtype=transform.dtype, mode="r", shape=shape)
         held = store if mapped else np.array(store)
@@ -97,7 +105,11 @@ def table(folder: Path, samples: int, *, mapped: bool) -> Table:
     present = {m: np.ones(samples, dtype=bool) for m in arrays}
     label = np.zeros(samples, dtype=np.int64)
     ids = [str(k) for k in range(samples)]
-    return Table(specs, arrays, np.arange(samples), label, present, "ab", ids).stepped(steps).augmented(0)
+    return (
+        Table(specs, arrays, np.arange(samples), label, present, "ab", ids)
+        .stepped(steps)
+        .augmented(0)
+    )
 
 
 def read_epoch(data: Table, epoch: int) -> None:
@@ -107,7 +119,10 @@ def read_epoch(data: Table, epoch: int) -> None:
 
 def cache_against_memory(folder: Path, samples: int) -> None:
     """Part 2, alternating, medians."""
-    tables = {"cache": table(folder, samples, mapped=True), "memory": table(folder, samples, mapped=False)}
+    tables = {
+        "cache": table(folder, samples, mapped=True),
+        "memory": table(folder, samples, mapped=False),
+    }
     times: dict[str, list[float]] = {name: [] for name in tables}
     for epoch in range(5):
         for name, data in tables.items():
@@ -121,12 +136,17 @@ def cache_against_memory(folder: Path, samples: int) -> None:
 
 def own_memory() -> float:
     """Mebibytes this process holds for itself: resident, without mapped files."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    fields = dict(
+        line.split(":", 1)
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if ":" in line
+    )
     return int(fields["RssAnon"].split()[0]) / 1024
 
 
 def print_memory(folder: Path, samples: int) -> None:
-    data, highest = table(folder, samples, mapped=True), 0.0
+    data = table(folder, samples, mapped=True)
+    highest = 0.0
     for _ in Loader(data, 64, seed=0, shuffle=True).batches(0):
         highest = max(highest, own_memory())
     print(f"{highest:.0f}")
@@ -137,12 +157,18 @@ def growth(folder: Path, samples: int) -> None:
     peaks = []
     for count in (samples, 10 * samples):
         command = [sys.executable, __file__, "--memory", str(folder), str(count)]
-        peaks.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
-    print(f"own memory: {peaks[0]:.0f} MiB with {samples} samples, {peaks[1]:.0f} MiB with {10 * samples}")
+        peaks.append(
+            float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        )
+    print(
+        f"own memory: {peaks[0]:.0f} MiB with {samples} samples, {peaks[1]:.0f} MiB with {10 * samples}"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--clips", type=int, default=48)
     parser.add_argument("--samples", type=int, default=600)
     parser.add_argument("--memory", nargs=2, metavar=("DIR", "SAMPLES"), help=argparse.SUPPRESS)

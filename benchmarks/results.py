@@ -2,10 +2,11 @@
 
     python benchmarks/results.py runs/av-digits
 
-Test accuracy and macro-F1 of the fused prediction, accuracy of every modality alone, and the median seconds and MB
-of a training; mean ± sample standard deviation over seeds. Methods are ordered by fused accuracy; one whose accuracy
-is above that of joint training by more than the standard error of the difference has a +, one below it a −, where
-there are three seeds. Of sweeps over missing rates (`--missing` of several) the table has the fused accuracy at each.
+Test accuracy and macro-F1 of the fused prediction, accuracy of every modality alone, and the median
+seconds and MB of a training; mean ± sample standard deviation over seeds. Methods are ordered by
+fused accuracy; one whose accuracy is above that of joint training by more than the standard error
+of the difference has a +, one below it a −, where there are three seeds. Of sweeps over missing
+rates (`--missing` of several) the table has the fused accuracy at each.
 """
 
 from __future__ import annotations
@@ -61,9 +62,17 @@ def comparison(groups: dict[str, Results]) -> None:
         results = groups[label]
         fused = values(results, "fused", "accuracy")
         name = label if len(results) == most else f"{label} ({len(results)} of {most} seeds)"
-        cells = [name, shown(fused), mark(fused, yardstick), shown(values(results, "fused", "macro_f1"))]
+        cells = [
+            name,
+            shown(fused),
+            mark(fused, yardstick),
+            shown(values(results, "fused", "macro_f1")),
+        ]
         cells += [shown(values(results, modality, "accuracy")) for modality in modalities]
-        cells += [f"{median(r['cost'][key] for r in results):.0f}" for key in ("seconds", "peak_memory_mb")]
+        cells += [
+            f"{median(r['cost'][key] for r in results):.0f}"
+            for key in ("seconds", "peak_memory_mb")
+        ]
         print("| " + " | ".join(cells) + " |")
 
 
@@ -75,13 +84,19 @@ def sweep(levels: dict[float, dict[str, Results]]) -> None:
             fused.setdefault(label, {})[rate] = values(results, "fused", "accuracy")
     print(heading(["method", *(f"{rate:g}" for rate in sorted(levels))]))
     for label in sorted(fused, key=lambda name: -fmean(map(fmean, fused[name].values()))):
-        cells = [shown(fused[label][rate]) if rate in fused[label] else "–" for rate in sorted(levels)]
+        cells = [
+            shown(fused[label][rate]) if rate in fused[label] else "–" for rate in sorted(levels)
+        ]
         print(f"| {label} | {' | '.join(cells)} |")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", type=Path, nargs="+", help="a method's runs in a later one replace earlier ones")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folders", type=Path, nargs="+", help="a method's runs in a later one replace earlier ones"
+    )
     folders = parser.parse_args().folders
     levels: dict[float, dict[str, Results]] = {}
     for level in (level for folder in folders for level in sorted(folder.glob("missing-*"))):

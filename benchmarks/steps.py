@@ -1,10 +1,13 @@
-"""Time and memory of training two ResNet-18 on frames and spectrograms of CREMA-D's size, read from the cache.
+"""Time and memory of training two ResNet-18 on frames and spectrograms of CREMA-D's size, read from
+the cache.
 
-    python benchmarks/steps.py [--steps 300] [--batch 8] [--method joint] [--precision float32] [--device cpu]
+    python benchmarks/steps.py [--steps 300] [--batch 8] [--method joint] [--precision float32]
+    [--device cpu]
 
-Three frames of 224×224 and a 257×299 spectrogram a sample, random content, random crops. Prints clips a second, the
-share of the time that went into reading, and memory; on a GPU also the share of its peak in bfloat16 that is given
-with --peak (teraflops, 989 for an H100 SXM), counting the encoders' multiplications and additions alone.
+Three frames of 224×224 and a 257×299 spectrogram a sample, random content, random crops. Prints
+clips a second, the share of the time that went into reading, and memory; on a GPU also the share of
+its peak in bfloat16 that is given with --peak (teraflops, 989 for an H100 SXM), counting the
+encoders' multiplications and additions alone.
 """
 
 from __future__ import annotations
@@ -19,14 +22,16 @@ import torch
 from prepare import table
 from torch.utils.flop_counter import FlopCounterMode
 
-from equipoise.build import build_method, build_model
-from equipoise.data.loader import Loader
+from equipoise.data.table.loader import Loader
+from equipoise.runs.build import build_method, build_model
 from equipoise.settings import Settings
 from equipoise.training.context import Context
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--method", default="joint")
@@ -56,7 +61,10 @@ def run(arguments: argparse.Namespace, scratch: Path) -> None:
     method.setup(ctx)
     method.to(arguments.device)
     model.train()
-    reading, flops, steps, started = 0.0, 0.0, 0, time.perf_counter()
+    reading = 0.0
+    flops = 0.0
+    steps = 0
+    started = time.perf_counter()
     epoch = 0
     while steps < arguments.steps:
         asked = time.perf_counter()
@@ -65,7 +73,9 @@ def run(arguments: argparse.Namespace, scratch: Path) -> None:
             if steps == 0:
                 with FlopCounterMode(display=False) as counter:
                     method.step(batch.to(arguments.device), ctx)
-                flops, started, reading = counter.get_total_flops(), time.perf_counter(), 0.0
+                flops = counter.get_total_flops()
+                started = time.perf_counter()
+                reading = 0.0
             else:
                 method.step(batch.to(arguments.device), ctx)
             steps += 1
@@ -82,12 +92,16 @@ def report(arguments: argparse.Namespace, spent: float, reading: float, flops: f
     """One line; the first step, which is slower, does not count."""
     counted = arguments.steps - 1
     line = f"{arguments.method}, {arguments.precision}, batch {arguments.batch}, {counted} steps: "
-    line += f"{spent / counted * 1000:.0f} ms a step, {counted * arguments.batch / spent:.1f} clips/s, "
+    line += (
+        f"{spent / counted * 1000:.0f} ms a step, {counted * arguments.batch / spent:.1f} clips/s, "
+    )
     line += f"reading {100 * reading / spent:.1f} %, "
     if arguments.device.startswith("cuda"):
         line += f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB of GPU memory"
     else:
-        line += f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB resident at most"
+        line += (
+            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB resident at most"
+        )
     if arguments.peak:
         line += f", {100 * flops * counted / spent / (arguments.peak * 1e12):.1f} % of {arguments.peak:g} teraflops"
     print(line)

@@ -18,7 +18,9 @@ def measurements(rows: int = 600, seed: int = 0) -> pd.DataFrame:
     absent = draw.random(rows)
     loud[absent < 0.1] = np.nan
     quiet[absent > 0.9] = np.nan
-    table = pd.DataFrame(np.hstack([loud, quiet]), columns=[f"{s}_{i}" for s in ("loud", "quiet") for i in range(3)])
+    table = pd.DataFrame(
+        np.hstack([loud, quiet]), columns=[f"{s}_{i}" for s in ("loud", "quiet") for i in range(3)]
+    )
     return table.assign(label=[("low", "middle", "high")[k] for k in label])
 
 
@@ -26,7 +28,11 @@ def main() -> None:
     sensors = ["loud=loud_*:vector", "quiet=quiet_*:vector"]
     run = equipoise.fit(measurements(), method="mla", modality=sensors, epochs=5)
     test = run.result["test"]
-    print("fused", test["fused"]["accuracy"], {m: v["accuracy"] for m, v in test["modalities"].items()})
+    print(
+        "fused",
+        test["fused"]["accuracy"],
+        {m: v["accuracy"] for m, v in test["modalities"].items()},
+    )
     print(equipoise.predict(run, measurements(5, seed=1).drop(columns="label")))
 
 

@@ -1,4 +1,5 @@
-"""A method of your own in one class, compared with joint training: L = CE(fused, y) + w · Σ_m CE(f_m, y).
+"""A method of your own in one class, compared with joint training: L = CE(fused, y) + w · Σ_m
+CE(f_m, y).
 
 How to check one by the conformance suite: docs/adding-a-method.md.
 """
@@ -11,10 +12,10 @@ import equipoise
 from equipoise.batch import Batch, Output
 from equipoise.checks import not_negative, require
 from equipoise.methods import METHODS
-from equipoise.methods.base import Method
-from equipoise.methods.losses import fused_loss, unimodal_loss
+from equipoise.methods.parts.losses import fused_loss, unimodal_loss
 from equipoise.registry import MethodEntry
 from equipoise.training.context import Context
+from equipoise.training.method import Method
 
 
 class Auxiliary(Method):
@@ -36,7 +37,11 @@ class Auxiliary(Method):
         return total
 
 
-METHODS.add(MethodEntry("auxiliary", f"{__name__}:Auxiliary", "joint training with a loss per modality", head="sum"))
+METHODS.add(
+    MethodEntry(
+        "auxiliary", f"{__name__}:Auxiliary", "joint training with a loss per modality", head="sum"
+    )
+)
 
 
 def main() -> None:

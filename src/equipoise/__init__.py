@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from equipoise.api import Comparison, compare, doctor, evaluate, fit, predict
     from equipoise.errors import EquipoiseError
-    from equipoise.run import Run
+    from equipoise.runs.run import Run
 
 __version__ = "0.1.0"
 
-__all__ = ["Comparison", "EquipoiseError", "Run", "__version__", "compare", "doctor", "evaluate", "fit", "predict"]
+__all__ = [
+    "Comparison",
+    "EquipoiseError",
+    "Run",
+    "__version__",
+    "compare",
+    "doctor",
+    "evaluate",
+    "fit",
+    "predict",
+]
 
-_HOME = {"EquipoiseError": "errors", "Run": "run"}
+_HOME = {"EquipoiseError": "errors", "Run": "runs.run"}
 
 
 def __getattr__(name: str) -> Any:

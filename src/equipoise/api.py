@@ -8,28 +8,34 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equipoise.configuration.layers import make_settings, nest
 from equipoise.errors import RunError
-from equipoise.overrides import make_settings, nest
 from equipoise.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from equipoise.benchmark.cells import Outcome
-    from equipoise.benchmark.plan import Plan
-    from equipoise.run import Run
+    from equipoise.comparison.cell import Outcome
+    from equipoise.comparison.plan import Plan
+    from equipoise.runs.run import Run
 
 
-def fit(data: Any, method: str | Mapping[str, Any] = "joint", out: str | Path | None = None, **settings: Any) -> Run:
+def fit(
+    data: Any,
+    method: str | Mapping[str, Any] = "joint",
+    out: str | Path | None = None,
+    **settings: Any,
+) -> Run:
     """Train one model.
 
     Args:
-        data: a built-in data set, a folder made by `equipoise prepare`, a manifest, or a pandas DataFrame.
+        data: a built-in data set, a folder made by `equipoise prepare`, a manifest, or a pandas
+            DataFrame.
         method: a name of `equipoise list methods`, or {"name": …, option: value}.
         out: new run folder; the first free runs/<data>-<method>-seed<seed> by default.
-        **settings: any setting of `equipoise train`: `epochs=30`, `optimiser={"lr": 0.1}`, `label="emotion"`,
-            `encoder={"image": "small_cnn"}`, or dotted: `**{"method.alpha": 0.1}`; `preset="crema-d"` puts those of
-            `equipoise list presets` below them.
+        **settings: any setting of `equipoise train`: `epochs=30`, `optimiser={"lr": 0.1}`,
+            `label="emotion"`, `encoder={"image": "small_cnn"}`, or dotted: `**{"method.alpha":
+            0.1}`; `preset="crema-d"` puts those of `equipoise list presets` below them.
 
     Returns:
         The finished run; `run.result["test"]["fused"]["accuracy"]` is its accuracy.
@@ -39,7 +45,7 @@ def fit(data: Any, method: str | Mapping[str, Any] = "joint", out: str | Path | 
         DataError: the data are.
         RunError: the folder exists or cannot be written.
     """
-    from equipoise.run import train
+    from equipoise.runs.run import train
 
     chosen = make_settings([nest({"data": _source(data), "method": method, **settings})])
     return train(chosen, Path(out) if out is not None else free_folder(default_folder(chosen)))
@@ -60,7 +66,8 @@ def evaluate(
         data: other data with the same columns; the run's own by default.
         split: "train", "validation" or "test" of the run's own data; "test" by default.
         missing: share of the cells to hide at random; as in training by default.
-        problems: what a bad file of other data does: "error", "drop" or "absent"; as in training by default.
+        problems: what a bad file of other data does: "error", "drop" or "absent"; as in training by
+            default.
 
     Returns:
         {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n}}, "count": N}
@@ -70,7 +77,7 @@ def evaluate(
         RunError: no finished run there.
         DataError: the data cannot be read, or have no labels.
     """
-    from equipoise.trained import Trained
+    from equipoise.runs.trained import Trained
 
     return Trained(_folder(run)).evaluate(data, split=split, missing=missing, problems=problems)
 
@@ -81,12 +88,13 @@ def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) ->
     Args:
         run: what `fit` returned, or a run folder.
         data: a manifest or DataFrame with the columns of the run's own; labels are not read.
-        problems: what a bad file does: "error", "drop" (its row, which is warned of) or "absent" (its modality); as
-            in training by default.
+        problems: what a bad file does: "error", "drop" (its row, which is warned of) or "absent"
+            (its modality); as in training by default.
 
     Returns:
-        A row per sample: `prediction`, `confidence`, and `p_<class>` for every class. The index is the id, where
-        the run names a column of ids; else that of the DataFrame, or the position in the manifest, as text.
+        A row per sample: `prediction`, `confidence`, and `p_<class>` for every class. The index is
+        the id, where the run names a column of ids; else that of the DataFrame, or the position in
+        the manifest, as text.
 
     Raises:
         ConfigError: another policy.
@@ -96,7 +104,7 @@ def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) ->
     import pandas as pd
 
     from equipoise.evaluation.metrics import softmax
-    from equipoise.trained import Trained
+    from equipoise.runs.trained import Trained
 
     trained = Trained(_folder(run))
     table = trained.read(data, problems, labelled=False)
@@ -111,15 +119,17 @@ def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) ->
 
 
 def doctor(data: Any, **settings: Any) -> dict[str, Any]:
-    """What the data hold and what is wrong with them: classes, gaps, bad files, copies, leaks, strength, advice.
+    """What the data hold and what is wrong with them: classes, gaps, bad files, copies, leaks,
+    strength, advice.
 
     Args:
         data: as for `fit`.
         **settings: of the data, as for `fit`: `modality=[…]`, `label="emotion"`, `group="speaker"`.
 
     Returns:
-        Plain values, as `equipoise doctor --json` prints them; `["advice"]` is a list of {"level", "topic", "text"}.
-        Where nobody said what the modalities are, it is empty, and `["suggestion"]` says what they could be.
+        Plain values, as `equipoise doctor --json` prints them; `["advice"]` is a list of {"level",
+        "topic", "text"}. Where nobody said what the modalities are, it is empty, and
+        `["suggestion"]` says what they could be.
 
     Raises:
         ConfigError: a name, option or value is wrong.
@@ -135,12 +145,13 @@ class Comparison:
     """What `compare` found.
 
     Attributes:
-        folder: of the comparison; each cell in it is a run folder. Under several missing rates it holds a comparison
-            for each, as `missing-<rate>`.
+        folder: of the comparison; each cell in it is a run folder. Under several missing rates it
+            holds a comparison for each, as `missing-<rate>`.
         report: the page; under several rates it leads to a page for each.
-        table: a row per method, or per method and missing rate where several were given: mean and standard deviation
-            of the test accuracy, fused and per modality.
-        errors: {(label, seed): reason} of the cells that failed; {(label, rate, seed): reason} with several rates.
+        table: a row per method, or per method and missing rate where several were given: mean and
+            standard deviation of the test accuracy, fused and per modality.
+        errors: {(label, seed): reason} of the cells that failed; {(label, rate, seed): reason} with
+            several rates.
     """
 
     folder: Path
@@ -165,10 +176,14 @@ def compare(
         data: as for `fit`.
         methods: names, or {label: {"method": …, other settings}}, or "all".
         seeds: a list, or how many.
-        out: folder of the comparison, gone on with if it exists; the first free runs/<data>-comparison by default.
-        grid: {dotted setting: values} to choose from for each method, on the mean validation metric.
-        jobs: trainings at a time, each in a process of its own; guard a script with `if __name__ == "__main__"`.
-        **settings: of all cells, as for `fit`; `missing` may be a list of rates, or "first:last:step".
+        out: folder of the comparison, gone on with if it exists; the first free
+            runs/<data>-comparison by default.
+        grid: {dotted setting: values} to choose from for each method, on the mean validation
+            metric.
+        jobs: trainings at a time, each in a process of its own; guard a script with `if __name__ ==
+            "__main__"`.
+        **settings: of all cells, as for `fit`; `missing` may be a list of rates, or
+            "first:last:step".
 
     Returns:
         Folder, report, table and what failed.
@@ -177,9 +192,9 @@ def compare(
         ConfigError: a name, option or value is wrong.
         RunError: every cell failed, or the folder holds cells made with other settings.
     """
-    from equipoise.benchmark.items import read_grid, read_methods, read_seeds
-    from equipoise.benchmark.plan import Plan
-    from equipoise.benchmark.runner import run_bench
+    from equipoise.comparison.plan import Plan
+    from equipoise.comparison.reading import read_grid, read_methods, read_seeds
+    from equipoise.comparison.run import run_bench
     from equipoise.report import write_report
 
     shared = nest({"data": _source(data), **settings})
@@ -189,8 +204,12 @@ def compare(
     outcomes = run_bench(plan, folder, jobs=jobs)
     errors = {(o.cell.label, *_rate(plan, o), o.cell.seed): o.error for o in outcomes if o.error}
     if len(errors) == len(outcomes):
-        raise RunError(f"{folder}: every cell failed, the first one with: {next(iter(errors.values()))}")
-    return Comparison(folder, write_report([folder], folder / "report"), _table(plan, outcomes), errors)
+        raise RunError(
+            f"{folder}: every cell failed, the first one with: {next(iter(errors.values()))}"
+        )
+    return Comparison(
+        folder, write_report([folder], folder / "report"), _table(plan, outcomes), errors
+    )
 
 
 def default_folder(settings: Settings) -> str:
@@ -237,4 +256,8 @@ def _table(plan: Plan, outcomes: Iterable[Outcome]) -> pd.DataFrame:
         if o.result
         for m in [o.result.get("test", o.result["validation"])]
     ]
-    return pd.DataFrame(accuracies).groupby(keys if plan.rates else "method", sort=False).agg(["mean", "std"])
+    return (
+        pd.DataFrame(accuracies)
+        .groupby(keys if plan.rates else "method", sort=False)
+        .agg(["mean", "std"])
+    )

@@ -1,7 +1,8 @@
-"""The frozen records that travel: a sample, a batch of them, what a model makes of it, and a split's predictions.
+"""The frozen records that travel: a sample, a batch of them, what a model makes of it, and a
+split's predictions.
 
-B is the batch size, M the number of modalities, C the number of classes, d_m a modality's feature width.
-Modalities are ordered as the user declared them; every mapping here keeps that order.
+B is the batch size, M the number of modalities, C the number of classes, d_m a modality's feature
+width. Modalities are ordered as the user declared them; every mapping here keeps that order.
 """
 
 from __future__ import annotations
@@ -65,13 +66,16 @@ class Batch:
         return self if self.whole is None else self.whole
 
     def hide(self, shown: Mapping[str, Tensor]) -> Batch:
-        """The same samples with present = present and shown; what is hidden reads as zeros and can be revealed.
+        """The same samples with present = present and shown; what is hidden reads as zeros and can
+        be revealed.
 
         Args:
             shown: {modality: bool (B,)}.
         """
         present = {m: here & shown[m] for m, here in self.present.items()}
-        inputs = {m: map_input(x, partial(_zero_rows, rows=~present[m])) for m, x in self.inputs.items()}
+        inputs = {
+            m: map_input(x, partial(_zero_rows, rows=~present[m])) for m, x in self.inputs.items()
+        }
         return Batch(inputs, present, self.label, self.index, self.revealed())
 
     @cached_property

@@ -1,7 +1,8 @@
-"""What components ask of their options: one rule per option, checked in the order in which they are given.
+"""What components ask of their options: one rule per option, checked in the order in which they are
+given.
 
-For all components alike numbers are finite, unless one says what infinity means, counts are whole, switches are no
-words, and booleans are neither numbers nor counts.
+For all components alike numbers are finite, unless one says what infinity means, counts are whole,
+switches are no words, and booleans are neither numbers nor counts.
 """
 
 from __future__ import annotations
@@ -68,7 +69,12 @@ def whole(option: str, found: object, least: int) -> Rule:
 def whole_list(option: str, found: object, *, empty: bool = False) -> Rule:
     """The rule of a list of positive whole numbers; an empty one is usable only where that is said."""
     usable = is_list(found) and (empty or len(found) > 0) and all(is_whole(n, 1) for n in found)
-    return option, usable, f"a list of {'' if empty else 'one or more '}positive whole numbers", found
+    return (
+        option,
+        usable,
+        f"a list of {'' if empty else 'one or more '}positive whole numbers",
+        found,
+    )
 
 
 def positive(option: str, found: object) -> Rule:
@@ -87,12 +93,22 @@ def inside(option: str, found: object, interval: str) -> Rule:
     low, high = (float(bound) for bound in interval[1:-1].split(","))
     bounds = {low} if interval[0] == "[" else set()
     bounds |= {high} if interval[-1] == "]" else set()
-    return option, is_number(found) and (low < found < high or found in bounds), f"in {interval}", found
+    return (
+        option,
+        is_number(found) and (low < found < high or found in bounds),
+        f"in {interval}",
+        found,
+    )
 
 
 def epochs(option: str, found: object) -> Rule:
     """The rule of a range of epochs."""
-    pair = is_list(found) and len(found) == 2 and all(is_whole(e, 0) for e in found) and found[0] <= found[1]
+    pair = (
+        is_list(found)
+        and len(found) == 2
+        and all(is_whole(e, 0) for e in found)
+        and found[0] <= found[1]
+    )
     return option, pair, "the first and the last epoch, [start, end] with 0 ≤ start ≤ end", found
 
 

@@ -40,17 +40,22 @@ class Model(nn.Module):
     Args:
         encoders: {modality: module}; each maps (B, …) to (B, width) and tells its `width`.
         head: made for the same modalities in the same order.
-        precision: "float32" or "bfloat16"; under the latter encoders and head run in autocast, and every tensor
-            of the `Output` comes back in float32.
+        precision: "float32" or "bfloat16"; under the latter encoders and head run in autocast, and
+            every tensor of the `Output` comes back in float32.
 
     Raises:
-        ConfigError: encoders and head disagree on the modalities, or two modalities share a parameter.
+        ConfigError: encoders and head disagree on the modalities, or two modalities share a
+            parameter.
     """
 
-    def __init__(self, encoders: Mapping[str, nn.Module], head: Head, precision: str = "float32") -> None:
+    def __init__(
+        self, encoders: Mapping[str, nn.Module], head: Head, precision: str = "float32"
+    ) -> None:
         super().__init__()
         if tuple(encoders) != head.modalities:
-            raise ConfigError(f"the head is made for {head.modalities}, the encoders for {tuple(encoders)}")
+            raise ConfigError(
+                f"the head is made for {head.modalities}, the encoders for {tuple(encoders)}"
+            )
         self.encoders = nn.ModuleDict(encoders)
         self.head = head
         self.precision = precision
@@ -58,7 +63,9 @@ class Model(nn.Module):
         for modality in encoders:
             for parameter in self.encoders[modality].parameters():
                 if owners.setdefault(id(parameter), modality) != modality:
-                    raise ConfigError(f"modalities {owners[id(parameter)]!r} and {modality!r} share a parameter")
+                    raise ConfigError(
+                        f"modalities {owners[id(parameter)]!r} and {modality!r} share a parameter"
+                    )
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -81,7 +88,8 @@ class Model(nn.Module):
         return tuple(p for p in self.head.parameters() if id(p) not in owned)
 
     def encode(self, batch: Batch, only: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """Features {modality: (B, d_m)}, zeros where absent; modalities without a single present row are left out.
+        """Features {modality: (B, d_m)}, zeros where absent; modalities without a single present
+        row are left out.
 
         An encoder sees the present rows only, so that batch statistics never meet filler.
         """
@@ -90,7 +98,10 @@ class Model(nn.Module):
             count = batch.counts[modality]
             if count == 0:
                 continue
-            with self._autocast(batch.label.device), evaluating(*_without_statistics(self.encoders[modality], count)):
+            with (
+                self._autocast(batch.label.device),
+                evaluating(*_without_statistics(self.encoders[modality], count)),
+            ):
                 features[modality] = self._encode_present(modality, batch)
         return features
 
@@ -98,7 +109,8 @@ class Model(nn.Module):
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def _encode_present(self, modality: str, batch: Batch) -> Tensor:
-        encoder, inputs = self.encoders[modality], batch.inputs[modality]
+        encoder = self.encoders[modality]
+        inputs = batch.inputs[modality]
         if batch.counts[modality] == len(batch):
             return _full(encoder(inputs))
         rows = batch.present[modality].nonzero(as_tuple=True)[0]
@@ -110,7 +122,8 @@ class Model(nn.Module):
 
         Args:
             batch: the samples; absent modalities are skipped row by row.
-            only: run these modalities as if no other existed; no other encoder runs and no other input is read.
+            only: run these modalities as if no other existed; no other encoder runs and no other
+                input is read.
 
         Returns:
             An `Output` whose features and logits hold the modalities that were run.
@@ -119,11 +132,16 @@ class Model(nn.Module):
         return self.read(self.encode(batch, chosen), batch.present, chosen)
 
     def read(
-        self, features: Mapping[str, Tensor], present: Mapping[str, Tensor], only: Iterable[str] | None = None
+        self,
+        features: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+        only: Iterable[str] | None = None,
     ) -> Output:
         """The head on given features, with the modalities outside `only` deactivated."""
         chosen = self._check(only)
-        shown = {m: present[m] if m in chosen else torch.zeros_like(present[m]) for m in self.modalities}
+        shown = {
+            m: present[m] if m in chosen else torch.zeros_like(present[m]) for m in self.modalities
+        }
         given = {m: features[m] for m in chosen if m in features}
         with self._autocast(next(iter(present.values())).device):
             output = self.head(given, shown)

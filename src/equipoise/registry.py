@@ -1,9 +1,10 @@
-"""Name → entry, for methods, heads, encoders and data sets. Facts about a component are data that machines read.
+"""Name → entry, for methods, heads, encoders and data sets. Facts about a component are data that
+machines read.
 
-An entry names its class by import path, so that listing (`equipoise list`) imports neither torch nor the class.
-Packages add their own through the entry points `equipoise.methods`, `.heads`, `.encoders` and `.datasets`; each
-leads to an entry (`MethodEntry`, `EncoderEntry` or `Entry`) of its own name. One that does not is warned of and left
-out.
+An entry names its class by import path, so that listing (`equipoise list`) imports neither torch
+nor the class. Packages add their own through the entry points `equipoise.methods`, `.heads`,
+`.encoders` and `.datasets`; each leads to an entry (`MethodEntry`, `EncoderEntry` or `Entry`) of
+its own name. One that does not is warned of and left out.
 """
 
 from __future__ import annotations
@@ -15,11 +16,56 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
-from importlib.metadata import entry_points
-from typing import Any
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Protocol, TypeVar
 
 from equipoise.errors import ConfigError, invalid, suggest, unknown
-from equipoise.plugins import load_entry
+
+
+class Named(Protocol):
+    """What an entry has for certain."""
+
+    @property
+    def name(self) -> str: ...
+
+
+E = TypeVar("E", bound=Named)
+
+
+def load_entry(point: EntryPoint, kind: str, wanted: type[E]) -> E:
+    """The entry that an entry point leads to.
+
+    Args:
+        point: of another package.
+        kind: of component, for messages.
+        wanted: class of the entry.
+
+    Raises:
+        ConfigError: it cannot be imported, is no such entry, or the two have different names.
+    """
+    package = point.dist.name if point.dist else "an unknown package"
+    whose = f"{kind} {point.name!r} of {package} (entry point {point.value})"
+    try:
+        entry = point.load()
+    except Exception as error:  # whatever someone else's module raises when it is imported
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(
+            f"{whose} cannot be loaded ({reason}); repair or uninstall {package}"
+        ) from error
+    if not isinstance(entry, wanted):
+        found = (
+            f"the class {entry.__name__}"
+            if isinstance(entry, type)
+            else f"an object of {type(entry).__name__}"
+        )
+        raise ConfigError(
+            f"{whose} must lead to an object of {wanted.__name__}, and leads to {found}"
+        )
+    if entry.name != point.name:
+        raise ConfigError(
+            f"{whose} leads to an entry that is named {entry.name!r}; give both the same name"
+        )
+    return entry
 
 
 @dataclass(frozen=True)
@@ -43,7 +89,11 @@ class Entry:
     def parameters(self) -> dict[str, inspect.Parameter]:
         """The constructor's named parameters; the class is imported."""
         variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        return {n: p for n, p in inspect.signature(self.load()).parameters.items() if p.kind not in variadic}
+        return {
+            n: p
+            for n, p in inspect.signature(self.load()).parameters.items()
+            if p.kind not in variadic
+        }
 
 
 @dataclass(frozen=True)
@@ -67,10 +117,14 @@ class MethodEntry(Entry):
     head: str = "concat"  # the head it is trained with unless another is asked for
     needs_holdout: bool = False
     needs_decomposable: bool = False
-    forward_passes: float | None = 1.0  # None where they depend on options, epochs or the number of modalities
+    forward_passes: float | None = (
+        1.0  # None where they depend on options, epochs or the number of modalities
+    )
     backward_passes: float | None = 1.0
     memory: str = ""  # what a training holds beyond joint training's, in words
-    neutral: Mapping[str, object] | None = None  # options under which it equals `neutral_of` bit for bit
+    neutral: Mapping[str, object] | None = (
+        None  # options under which it equals `neutral_of` bit for bit
+    )
     neutral_of: str = "joint"
     ordered: bool = False  # True where the order of the modalities matters by design
 
@@ -94,7 +148,9 @@ class Registry:
         self.kind = kind
         self.entry = entry
         self._own = {entry.name: entry for entry in entries}
-        self._broken: dict[str, str] = {}  # third-party names, and why they are not among the entries
+        self._broken: dict[
+            str, str
+        ] = {}  # third-party names, and why they are not among the entries
 
     @cached_property
     def _entries(self) -> dict[str, Entry]:
@@ -107,7 +163,9 @@ class Registry:
                 warnings.warn(f"{error}; it is left out", stacklevel=1)
                 continue
             if point.name in merged:
-                warnings.warn(f"{self.kind} {point.name!r} is replaced by {point.value}", stacklevel=1)
+                warnings.warn(
+                    f"{self.kind} {point.name!r} is replaced by {point.value}", stacklevel=1
+                )
             merged[point.name] = entry
         return merged
 
@@ -131,8 +189,8 @@ class Registry:
         """The entry of that name.
 
         Raises:
-            ConfigError: nobody registered the name; the message suggests the nearest ones, or says what is wrong with
-                the entry point of that name.
+            ConfigError: nobody registered the name; the message suggests the nearest ones, or says
+                what is wrong with the entry point of that name.
         """
         try:
             return self._entries[name]
@@ -145,26 +203,35 @@ class Registry:
         """Registered names that match a wildcard pattern, in the order of registration."""
         return [name for name in self._entries if fnmatch(name, pattern)]
 
-    def build(self, name: str, options: Mapping[str, object] | None = None, /, **given: object) -> Any:
+    def build(
+        self, name: str, options: Mapping[str, object] | None = None, /, **given: object
+    ) -> Any:
         """Construct the component; `given` comes from the library, `options` from the user.
 
         Raises:
-            ConfigError: unknown name or option, a value the constructor refuses, or a class that cannot be imported
-                or lacks a hook.
+            ConfigError: unknown name or option, a value the constructor refuses, or a class that
+                cannot be imported or lacks a hook.
         """
         options = options or {}
         entry = self[name]
         try:
-            kind, known = entry.load(), set(entry.parameters()) - set(given)
+            kind = entry.load()
+            known = set(entry.parameters()) - set(given)
         except (ImportError, AttributeError) as error:
-            raise ConfigError(f"{self.kind} {name!r}: {entry.target} cannot be imported ({error})") from error
+            raise ConfigError(
+                f"{self.kind} {name!r}: {entry.target} cannot be imported ({error})"
+            ) from error
         for option in options:
             if option not in known:
-                raise ConfigError(f"{self.kind} {name!r} has no option {option!r}{suggest(option, known)}")
+                raise ConfigError(
+                    f"{self.kind} {name!r} has no option {option!r}{suggest(option, known)}"
+                )
         if inspect.isabstract(kind):
             missing = ", ".join(sorted(kind.__abstractmethods__))
             raise ConfigError(f"{self.kind} {name!r}: {kind.__name__} does not define {missing}")
         try:
             return kind(**given, **options)
         except TypeError as error:
-            raise ConfigError(f"{self.kind} {name!r}: an option has the wrong type ({error})") from error
+            raise ConfigError(
+                f"{self.kind} {name!r}: an option has the wrong type ({error})"
+            ) from error

@@ -1,4 +1,5 @@
-"""Every setting of a run: what `config.yaml` holds, the command line takes and `equipoise.fit` accepts as keywords.
+"""Every setting of a run: what `config.yaml` holds, the command line takes and `equipoise.fit`
+accepts as keywords.
 
 This file imports nothing heavy, since `--help` is made from it.
 """
@@ -14,6 +15,23 @@ from typing import Any
 import yaml
 
 from equipoise.errors import ConfigError, invalid, suggest
+
+
+def changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """{"optimiser.lr": (was, now)} of two nested configurations, in alphabetical order; None where one lacks it."""
+    before = _flat(was)
+    after = _flat(now)
+    pairs = {name: (before.get(name), after.get(name)) for name in sorted({*before, *after})}
+    return {name: (old, new) for name, (old, new) in pairs.items() if old != new}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
 
 POLICIES = ("error", "drop", "absent")
 """What a bad file does: it stops everything, drops its row, or makes its modality absent."""
@@ -44,9 +62,10 @@ class OptimiserSettings:
         lr: learning rate.
         momentum: of SGD.
         weight_decay: L2 penalty (decoupled under adamw).
-        schedule: none, step (times gamma every step_size epochs), cosine (to zero) or plateau (times gamma when the
-            validation metric has not improved for step_size epochs). Steps and cosine count the epochs of each
-            modality; what modalities share follows the one that trains.
+        schedule: none, step (times gamma every step_size epochs), cosine (to zero) or plateau
+            (times gamma when the validation metric has not improved for step_size epochs). Steps
+            and cosine count the epochs of each modality; what modalities share follows the one that
+            trains.
         step_size: epochs, see schedule.
         gamma: factor, see schedule.
         clip: largest gradient norm of the groups that step together; 0 for none.
@@ -81,7 +100,8 @@ class DataSettings:
     """Where the samples come from.
 
     Attributes:
-        source: a built-in data set, a folder made by `equipoise prepare`, or a manifest (CSV, TSV, JSONL, Parquet).
+        source: a built-in data set, a folder made by `equipoise prepare`, or a manifest (CSV, TSV,
+            JSONL, Parquet).
         modality: declarations name=column[,column…][:kind] for a manifest.
         label: label column.
         split: column that holds train, validation or test; without it splits are drawn.
@@ -90,19 +110,21 @@ class DataSettings:
         root: folder that relative paths start from; the manifest's own by default.
         validation: share of the samples for validation where no split is given.
         test: share of the samples for testing where no split is given.
-        holdout: share of the training samples kept back for methods that estimate on data; 0 lets the method decide.
+        holdout: share of the training samples kept back for methods that estimate on data; 0 lets
+            the method decide.
         missing: share of the (sample, modality) cells hidden at random, in every split.
         missing_test: the same for validation and test alone, where it differs.
         missing_modality: hide this modality only, in the share `missing` of the samples.
-        missing_exact: hide that share exactly in each split, rounded to whole cells; by default a chance decides
-            about each cell, and small splits lose a little more or less.
-        missing_regime: strict (hidden training content is gone) or simulated (hidden from the network, but a method
-            may reconstruct it).
+        missing_exact: hide that share exactly in each split, rounded to whole cells; by default a
+            chance decides about each cell, and small splits lose a little more or less.
+        missing_regime: strict (hidden training content is gone) or simulated (hidden from the
+            network, but a method may reconstruct it).
         problems: what a bad file does: error (stop), drop (its row) or absent (its modality).
         cache: folder for decoded arrays.
-        seed: of the splits and the missing cells; the same for all seeds of a comparison, so that all meet
-            the same samples and the same hidden cells.
-        options: how a modality's cells are read, --data.options.MODALITY.SETTING VALUE; or of a built-in data set.
+        seed: of the splits and the missing cells; the same for all seeds of a comparison, so that
+            all meet the same samples and the same hidden cells.
+        options: how a modality's cells are read, --data.options.MODALITY.SETTING VALUE; or of a
+            built-in data set.
     """
 
     source: Any = "digits"
@@ -128,11 +150,19 @@ class DataSettings:
     def __post_init__(self) -> None:
         checks = [
             ("validation", 0 < self.validation < 1, "in (0, 1)"),
-            ("test", 0 <= self.test < 1 - self.validation, "at least 0, and less than 1 − validation"),
+            (
+                "test",
+                0 <= self.test < 1 - self.validation,
+                "at least 0, and less than 1 − validation",
+            ),
             ("holdout", 0 <= self.holdout < 1, "in [0, 1)"),
             ("missing", 0 <= self.missing < 1, "in [0, 1)"),
             ("missing_test", self.missing_test is None or 0 <= self.missing_test < 1, "in [0, 1)"),
-            ("missing_regime", self.missing_regime in ("strict", "simulated"), "strict or simulated"),
+            (
+                "missing_regime",
+                self.missing_regime in ("strict", "simulated"),
+                "strict or simulated",
+            ),
             ("problems", self.problems in POLICIES, "error, drop or absent"),
         ]
         _check("data", self, checks)
@@ -153,13 +183,15 @@ class Settings:
         method: how the network is trained; see `equipoise list methods`.
         head: how the modalities meet; `auto` takes the method's own.
         encoder: {modality: encoder}; a modality left out takes the default of its kind.
-        width: feature width of every encoder that is not told its own; null for each encoder's default. Where these
-            differ, encoders that nobody named take the width of those that were, or the smallest.
+        width: feature width of every encoder that is not told its own; null for each encoder's
+            default. Where these differ, encoders that nobody named take the width of those that
+            were, or the smallest.
         optimiser: how parameters move.
         epochs: how often every modality sees the training samples.
         batch_size: samples a step, over all devices.
         seed: of initialisation, order and every random draw.
-        select: fused validation metric that chooses the epoch: accuracy, macro_f1 or mean_average_precision.
+        select: fused validation metric that chooses the epoch: accuracy, macro_f1 or
+            mean_average_precision.
         patience: stop after this many epochs without improvement; 0 trains to the end.
         device: auto, cpu or cuda.
         precision: float32 or bfloat16.
@@ -223,7 +255,10 @@ class Settings:
             "optimiser": _nested(OptimiserSettings, "optimiser", values.pop("optimiser", {})),
             "method": component(values.pop("method", "joint"), "method"),
             "head": component(values.pop("head", "auto"), "head"),
-            "encoder": {m: component(v, f"encoder.{m}") for m, v in (values.pop("encoder", None) or {}).items()},
+            "encoder": {
+                m: component(v, f"encoder.{m}")
+                for m, v in (values.pop("encoder", None) or {}).items()
+            },
         }
         settings: Settings = _nested(cls, "", {**values, **given})
         return settings
@@ -250,7 +285,9 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
 )
 
 
@@ -294,7 +331,9 @@ def _nested(cls: Any, prefix: str, values: object) -> Any:
         if name not in known:
             raise ConfigError(f"unknown option {shown + str(name)!r}{suggest(str(name), known)}")
         _check_type(shown + name, str(known[name].type), value)
-    return cls(**{name: float(v) if known[name].type == "float" else v for name, v in values.items()})
+    return cls(
+        **{name: float(v) if known[name].type == "float" else v for name, v in values.items()}
+    )
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -316,7 +355,9 @@ def _check_type(name: str, declared: str, value: object) -> None:
         not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed)
     )
     if wrong:
-        raise ConfigError(f"{name!r} must be {declared.replace(' | None', ' or null')}, found {value!r}")
+        raise ConfigError(
+            f"{name!r} must be {declared.replace(' | None', ' or null')}, found {value!r}"
+        )
 
 
 def _check(owner: str, settings: object, checks: list[tuple[str, bool, str]]) -> None:

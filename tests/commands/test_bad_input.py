@@ -31,7 +31,10 @@ import pytest
         ("bench --methods jiont", ["'jiont'", "'joint'"]),
         ("bench --methods joint --seeds none", ["seeds"]),
         ("bench --methods joint --grid optimiser.lr", ["optimiser.lr"]),
-        ("bench --methods joint --grid data.missing=0.1,0.5", ["data.missing", "no hyperparameter"]),
+        (
+            "bench --methods joint --grid data.missing=0.1,0.5",
+            ["data.missing", "no hyperparameter"],
+        ),
         ("bench --methods joint --grid width=8 --grid width=9", ["width", "twice"]),
         ("prepare av-digits --out x", ["--fsdd"]),
         ("prepare synthetic --sampels 3 --out x", ["sampels", "samples"]),
@@ -63,7 +66,9 @@ def test_a_run_is_never_overwritten(command, refuse):
     refuse("train TINY --out runs/a", 1, "runs/a", "--resume")
 
 
-def test_predictions_are_overwritten_on_request_only(command, refuse, rows, write, declared, tmp_path):
+def test_predictions_are_overwritten_on_request_only(
+    command, refuse, rows, write, declared, tmp_path
+):
     write(rows)
     command(f"train --data rows.csv {declared} --out runs/a")
     (tmp_path / "p.csv").write_text("mine")
@@ -87,7 +92,9 @@ def test_no_folder_can_be_made_below_a_file(refuse, tmp_path):
 
 
 def damaged(rows, column, value, row=4):
-    return [{**cells, column: value} if number == row else cells for number, cells in enumerate(rows)]
+    return [
+        {**cells, column: value} if number == row else cells for number, cells in enumerate(rows)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +124,8 @@ def test_a_single_class(refuse, rows, write, declared):
 
 def test_a_label_that_training_never_sees(refuse, rows, write, declared):
     splits = [
-        {**row, "fold": "test" if k >= 50 else "validation" if k >= 40 else "train"} for k, row in enumerate(rows)
+        {**row, "fold": "test" if k >= 50 else "validation" if k >= 40 else "train"}
+        for k, row in enumerate(rows)
     ]
     splits[-1]["label"] = "unseen"
     write(splits)

@@ -33,8 +33,20 @@ def test_the_remedy_that_is_named_works(command, new, tmp_path):
 
 
 def test_one_line_tells_of_rows_left_out(new, tmp_path):
-    line = [sys.executable, "-m", "equipoise.cli", "predict", "run", "--data", new, "--out", "p.csv"]
-    answer = subprocess.run([*line, "--problems", "drop"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    line = [
+        sys.executable,
+        "-m",
+        "equipoise.cli",
+        "predict",
+        "run",
+        "--data",
+        new,
+        "--out",
+        "p.csv",
+    ]
+    answer = subprocess.run(
+        [*line, "--problems", "drop"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     told, wrote = answer.stderr.splitlines()
     assert told.startswith("equipoise: warning: new.csv: 1 row left out, listed in ")
     assert wrote == "p.csv: 10 predictions"

@@ -76,10 +76,16 @@ def clips(good, tmp_path):
         path = tmp_path / f"{number}.avi"
         path.write_bytes(good.read_bytes())
         rows.append(
-            {"clip": path.name, "words": rng.choice(["yes it is", "no it was not"]), "label": "ab"[number % 2]}
+            {
+                "clip": path.name,
+                "words": rng.choice(["yes it is", "no it was not"]),
+                "label": "ab"[number % 2],
+            }
         )
         rows[-1]["voice"] = path.name
-    for number, (name, (modality, spoil, reason)) in zip(range(0, 20, 2), BROKEN.items(), strict=True):
+    for number, (name, (modality, spoil, reason)) in zip(
+        range(0, 20, 2), BROKEN.items(), strict=True
+    ):
         path = tmp_path / f"{number}.avi"
         if spoil is None:
             rows[number]["words"] = "yes\0no"

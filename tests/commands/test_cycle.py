@@ -37,7 +37,10 @@ def test_missing_cells_are_hidden_and_counted(command):
     command("train TINY --out runs/a")
     whole = json.loads(command("evaluate runs/a --json").out)
     hidden = json.loads(command("evaluate runs/a --missing 0.4 --json").out)
-    assert all(hidden["modalities"][m]["count"] < whole["modalities"][m]["count"] for m in whole["modalities"])
+    assert all(
+        hidden["modalities"][m]["count"] < whole["modalities"][m]["count"]
+        for m in whole["modalities"]
+    )
     assert hidden["fused"] != whole["fused"]
 
 
@@ -56,7 +59,9 @@ def test_new_rows_are_predicted_as_the_run_saw_its_own(command, rows, write, dec
     for few, many in zip(predicted, of_all[:7], strict=True):
         assert few["prediction"] == many["prediction"]
         probabilities = [float(value) for key, value in few.items() if key.startswith("p_")]
-        assert probabilities == pytest.approx([float(many[k]) for k in many if k.startswith("p_")], abs=2e-6)
+        assert probabilities == pytest.approx(
+            [float(many[k]) for k in many if k.startswith("p_")], abs=2e-6
+        )
         assert sum(probabilities) == pytest.approx(1, abs=1e-5)
 
 
@@ -116,7 +121,12 @@ def test_the_table_has_what_earlier_commands_put_into_the_folder(command):
         second = command(f"bench TINY --methods late --seeds 1 {more} --out {folder}")
         assert second.code == 0, second.err
         words = [row.split()[0] for row in second.out.splitlines() if row.split()]
-        assert [word for word in words if word in (title, "mla", "joint", "late")] == [title, "mla", "joint", "late"]
+        assert [word for word in words if word in (title, "mla", "joint", "late")] == [
+            title,
+            "mla",
+            "joint",
+            "late",
+        ]
         again = command(f"bench --config {folder}/bench.yaml --out {folder}")
         assert again.code == 0, again.err
         assert "done" not in again.err
@@ -138,9 +148,16 @@ def test_methods_are_compared_over_missing_rates(command, tmp_path):
     assert "plain seed 0, missing 0.4: done" in first.err
     lines = [row.split() for row in first.out.splitlines()]
     assert ["missing", "0", "0.2", "0.4"] in lines
-    assert {row[0]: len(row) for row in lines if row and row[0] in ("joint", "plain")} == {"joint": 4, "plain": 4}
+    assert {row[0]: len(row) for row in lines if row and row[0] in ("joint", "plain")} == {
+        "joint": 4,
+        "plain": 4,
+    }
     absent = next(row for row in lines if row[:2] == ["cells", "absent"])
-    assert [float(share) for share in absent[2:]] == [0, pytest.approx(20, abs=15), pytest.approx(40, abs=15)]
+    assert [float(share) for share in absent[2:]] == [
+        0,
+        pytest.approx(20, abs=15),
+        pytest.approx(40, abs=15),
+    ]
     assert (tmp_path / "runs/sweep/report/missing-0.2/index.html").is_file()
     again = command("bench --config runs/sweep/bench.yaml --json --out runs/sweep")
     assert again.err.count("skipped") == 6

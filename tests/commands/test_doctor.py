@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from equipoise.data import render
+from equipoise.data.datasets.preparing import render
 
 ROWS = 120
 CLASSES = ("glad", "sad", "tired")
@@ -16,9 +16,7 @@ DECLARED = (
     "--modality sound=wav:audio --modality face=png:image --modality said=said:text --modality pulse=p0,p1:vector "
     "--label mood --split part --id key"
 )
-TINY = (
-    '--data.options.sound={"rate":8000,"seconds":0.25} --data.options.face={"size":8,"channels":1,"normalise":"fit"}'
-)
+TINY = '--data.options.sound={"rate":8000,"seconds":0.25} --data.options.face={"size":8,"channels":1,"normalise":"fit"}'
 
 
 @pytest.fixture
@@ -74,7 +72,9 @@ def test_nothing_wrong(diagnose, mixed):
 def test_everything_wrong(diagnose, mixed, tmp_path, command, write):
     (tmp_path / "3.wav").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00")
     (tmp_path / "4.png").write_bytes(b"")
-    (tmp_path / "72.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n")
+    (tmp_path / "72.png").write_bytes(
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"
+    )
     (tmp_path / "81.wav").unlink()
     shutil.copy(tmp_path / "0.wav", tmp_path / "90.wav")  # both glad
     mixed[104]["said"] = mixed[1]["said"].upper()  # tired and sad
@@ -106,7 +106,14 @@ def test_everything_wrong(diagnose, mixed, tmp_path, command, write):
     assert warnings_of(report) >= {"problems", "balance", "duplicates", "leakage"}
     shown = command(f"doctor {write(kept)} {DECLARED} {TINY}")
     assert shown.code == 0
-    for section in ("columns", "classes", "bad cells", "duplicates", "each modality alone", "advice"):
+    for section in (
+        "columns",
+        "classes",
+        "bad cells",
+        "duplicates",
+        "each modality alone",
+        "advice",
+    ):
         assert f"\n{section}" in shown.out
     assert shown.out.count("warning (") == sum(f["level"] == "warning" for f in report["advice"])
     assert "k000 = k090" in shown.out
@@ -170,6 +177,8 @@ def test_help_is_light():
         main(["doctor", "--help"])
         assert not {"torch", "sklearn", "pandas"} & set(sys.modules)
     """
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert answer.returncode == 0, answer.stderr
     assert "--modality" in answer.stdout

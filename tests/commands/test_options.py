@@ -23,7 +23,11 @@ def test_printed_settings_can_be_read_back(command, tmp_path):
     )
     settings = printed(answer)
     assert settings.data.modality == ["sound=wav:audio", "face=a,b:vector"]
-    assert (settings.data.label, settings.data.split, settings.data.group) == ("emotion", "fold", "speaker")
+    assert (settings.data.label, settings.data.split, settings.data.group) == (
+        "emotion",
+        "fold",
+        "speaker",
+    )
     assert settings.data.options == {"views": 3}
     assert settings.method["alpha"] == 0.01
     assert settings.encoder["face"] == {"name": "mlp", "width": 64}
@@ -35,10 +39,14 @@ def test_printed_settings_can_be_read_back(command, tmp_path):
 def test_flags_stand_above_files_and_later_files_above_earlier_ones(command, tmp_path):
     (tmp_path / "a.yaml").write_text("method: {name: mla, alpha: 3}\nepochs: 5\nwidth: 4\n")
     (tmp_path / "b.yaml").write_text("epochs: 6\noptimiser: {lr: 1e-1}\ndata: digits\n")
-    settings = printed(command("train --seed 9 --config a.yaml --config b.yaml --print_config --width 7"))
+    settings = printed(
+        command("train --seed 9 --config a.yaml --config b.yaml --print_config --width 7")
+    )
     assert (settings.epochs, settings.width, settings.seed, settings.optimiser.lr) == (6, 7, 9, 0.1)
     assert settings.method == {"name": "mla", "alpha": 3}
-    assert printed(command("train --config a.yaml --method joint --print_config")).method == {"name": "joint"}
+    assert printed(command("train --config a.yaml --method joint --print_config")).method == {
+        "name": "joint"
+    }
 
 
 def test_text_stays_text_where_text_is_wanted(command):
@@ -59,7 +67,9 @@ def test_lists_are_complete_and_filtered(command, kind):
     ]
 
 
-@pytest.mark.parametrize("name", ["demo", "prepare", "train", "evaluate", "predict", "bench", "report", "list"])
+@pytest.mark.parametrize(
+    "name", ["demo", "prepare", "train", "evaluate", "predict", "bench", "report", "list"]
+)
 def test_every_command_has_help(command, name):
     answer = command(f"{name} --help")
     assert answer.code == 0
@@ -68,8 +78,8 @@ def test_every_command_has_help(command, name):
 
 
 def test_what_the_demo_runs_can_be_run():
-    from equipoise.benchmark.plan import Plan
     from equipoise.cli import demo
+    from equipoise.comparison.plan import Plan
 
     plan = Plan(demo.METHODS, shared=demo.SETTINGS)
     plan.check()
@@ -91,7 +101,9 @@ def run(args):
 listing.run = run
 raise SystemExit(cli.main(["list", "heads"]))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     first, second, *_ = done.stderr.splitlines()
     assert first == "equipoise: warning: mind this"
     assert second.startswith("elsewhere.py:7: UserWarning: mind this")

@@ -27,7 +27,9 @@ def test_help_and_lists_import_nothing_heavy(line):
 
 def start(line, folder, **options):
     command = [sys.executable, "-m", "equipoise", *line.split()]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -10,7 +10,12 @@ from equipoise.encoders import ENCODERS
 from equipoise.heads import HEADS
 from equipoise.testing import check_dataset, check_encoder, check_head
 
-TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+TINY = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+}
 SMALL = {  # encoder: shape of a sample, number of token ids, options
     "mlp": ((9,), None, {}),
     "small_cnn": ((2, 12, 17), None, {}),
@@ -44,7 +49,9 @@ def test_encoder(name):
     check_encoder(name, shape, vocabulary=vocabulary, options=options)
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in DATASETS if entry.target.endswith(":load")])
+@pytest.mark.parametrize(
+    "name", [entry.name for entry in DATASETS if entry.target.endswith(":load")]
+)
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_dataset(name, missing):
     check_dataset(data.load(name, missing=missing, holdout=0.1))

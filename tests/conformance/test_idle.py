@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise.build import build_model
 from equipoise.data.datasets.synthetic import load
-from equipoise.data.splits import cut_holdout
+from equipoise.data.table.splits import cut_holdout
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
+from equipoise.runs.build import build_model
 from equipoise.testing import world as worlds
 from equipoise.testing.world import NAMES, World, differing, fresh_seed, snapshot
 
@@ -28,22 +28,30 @@ SOON = {
 }
 """Options under which a method that waits acts in a short training."""
 
-ACTIVE = [entry for entry in METHODS if entry.neutral != {} and entry.target != METHODS["joint"].target]
+ACTIVE = [
+    entry for entry in METHODS if entry.neutral != {} and entry.target != METHODS["joint"].target
+]
 """All that do not equal another method at their defaults by design, as fusion heads trained jointly do."""
 
 ONE_MODALITY = {"ogm", "ogm-ge", "pmr", "agm", "inforeg", "opm", "cml", "smv-modality", "aug"}
 FROZEN = {"ogm", "ogm-ge", "pmr", "umt", "dgl", "relearning", "inforeg"}
 
 
-def trained(name: str, head: str, count: int, seed: int) -> tuple[dict[str, torch.Tensor], list[str]]:
+def trained(
+    name: str, head: str, count: int, seed: int
+) -> tuple[dict[str, torch.Tensor], list[str]]:
     """The weights in the end, and the warnings on the way."""
-    made = {name: {"strength": 1.0, "noise": 3} for name in NAMES[:count]}  # too hard to be learned to perfection
+    made = {
+        name: {"strength": 1.0, "noise": 3} for name in NAMES[:count]
+    }  # too hard to be learned to perfection
     parts = load(seed=seed, samples=120, classes=3, modalities=made)
     train, held = cut_holdout(parts.train, 0.2, seed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         splits = replace(parts, train=train, holdout=held)
-        _, ctx = World(name, count, seed, SOON.get(name, {}), head, splits=splits, epochs=4, batch_size=16).train()
+        _, ctx = World(
+            name, count, seed, SOON.get(name, {}), head, splits=splits, epochs=4, batch_size=16
+        ).train()
     return snapshot(ctx.model), [str(w.message) for w in caught]
 
 
@@ -76,7 +84,9 @@ def test_with_frozen_encoders(entry, monkeypatch):
     assert idle(entry, 2, fresh_seed()) == (entry.name in FROZEN)
 
 
-@pytest.mark.parametrize("entry", [e for e in ACTIVE if e.name in ONE_MODALITY | FROZEN and e.neutral])
+@pytest.mark.parametrize(
+    "entry", [e for e in ACTIVE if e.name in ONE_MODALITY | FROZEN and e.neutral]
+)
 def test_what_is_asked_to_do_nothing_does_not_complain(entry):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "does nothing")

@@ -23,7 +23,13 @@ def test_method(entry, check, count):
 def test_two_ranks_equal_one_process():
     """Point 2, for all methods in one start of the processes; modalities are missing at random and shares unequal."""
     seed = fresh_seed()
-    worlds = [World(e.name, m, seed, missing=0.4, precision="float64") for e in METHODS for m in (2, 3)]
+    worlds = [
+        World(e.name, m, seed, missing=0.4, precision="float64") for e in METHODS for m in (2, 3)
+    ]
     differences = rank_difference(worlds)
-    apart = {f"{w.method}, {w.count} modalities": d for w, d in zip(worlds, differences, strict=True) if d > ROUNDING}
+    apart = {
+        f"{w.method}, {w.count} modalities": d
+        for w, d in zip(worlds, differences, strict=True)
+        if d > ROUNDING
+    }
     assert not apart, f"seed {seed}: {apart}"

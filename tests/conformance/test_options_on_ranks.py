@@ -7,7 +7,10 @@ from equipoise.testing.world import fresh_seed
 
 OPTIONS = [
     ("lfm", {"alignment": "js", "loss_scale": 2.0}),
-    ("lfm-lb", {"hypergradient": "neumann", "alignment": "js", "outer_every": 2, "outer_batch_size": 7}),
+    (
+        "lfm-lb",
+        {"hypergradient": "neumann", "alignment": "js", "outer_every": 2, "outer_batch_size": 7},
+    ),
     ("lfm-lb", {"hypergradient": "identity", "outer_every": 1}),
     ("mie", {"mixup_alpha": 1.0, "cycles": 2}),
     ("mie", {"sam": "head", "rho": 0.3, "flat_weight": 0.3, "fresh_optimiser": True}),

@@ -11,14 +11,14 @@ from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
 from equipoise.heads.concat import Concat
 from equipoise.methods import METHODS
-from equipoise.methods.joint import Joint
+from equipoise.methods.baselines.joint import Joint
 from equipoise.registry import Entry, MethodEntry
 from equipoise.testing import CHECKS, ROUNDING, World, check_head, check_method, rank_difference
 from equipoise.testing.world import fresh_seed
 
 FILE = '''"""A method and a head in a file of their own, of which the library knows nothing before it is told."""
 from equipoise.heads.linear import Sum
-from equipoise.methods.joint import Joint
+from equipoise.methods.baselines.joint import Joint
 from equipoise.testing import check_method
 
 
@@ -62,23 +62,29 @@ def test_a_class_that_others_cannot_import_is_refused(check):
     class Local(Joint if check is check_method else Concat):
         pass
 
-    with pytest.raises(ConfigError, match="Local: other processes import it by its name, so define it at the top"):
+    with pytest.raises(
+        ConfigError, match="Local: other processes import it by its name, so define it at the top"
+    ):
         check(Local)
 
 
 def test_an_entry_of_another_kind_is_refused():
     with pytest.raises(ConfigError, match="'entry' must be a MethodEntry"):
-        check_method(Entry("mine", "equipoise.methods.joint:Joint", "no method entry"))
+        check_method(Entry("mine", "equipoise.methods.baselines.joint:Joint", "no method entry"))
     with pytest.raises(ConfigError, match="'entry' must be a MethodEntry, found <class"):
         METHODS.add(Joint)
 
 
 def test_a_failure_names_method_check_count_and_seed():
-    wrong = MethodEntry("mine", "equipoise.methods.joint:Joint", "", forward_passes=1.0)  # no summary
+    wrong = MethodEntry(
+        "mine", "equipoise.methods.baselines.joint:Joint", "", forward_passes=1.0
+    )  # no summary
     (position,) = [k for k, check in enumerate(CHECKS) if check.__name__ == "check_entry"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("equipoise.testing.methods.CHECKS", CHECKS[position:])
-        with pytest.raises(AssertionError, match="mine, check_entry, 3 modalities, seed 7: no summary"):
+        with pytest.raises(
+            AssertionError, match="mine, check_entry, 3 modalities, seed 7: no summary"
+        ):
             check_method(wrong, modalities=[3], seed=7)
 
 

@@ -1,6 +1,8 @@
-"""What two ranks compute, case by case. `python cases.py <folder>` is one rank and saves every answer there.
+"""What two ranks compute, case by case. `python cases.py <folder>` is one rank and saves every
+answer there.
 
-Each case splits the same global samples by rank; its answer must not depend on how many ranks there are.
+Each case splits the same global samples by rank; its answer must not depend on how many ranks there
+are.
 """
 
 import sys
@@ -12,8 +14,8 @@ from torch import nn
 from equipoise.batch import Batch
 from equipoise.errors import TrainingError
 from equipoise.evaluation.predict import predict
-from equipoise.methods.hypergradient import implicit_gradient
-from equipoise.methods.losses import fused_loss, unimodal_loss
+from equipoise.methods.parts.hypergradient import implicit_gradient
+from equipoise.methods.parts.losses import fused_loss, unimodal_loss
 from equipoise.testing.world import NAMES, World, small_splits
 from equipoise.training import runtime
 
@@ -35,7 +37,9 @@ def context(here, seed, count=3, head="auto"):
 
 def batch_of(ctx, here, present):
     """A global batch of which this rank has its share; `present` says who has what."""
-    inputs = {m: drawn(ROWS, *ctx.train.table.specs[m].shape) * present[m].unsqueeze(1) for m in present}
+    inputs = {
+        m: drawn(ROWS, *ctx.train.table.specs[m].shape) * present[m].unsqueeze(1) for m in present
+    }
     whole = Batch(inputs, present, torch.randint(3, (ROWS,)), torch.arange(ROWS))
     return whole.apply(lambda value: share(value, here))
 
@@ -91,9 +95,14 @@ def sample_means(here, seed):
     """Means over unequal counts, and over samples that only one rank has."""
     ctx, answers = context(here, seed), {}
     values = drawn(ROWS, 4)
-    for name, where in {"some": torch.rand(ROWS) < 0.5, "second": torch.arange(ROWS) >= CUT}.items():
+    for name, where in {
+        "some": torch.rand(ROWS) < 0.5,
+        "second": torch.arange(ROWS) >= CUT,
+    }.items():
         answers[name] = ctx.mean(ctx.sample_mean(share(values, here), share(where, here)))
-    answers["none"] = ctx.mean(ctx.sample_mean(share(values, here), share(torch.zeros(ROWS, dtype=torch.bool), here)))
+    answers["none"] = ctx.mean(
+        ctx.sample_mean(share(values, here), share(torch.zeros(ROWS, dtype=torch.bool), here))
+    )
     answers["all"] = ctx.mean(ctx.sample_mean(share(values, here)))
     assert torch.allclose(answers["all"], values.mean(0))
     return answers
@@ -109,13 +118,19 @@ def gathered_twice(here, seed):
     (first,) = ctx.gradient(loss, [weight], create_graph=True)
     (second,) = ctx.gradient((first * direction).sum(), [weight], create_graph=True)
     (third,) = ctx.gradient((second * direction).sum(), [weight])
-    return {"rows": features.detach(), "first": first.detach(), "second": second.detach(), "third": third}
+    return {
+        "rows": features.detach(),
+        "first": first.detach(),
+        "second": second.detach(),
+        "third": third,
+    }
 
 
 def hypergradients(here, seed):
     """Eq. 3 of LFM by every solver; one of the inner losses has samples on one rank only.
 
-    Well damped: conjugate gradients on an ill-conditioned system depend on the last bit of every sum.
+    Well damped: conjugate gradients on an ill-conditioned system depend on the last bit of every
+    sum.
     """
     ctx = context(here, seed)
     weight, other = nn.Parameter(drawn(5)), nn.Parameter(drawn(5))
@@ -134,7 +149,15 @@ def hypergradients(here, seed):
         outer = squares(share(held, here), share(targets, here))
         alpha = torch.tensor(0.4, dtype=torch.float64)
         answers[solver] = implicit_gradient(
-            inner, alpha, outer, [weight, other], ctx, solver=solver, damping=1.0, iterations=5, step=0.01
+            inner,
+            alpha,
+            outer,
+            [weight, other],
+            ctx,
+            solver=solver,
+            damping=1.0,
+            iterations=5,
+            step=0.01,
         )
     return answers
 
@@ -155,7 +178,10 @@ def predictions(here, seed):
     ctx, table = context(here, seed), small_splits(3, seed, missing=0.3).validation
     model = ctx.model.float()
     answers = {}
-    for name, part, size in (("whole", table, 7), ("one", table.take(torch.tensor([4]).numpy()), 64)):
+    for name, part, size in (
+        ("whole", table, 7),
+        ("one", table.take(torch.tensor([4]).numpy()), 64),
+    ):
         found = predict(model, part, batch_size=size, runtime=here)
         answers[name] = torch.from_numpy(found.fused)
         answers |= {f"{name}/{m}": torch.from_numpy(found.logits[m]) for m in found.modalities}

@@ -43,7 +43,12 @@ def answers(tmp_path_factory, seed):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    shared = {**os.environ, "WORLD_SIZE": str(RANKS), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared = {
+        **os.environ,
+        "WORLD_SIZE": str(RANKS),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
     processes = [
         subprocess.Popen(
             [sys.executable, str(SCRIPT), str(folder), str(seed)],
@@ -80,7 +85,9 @@ def test_two_ranks_answer_like_one_process(answers, seed, name):
 
 def equipoise(*arguments, **options):
     command = [sys.executable, "-m", "equipoise", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
 
 
 def weights(folder):
@@ -90,8 +97,27 @@ def weights(folder):
 
 def line(method, folder, devices, epochs=2):
     return [
-        *("train", "--data", "synthetic", "--data.options.samples", "240", "--missing=0.3", "--method", method),
-        *("--width", "8", "--epochs", str(epochs), "--batch_size", "15", "--device", "cpu", "--json"),
+        *(
+            "train",
+            "--data",
+            "synthetic",
+            "--data.options.samples",
+            "240",
+            "--missing=0.3",
+            "--method",
+            method,
+        ),
+        *(
+            "--width",
+            "8",
+            "--epochs",
+            str(epochs),
+            "--batch_size",
+            "15",
+            "--device",
+            "cpu",
+            "--json",
+        ),
         *(f"--devices={devices}", "--out", str(folder)),
     ]
 
@@ -106,7 +132,9 @@ def test_a_run_on_two_devices_is_the_run_on_one(tmp_path):
         results.append(json.loads(out))
     assert farthest(weights(tmp_path / "1"), weights(tmp_path / "2")) < 1e-5
     for part in ("validation", "test"):
-        assert results[0][part]["fused"]["accuracy"] == pytest.approx(results[1][part]["fused"]["accuracy"], abs=0.03)
+        assert results[0][part]["fused"]["accuracy"] == pytest.approx(
+            results[1][part]["fused"]["accuracy"], abs=0.03
+        )
     assert results[0]["best_epoch"] == results[1]["best_epoch"]
 
 

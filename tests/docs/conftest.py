@@ -25,14 +25,19 @@ class Project:
             path = folder / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(f"# {name}\n{code}", encoding="utf-8")
-        described = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        described = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))[
+            "project"
+        ]
         self.install(described["name"], described["entry-points"])
 
     def install(self, name: str, groups: dict[str, dict[str, str]]) -> None:
         facts = self.folder / f"{name}-1.0.dist-info"
         facts.mkdir()
         (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        lines = [f"[{g}]\n" + "\n".join(f"{n} = {v}" for n, v in points.items()) for g, points in groups.items()]
+        lines = [
+            f"[{g}]\n" + "\n".join(f"{n} = {v}" for n, v in points.items())
+            for g, points in groups.items()
+        ]
         (facts / "entry_points.txt").write_text("\n".join(lines))
 
     def python(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -52,7 +57,9 @@ class Project:
     def test_and_train(self, *arguments: str) -> None:
         """Run the tests of the page, then train; in one process, as it is importing torch that takes time."""
         both = "import sys, pytest, equipoise.cli; sys.exit(pytest.main(['-q']) or equipoise.cli.main(sys.argv[1:]))"
-        self.python("-c", both, "train", "--device", "cpu", "--epochs", "1", "--out", "run", *arguments)
+        self.python(
+            "-c", both, "train", "--device", "cpu", "--epochs", "1", "--out", "run", *arguments
+        )
 
     def equipoise(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         return self.python("-m", "equipoise", *arguments, code=code)

@@ -14,7 +14,7 @@ import pytest
 from equipoise.cli.options import read_settings
 from equipoise.cli.parser import parse
 from equipoise.data.datasets import DATASETS
-from equipoise.data.kinds import TRANSFORMS, choose, make_text, make_transform
+from equipoise.data.transforms.kinds import TRANSFORMS, choose, make_text, make_transform
 from equipoise.encoders import ENCODERS, build_encoder
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
@@ -61,7 +61,13 @@ def test_the_citation_of_a_method_holds_every_part_of_its_paper(entry, pages):
 @pytest.mark.parametrize("entry", list(ENCODERS), ids=lambda entry: entry.name)
 def test_encoder(entry, pages):
     page = pages[f"encoder-{entry.name}.md"]
-    for fact in (entry.summary[1:], entry.paper, entry.inputs, *entry.kinds, f"{entry.size:,}" if entry.size else ""):
+    for fact in (
+        entry.summary[1:],
+        entry.paper,
+        entry.inputs,
+        *entry.kinds,
+        f"{entry.size:,}" if entry.size else "",
+    ):
         assert fact in page
     for option in set(entry.parameters()) - {"shape", "vocabulary"}:
         assert f"| `{option}` |" in page
@@ -82,7 +88,9 @@ def test_the_command_of_an_encoder_fits_it(entry, pages):
     else:
         shape = make_transform("m", kind, options, []).shape
     with torch.device("meta"):
-        built = build_encoder(settings.encoder["m"]["name"], {}, shape, 1000 if kind == "text" else None)
+        built = build_encoder(
+            settings.encoder["m"]["name"], {}, shape, 1000 if kind == "text" else None
+        )
     assert built.width == entry.width
 
 
@@ -113,7 +121,9 @@ def test_transforms(kind, pages):
         assert row is not None
         assert row[1] != "–", f"{name} of {kind}: say whose it is"
         target, settings = choose("m", kind, {"transform": name})
-        assert all(f"`{setting}`" in section for setting in [*settings, *(f.name for f in fields(target))])
+        assert all(
+            f"`{setting}`" in section for setting in [*settings, *(f.name for f in fields(target))]
+        )
 
 
 def test_shapes_are_those_of_samples(pages):
@@ -130,7 +140,9 @@ def test_heads_and_leftovers(pages):
 def test_links_lead_to_pages_and_headings(pages):
     """Of pages written by hand to generated ones, and back."""
     own = {path.name: path.read_text(encoding="utf-8") for path in EXTENSIONS.parent.glob("*.md")}
-    links = [link for text in own.values() for link in re.findall(r"\]\(generated/([^)#]+)\)", text)]
+    links = [
+        link for text in own.values() for link in re.findall(r"\]\(generated/([^)#]+)\)", text)
+    ]
     assert links
     assert set(links) <= set(pages)
     for text in pages.values():

@@ -28,7 +28,9 @@ def text_of(page: Path) -> str:
     """The Markdown of a page, or of the cells of a notebook."""
     if page.suffix == ".md":
         return page.read_text(encoding="utf-8")
-    return "\n\n".join(c.source for c in nbformat.read(page, as_version=4).cells if c.cell_type == "markdown")
+    return "\n\n".join(
+        c.source for c in nbformat.read(page, as_version=4).cells if c.cell_type == "markdown"
+    )
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -82,7 +84,9 @@ def test_examples_run(name, tmp_path, monkeypatch, capsys):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 70
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(path.parent))
-    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))  # what an example registers goes again
+    monkeypatch.setattr(
+        METHODS, "_entries", dict(METHODS._entries)
+    )  # what an example registers goes again
     load(path).main()
     assert capsys.readouterr().out.strip()
 
@@ -96,6 +100,18 @@ def test_the_tutorial_runs(tmp_path):
     assert not re.search(r"/(home|tmp|Users|work)/", path.read_text(encoding="utf-8"))
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert not list(tmp_path.iterdir())  # all it makes is in a temporary folder of its own
-    shown = "".join(output["data"]["text/plain"] for cell in code for output in cell.outputs if "data" in output)
-    for name in ("joint", "mla", "fused", "sound", "picture", "said", "pulse", "prediction", "no picture"):
+    shown = "".join(
+        output["data"]["text/plain"] for cell in code for output in cell.outputs if "data" in output
+    )
+    for name in (
+        "joint",
+        "mla",
+        "fused",
+        "sound",
+        "picture",
+        "said",
+        "pulse",
+        "prediction",
+        "no picture",
+    ):
         assert name in shown

@@ -14,7 +14,9 @@ def test_the_method_is_tested_and_trained(project):
 
 
 def test_the_facts_of_its_entry_hold(project):
-    checks = "check_cost(entry, 3, seed), check_entry(entry, 3, seed), check_neutral(entry, 3, seed)"
+    checks = (
+        "check_cost(entry, 3, seed), check_entry(entry, 3, seed), check_neutral(entry, 3, seed)"
+    )
     project("adding-a-method.md").python(
         "-c",
         f"from equipoise.testing.methods import *; entry, seed = METHODS['joint-auxiliary'], fresh_seed(); {checks}",
@@ -28,10 +30,22 @@ def test_the_head_is_tested_and_trained(project):
 
 def test_the_encoder_is_tested_and_trained(project):
     mine = project("adding-an-encoder.md")
-    rows = [f"{said},{pulse},{mood}" for said, pulse, mood in 20 * (("so good", 60, "glad"), ("too bad", 80, "sad"))]
+    rows = [
+        f"{said},{pulse},{mood}"
+        for said, pulse, mood in 20 * (("so good", 60, "glad"), ("too bad", 80, "sad"))
+    ]
     (mine.folder / "notes.csv").write_text("\n".join(["said,pulse,mood", *rows]))
-    modalities = ("--modality", "said=said:text", "--modality", "pulse=pulse:vector", "--label", "mood")
-    mine.test_and_train("--data", "notes.csv", *modalities, "--encoder.said", "word-mean", "--width", "6")
+    modalities = (
+        "--modality",
+        "said=said:text",
+        "--modality",
+        "pulse=pulse:vector",
+        "--label",
+        "mood",
+    )
+    mine.test_and_train(
+        "--data", "notes.csv", *modalities, "--encoder.said", "word-mean", "--width", "6"
+    )
 
 
 def test_the_data_sets_are_tested_listed_and_trained_on(project):
@@ -54,7 +68,11 @@ def test_broken_packages_beside_it_break_nothing(project):
     warned = {line.split("'")[1]: line for line in listed.stderr.splitlines()}
     assert warned.keys() == points.keys()
     for name, line in warned.items():
-        assert line.startswith(f"equipoise: warning: method '{name}' of broken (entry point {points[name]}) ")
+        assert line.startswith(
+            f"equipoise: warning: method '{name}' of broken (entry point {points[name]}) "
+        )
     assert not mine.equipoise("list", "heads").stderr
     refused = mine.equipoise("train", "--data", "synthetic", "--method", "vanished", code=2)
-    assert refused.stderr.splitlines()[-1].startswith("equipoise: method 'vanished' of broken (entry point no_such_")
+    assert refused.stderr.splitlines()[-1].startswith(
+        "equipoise: method 'vanished' of broken (entry point no_such_"
+    )

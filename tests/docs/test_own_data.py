@@ -14,9 +14,9 @@ import soundfile
 import torch
 from PIL import Image
 
-from equipoise import run
 from equipoise.cli.options import read_settings
 from equipoise.cli.parser import parse
+from equipoise.runs import run
 from equipoise.training.runtime import Runtime
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "data"))
@@ -29,7 +29,9 @@ ROWS = 24
 
 def commands() -> list[str]:
     """Those that need no network of somebody else."""
-    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", OWN)).replace("\\\n", " ")
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", OWN)).replace(
+        "\\\n", " "
+    )
     found = re.findall(r"^equipoise train --data clips\.csv .*$", text, re.MULTILINE)
     return [" ".join(line.split()) for line in found if ".weights " not in line]
 
@@ -42,13 +44,23 @@ def project(tmp_path_factory) -> Path:
     rows = []
     for k in range(ROWS):
         soundfile.write(folder / f"{k}.wav", tone(1.0).T, 16000)
-        Image.fromarray(rng.integers(0, 255, (120, 160, 3), dtype=np.uint8)).save(folder / f"{k}.png")
+        Image.fromarray(rng.integers(0, 255, (120, 160, 3), dtype=np.uint8)).save(
+            folder / f"{k}.png"
+        )
         write_video(folder / f"{k}.mp4", frames=15, sound=tone(1.0))
         said, emotion = f"this is sentence {k} of them", ("happy", "sad")[k // 12]
-        files = {"wav": f"{k}.wav", "sound": f"{k}.wav", "face": f"{k}.png", "mp4": f"{k}.mp4", "clip": f"{k}.mp4"}
+        files = {
+            "wav": f"{k}.wav",
+            "sound": f"{k}.wav",
+            "face": f"{k}.png",
+            "mp4": f"{k}.mp4",
+            "clip": f"{k}.mp4",
+        }
         numbers = {"pulse_mean": 60 + k, "pulse_max": 80 + k}
         texts = {"transcript": said, "said": said}
-        rows.append({"id": k, **files, **texts, **numbers, "emotion": emotion, "speaker": f"s{k % 12}"})
+        rows.append(
+            {"id": k, **files, **texts, **numbers, "emotion": emotion, "speaker": f"s{k % 12}"}
+        )
     with (folder / "clips.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
@@ -56,7 +68,9 @@ def project(tmp_path_factory) -> Path:
     nets = folder / "mynets"
     nets.mkdir()
     (network,) = re.findall(
-        r"```python\n(from torch[^`]*class FaceNet.*?)```", OWN.read_text(encoding="utf-8"), re.DOTALL
+        r"```python\n(from torch[^`]*class FaceNet.*?)```",
+        OWN.read_text(encoding="utf-8"),
+        re.DOTALL,
     )
     (nets / "faces.py").write_text(network)
     return folder

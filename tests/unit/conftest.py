@@ -2,7 +2,7 @@
 
 import pytest
 
-from equipoise.data.kinds import TRANSFORMS, choose
+from equipoise.data.transforms.kinds import TRANSFORMS, choose
 from equipoise.encoders import ENCODERS
 from equipoise.errors import ConfigError
 
@@ -20,8 +20,12 @@ def check_inputs():
             encoder = settings.encoder[modality]
             entry = ENCODERS[encoder["name"]]
             assert set(encoder) - {"name"} <= set(entry.parameters())
-            kinds = [kind for kind in (*entry.kinds, "flow") if given["transform"] in TRANSFORMS[kind]]
-            assert any(makes(kind, modality, given) for kind in kinds), f"{encoder['name']} does not read {given}"
+            kinds = [
+                kind for kind in (*entry.kinds, "flow") if given["transform"] in TRANSFORMS[kind]
+            ]
+            assert any(makes(kind, modality, given) for kind in kinds), (
+                f"{encoder['name']} does not read {given}"
+            )
 
     return check
 

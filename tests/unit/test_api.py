@@ -4,12 +4,15 @@ import pytest
 import torch
 
 import equipoise
-from equipoise.benchmark import cells
+from equipoise.comparison import cell as cells
 from equipoise.errors import ConfigError, DataError, RunError, TrainingError
 
 SMALL = {"epochs": 3, "width": 8, "optimiser": {"lr": 0.1}}
 SYNTHETIC = {"data.options": {"samples": 160}, **SMALL}
-COLUMNS = {"modality": ["first=x0,x1,x2:vector", "second=y0,y1:vector", "third=z:vector"], "id": "id"}
+COLUMNS = {
+    "modality": ["first=x0,x1,x2:vector", "second=y0,y1:vector", "third=z:vector"],
+    "id": "id",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +28,14 @@ def frame():
     values |= {f"y{k}": rng.normal(size=90) - (label == k) for k in range(2)}
     z = np.where(rng.random(90) < 0.3, np.nan, rng.normal(size=90))
     cells = [None if np.isnan(v) else v for v in z]
-    return pd.DataFrame({"id": [f"s{k}" for k in range(90)], **values, "z": cells, "label": [f"c{k}" for k in label]})
+    return pd.DataFrame(
+        {
+            "id": [f"s{k}" for k in range(90)],
+            **values,
+            "z": cells,
+            "label": [f"c{k}" for k in label],
+        }
+    )
 
 
 def test_every_public_name_is_there():
@@ -67,7 +77,9 @@ def test_a_data_frame_is_data(frame):
 
 
 def test_other_data_lose_cells_as_the_runs_own_do(frame):
-    run = equipoise.fit(frame, **COLUMNS, **SMALL, **{"data.missing_modality": "first", "data.missing_exact": True})
+    run = equipoise.fit(
+        frame, **COLUMNS, **SMALL, **{"data.missing_modality": "first", "data.missing_exact": True}
+    )
     hidden = equipoise.evaluate(run, frame, missing=0.5)["modalities"]
     assert {name: part["count"] for name, part in hidden.items()} == {
         "first": 45,
@@ -84,10 +96,13 @@ def test_predictions_do_not_depend_on_the_other_rows(frame):
 
 
 def test_compare(tmp_path):
-    found = equipoise.compare("synthetic", ["joint", "late"], seeds=2, out=tmp_path / "both", **SYNTHETIC)
+    found = equipoise.compare(
+        "synthetic", ["joint", "late"], seeds=2, out=tmp_path / "both", **SYNTHETIC
+    )
     assert list(found.table.index) == ["joint", "late"]
     accuracies = [
-        equipoise.evaluate(tmp_path / "both/cells/joint" / f"seed-{seed}")["fused"]["accuracy"] for seed in (0, 1)
+        equipoise.evaluate(tmp_path / "both/cells/joint" / f"seed-{seed}")["fused"]["accuracy"]
+        for seed in (0, 1)
     ]
     assert found.table.loc["joint", ("fused", "mean")] == pytest.approx(np.mean(accuracies))
     assert found.table.loc["joint", ("fused", "std")] == pytest.approx(np.std(accuracies, ddof=1))
@@ -97,9 +112,17 @@ def test_compare(tmp_path):
 
 @pytest.mark.parametrize("rates", [[0.4, 0], "0:0.4:0.4"])
 def test_compare_over_missing_rates(tmp_path, rates):
-    options = {**SYNTHETIC, "data.missing": rates} if isinstance(rates, str) else {**SYNTHETIC, "missing": rates}
-    found = equipoise.compare("synthetic", ["joint", "late"], seeds=2, out=tmp_path / "sweep", **options)
-    assert list(found.table.index) == [(method, rate) for rate in (0.0, 0.4) for method in ("joint", "late")]
+    options = (
+        {**SYNTHETIC, "data.missing": rates}
+        if isinstance(rates, str)
+        else {**SYNTHETIC, "missing": rates}
+    )
+    found = equipoise.compare(
+        "synthetic", ["joint", "late"], seeds=2, out=tmp_path / "sweep", **options
+    )
+    assert list(found.table.index) == [
+        (method, rate) for rate in (0.0, 0.4) for method in ("joint", "late")
+    ]
     assert list(found.table.index.names) == ["method", "missing"]
     for method, rate in found.table.index:
         cells = tmp_path / f"sweep/missing-{rate:g}/cells" / method
@@ -107,9 +130,14 @@ def test_compare_over_missing_rates(tmp_path, rates):
         assert {run.settings.data.missing for run in runs} == {rate}
         for part in ("fused", *runs[0].result["modalities"]):
             values = [run.result["test"] for run in runs]
-            of = [(v["fused"] if part == "fused" else v["modalities"][part])["accuracy"] for v in values]
+            of = [
+                (v["fused"] if part == "fused" else v["modalities"][part])["accuracy"]
+                for v in values
+            ]
             assert found.table.loc[(method, rate), (part, "mean")] == pytest.approx(np.mean(of))
-            assert found.table.loc[(method, rate), (part, "std")] == pytest.approx(np.std(of, ddof=1))
+            assert found.table.loc[(method, rate), (part, "std")] == pytest.approx(
+                np.std(of, ddof=1)
+            )
     assert found.report == tmp_path / "sweep/report/index.html"
     for rate in ("0", "0.4"):
         page = f"missing-{rate}/index.html"
@@ -129,7 +157,12 @@ def test_compare_tells_the_rate_of_a_cell_that_failed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cells.run, "train", broken)
     found = equipoise.compare(
-        "synthetic", ["joint", "late"], seeds=[5], out=tmp_path / "sweep", missing=[0.1, 0.3], **SYNTHETIC
+        "synthetic",
+        ["joint", "late"],
+        seeds=[5],
+        out=tmp_path / "sweep",
+        missing=[0.1, 0.3],
+        **SYNTHETIC,
     )
     assert found.errors == {("late", 0.3, 5): "the loss is nan"}
     assert list(found.table.index) == [("joint", 0.1), ("late", 0.1), ("joint", 0.3)]
@@ -145,21 +178,27 @@ def test_compare_of_a_rate_where_all_fail_still_reports_the_others(tmp_path, mon
         return real(settings, folder, **options)
 
     monkeypatch.setattr(cells.run, "train", broken)
-    found = equipoise.compare("synthetic", ["joint"], seeds=1, out=tmp_path / "sweep", missing=[0, 0.3], **SYNTHETIC)
+    found = equipoise.compare(
+        "synthetic", ["joint"], seeds=1, out=tmp_path / "sweep", missing=[0, 0.3], **SYNTHETIC
+    )
     assert list(found.table.index) == [("joint", 0.3)]
     assert list(found.errors) == [("joint", 0.0, 0)]
     assert "the loss is nan" in found.report.read_text()
 
 
 def test_compare_takes_settings_per_method(frame):
-    methods = {"narrow": {"method": "joint", "width": 2}, "wide": {"method": "joint", "head": {"name": "sum"}}}
+    methods = {
+        "narrow": {"method": "joint", "width": 2},
+        "wide": {"method": "joint", "head": {"name": "sum"}},
+    }
     found = equipoise.compare(frame, methods, seeds=[4], **COLUMNS, **SMALL)
     settings = equipoise.Run.open(found.folder / "cells/narrow/seed-4").settings
     assert (settings.width, settings.seed) == (2, 4)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"method": "jiont"}, {"epocs": 3}, {"optimiser": {"lrr": 1}}, {"encoder": {"no_such": "mlp"}}]
+    "wrong",
+    [{"method": "jiont"}, {"epocs": 3}, {"optimiser": {"lrr": 1}}, {"encoder": {"no_such": "mlp"}}],
 )
 def test_wrong_keywords_write_nothing(wrong, tmp_path):
     with pytest.raises(ConfigError):
@@ -179,7 +218,9 @@ def test_evaluate_takes_a_split_of_its_own_or_other_data(frame, tmp_path):
     run = equipoise.fit("synthetic", out=tmp_path / "run", **SYNTHETIC)
     assert equipoise.evaluate(run, split="train")["count"] > equipoise.evaluate(run)["count"]
     for word in ("tets", "holdout", "digest"):
-        with pytest.raises(ConfigError, match=f"'split' must be one of train, validation, test, found '{word}'"):
+        with pytest.raises(
+            ConfigError, match=f"'split' must be one of train, validation, test, found '{word}'"
+        ):
             equipoise.evaluate(run, split=word)
     with pytest.raises(ConfigError, match="leave out one of the two"):
         equipoise.evaluate(run, frame, split="validation")
@@ -197,7 +238,9 @@ def test_the_callers_random_state_is_left_alone(frame):
     assert drawn[0] != drawn[1]
 
 
-@pytest.mark.parametrize("name", ["fused", "shared", "pseudo-view", "type", "train", "float", "keys", "1st", "a.b"])
+@pytest.mark.parametrize(
+    "name", ["fused", "shared", "pseudo-view", "type", "train", "float", "keys", "1st", "a.b"]
+)
 def test_names_that_cannot_be_a_modalitys_are_refused_before_anything_is_read(name):
     with pytest.raises(ConfigError, match=f"{name!r} cannot name a modality"):
         equipoise.fit("nowhere.csv", modality=[f"{name}=x:vector", "other=y:vector"])
@@ -215,4 +258,6 @@ def test_a_comparison_is_of_one_set_of_data(frame, tmp_path):
         equipoise.compare(other, ["joint"], **same)
     for data in (other, {"source": other}):
         with pytest.raises(ConfigError, match="'two': methods are compared on the same data"):
-            equipoise.compare(frame, {"one": "joint", "two": {"method": "late", "data": data}}, **COLUMNS, **SMALL)
+            equipoise.compare(
+                frame, {"one": "joint", "two": {"method": "late", "data": data}}, **COLUMNS, **SMALL
+            )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from copy import deepcopy
 
-from equipoise.changes import changes
+from equipoise.settings import changes
 
 
 def nested(depth: int = 3) -> dict[str, object]:
-    return {k: nested(depth - 1) if depth and random.random() < 0.5 else random.random() for k in "abc"}
+    return {
+        k: nested(depth - 1) if depth and random.random() < 0.5 else random.random() for k in "abc"
+    }
 
 
 def test_equal_configurations_differ_in_nothing():

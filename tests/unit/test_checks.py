@@ -24,7 +24,11 @@ def holds(rule: checks.Rule) -> bool:
 
 @pytest.mark.parametrize("wrong", NO_NUMBERS)
 def test_every_rule_of_a_number_refuses_what_is_no_finite_number(wrong):
-    for rule in (checks.positive("x", wrong), checks.not_negative("x", wrong), checks.inside("x", wrong, "[0, 1]")):
+    for rule in (
+        checks.positive("x", wrong),
+        checks.not_negative("x", wrong),
+        checks.inside("x", wrong, "[0, 1]"),
+    ):
         assert not holds(rule)
         with pytest.raises(ConfigError, match="Owner: 'x' must be"):
             checks.require("Owner", rule)
@@ -59,7 +63,9 @@ def test_round_brackets_leave_bounds_out(lower, upper):
     assert not holds(checks.inside("x", high + 0.5, interval))
 
 
-@pytest.mark.parametrize("wrong", [[0.5, 2.5], [0, True], [3, 2], [-1, 2], [1], [1, 2, 3], "12", 5, None])
+@pytest.mark.parametrize(
+    "wrong", [[0.5, 2.5], [0, True], [3, 2], [-1, 2], [1], [1, 2, 3], "12", 5, None]
+)
 def test_epochs_are_two_ascending_whole_numbers(wrong):
     assert not holds(checks.epochs("window", wrong))
     start = random.randint(0, 9)
@@ -94,10 +100,17 @@ UNBOUNDED = {("agm", "cap"), ("greedy", "tolerance"), ("mses", "patience")}
 @pytest.mark.parametrize("name", METHODS.names())
 def test_no_number_of_a_method_is_infinite_unless_documented(name):
     for option, parameter in METHODS[name].parameters().items():
-        number = isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool)
+        number = isinstance(parameter.default, int | float) and not isinstance(
+            parameter.default, bool
+        )
         if (name, option) in UNBOUNDED:
             METHODS.build(name, {option: math.inf})
-            assert "inf" in (inspect.getdoc(METHODS[name].load()) or "").split(f"{option}: ")[1].split(": ")[0]
+            assert (
+                "inf"
+                in (inspect.getdoc(METHODS[name].load()) or "")
+                .split(f"{option}: ")[1]
+                .split(": ")[0]
+            )
         elif number:
             with pytest.raises(ConfigError, match=option):
                 METHODS.build(name, {option: math.inf})

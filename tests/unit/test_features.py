@@ -8,16 +8,21 @@ import pytest
 import torch
 
 from equipoise import data
-from equipoise.build import build_model
-from equipoise.data.missing import mask
-from equipoise.encoders.bert import Bert
-from equipoise.features import cache_features
-from equipoise.run import train
+from equipoise.data.table.missing import mask
+from equipoise.encoders.pretrained.bert import Bert
+from equipoise.runs.build import build_model
+from equipoise.runs.frozen_features import cache_features
+from equipoise.runs.run import train
+from equipoise.runs.trained import Trained
 from equipoise.settings import Settings
-from equipoise.trained import Trained
 
 CPU = torch.device("cpu")
-TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 20}
+TINY = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 20,
+}
 
 
 @pytest.fixture
@@ -27,7 +32,12 @@ def frame():
     texts = [" ".join(rng.choice(words, rng.integers(2, 8))) for _ in range(90)]
     texts[5] = None
     return pd.DataFrame(
-        {"words": texts, "x": rng.normal(size=90), "y": rng.normal(size=90), "label": list("abc") * 30}
+        {
+            "words": texts,
+            "x": rng.normal(size=90),
+            "y": rng.normal(size=90),
+            "label": list("abc") * 30,
+        }
     )
 
 
@@ -93,9 +103,11 @@ def test_the_backbone_runs_once_for_every_sample_of_all_runs(frame, tmp_path, co
 def test_training_is_the_same_as_without(frame, tmp_path, monkeypatch):
     chosen = settings(tmp_path)
     quick = Trained(train(chosen, tmp_path / "quick", splits=load(frame, chosen)).folder)
-    monkeypatch.setattr("equipoise.run.cache_features", lambda splits, *_: splits)
+    monkeypatch.setattr("equipoise.runs.run.cache_features", lambda splits, *_: splits)
     plain = Trained(train(chosen, tmp_path / "plain", splits=load(frame, chosen)).folder)
-    for (name, a), b in zip(quick.model.state_dict().items(), plain.model.state_dict().values(), strict=True):
+    for (name, a), b in zip(
+        quick.model.state_dict().items(), plain.model.state_dict().values(), strict=True
+    ):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3, msg=name)
 
 
@@ -113,7 +125,9 @@ def test_hidden_content_is_encoded_to_be_revealed(frame, tmp_path):
     assert torch.equal(existing, batch.existing["words"])
     assert not short.inputs["words"]["feature"][~present].any()
     with torch.no_grad():
-        shown, revealed, expected = (model.encode(b)["words"] for b in (short, short.revealed(), batch.revealed()))
+        shown, revealed, expected = (
+            model.encode(b)["words"] for b in (short, short.revealed(), batch.revealed())
+        )
     assert not shown[~present].any()
     assert revealed[hidden].any(1).all()
     torch.testing.assert_close(revealed, expected, atol=1e-5, rtol=1e-4)
@@ -125,16 +139,23 @@ def test_only_what_no_run_before_had_is_encoded(frame, tmp_path, counter):
     chosen = settings(tmp_path)
     whole, seen = load(frame, chosen), set()
     for seed in np.random.default_rng().integers(1000, size=3):
-        parts = {n: mask(getattr(whole, n), 0.4, seed=int(seed), split=n) for n in ("train", "validation", "test")}
+        parts = {
+            n: mask(getattr(whole, n), 0.4, seed=int(seed), split=n)
+            for n in ("train", "validation", "test")
+        }
         splits = replace(whole, **parts)
         model = build_model(chosen, splits.train.specs, splits.train.classes).eval()
         quick = cache_features(splits, model, tmp_path / "cache", CPU)
         for name, plain in parts.items():
             seen.update(plain.store_rows[plain.present["words"]])
-            batch, short = (table.rows(np.arange(len(plain))) for table in (plain, getattr(quick, name)))
+            batch, short = (
+                table.rows(np.arange(len(plain))) for table in (plain, getattr(quick, name))
+            )
             counted = counter.seen
             with torch.no_grad():
-                torch.testing.assert_close(model(short).fused, model(batch).fused, atol=1e-5, rtol=1e-4)
+                torch.testing.assert_close(
+                    model(short).fused, model(batch).fused, atol=1e-5, rtol=1e-4
+                )
             counter.seen = counted
         assert counter.seen == len(seen)
     assert len(list((tmp_path / "cache").glob("*.features.npy"))) == 1
@@ -153,14 +174,20 @@ def test_features_whose_rows_were_never_written_down_are_made_again(frame, tmp_p
 
 @pytest.mark.parametrize("regime", ["strict", "simulated"])
 @pytest.mark.parametrize("method", ["ae", "mmin", "smv-sample"])
-def test_training_with_cells_hidden_is_the_same_as_without(frame, tmp_path, monkeypatch, method, regime):
+def test_training_with_cells_hidden_is_the_same_as_without(
+    frame, tmp_path, monkeypatch, method, regime
+):
     options = {"warm_up": 1} if method == "smv-sample" else {}
-    chosen = Settings.from_dict({**settings(tmp_path).to_dict(), "method": {"name": method, **options}})
+    chosen = Settings.from_dict(
+        {**settings(tmp_path).to_dict(), "method": {"name": method, **options}}
+    )
     splits = load(frame, chosen, missing=0.4, missing_regime=regime)
     quick = Trained(train(chosen, tmp_path / "quick", splits=splits).folder)
-    monkeypatch.setattr("equipoise.run.cache_features", lambda splits, *_: splits)
+    monkeypatch.setattr("equipoise.runs.run.cache_features", lambda splits, *_: splits)
     plain = Trained(train(chosen, tmp_path / "plain", splits=splits).folder)
-    for (name, a), b in zip(quick.model.state_dict().items(), plain.model.state_dict().values(), strict=True):
+    for (name, a), b in zip(
+        quick.model.state_dict().items(), plain.model.state_dict().values(), strict=True
+    ):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3, msg=name)
 
 
@@ -199,12 +226,20 @@ def test_augmented_pictures_are_encoded_as_they_come(tmp_path):
 
     rng = np.random.default_rng()
     for number in range(30):
-        Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
-    frame = pd.DataFrame({"p": [f"{k}.png" for k in range(30)], "x": rng.normal(size=30), "label": list("ab") * 15})
+        Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(
+            tmp_path / f"{number}.png"
+        )
+    frame = pd.DataFrame(
+        {"p": [f"{k}.png" for k in range(30)], "x": rng.normal(size=30), "label": list("ab") * 15}
+    )
     for flip in (False, True):
         options = {"p": {"size": 16, "flip": flip}}
         splits = data.load(
-            frame, modalities=["p=p:image", "n=x"], root=str(tmp_path), options=options, cache=str(tmp_path / "c")
+            frame,
+            modalities=["p=p:image", "n=x"],
+            root=str(tmp_path),
+            options=options,
+            cache=str(tmp_path / "c"),
         )
         config = {**TINY, "patch_size": 8}
         chosen = Settings.from_dict(

@@ -6,15 +6,15 @@ from equipoise.data.transforms.array import ArrayFile
 from equipoise.data.transforms.audio import Sound
 from equipoise.errors import ConfigError
 from equipoise.heads.base import Head
-from equipoise.heads.imputing import ImputingHead
-from equipoise.heads.joint import JointHead
-from equipoise.methods.aligned import Aligned
-from equipoise.methods.base import Method
-from equipoise.methods.frozen_encoders import FrozenEncoders
-from equipoise.methods.own_head import OwnHead
-from equipoise.methods.teacher import TeacherStudent
-from equipoise.methods.valuation import Valuation
+from equipoise.heads.parts.imputing import ImputingHead
+from equipoise.heads.parts.joint import JointHead
+from equipoise.methods.balance.smv import Valuation
+from equipoise.methods.parts.aligned import Aligned
+from equipoise.methods.parts.frozen_encoders import FrozenEncoders
+from equipoise.methods.parts.own_head import OwnHead
+from equipoise.methods.parts.teacher import TeacherStudent
 from equipoise.registry import Entry, Registry
+from equipoise.training.method import Method
 
 HOOKS = [
     (Head, "unimodal"),
@@ -54,7 +54,9 @@ def test_the_registry_says_what_a_class_lacks(monkeypatch):
 
 @pytest.mark.parametrize("base", [Method, OwnHead])
 def test_a_method_trains_by_its_loss_or_by_its_step(base):
-    with pytest.raises(ConfigError, match="method Neither has nothing to train by; override 'loss', or 'step'"):
+    with pytest.raises(
+        ConfigError, match="method Neither has nothing to train by; override 'loss', or 'step'"
+    ):
         type("Neither", (base,), {})()
     for hook in ("loss", "step"):
         type("Enough", (base,), {hook: lambda self, *given: None})()
@@ -62,5 +64,7 @@ def test_a_method_trains_by_its_loss_or_by_its_step(base):
 
 def test_a_method_with_a_step_of_its_own_needs_no_loss():
     method = type("Steps", (Method,), {"step": lambda self, batch, ctx: None})()
-    with pytest.raises(ConfigError, match="method Steps trains by a 'step' of its own and has no 'loss'"):
+    with pytest.raises(
+        ConfigError, match="method Steps trains by a 'step' of its own and has no 'loss'"
+    ):
         method.loss(None, None, None)

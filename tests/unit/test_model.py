@@ -40,13 +40,17 @@ class Normalised(nn.Module):
 def make_model(count, head="concat", encoder=Normalised, **options):
     names = NAMES[:count]
     encoders = {m: encoder(3 + k) for k, m in enumerate(names)}
-    return Model(encoders, HEADS.build(head, widths=dict.fromkeys(names, WIDTH), classes=CLASSES), **options)
+    return Model(
+        encoders, HEADS.build(head, widths=dict.fromkeys(names, WIDTH), classes=CLASSES), **options
+    )
 
 
 def make_batch(count, hidden=0.0):
     present = {m: torch.rand(ROWS) >= hidden for m in NAMES[:count]}
     present[NAMES[0]] |= ~torch.stack(list(present.values())).any(0)
-    inputs = {m: torch.randn(ROWS, 3 + k) * p.unsqueeze(1) for k, (m, p) in enumerate(present.items())}
+    inputs = {
+        m: torch.randn(ROWS, 3 + k) * p.unsqueeze(1) for k, (m, p) in enumerate(present.items())
+    }
     return Batch(inputs, present, torch.randint(CLASSES, (ROWS,)), torch.arange(ROWS))
 
 
@@ -80,14 +84,18 @@ def test_absent_rows_do_not_change_the_others(count):
     some = hide(whole, NAMES[1], [0, 4, 5])
     kept = [1, 2, 3, 6, 7, 8]
     torch.testing.assert_close(model(some).fused[kept], model(whole).fused[kept])
-    torch.testing.assert_close(model(some).features[NAMES[1]][kept], model(whole).features[NAMES[1]][kept])
+    torch.testing.assert_close(
+        model(some).features[NAMES[1]][kept], model(whole).features[NAMES[1]][kept]
+    )
     assert not torch.allclose(model(some).fused[[0, 4, 5]], model(whole).fused[[0, 4, 5]])
 
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_what_stands_in_absent_rows_does_not_matter(count):
     model, batch = make_model(count).eval(), make_batch(count, hidden=0.4)
-    noise = {m: x + torch.randn_like(x) * ~batch.present[m].unsqueeze(1) for m, x in batch.inputs.items()}
+    noise = {
+        m: x + torch.randn_like(x) * ~batch.present[m].unsqueeze(1) for m, x in batch.inputs.items()
+    }
     noisy = Batch(noise, batch.present, batch.label, batch.index)
     assert torch.equal(model(noisy).fused, model(batch).fused)
 
@@ -120,7 +128,9 @@ def test_reading_given_features_is_the_same_as_running():
     features = model.encode(batch)
     assert torch.equal(model.read(features, batch.present).fused, model(batch).fused)
     pair = NAMES[:2]
-    assert torch.equal(model.read(features, batch.present, pair).fused, model(batch, only=pair).fused)
+    assert torch.equal(
+        model.read(features, batch.present, pair).fused, model(batch, only=pair).fused
+    )
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -128,10 +138,14 @@ def test_reading_given_features_is_the_same_as_running():
 def test_groups_partition_the_parameters(head, count):
     model = make_model(count, head)
     groups = [model.group(m) for m in model.modalities]
-    owned = [id(p) for group in groups for p in (*group.encoder, *group.head)] + [id(p) for p in model.shared]
+    owned = [id(p) for group in groups for p in (*group.encoder, *group.head)] + [
+        id(p) for p in model.shared
+    ]
     assert sorted(owned) == sorted(id(p) for p in model.parameters())
     for modality, group in zip(model.modalities, groups, strict=True):
-        assert [id(p) for p in group.encoder] == [id(p) for p in model.encoders[modality].parameters()]
+        assert [id(p) for p in group.encoder] == [
+            id(p) for p in model.encoders[modality].parameters()
+        ]
 
 
 def test_shared_parameters_are_refused():

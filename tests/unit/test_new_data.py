@@ -103,7 +103,9 @@ def test_nothing_is_said_of_good_files(run, frame, policy, recwarn):
 def test_predict_does_not_read_labels_and_evaluate_is_strict(run, frame, placeholder):
     predicted = equipoise.predict(run, frame.assign(label=placeholder))
     assert predicted.equals(equipoise.predict(run, frame.drop(columns="label")))
-    with pytest.raises(DataError, match="no labels" if placeholder is None else re.escape(f"label {placeholder!r}")):
+    with pytest.raises(
+        DataError, match="no labels" if placeholder is None else re.escape(f"label {placeholder!r}")
+    ):
         equipoise.evaluate(run, frame.assign(label=placeholder))
 
 

@@ -6,19 +6,22 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from equipoise.benchmark.items import method_changes, plan_from
+from equipoise.comparison.reading import method_changes, plan_from
+from equipoise.configuration.layers import make_settings, nest, overlay
+from equipoise.configuration.presets import names, read_preset, registry
 from equipoise.data.datasets import DATASETS
 from equipoise.encoders import ENCODERS
 from equipoise.errors import ConfigError
-from equipoise.overrides import make_settings, nest, overlay
-from equipoise.presets import names, read_preset, registry
 from equipoise.settings import Settings
 
 
 @pytest.fixture
 def prepared(tmp_path):
     def make(*modalities):
-        facts = {"manifest": "manifest.csv", "modalities": [f"{m}={m}:{kind}" for m, kind in modalities]}
+        facts = {
+            "manifest": "manifest.csv",
+            "modalities": [f"{m}={m}:{kind}" for m, kind in modalities],
+        }
         (tmp_path / "dataset.json").write_text(json.dumps(facts))
         (tmp_path / "manifest.csv").write_text("id,label\n")
         return str(tmp_path)
@@ -49,7 +52,11 @@ def test_vectors_of_iemocap_go_through_the_layers_of_gcnets_mmin():
     for modality, size in (("audio", 512), ("video", 1024), ("text", 1024)):
         values = dict(read_preset("iemocap-features")["encoder"][modality])
         encoder = ENCODERS.build(values.pop("name"), values, shape=(size,), width=128)
-        layers = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear | nn.ReLU | nn.Dropout)]
+        layers = [
+            layer
+            for layer in encoder.modules()
+            if isinstance(layer, nn.Linear | nn.ReLU | nn.Dropout)
+        ]
         kinds = [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]
         assert [type(layer) for layer in layers] == kinds
         assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.3, 0.3]
@@ -62,13 +69,18 @@ def test_a_preset_lies_below_every_layer(place):
     settings = make_settings(layers)
     preset = read_preset("crema-d")
     assert (settings.epochs, settings.optimiser.lr) == (3, 7.0)
-    assert settings.encoder == {"audio": {"name": "resnet", "depth": 34}, "video": preset["encoder"]["video"]}
+    assert settings.encoder == {
+        "audio": {"name": "resnet", "depth": 34},
+        "video": preset["encoder"]["video"],
+    }
     assert settings.batch_size == preset["batch_size"]
     assert "preset" not in settings.to_dict()
 
 
 def test_the_last_preset_holds_and_null_is_none():
-    assert make_settings([{"preset": "crema-d"}, {"preset": "fsdd"}]) == make_settings([{"preset": "fsdd"}])
+    assert make_settings([{"preset": "crema-d"}, {"preset": "fsdd"}]) == make_settings(
+        [{"preset": "fsdd"}]
+    )
     assert make_settings([{"preset": "crema-d"}, {"preset": None}]) == Settings()
 
 
@@ -83,9 +95,13 @@ def test_what_the_data_do_not_have_is_left_out_of_the_preset_alone(prepared):
     assert set(settings.encoder) == set(settings.data.options) == {"text", "attributes"}
     manifest = make_settings([{"preset": "sarcasm", "data": f"{source}/manifest.csv"}])
     assert manifest.encoder == settings.encoder
-    named = make_settings([nest({"preset": "sarcasm", "data.source": "x.csv", "modality": ["image=p:image"]})])
+    named = make_settings(
+        [nest({"preset": "sarcasm", "data.source": "x.csv", "modality": ["image=p:image"]})]
+    )
     assert set(named.encoder) == set(named.data.options) == {"image"}
-    frame = make_settings([nest({"preset": "sarcasm", "data": pd.DataFrame(), "modality": ["text=t:text"]})])
+    frame = make_settings(
+        [nest({"preset": "sarcasm", "data": pd.DataFrame(), "modality": ["text=t:text"]})]
+    )
     assert set(frame.encoder) == {"text"}
     user = make_settings([nest({"preset": "sarcasm", "data": source, "encoder.image": "resnet"})])
     assert user.encoder["image"] == {"name": "resnet"}
@@ -93,13 +109,17 @@ def test_what_the_data_do_not_have_is_left_out_of_the_preset_alone(prepared):
 
 def test_a_preset_for_other_modalities_is_refused(prepared):
     source = prepared(("sound", "audio"), ("face", "video"))
-    with pytest.raises(ConfigError, match="'crema-d' is for the modalities audio, video; the data have sound, face"):
+    with pytest.raises(
+        ConfigError, match="'crema-d' is for the modalities audio, video; the data have sound, face"
+    ):
         make_settings([{"preset": "crema-d", "data": source}])
 
 
 def test_another_transform_takes_none_of_the_old_settings():
     base = {"data": {"options": {"text": {"transform": "pieces", "tokenizer": "x", "length": 9}}}}
-    other = overlay(base, nest({"data.options.text.transform": "words", "data.options.text.minimum": 1}))
+    other = overlay(
+        base, nest({"data.options.text.transform": "words", "data.options.text.minimum": 1})
+    )
     assert other["data"]["options"]["text"] == {"transform": "words", "minimum": 1}
     same = overlay(base, nest({"data.options.text.tokenizer": "y"}))
     assert same["data"]["options"]["text"] == {"transform": "pieces", "tokenizer": "y", "length": 9}
@@ -108,8 +128,12 @@ def test_another_transform_takes_none_of_the_old_settings():
 def test_a_comparison_s_inputs_are_not_those_of_one_method_s_file(tmp_path):
     """Else two recipes side by side would be compared on different spectrograms."""
     path = tmp_path / "mla.yaml"
-    path.write_text("preset: crema-d-mla\ndata: {source: x, options: {audio: {transform: fbank}}}\nmethod: mla\n")
+    path.write_text(
+        "preset: crema-d-mla\ndata: {source: x, options: {audio: {transform: fbank}}}\nmethod: mla\n"
+    )
     label, changes = method_changes(str(path))
     assert (label, changes) == ("mla", {"method": {"name": "mla"}})
     plan = plan_from({"preset": "crema-d", "data": "nowhere"}, methods=str(path), seeds="1")
-    assert plan.settings("mla", 0) == make_settings([{"preset": "crema-d", "data": "nowhere", "method": "mla"}])
+    assert plan.settings("mla", 0) == make_settings(
+        [{"preset": "crema-d", "data": "nowhere", "method": "mla"}]
+    )

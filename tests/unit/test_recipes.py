@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from equipoise.configuration.layers import make_settings, nest
+from equipoise.configuration.presets import read_preset
 from equipoise.data.datasets import DATASETS
 from equipoise.encoders import ENCODERS
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
-from equipoise.overrides import make_settings, nest
-from equipoise.presets import read_preset
 from equipoise.settings import Settings, read_yaml
 
 FOLDER = Path(__file__).parents[2] / "recipes"
@@ -34,7 +34,10 @@ def test_its_parts_take_its_options(recipe, check_inputs):
     method = {name: value for name, value in settings.method.items() if name != "name"}
     METHODS.build(settings.method["name"], method)
     head = {name: value for name, value in settings.head.items() if name != "name"}
-    widths = {m: settings.width or ENCODERS[encoder["name"]].width for m, encoder in settings.encoder.items()}
+    widths = {
+        m: settings.width or ENCODERS[encoder["name"]].width
+        for m, encoder in settings.encoder.items()
+    }
     HEADS.build(settings.head["name"], head, widths=widths, classes=6)
 
 
@@ -49,7 +52,9 @@ def test_it_stands_on_a_preset_of_its_data_set(recipe):
 
 
 def test_its_header_says_what_was_published_and_how_to_prepare(recipe):
-    header = [line for line in recipe.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
+    header = [
+        line for line in recipe.read_text(encoding="utf-8").splitlines() if line.startswith("# ")
+    ]
     text = " ".join(line.removeprefix("# ") for line in header)
     assert " % accuracy" in text.partition("Published: ")[2]
     assert "Table" in text

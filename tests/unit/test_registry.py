@@ -80,7 +80,9 @@ def test_other_packages_add_theirs_and_a_replacement_is_announced(monkeypatch):
     theirs = {"gamma": entry("gamma"), "alpha": entry("alpha", year=2031)}
     points = [EntryPoint(name, f"{here}:{name}", "equipoise.things") for name in theirs]
     monkeypatch.setattr(EntryPoint, "load", lambda self: theirs[self.name])
-    monkeypatch.setattr(registry, "entry_points", lambda group: points if group == "equipoise.things" else [])
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: points if group == "equipoise.things" else []
+    )
     things = Registry("thing", [entry("alpha")])
     with pytest.warns(UserWarning, match="thing 'alpha' is replaced by"):
         assert [e.name for e in things] == ["alpha", "gamma"]
@@ -112,7 +114,9 @@ def test_a_broken_entry_point_is_told_of_and_left_out(monkeypatch, found, words)
 
     monkeypatch.setattr(EntryPoint, "dist", SimpleNamespace(name="their-package"))
     monkeypatch.setattr(EntryPoint, "load", load)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("mine", "theirs:entry", group)])
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [EntryPoint("mine", "theirs:entry", group)]
+    )
     methods = Registry("method", [method("alpha")], entry=MethodEntry)
     with pytest.warns(UserWarning, match="; it is left out$") as warned:
         assert methods.names() == ["alpha"]
@@ -128,6 +132,11 @@ def test_a_broken_entry_point_is_told_of_and_left_out(monkeypatch, found, words)
 
 
 def test_a_class_that_cannot_be_imported_is_named():
-    for target, words in {"no_such_package:Thing": "No module named", "math:Thing": "no attribute 'Thing'"}.items():
-        with pytest.raises(ConfigError, match=f"^thing 'mine': {target} cannot be imported .*{words}"):
+    for target, words in {
+        "no_such_package:Thing": "No module named",
+        "math:Thing": "no attribute 'Thing'",
+    }.items():
+        with pytest.raises(
+            ConfigError, match=f"^thing 'mine': {target} cannot be imported .*{words}"
+        ):
             Registry("thing", [Entry("mine", target, "")]).build("mine")

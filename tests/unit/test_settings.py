@@ -3,8 +3,8 @@ from dataclasses import fields
 
 import pytest
 
+from equipoise.configuration.layers import make_settings, nest, overlay
 from equipoise.errors import ConfigError
-from equipoise.overrides import make_settings, nest, overlay
 from equipoise.settings import DataSettings, OptimiserSettings, Settings, parse_yaml
 
 
@@ -43,7 +43,15 @@ def test_other_words_stay_text(text):
 
 
 def test_the_order_of_dotted_names_does_not_matter():
-    items = list({"method": "mla", "method.alpha": 3, "encoder.a.width": 2, "encoder.a": "mlp", "data": "x"}.items())
+    items = list(
+        {
+            "method": "mla",
+            "method.alpha": 3,
+            "encoder.a.width": 2,
+            "encoder.a": "mlp",
+            "data": "x",
+        }.items()
+    )
     expected = nest(dict(items))
     for _ in range(10):
         random.shuffle(items)
@@ -53,12 +61,18 @@ def test_the_order_of_dotted_names_does_not_matter():
 def test_another_component_takes_none_of_the_old_options():
     base = {"method": {"name": "mla", "alpha": 2}}
     assert overlay(base, {"method": "joint"})["method"] == {"name": "joint"}
-    assert overlay(base, {"method": {"name": "mla", "beta": 1}})["method"] == {"name": "mla", "alpha": 2, "beta": 1}
+    assert overlay(base, {"method": {"name": "mla", "beta": 1}})["method"] == {
+        "name": "mla",
+        "alpha": 2,
+        "beta": 1,
+    }
     assert base == {"method": {"name": "mla", "alpha": 2}}
 
 
 def test_short_names_are_data_settings():
-    settings = make_settings([nest({"data": "x.csv", "label": "y", "group": "speaker", "data.test": 0.2})])
+    settings = make_settings(
+        [nest({"data": "x.csv", "label": "y", "group": "speaker", "data.test": 0.2})]
+    )
     assert (settings.data.source, settings.data.label, settings.data.group, settings.data.test) == (
         *("x.csv", "y", "speaker"),
         0.2,

@@ -1,5 +1,5 @@
-"""The catalogue: a page per method, encoder and data set, one of heads, one of transforms, from what the library
-knows of itself."""
+"""The catalogue: a page per method, encoder and data set, one of heads, one of transforms, from
+what the library knows of itself."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from equipoise.registry import Entry
 
 
 def bibtex(entry: Entry) -> str:
-    """The entry's paper, "Surname, Surname. Title. Venue", as `@misc`; nothing where it is of no paper.
+    """The entry's paper, "Surname, Surname. Title. Venue", as `@misc`; nothing where it is of no
+    paper.
 
     Raises:
         ValueError: the line has not these three parts.

@@ -20,7 +20,10 @@ FROM_SETTINGS = ("seed", "validation", "test")
 
 def pages() -> dict[str, str]:
     """{file: Markdown}"""
-    return {"datasets.md": _index(), **{f"dataset-{entry.name}.md": _page(entry) for entry in DATASETS}}
+    return {
+        "datasets.md": _index(),
+        **{f"dataset-{entry.name}.md": _page(entry) for entry in DATASETS},
+    }
 
 
 def _index() -> str:
@@ -51,8 +54,16 @@ def _page(entry: Entry) -> str:
         sentence(entry.summary),
         facts([*origin(entry), ("licence", entry.licence), ("modalities", _modalities(entry))]),
         inspect.getdoc(module) or "",
-        *(_options(f"## Options of `--data {entry.name}`", "--data.options.", load, FROM_SETTINGS) if load else ()),
-        *(_options(f"## Options of `prepare {entry.name}`", "--", prepare, ("out",)) if prepare else ()),
+        *(
+            _options(f"## Options of `--data {entry.name}`", "--data.options.", load, FROM_SETTINGS)
+            if load
+            else ()
+        ),
+        *(
+            _options(f"## Options of `prepare {entry.name}`", "--", prepare, ("out",))
+            if prepare
+            else ()
+        ),
         "## Try it",
         _commands(entry.name, load, prepare),
     )
@@ -70,20 +81,30 @@ def _modalities(entry: Entry) -> str:
     return ", ".join(f"`{name}` ({kind})" for name, kind in found)
 
 
-def _options(title: str, flag: str, function: Callable[..., Any], without: tuple[str, ...]) -> tuple[str, str]:
+def _options(
+    title: str, flag: str, function: Callable[..., Any], without: tuple[str, ...]
+) -> tuple[str, str]:
     meaning = explained(function)
     rows = [
-        (f"`{flag}{p.name}`", "needed" if p.default is p.empty else shown(p.default), meaning[p.name])
+        (
+            f"`{flag}{p.name}`",
+            "needed" if p.default is p.empty else shown(p.default),
+            meaning[p.name],
+        )
         for p in inspect.signature(function).parameters.values()
         if p.name not in without
     ]
     return title, table(["option", "default", "meaning"], rows)
 
 
-def _commands(name: str, load: Callable[..., Any] | None, prepare: Callable[..., Any] | None) -> str:
+def _commands(
+    name: str, load: Callable[..., Any] | None, prepare: Callable[..., Any] | None
+) -> str:
     lines = [f"equipoise train --data {name} --method mla"] if load else []
     if prepare:
-        needed = [p.name for p in inspect.signature(prepare).parameters.values() if p.default is p.empty]
+        needed = [
+            p.name for p in inspect.signature(prepare).parameters.values() if p.default is p.empty
+        ]
         flags = "".join(f" --{option} DOWNLOAD" for option in needed if option != "out")
         lines.append(f"equipoise prepare {name}{flags} --out data/{name}")
         lines.append(f"equipoise train --data data/{name} --method mla")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equipoise.data.kinds import TRANSFORMS
+from equipoise.data.transforms.kinds import TRANSFORMS
 from equipoise.encoders import ENCODERS
 from equipoise.registry import EncoderEntry
 
@@ -15,12 +15,21 @@ GIVEN = ("shape", "vocabulary")
 def pages() -> dict[str, str]:
     """{file: Markdown}"""
     entries = [entry for entry in ENCODERS if isinstance(entry, EncoderEntry)]
-    return {"encoders.md": _index(entries), **{f"encoder-{entry.name}.md": _page(entry) for entry in entries}}
+    return {
+        "encoders.md": _index(entries),
+        **{f"encoder-{entry.name}.md": _page(entry) for entry in entries},
+    }
 
 
 def _index(entries: list[EncoderEntry]) -> str:
     rows = [
-        (f"[{e.name}](encoder-{e.name}.md)", e.summary, ", ".join(e.kinds), _count(e.width), _count(e.size))
+        (
+            f"[{e.name}](encoder-{e.name}.md)",
+            e.summary,
+            ", ".join(e.kinds),
+            _count(e.width),
+            _count(e.size),
+        )
         for e in entries
     ]
     return page(
@@ -67,7 +76,9 @@ def _page(entry: EncoderEntry) -> str:
 
 def _command(entry: EncoderEntry) -> str:
     kind = entry.kinds[0]
-    words = [f"equipoise train --data table.csv --method mla --modality m=column:{kind} --encoder.m {entry.name}"]
+    words = [
+        f"equipoise train --data table.csv --method mla --modality m=column:{kind} --encoder.m {entry.name}"
+    ]
     if not entry.width:
         words.append("--encoder.m.weights NAME_OR_FOLDER")
     if entry.vocabulary:

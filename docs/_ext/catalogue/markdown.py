@@ -66,7 +66,11 @@ def explained(thing: Any, section: str = "Args") -> dict[str, str]:
     """{name: meaning} from a section of a docstring, of a class with those of its bases."""
     if isinstance(thing, type):
         bases = [base for base in reversed(thing.__mro__) if base.__doc__]
-        return {name: text for base in bases for name, text in _section(base.__doc__ or "", section).items()}
+        return {
+            name: text
+            for base in bases
+            for name, text in _section(base.__doc__ or "", section).items()
+        }
     return _section(thing.__doc__ or "", section)
 
 

@@ -15,7 +15,10 @@ from .markdown import bash, explained, facts, origin, page, sentence, table, toc
 def pages() -> dict[str, str]:
     """{file: Markdown}"""
     entries = [entry for entry in METHODS if isinstance(entry, MethodEntry)]
-    return {"methods.md": _index(entries), **{f"method-{entry.name}.md": _page(entry) for entry in entries}}
+    return {
+        "methods.md": _index(entries),
+        **{f"method-{entry.name}.md": _page(entry) for entry in entries},
+    }
 
 
 def _index(entries: list[MethodEntry]) -> str:
@@ -35,7 +38,10 @@ def _index(entries: list[MethodEntry]) -> str:
         "Passes are those of an encoder per minibatch it is trained on; joint training has 1 / 1. Memory is what a "
         "training holds beyond joint training's, the parameters of its head left out. Every method here passes the "
         "same conformance suite (`equipoise.testing.check_method`).",
-        table(["method", "idea", "head", "modalities", "forward / backward passes", "extra memory"], rows),
+        table(
+            ["method", "idea", "head", "modalities", "forward / backward passes", "extra memory"],
+            rows,
+        ),
         toctree(f"method-{e.name}" for e in entries),
     )
 
@@ -44,7 +50,9 @@ def _page(entry: MethodEntry) -> str:
     cls = entry.load()
     module = importlib.import_module(entry.target.partition(":")[0])
     meaning = explained(cls)
-    options = [(f"`{p.name}`", f"`{p.default!r}`", meaning[p.name]) for p in entry.parameters().values()]
+    options = [
+        (f"`{p.name}`", f"`{p.default!r}`", meaning[p.name]) for p in entry.parameters().values()
+    ]
     return page(
         f"# {entry.name}",
         sentence(entry.summary),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from equipoise.data.kinds import ENDINGS, KINDS, TRANSFORMS
+from equipoise.data.transforms.kinds import ENDINGS, KINDS, TRANSFORMS
 from equipoise.encoders import default_encoder
 
 from .markdown import bash, explained, page, prose, shown, table
@@ -57,7 +57,9 @@ WHOSE = {
 
 def pages() -> dict[str, str]:
     """{file: Markdown}"""
-    return {"transforms.md": page(*_introduction(), *(block for kind in KINDS for block in _kind(kind)))}
+    return {
+        "transforms.md": page(*_introduction(), *(block for kind in KINDS for block in _kind(kind)))
+    }
 
 
 def _introduction() -> list[str]:
@@ -134,7 +136,12 @@ def _meanings(classes: Mapping[type, str]) -> list[tuple[str, str, str, str]]:
             default = "the first file's" if _needed(field) else shown(field.default)
             shared.setdefault((field.name, texts[field.name], early), {})[name] = default
     return [
-        (f"`{setting}`", _owners(owners, classes), _defaults(owners), text + " *(before the cache)*" * early)
+        (
+            f"`{setting}`",
+            _owners(owners, classes),
+            _defaults(owners),
+            text + " *(before the cache)*" * early,
+        )
         for (setting, text, early), owners in shared.items()
     ]
 
@@ -148,4 +155,6 @@ def _defaults(owners: Mapping[str, str]) -> str:
     values = dict.fromkeys(owners.values())
     if len(values) == 1:
         return next(iter(values))
-    return "; ".join(f"{v} ({', '.join(name for name, own in owners.items() if own == v)})" for v in values)
+    return "; ".join(
+        f"{v} ({', '.join(name for name, own in owners.items() if own == v)})" for v in values
+    )

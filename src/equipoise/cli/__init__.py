@@ -51,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _warning(
-    usual: Callable[..., str], message: Warning | str, category: type[Warning], filename: str, *place: Any
+    usual: Callable[..., str],
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    *place: Any,
 ) -> str:
     """Our own warnings are for who runs the command, and need no line of code."""
     if Path(filename).is_relative_to(Path(equipoise.__file__).parent):

@@ -1,8 +1,9 @@
 """Compare methods over several seeds, and write the report.
 
-What is done is skipped, what was interrupted goes on, and a cell that fails does not stop the others. Methods and
-seeds can be added to a folder under the settings, and the grid, it was begun with. Several missing rates
-(first:last:step, or a list such as 0.1,0.3) make a sweep: a comparison at each of them, in all three splits.
+What is done is skipped, what was interrupted goes on, and a cell that fails does not stop the
+others. Methods and seeds can be added to a folder under the settings, and the grid, it was begun
+with. Several missing rates (first:last:step, or a list such as 0.1,0.3) make a sweep: a comparison
+at each of them, in all three splits.
 
 examples:
   equipoise bench --data digits --methods joint,mla,mie --seeds 3 --out runs/bench
@@ -19,15 +20,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise.cli.options import add_settings, read_layers
-from equipoise.overrides import overlay
+from equipoise.configuration.layers import overlay
 
 if TYPE_CHECKING:
-    from equipoise.benchmark.plan import Plan
+    from equipoise.comparison.plan import Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--methods", metavar="LIST", help="all, or names, settings files and label=either, separated by commas"
+        "--methods",
+        metavar="LIST",
+        help="all, or names, settings files and label=either, separated by commas",
     )
     parser.add_argument("--seeds", metavar="SEEDS", help="a list such as 0,1,2, or how many [3]")
     parser.add_argument(
@@ -39,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "repeat for a grid",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time [1]")
-    parser.add_argument("--out", metavar="DIR", default="runs/bench", help="folder of the comparison [runs/bench]")
+    parser.add_argument(
+        "--out", metavar="DIR", default="runs/bench", help="folder of the comparison [runs/bench]"
+    )
     parser.add_argument("--json", action="store_true", help="print the leaderboard as JSON")
     add_settings(parser)
 
@@ -56,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 def read_plan(args: argparse.Namespace) -> Plan:
     """The comparison a command line asks for; flags stand above a bench file."""
-    from equipoise.benchmark.items import plan_from
+    from equipoise.comparison.reading import plan_from
 
     values: dict[str, Any] = {}
     for layer in read_layers(args):

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from equipoise.cli.output import print_json, print_leaderboard, print_sweep
 
 if TYPE_CHECKING:
-    from equipoise.benchmark.cells import Outcome
-    from equipoise.benchmark.plan import Plan
+    from equipoise.comparison.cell import Outcome
+    from equipoise.comparison.plan import Plan
     from equipoise.report.records import Group
 
 
 def compare(plan: Plan, folder: Path, *, jobs: int, as_json: bool) -> int:
     """Run a plan and show what its folder then holds; returns the exit code, 1 if a cell failed."""
-    from equipoise.benchmark.runner import run_bench
+    from equipoise.comparison.run import run_bench
     from equipoise.report import write_report
     from equipoise.report.records import read_levels, read_runs
 
@@ -49,11 +49,24 @@ class Cells:
 
     def __enter__(self) -> Cells:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
 
         self._since = time.monotonic()
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+        )
+        self._bar = Progress(
+            *columns, console=Console(stderr=True), disable=not sys.stderr.isatty()
+        )
         self._task = self._bar.add_task("loading", total=None)
         self._bar.start()
         return self
@@ -67,7 +80,11 @@ class Cells:
         line = f"{outcome.cell.label} seed {outcome.cell.seed}{rate}: {_describe(outcome)}"
         self._bar.update(self._task, completed=done, total=total, description=line)
         if self._bar.disable:
-            print(f"[{done}/{total}] {time.monotonic() - self._since:.0f} s  {line}", file=sys.stderr, flush=True)
+            print(
+                f"[{done}/{total}] {time.monotonic() - self._since:.0f} s  {line}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _describe(outcome: Outcome) -> str:

@@ -72,8 +72,16 @@ def _classes(facts: Report) -> None:
         rest = counts[CLASSES:]
         summed = [str(sum(of[s] for _, of in rest)) for s in ("all", *splits)]
         rows.append((f"{len(rest)} more", *summed))
-    rows.append(("together", str(sum(of["all"] for _, of in counts)), *(str(facts["samples"][s]) for s in splits)))
-    majority = ", ".join(f"{split} {value:.3f}" for split, value in facts["majority_accuracy"].items())
+    rows.append(
+        (
+            "together",
+            str(sum(of["all"] for _, of in counts)),
+            *(str(facts["samples"][s]) for s in splits),
+        )
+    )
+    majority = ", ".join(
+        f"{split} {value:.3f}" for split, value in facts["majority_accuracy"].items()
+    )
     _section(("class", "all", *splits), rows, "classes")
     if majority:
         print(f"accuracy of always answering the largest training class: {majority}")
@@ -83,10 +91,15 @@ def _presence(facts: Report) -> None:
     if not any(facts["missing"].values()):
         return
     splits = facts["by_split"]
-    rows = [(m, f"{share:.1%}", *(f"{splits[s][m]:.1%}" for s in splits)) for m, share in facts["missing"].items()]
+    rows = [
+        (m, f"{share:.1%}", *(f"{splits[s][m]:.1%}" for s in splits))
+        for m, share in facts["missing"].items()
+    ]
     _section(("missing", "all", *splits), rows, "missing modalities")
     patterns = list(facts["patterns"].items())
-    print_table(("present", "rows"), [(pattern, str(count)) for pattern, count in patterns[:PATTERNS]])
+    print_table(
+        ("present", "rows"), [(pattern, str(count)) for pattern, count in patterns[:PATTERNS]]
+    )
 
 
 def _problems(problems: list[Report]) -> None:
@@ -101,10 +114,20 @@ def _copies(duplicates: Report) -> None:
     if duplicates:
         keys = ("samples", "across_splits", "other_label")
         rows = [
-            (m, *(str(facts[k]) for k in keys), ", ".join(" = ".join(same) for same in facts["examples"]))
+            (
+                m,
+                *(str(facts[k]) for k in keys),
+                ", ".join(" = ".join(same) for same in facts["examples"]),
+            )
             for m, facts in duplicates.items()
         ]
-        header = ("modality", "samples with a copy", "across splits", "other label", "examples (ids)")
+        header = (
+            "modality",
+            "samples with a copy",
+            "across splits",
+            "other label",
+            "examples (ids)",
+        )
         _section(header, rows, "duplicates")
 
 

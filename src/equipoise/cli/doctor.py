@@ -1,12 +1,13 @@
-"""Look at data before training: columns, classes, gaps, bad files, copies, leaks, how strong each modality is alone.
+"""Look at data before training: columns, classes, gaps, bad files, copies, leaks, how strong each
+modality is alone.
 
-Every bad file is listed, and nothing found is a failure. Without --modality, the columns of a manifest are described
-and declarations suggested.
+Every bad file is listed, and nothing found is a failure. Without --modality, the columns of a
+manifest are described and declarations suggested.
 
 examples:
   equipoise doctor clips.csv
-  equipoise doctor clips.csv --modality sound=wav:audio --modality face=png:image --label emotion --group speaker
-  equipoise doctor data/av-digits --json
+  equipoise doctor clips.csv --modality sound=wav:audio --modality face=png:image --label emotion
+  --group speaker equipoise doctor data/av-digits --json
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from equipoise.cli.options import Override, add_data_settings, read_settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "data.source", action=Override, metavar="SOURCE", help="a data set, a prepared folder or a manifest"
+        "data.source",
+        action=Override,
+        metavar="SOURCE",
+        help="a data set, a prepared folder or a manifest",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     add_data_settings(parser, without="source")

@@ -15,10 +15,17 @@ from equipoise.settings import POLICIES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="a finished run")
-    parser.add_argument("--data", metavar="SOURCE", help="other data, all of it, instead of the run's own")
-    parser.add_argument("--split", choices=("validation", "test"), help="of the run's own data [test]")
     parser.add_argument(
-        "--missing", type=float, metavar="SHARE", help="share of the cells to hide at random [as the run]"
+        "--data", metavar="SOURCE", help="other data, all of it, instead of the run's own"
+    )
+    parser.add_argument(
+        "--split", choices=("validation", "test"), help="of the run's own data [test]"
+    )
+    parser.add_argument(
+        "--missing",
+        type=float,
+        metavar="SHARE",
+        help="share of the cells to hide at random [as the run]",
     )
     parser.add_argument(
         "--problems",

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=list(REGISTRIES), help="what to list")
-    parser.add_argument("pattern", nargs="?", default="*", help="only names that match, such as 'ogm*'")
+    parser.add_argument(
+        "pattern", nargs="?", default="*", help="only names that match, such as 'ogm*'"
+    )
     parser.add_argument("--json", action="store_true", help="all that is known of each, as JSON")
 
 
@@ -26,7 +28,10 @@ def run(args: argparse.Namespace) -> int:
         print_json([{f.name: getattr(e, f.name) for f in fields(e)} for e in entries])
     else:
         columns = COLUMNS.get(args.kind, {})
-        rows = [(e.name, str(e.year or ""), *(show(e) for show in columns.values()), e.summary) for e in entries]
+        rows = [
+            (e.name, str(e.year or ""), *(show(e) for show in columns.values()), e.summary)
+            for e in entries
+        ]
         print_table(("name", "year", *columns, "summary"), rows)
     return 0
 
@@ -56,7 +61,7 @@ def _datasets() -> Registry:
 
 
 def _presets() -> Registry:
-    from equipoise.presets import registry
+    from equipoise.configuration.presets import registry
 
     return registry()
 

@@ -1,7 +1,9 @@
-"""Every setting as a flag: `--optimiser.lr 0.1`, `--method mla --method.alpha 0.1`, `--config file.yaml`.
+"""Every setting as a flag: `--optimiser.lr 0.1`, `--method mla --method.alpha 0.1`, `--config
+file.yaml`.
 
-Names and types come from the settings' dataclasses, help texts from their docstrings. Components take any dotted
-option, since only the component itself knows its own; hence what argparse does not know is read here too.
+Names and types come from the settings' dataclasses, help texts from their docstrings. Components
+take any dotted option, since only the component itself knows its own; hence what argparse does not
+know is read here too.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from typing import Any
 
 import yaml
 
+from equipoise.configuration.layers import SHORT, make_settings, nest
 from equipoise.errors import ConfigError, suggest
-from equipoise.overrides import SHORT, make_settings, nest
 from equipoise.settings import DataSettings, OptimiserSettings, Settings, parse_yaml, read_yaml
 
 OPEN = ("method.", "head.", "encoder.", "data.options.")
@@ -30,8 +32,12 @@ components take options of their own: --method.OPTION VALUE, --head.OPTION VALUE
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add `--config`, `--print_config` and a flag for every setting."""
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="settings from a YAML file")
-    parser.add_argument("--print_config", action="store_true", help="print all settings as YAML and exit")
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE", help="settings from a YAML file"
+    )
+    parser.add_argument(
+        "--print_config", action="store_true", help="print all settings as YAML and exit"
+    )
     run = parser.add_argument_group("settings of the run, which override --config", COMPONENTS)
     for setting in fields(Settings):
         if setting.name not in ("data", "optimiser"):
@@ -44,7 +50,9 @@ def add_data_settings(parser: argparse.ArgumentParser, without: str = "") -> Non
     """Add `--preset`, and a flag for every setting of the data, but one."""
     parser.set_defaults(overrides=[], open_ended=True)
     text = "settings of a published experiment, below all others; see equipoise list presets"
-    parser.add_argument("--preset", action=Override, default=argparse.SUPPRESS, metavar="NAME", help=text)
+    parser.add_argument(
+        "--preset", action=Override, default=argparse.SUPPRESS, metavar="NAME", help=text
+    )
     _add_group(parser, "data", DataSettings, without)
 
 
@@ -56,7 +64,9 @@ def read_layers(args: argparse.Namespace) -> list[dict[str, Any]]:
     """
     changes: dict[str, Any] = {}
     for name, value in args.overrides:
-        changes[name] = changes[name] + value if isinstance(value, list) and name in changes else value
+        changes[name] = (
+            changes[name] + value if isinstance(value, list) and name in changes else value
+        )
     for name, value in read_pairs(args.rest):
         if not name.startswith(OPEN):
             raise ConfigError(f"unknown option {'--' + name!r}{suggest('--' + name, args.known)}")
@@ -74,7 +84,8 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
 
 def read_pairs(words: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """`--name value` and `--name=value` as (name, YAML value), for options that argparse does not know.
+    """`--name value` and `--name=value` as (name, YAML value), for options that argparse does not
+    know.
 
     Raises:
         ConfigError: something else stands there, or a value is missing.
@@ -98,7 +109,11 @@ class Override(argparse.Action):
     """Collects (dotted name, value) in the order given."""
 
     def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option: str | None = None,
     ) -> None:
         namespace.overrides = [*namespace.overrides, (self.dest, values)]
 
@@ -112,7 +127,11 @@ def _add_group(parser: argparse.ArgumentParser, prefix: str, cls: Any, without: 
 
 def _add(group: Any, setting: Field[Any], name: str, text: str) -> None:
     declared = str(setting.type)
-    short = ["--data"] if name == "data.source" else [f"--{s}" for s, long in SHORT.items() if long == name]
+    short = (
+        ["--data"]
+        if name == "data.source"
+        else [f"--{s}" for s, long in SHORT.items() if long == name]
+    )
     optional = {"nargs": "?", "const": True} if declared == "bool" else {}
     group.add_argument(
         *short,
@@ -152,7 +171,10 @@ def _value(text: str) -> Any:
 def _help(cls: type) -> dict[str, str]:
     """{attribute: text} of a docstring's Attributes section."""
     section = re.sub(r"\n {12,}", " ", (cls.__doc__ or "").partition("Attributes:")[2])
-    return {name: text.strip().replace("%", "%%") for name, text in re.findall(r"\n {8}(\w+): (.*)", section)}
+    return {
+        name: text.strip().replace("%", "%%")
+        for name, text in re.findall(r"\n {8}(\w+): (.*)", section)
+    }
 
 
 def _shown(setting: Field[Any]) -> str:
@@ -160,4 +182,6 @@ def _shown(setting: Field[Any]) -> str:
     if setting.name in ("method", "head"):
         return str(default["name"])  # type: ignore[index]
     value = setting.default if isinstance(setting.default, str | int | float) else None
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )

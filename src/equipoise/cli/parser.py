@@ -28,7 +28,11 @@ class Parser(argparse.ArgumentParser):
     """Reports misuse like every other error of a user: one line, exit code 2."""
 
     def __init__(self, **options: object) -> None:
-        options = {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **options}
+        options = {
+            "allow_abbrev": False,
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            **options,
+        }
         super().__init__(**options)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
@@ -37,7 +41,11 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     """The whole parser; `run` of the result takes the parsed arguments and returns the exit code."""
-    top = Parser(prog="equipoise", description=equipoise.__doc__, epilog="More on one: equipoise COMMAND --help")
+    top = Parser(
+        prog="equipoise",
+        description=equipoise.__doc__,
+        epilog="More on one: equipoise COMMAND --help",
+    )
     top.add_argument("--version", action="version", version=f"equipoise {equipoise.__version__}")
     top.set_defaults(run=None)
     commands = top.add_subparsers(metavar="COMMAND")
@@ -68,12 +76,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     found.arguments = list(arguments)
     found.rest = rest
     if rest and not found.open_ended:
-        raise ConfigError(f"{found.prog}: unexpected argument {rest[0]!r}{suggest(rest[0], found.known)}")
+        raise ConfigError(
+            f"{found.prog}: unexpected argument {rest[0]!r}{suggest(rest[0], found.known)}"
+        )
     return found
 
 
 def _flags(parser: argparse.ArgumentParser) -> list[str]:
-    return [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+    return [
+        flag
+        for action in parser._actions
+        for flag in action.option_strings
+        if flag.startswith("--")
+    ]
 
 
 def _first_line(text: str) -> str:

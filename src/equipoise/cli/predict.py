@@ -16,9 +16,14 @@ from equipoise.settings import POLICIES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="a finished run")
-    parser.add_argument("--data", metavar="SOURCE", required=True, help="a manifest; labels are not read")
     parser.add_argument(
-        "--out", metavar="FILE", required=True, help="CSV: id, class, its probability, all probabilities"
+        "--data", metavar="SOURCE", required=True, help="a manifest; labels are not read"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="CSV: id, class, its probability, all probabilities",
     )
     parser.add_argument(
         "--problems",
@@ -31,11 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     path = Path(args.out)
     if path.exists() and not args.force:
-        raise RunError(f"{path}: exists already; choose another --out, or overwrite it with --force")
+        raise RunError(
+            f"{path}: exists already; choose another --out, or overwrite it with --force"
+        )
     if not path.parent.is_dir():
         raise RunError(f"{path.parent}: no such folder for --out")
     from equipoise.evaluation.predictions import write_csv
-    from equipoise.trained import Trained
+    from equipoise.runs.trained import Trained
 
     trained = Trained(args.run_folder)
     table = trained.read(args.data, args.problems, labelled=False)

@@ -24,14 +24,22 @@ class Progress:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
-            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+            columns = (
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                TimeRemainingColumn(),
+            )
             self._bar = Bar(*columns, console=Console(stderr=True))
             self._bar.add_task("first epoch", total=self.epochs)
             self._bar.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar:
             self._bar.stop()
@@ -42,7 +50,11 @@ class Progress:
         if self._bar:
             self._bar.update(0, completed=done, total=total, description=_describe(line))
         else:
-            print(f"epoch {done}/{total}  {_describe(line)}  {line['seconds']:.1f} s", file=sys.stderr, flush=True)
+            print(
+                f"epoch {done}/{total}  {_describe(line)}  {line['seconds']:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _describe(line: dict[str, Any]) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUNS", help="run folders, or folders of `equipoise bench`")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUNS", help="run folders, or folders of `equipoise bench`"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the report")
 
 

@@ -2,8 +2,8 @@
 
 examples:
   equipoise train --data digits --method mla --method.alpha 0.1 --out runs/mla
-  equipoise train --data clips.csv --modality sound=wav:audio --modality face=png:image --label emotion
-  equipoise train --resume runs/mla
+  equipoise train --data clips.csv --modality sound=wav:audio --modality face=png:image --label
+  emotion equipoise train --resume runs/mla
 """
 
 from __future__ import annotations
@@ -19,23 +19,34 @@ from equipoise.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", metavar="RUN", help="new run folder [runs/<data>-<method>-seed<seed>]")
-    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, under its own settings")
     parser.add_argument(
-        "--checkpoint", choices=("newest", "previous"), default="newest", help="where to resume from [newest]"
+        "--out", metavar="RUN", help="new run folder [runs/<data>-<method>-seed<seed>]"
     )
-    parser.add_argument("--devices", type=int, default=1, metavar="N", help="GPUs or processes on this machine [1]")
+    parser.add_argument(
+        "--resume", metavar="RUN", help="go on with an interrupted run, under its own settings"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        choices=("newest", "previous"),
+        default="newest",
+        help="where to resume from [newest]",
+    )
+    parser.add_argument(
+        "--devices", type=int, default=1, metavar="N", help="GPUs or processes on this machine [1]"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.resume and (args.config or args.overrides or args.rest or args.out):
-        raise ConfigError("--resume takes the settings of the run itself; leave out all other settings and --out")
+        raise ConfigError(
+            "--resume takes the settings of the run itself; leave out all other settings and --out"
+        )
     if args.print_config:
         sys.stdout.write(read_settings(args).to_yaml())
         return 0
-    from equipoise import run as runs
+    from equipoise.runs import run as runs
     from equipoise.training import runtime
 
     settings = runs.resume_settings(args.resume) if args.resume else read_settings(args)
@@ -45,16 +56,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, settings: Settings) -> int:
-    from equipoise import run as runs
     from equipoise.api import default_folder
     from equipoise.cli.output import print_json, print_metrics
     from equipoise.cli.progress import Progress
+    from equipoise.runs import run as runs
     from equipoise.training import runtime
 
     folder = Path(args.resume or args.out or default_folder(settings))
     try:
         with Progress(settings.epochs) as progress:
-            done = runs.train(settings, folder, resume=bool(args.resume), checkpoint=args.checkpoint, report=progress)
+            done = runs.train(
+                settings,
+                folder,
+                resume=bool(args.resume),
+                checkpoint=args.checkpoint,
+                report=progress,
+            )
     finally:
         runtime.stop()
     if os.environ.get("RANK", "0") != "0":
@@ -62,7 +79,10 @@ def _train(args: argparse.Namespace, settings: Settings) -> int:
     if args.json:
         print_json({"folder": str(folder), **done.result})
     else:
-        print_metrics({s: done.result[s] for s in ("validation", "test") if s in done.result}, title=str(folder))
+        print_metrics(
+            {s: done.result[s] for s in ("validation", "test") if s in done.result},
+            title=str(folder),
+        )
     return 0
 
 

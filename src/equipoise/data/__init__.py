@@ -6,12 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equipoise.data.preparation import prepare
+    from equipoise.data.datasets.prepare import prepare
     from equipoise.data.sources import load, read_table
 
 __all__ = ["load", "prepare", "read_table"]
 
-_MODULES = {"load": "sources", "prepare": "preparation", "read_table": "sources"}
+_MODULES = {"load": "sources", "prepare": "datasets.prepare", "read_table": "sources"}
 
 
 def __getattr__(name: str) -> Any:

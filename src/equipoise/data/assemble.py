@@ -9,16 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data import splits as splitting
-from equipoise.data.decode import Decoded
-from equipoise.data.manifest import Manifest
+from equipoise.data.decoding.decode import Decoded
+from equipoise.data.manifest.manifest import Manifest
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table import Splits, Table
+from equipoise.data.table import splits as splitting
+from equipoise.data.table.table import Splits, Table
 from equipoise.errors import DataError
 
 
 def assemble(
-    manifest: Manifest, decoded: Decoded, *, name: str, label: str, validation: float, test: float, seed: int
+    manifest: Manifest,
+    decoded: Decoded,
+    *,
+    name: str,
+    label: str,
+    validation: float,
+    test: float,
+    seed: int,
 ) -> Splits:
     """The splits a manifest names, or drawn where it names none.
 
@@ -32,8 +39,8 @@ def assemble(
         seed: of the draw.
 
     Raises:
-        DataError: a split is empty, a training row has no label, there is a single class, or a label occurs in
-            validation or test alone.
+        DataError: a split is empty, a training row has no label, there is a single class, or a
+            label occurs in validation or test alone.
     """
     which = manifest.split
     if which is None:
@@ -43,7 +50,9 @@ def assemble(
         if not len(rows[part]):
             raise DataError(f"{manifest.where}: no row is in the {part} split")
     classes = _classes(manifest, rows["train"])
-    codes = {part: label_codes(manifest, rows[part], classes, f" of the {part} split") for part in rows}
+    codes = {
+        part: label_codes(manifest, rows[part], classes, f" of the {part} split") for part in rows
+    }
     facts = {
         "modalities": [asdict(declaration) for declaration in manifest.declarations],
         "label": label,
@@ -55,11 +64,19 @@ def assemble(
     )
     fitting = {m: reading.step for m, reading in decoded.readings.items()}
     return Splits(
-        train, validating, testing, name=name, problems=decoded.problems, preprocessing=facts, fitting=fitting
+        train,
+        validating,
+        testing,
+        name=name,
+        problems=decoded.problems,
+        preprocessing=facts,
+        fitting=fitting,
     )
 
 
-def label_codes(manifest: Manifest, rows: np.ndarray, classes: Sequence[str], part: str = "") -> np.ndarray:
+def label_codes(
+    manifest: Manifest, rows: np.ndarray, classes: Sequence[str], part: str = ""
+) -> np.ndarray:
     """(len(rows),) labels as indices of the classes, −1 where there is none.
 
     Raises:
@@ -88,24 +105,40 @@ def make_table(
     """Some rows of a manifest as a table; a modality of `specs` that was not decoded is absent."""
     nothing = np.zeros(len(manifest), dtype=bool)
     found = decoded.readings
-    arrays = {m: found[m].store if m in found else np.empty((0, *spec.shape)) for m, spec in specs.items()}
+    arrays = {
+        m: found[m].store if m in found else np.empty((0, *spec.shape)) for m, spec in specs.items()
+    }
     present = {m: (found[m].present if m in found else nothing)[rows] for m in specs}
     raw: dict[str, Sequence[Any]] = {
         m: [None if f is None else str(f) for f in files] for m, files in manifest.files.items()
     }
     raw.update(manifest.texts)
     group = None if manifest.group is None else manifest.group[rows]
-    return Table(specs, arrays, rows, codes, present, classes, [manifest.ids[row] for row in rows], raw, group=group)
+    return Table(
+        specs,
+        arrays,
+        rows,
+        codes,
+        present,
+        classes,
+        [manifest.ids[row] for row in rows],
+        raw,
+        group=group,
+    )
 
 
-def _draw(manifest: Manifest, decoded: Decoded, *, validation: float, test: float, seed: int) -> np.ndarray:
+def _draw(
+    manifest: Manifest, decoded: Decoded, *, validation: float, test: float, seed: int
+) -> np.ndarray:
     """Splits for the rows that are kept."""
     rows = np.flatnonzero(decoded.keep)
     classes = _classes(manifest, rows)
     codes = label_codes(manifest, rows, classes)
     group = None if manifest.group is None else manifest.group[rows]
     which = np.full(len(manifest), "train", dtype=object)
-    which[rows] = splitting.draw(codes, validation=validation, test=test, seed=seed, group=group, classes=classes)
+    which[rows] = splitting.draw(
+        codes, validation=validation, test=test, seed=seed, group=group, classes=classes
+    )
     return which
 
 
@@ -128,10 +161,13 @@ def _classes(manifest: Manifest, rows: np.ndarray) -> list[str]:
 def in_order(names: set[str]) -> list[str]:
     """Numbers by value, other names by the alphabet.
 
-    Ties ("1" and "1.0") and nan have their place too: a set has another order in every process, and ranks must agree.
+    Ties ("1" and "1.0") and nan have their place too: a set has another order in every process, and
+    ranks must agree.
     """
     try:
         values = {name: float(name) for name in names}
     except ValueError:
         return sorted(names)
-    return sorted(names, key=lambda name: (values[name], name) if isfinite(values[name]) else (inf, name))
+    return sorted(
+        names, key=lambda name: (values[name], name) if isfinite(values[name]) else (inf, name)
+    )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from equipoise.errors import ConfigError
 
-# Results name the prediction from all modalities, and optimisers the parameters of all, beside the modalities.
+# Results name the prediction from all modalities, and optimisers the parameters of all, beside the
+# modalities.
 RESERVED = ("fused", "shared", "pseudo-view")
 
 
@@ -16,12 +17,16 @@ def check_modality_name(name: str) -> None:
     Raises:
         ConfigError: they cannot.
     """
-    from torch.nn import ModuleDict  # not at the top: a table is declared, and data are prepared, without torch
+    from torch.nn import (
+        ModuleDict,  # not at the top: a table is declared, and data are prepared, without torch
+    )
 
     if not name.replace("-", "_").isidentifier():
         raise ConfigError(f"{name!r} cannot name a modality; use letters, digits, '_' and '-'")
     if name in RESERVED or hasattr(ModuleDict(), name):
-        raise ConfigError(f"{name!r} cannot name a modality, it means something else; use another, such as {name}_1")
+        raise ConfigError(
+            f"{name!r} cannot name a modality, it means something else; use another, such as {name}_1"
+        )
 
 
 @dataclass(frozen=True)

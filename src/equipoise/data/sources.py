@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data import missing as masking
-from equipoise.data import splits as splitting
 from equipoise.data.assemble import assemble, label_codes, make_table
-from equipoise.data.cache import cache_folder
 from equipoise.data.datasets import DATASETS
-from equipoise.data.declaration import Columns, Declaration
-from equipoise.data.decode import Decoded, decode
-from equipoise.data.locate import as_path, is_built_in, locate, read_prepared
-from equipoise.data.manifest import Manifest, read_manifest
+from equipoise.data.decoding.cache import cache_folder
+from equipoise.data.decoding.decode import Decoded, decode
+from equipoise.data.manifest.declaration import Columns, Declaration
+from equipoise.data.manifest.locate import as_path, is_built_in, locate, read_prepared
+from equipoise.data.manifest.manifest import Manifest, read_manifest
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.steps import Absent, fit_steps
-from equipoise.data.table import Splits, Table
+from equipoise.data.table import missing as masking
+from equipoise.data.table import splits as splitting
+from equipoise.data.table.steps import Absent, fit_steps
+from equipoise.data.table.table import Splits, Table
 from equipoise.errors import ConfigError, DataError, invalid
 
 
@@ -66,8 +66,10 @@ def load(
         missing: share of the cells to hide at random.
         missing_test: the same for validation and test, where it differs.
         missing_modality: hide this modality only, in the share `missing` of the samples.
-        missing_exact: hide that share exactly in each split, rounded to whole cells, not in expectation.
-        missing_regime: "strict", hidden training content is gone; "simulated", batches can reveal it to a method.
+        missing_exact: hide that share exactly in each split, rounded to whole cells, not in
+            expectation.
+        missing_regime: "strict", hidden training content is gone; "simulated", batches can reveal
+            it to a method.
         problems: "error", "drop" or "absent", what a bad file does.
         cache: folder of decoded arrays.
         options: of a built-in data set, or {modality: settings of its transform}.
@@ -95,11 +97,15 @@ def load(
     if is_built_in(source):
         given = {"modality": modalities, "split": split, "group": group, "id": id, "root": root}
         for name in (name for name, value in given.items() if value):
-            raise ConfigError(f"{source}: a built-in data set has its own modalities and splits; leave out {name!r}")
+            raise ConfigError(
+                f"{source}: a built-in data set has its own modalities and splits; leave out {name!r}"
+            )
         parts = _built_in(source, seed=seed, validation=validation, test=test, options=options)
         return fit_steps(finish(parts), seed)
     declared = [Declaration.parse(str(text)) for text in modalities or ()]
-    found = locate(source, declared, {"label": label, "split": split, "group": group, "id": id}, options)
+    found = locate(
+        source, declared, {"label": label, "split": split, "group": group, "id": id}, options
+    )
     manifest = read_manifest(found.data, found.columns, root or found.root)
     decoded = decode(manifest, found.options, problems, cache_folder(cache))
     parts = assemble(
@@ -133,11 +139,16 @@ def read_table(
     Rows that are left out because of bad files, and cells taken as absent, are warned of.
 
     Raises:
-        DataError: the run was not trained on files or columns, a cell, file or label is unusable, or no row is left.
+        DataError: the run was not trained on files or columns, a cell, file or label is unusable,
+            or no row is left.
     """
     if "transforms" not in preprocessing:
-        raise DataError("the run was trained on a built-in data set, which has no columns that new data could fill")
-    columns = Columns([Declaration(**d) for d in preprocessing["modalities"]], preprocessing["label"], id=id)
+        raise DataError(
+            "the run was trained on a built-in data set, which has no columns that new data could fill"
+        )
+    columns = Columns(
+        [Declaration(**d) for d in preprocessing["modalities"]], preprocessing["label"], id=id
+    )
     data = as_path(source)
     if isinstance(data, Path) and data.is_dir():
         data, facts = read_prepared(data)
@@ -154,25 +165,36 @@ def read_table(
                 f"the run {specs[modality].shape}"
             )
     rows = np.flatnonzero(decoded.keep)
-    whole = make_table(manifest, decoded, specs, rows, label_codes(manifest, rows, classes), classes)
+    whole = make_table(
+        manifest, decoded, specs, rows, label_codes(manifest, rows, classes), classes
+    )
     learned = preprocessing["learned"]
     absent = {m: Absent() for m in specs}
-    return whole.stepped({**absent, **{m: r.step.restore(learned[m]) for m, r in decoded.readings.items()}})
+    return whole.stepped(
+        {**absent, **{m: r.step.restore(learned[m]) for m, r in decoded.readings.items()}}
+    )
 
 
 def _tell(manifest: Manifest, decoded: Decoded) -> None:
     """Warn of what bad files took from new data; refuse data of which nothing is left."""
     if not decoded.keep.any():
-        raise DataError(f"{manifest.where}: not a single row has a usable file; all are listed in {decoded.listing}")
-    left, bad = int((~decoded.keep).sum()), len(decoded.problems)
+        raise DataError(
+            f"{manifest.where}: not a single row has a usable file; all are listed in {decoded.listing}"
+        )
+    left = int((~decoded.keep).sum())
+    bad = len(decoded.problems)
     if bad:
         told = (
-            f"{left} row{'s' * (left > 1)} left out" if left else f"{bad} bad cell{'s' * (bad > 1)} taken as absent"
+            f"{left} row{'s' * (left > 1)} left out"
+            if left
+            else f"{bad} bad cell{'s' * (bad > 1)} taken as absent"
         )
         warnings.warn(f"{manifest.where}: {told}, listed in {decoded.listing}", stacklevel=3)
 
 
-def _built_in(name: str, *, seed: int, validation: float, test: float, options: Mapping[str, Any]) -> Splits:
+def _built_in(
+    name: str, *, seed: int, validation: float, test: float, options: Mapping[str, Any]
+) -> Splits:
     entry = DATASETS[name]
     if not entry.target.endswith(":load"):
         raise ConfigError(
@@ -184,14 +206,22 @@ def _built_in(name: str, *, seed: int, validation: float, test: float, options: 
 
 def _check_shares(validation: float, test: float) -> None:
     if not (validation > 0 and test >= 0 and validation + test < 1):
-        raise invalid("data", "validation and test", "shares that leave rows to train on", (validation, test))
+        raise invalid(
+            "data", "validation and test", "shares that leave rows to train on", (validation, test)
+        )
 
 
 def _finish(
-    parts: Splits, *, seed: int, holdout: float, training: Callable[..., Table], evaluation: Callable[..., Table]
+    parts: Splits,
+    *,
+    seed: int,
+    holdout: float,
+    training: Callable[..., Table],
+    evaluation: Callable[..., Table],
 ) -> Splits:
     """Cut the holdout and hide cells, by one function in training and another after it; the same for every source."""
-    train, held = parts.train, None
+    train = parts.train
+    held = None
     if not 0 <= holdout < 1:
         raise invalid("data", "holdout", "in [0, 1)", holdout)
     if holdout:

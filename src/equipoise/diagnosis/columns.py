@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.cells import SPLITS, Cells
-from equipoise.data.kinds import ENDINGS, KINDS
+from equipoise.data.manifest.cells import SPLITS, Cells
+from equipoise.data.manifest.sheet import Sheet
 from equipoise.data.media import split_window, without_window
-from equipoise.data.splits import NAMES
-from equipoise.data.tabular import Sheet
+from equipoise.data.table.splits import NAMES
+from equipoise.data.transforms.kinds import ENDINGS, KINDS
 from equipoise.errors import DataError
 
 Column = dict[str, Any]
@@ -29,7 +29,9 @@ _KEPT_TOGETHER = (
     "recording|video|movie|film|episode|site|scanner|device|family|group"
 )
 _GROUP = re.compile(rf"(?:{_KEPT_TOGETHER})s?(?:id|name|number|no|nr)?")
-_UNNAMED = re.compile(r"(?:Unnamed: \d+(?:\.\d+)?)?")  # as a DataFrame's own index is written, and read again
+_UNNAMED = re.compile(
+    r"(?:Unnamed: \d+(?:\.\d+)?)?"
+)  # as a DataFrame's own index is written, and read again
 _SHOWN = 40  # characters of an example
 _OPENED = 5  # array files whose shape is looked at
 
@@ -42,8 +44,8 @@ def describe(sheet: Sheet, base: Path) -> list[Column]:
         base: folder that relative paths start from.
 
     Returns:
-        [{"column", "looks_like": a kind of modality, number, category, split, id or empty, "empty": share of the
-        cells, "distinct": values, "example", "files_not_found": how many}]
+        [{"column", "looks_like": a kind of modality, number, category, split, id or empty, "empty":
+        share of the cells, "distinct": values, "example", "files_not_found": how many}]
     """
     cells = Cells(sheet)
     return [_describe(column, cells.texts(column), base) for column in cells.columns]
@@ -71,7 +73,11 @@ def suggest(columns: Sequence[Column], named: Mapping[str, str | None]) -> dict[
     _choose(chosen, "split", [c for c, kind in kinds.items() if kind == "split"])
     _choose(chosen, "label", _labels(columns))
     _choose(chosen, "group", _groups(columns))
-    ids = [column["column"] for column in columns if column["looks_like"] == "id" and not column["empty"]]
+    ids = [
+        column["column"]
+        for column in columns
+        if column["looks_like"] == "id" and not column["empty"]
+    ]
     _choose(chosen, "id", sorted(ids, key=lambda c: c.lower() != "id"))
     free = {c: kind for c, kind in kinds.items() if c not in chosen.values() and "," not in c}
     declared = [f"{_name(c)}={c}:{kind}" for c, kind in free.items() if kind in KINDS]
@@ -91,7 +97,9 @@ def _describe(name: str, texts: Sequence[str | None], base: Path) -> Column:
         "empty": 1 - len(filled) / len(texts),
         "distinct": len(set(filled)),
         "example": filled[0][:_SHOWN] if filled else "",
-        "files_not_found": sum(not os.path.exists(base / without_window(t)) for t in filled) if is_file else 0,
+        "files_not_found": sum(not os.path.exists(base / without_window(t)) for t in filled)
+        if is_file
+        else 0,
     }
 
 
@@ -100,7 +108,9 @@ def _looks_like(name: str, filled: Sequence[str]) -> str:
         return "empty"
     if _UNNAMED.fullmatch(name):
         return "id"
-    kind, count = Counter(ENDINGS.get(Path(without_window(t)).suffix.lower()) for t in filled).most_common(1)[0]
+    kind, count = Counter(
+        ENDINGS.get(Path(without_window(t)).suffix.lower()) for t in filled
+    ).most_common(1)[0]
     if kind is not None and count > len(filled) / 2:
         return kind
     if all(text.lower() in SPLITS for text in filled):
@@ -124,7 +134,11 @@ def _is_number(text: str) -> bool:
 def _counts_rows(filled: Sequence[str]) -> bool:
     """Whole numbers that rise by one."""
     first = float(filled[0])
-    return len(filled) > 2 and first.is_integer() and all(float(t) == first + k for k, t in enumerate(filled))
+    return (
+        len(filled) > 2
+        and first.is_integer()
+        and all(float(t) == first + k for k, t in enumerate(filled))
+    )
 
 
 def _dimensions(path: Path) -> int:
@@ -161,7 +175,11 @@ def _vectors(columns: Sequence[str]) -> list[str]:
     """Number columns whose names begin alike are one modality; those that stand alone are one too."""
     families: dict[str, list[str]] = {}
     for column in columns:
-        stem = re.sub(r"[_\-. ]?\d+$", "", column) if column[-1:].isdigit() else column.partition("_")[0]
+        stem = (
+            re.sub(r"[_\-. ]?\d+$", "", column)
+            if column[-1:].isdigit()
+            else column.partition("_")[0]
+        )
         families.setdefault(stem or "numbers", []).append(column)
     alone = [family[0] for family in families.values() if len(family) == 1]
     together = {stem: family for stem, family in families.items() if len(family) > 1}

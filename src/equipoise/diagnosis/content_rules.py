@@ -7,7 +7,7 @@ from math import sqrt
 from shlex import quote
 from typing import Any
 
-from equipoise.data.splits import NAMES
+from equipoise.data.table.splits import NAMES
 from equipoise.diagnosis.finding import Finding, Found, listed, note, some, warning
 
 APART = 0.15
@@ -38,14 +38,16 @@ def copies(found: Found) -> Iterator[Finding]:
             )
         if not facts["across_splits"] and not facts["other_label"]:
             yield note(
-                "duplicates", f"{some(facts['samples'], 'sample')} with a copy of their {modality} ({example})"
+                "duplicates",
+                f"{some(facts['samples'], 'sample')} with a copy of their {modality} ({example})",
             )
 
 
 def groups(found: Found) -> Iterator[Finding]:
     for one in found["leakage"]["groups"]:
         if one["samples"]:
-            name, how = one["column"], _apart(one, found["splits"]["given"])
+            name = one["column"]
+            how = _apart(one, found["splits"]["given"])
             yield warning(
                 "leakage",
                 f"{one['samples']} of {one['of']} evaluation samples have their {name} in training too "
@@ -57,7 +59,10 @@ def _apart(group: Mapping[str, Any], given: bool) -> str:
     """How to keep a group on one side."""
     few = group["values"] < len(NAMES)
     if group["windows"]:
-        return "keep all windows of a file in one split" + ", by a column of file names for --group" * (not few)
+        return (
+            "keep all windows of a file in one split"
+            + ", by a column of file names for --group" * (not few)
+        )
     if given:
         return "make a split that keeps each together"
     if few:
@@ -107,7 +112,8 @@ def strengths(found: Found) -> Iterator[Finding]:
     ranked = sorted(facts, key=lambda modality: float(facts[modality]["accuracy"]))
     if len(ranked) < 2 or ranked[-1] in silent:
         return
-    worst, best = ranked[0], ranked[-1]
+    worst = ranked[0]
+    best = ranked[-1]
     gap = facts[best]["accuracy"] - facts[worst]["accuracy"]
     lead, best_lead = (facts[m]["accuracy"] - facts[m]["majority"] for m in (worst, best))
     apart = gap >= APART or lead <= BEHIND * best_lead

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from equipoise import data
-from equipoise.data.declaration import Declaration
-from equipoise.data.locate import Source, is_built_in, locate
-from equipoise.data.tabular import read_sheet
+from equipoise.data.manifest.declaration import Declaration
+from equipoise.data.manifest.locate import Source, is_built_in, locate
+from equipoise.data.manifest.sheet import read_sheet
 from equipoise.diagnosis.advice import advise
 from equipoise.diagnosis.balance import count_classes
 from equipoise.diagnosis.columns import describe, suggest
@@ -30,9 +30,10 @@ def diagnose(settings: DataSettings) -> Report:
         settings: of the data. Bad files are listed whatever `problems` says.
 
     Returns:
-        Plain values: "source", "rows", "columns" (see `columns.describe`), "advice", and either "suggestion" (see
-        `columns.suggest`), where nobody said what the modalities are, and no advice, or "balance", "presence",
-        "problems", "duplicates", "leakage" and "strength", each as the function says that makes it.
+        Plain values: "source", "rows", "columns" (see `columns.describe`), "advice", and either
+        "suggestion" (see `columns.suggest`), where nobody said what the modalities are, and no
+        advice, or "balance", "presence", "problems", "duplicates", "leakage" and "strength", each
+        as the function says that makes it.
 
     Raises:
         ConfigError: an unknown column, kind or option.
@@ -46,11 +47,28 @@ def diagnose(settings: DataSettings) -> Report:
             test=settings.test,
             options=settings.options,
         )
-        return {"source": settings.source, "columns": [], **_examine(from_splits(parts), settings, None, ())}
-    named = {"label": settings.label, "split": settings.split, "group": settings.group, "id": settings.id}
-    source = locate(settings.source, [Declaration.parse(str(t)) for t in settings.modality], named, settings.options)
+        return {
+            "source": settings.source,
+            "columns": [],
+            **_examine(from_splits(parts), settings, None, ()),
+        }
+    named = {
+        "label": settings.label,
+        "split": settings.split,
+        "group": settings.group,
+        "id": settings.id,
+    }
+    source = locate(
+        settings.source,
+        [Declaration.parse(str(t)) for t in settings.modality],
+        named,
+        settings.options,
+    )
     columns = describe(read_sheet(source.data), _base(source, settings.root))
-    report = {"source": source.name if source.name == "DataFrame" else str(settings.source), "columns": columns}
+    report = {
+        "source": source.name if source.name == "DataFrame" else str(settings.source),
+        "columns": columns,
+    }
     if not source.declared:
         rows = len(read_sheet(source.data).table)
         return {**report, "rows": rows, "suggestion": suggest(columns, named), "advice": []}
@@ -60,10 +78,16 @@ def diagnose(settings: DataSettings) -> Report:
     return {**report, **_examine(study, settings, source.named["group"], other)}
 
 
-def _examine(study: Study, settings: DataSettings, group: str | None, other: Sequence[str]) -> Report:
+def _examine(
+    study: Study, settings: DataSettings, group: str | None, other: Sequence[str]
+) -> Report:
     found = {
         "rows": len(study.ids),
-        "splits": {"given": study.given, "undrawn": study.undrawn, "by_group": study.group is not None},
+        "splits": {
+            "given": study.given,
+            "undrawn": study.undrawn,
+            "by_group": study.group is not None,
+        },
         "balance": count_classes(study),
         "presence": describe_presence(study),
         "problems": list(study.problems),

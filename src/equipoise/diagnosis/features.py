@@ -21,8 +21,8 @@ CHUNK = 64  # rows read at a time
 def features(view: View, train: np.ndarray, later: np.ndarray) -> tuple[Any, Any]:
     """Features of two sets of rows (n, d), scaled by what the first shows; sparse for text.
 
-    Words are weighted by TF-IDF; numbers are taken as they are, of sounds and series mean and deviation over time,
-    pictures and the mean of a clip's frames are shrunk to `SIDE` × `SIDE`.
+    Words are weighted by TF-IDF; numbers are taken as they are, of sounds and series mean and
+    deviation over time, pictures and the mean of a clip's frames are shrunk to `SIDE` × `SIDE`.
     """
     if view.kind == "text":
         return _words(view, train, later)
@@ -45,7 +45,9 @@ def _words(view: View, train: np.ndarray, later: np.ndarray) -> tuple[Any, Any]:
 
     texts = view.texts or ()
     weigh = TfidfVectorizer(max_features=WORDS, sublinear_tf=True, token_pattern=r"\w+|[^\w\s]")
-    return weigh.fit_transform([texts[row] for row in train]), weigh.transform([texts[row] for row in later])
+    return weigh.fit_transform([texts[row] for row in train]), weigh.transform(
+        [texts[row] for row in later]
+    )
 
 
 def _pooled(view: View, rows: np.ndarray) -> np.ndarray:
@@ -56,13 +58,19 @@ def _pooled(view: View, rows: np.ndarray) -> np.ndarray:
 def pool(block: np.ndarray, kind: str) -> np.ndarray:
     """(n, …) samples of a kind → (n, d) float64.
 
-    Spectrograms are (n, 1, bands, frames), waveforms (n, samples), series (n, steps, …), pictures (n, channels,
-    height, width), clips and flow (n, frames, channels, height, width).
+    Spectrograms are (n, 1, bands, frames), waveforms (n, samples), series (n, steps, …), pictures
+    (n, channels, height, width), clips and flow (n, frames, channels, height, width).
     """
     block = block.astype(np.float64)
     if kind == "audio" and block.ndim == 2:
         spectrum = np.log(np.abs(np.fft.rfft(block)) + 1e-3)
-        return np.stack([part.mean(axis=1) for part in np.array_split(spectrum, min(BANDS, spectrum.shape[1]), 1)], 1)
+        return np.stack(
+            [
+                part.mean(axis=1)
+                for part in np.array_split(spectrum, min(BANDS, spectrum.shape[1]), 1)
+            ],
+            1,
+        )
     if kind == "audio":
         return _moments(block, axis=-1)
     if kind == "array" and block.ndim > 2:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.cells import Cells
+from equipoise.data.manifest.cells import Cells
 from equipoise.data.media import Window, split_window
 from equipoise.diagnosis.columns import looks_like_group
 from equipoise.diagnosis.study import Study
@@ -26,7 +26,8 @@ WIDTH = 1000
 
 
 def find_leaks(study: Study, group: str | None, other: Sequence[str]) -> dict[str, Any]:
-    """Groups on both sides of the splits, labels in names and words, and numbers that equal the label.
+    """Groups on both sides of the splits, labels in names and words, and numbers that equal the
+    label.
 
     Args:
         study: the data.
@@ -34,15 +35,17 @@ def find_leaks(study: Study, group: str | None, other: Sequence[str]) -> dict[st
         other: columns that are no part of any modality, and neither label, split nor id.
 
     Returns:
-        {"groups": [{"column", "windows": whether it stands for files cut into windows, "values", "shared": values in
-        training and in evaluation, "samples": of evaluation with such a value, "of": samples of evaluation}],
-        "label_in": [{"modality", "where": "text" or "path", "share": of the samples, "precision"}],
-        "numbers": [{"modality", "column"}]}
+        {"groups": [{"column", "windows": whether it stands for files cut into windows, "values",
+        "shared": values in training and in evaluation, "samples": of evaluation with such a value,
+        "of": samples of evaluation}], "label_in": [{"modality", "where": "text" or "path", "share":
+        of the samples, "precision"}], "numbers": [{"modality", "column"}]}
     """
     return {
         "groups": _groups(study, group, other),
         "label_in": _labels_in_words(study),
-        "numbers": [{"modality": m, "column": c} for m in study.views for c in _telling_numbers(study, m)],
+        "numbers": [
+            {"modality": m, "column": c} for m in study.views for c in _telling_numbers(study, m)
+        ],
     }
 
 
@@ -54,11 +57,17 @@ def _groups(study: Study, group: str | None, other: Sequence[str]) -> list[dict[
     if study.sheet is not None:
         cells = Cells(study.sheet)
         columns.update({c: cells.texts(c) for c in other if c != group and looks_like_group(c)})
-    found = [{"column": name, "windows": False, **_shared(study, v)} for name, v in columns.items() if _repeats(v)]
+    found = [
+        {"column": name, "windows": False, **_shared(study, v)}
+        for name, v in columns.items()
+        if _repeats(v)
+    ]
     for modality, view in study.views.items():
         files = [None if file is None else _recording(file) for file in view.files or ()]
         if _repeats(files):
-            found.append({"column": f"file of {modality}", "windows": True, **_shared(study, files)})
+            found.append(
+                {"column": f"file of {modality}", "windows": True, **_shared(study, files)}
+            )
     return found
 
 
@@ -70,8 +79,8 @@ def _repeats(values: Sequence[str | None]) -> bool:
 def _recording(path: Path) -> str | None:
     """The file that a window in time is cut from.
 
-    None for a whole file, whose second occurrence is a copy, and for a row of an array file, where neighbours are
-    unrelated.
+    None for a whole file, whose second occurrence is a copy, and for a row of an array file, where
+    neighbours are unrelated.
     """
     try:
         file, window = split_window(path)
@@ -85,7 +94,12 @@ def _shared(study: Study, values: Sequence[str | None]) -> dict[str, int]:
     taught = set(known[study.rows("train")]) - {""}
     later = np.concatenate([study.rows("validation"), study.rows("test")])
     met = [value for value in known[later] if value in taught]
-    return {"values": len(set(known) - {""}), "shared": len(set(met)), "samples": len(met), "of": len(later)}
+    return {
+        "values": len(set(known) - {""}),
+        "shared": len(set(met)),
+        "samples": len(met),
+        "of": len(later),
+    }
 
 
 def _labels_in_words(study: Study) -> list[dict[str, Any]]:
@@ -127,15 +141,20 @@ def _telling_numbers(study: Study, modality: str) -> Iterator[str]:
     """Columns whose value alone, cut into as many intervals as there are classes, gives every label."""
     from sklearn.tree import DecisionTreeClassifier
 
-    view, codes = study.views[modality], study.codes
+    view = study.views[modality]
+    codes = study.codes
     train, later = (
-        rows[view.present[rows] & (codes[rows] >= 0)] for rows in map(study.rows, ("train", "validation"))
+        rows[view.present[rows] & (codes[rows] >= 0)]
+        for rows in map(study.rows, ("train", "validation"))
     )
     if view.kind != "vector" or len(later) < MEASURED or len(np.unique(codes[train])) < 2:
         return
-    known, asked = view.read(train), view.read(later)
+    known = view.read(train)
+    asked = view.read(later)
     for column in range(min(known.shape[1], WIDTH)):
         tree = DecisionTreeClassifier(max_leaf_nodes=len(study.classes), random_state=0)
         tree.fit(known[:, [column]], codes[train])
         if (tree.predict(asked[:, [column]]) == codes[later]).all():
-            yield view.columns[column] if len(view.columns) == known.shape[1] else f"number {column}"
+            yield (
+                view.columns[column] if len(view.columns) == known.shape[1] else f"number {column}"
+            )

@@ -19,12 +19,13 @@ EXPECTED = 5
 
 
 def describe_presence(study: Study) -> dict[str, Any]:
-    """Missing shares, patterns, and what absence depends on. A file that cannot be read counts as missing.
+    """Missing shares, patterns, and what absence depends on. A file that cannot be read counts as
+    missing.
 
     Returns:
-        {"missing": {modality: share}, "by_split": {split: {modality: share}}, "patterns": {"a + b": rows},
-        "nothing": rows with no modality, "depends": [{"modality", "on": "label" or "split", "p", "cramers_v",
-        "missing": {value: share}}]}
+        {"missing": {modality: share}, "by_split": {split: {modality: share}}, "patterns": {"a + b":
+        rows}, "nothing": rows with no modality, "depends": [{"modality", "on": "label" or "split",
+        "p", "cramers_v", "missing": {value: share}}]}
     """
     present = {m: view.present for m, view in study.views.items()}
     matrix = np.stack(list(present.values()), axis=1)
@@ -42,7 +43,10 @@ def describe_presence(study: Study) -> dict[str, Any]:
     splits = [] if study.split is None else [s for s in dict.fromkeys(study.split.tolist()) if s]
     return {
         "missing": {m: float(1 - here.mean()) for m, here in present.items()},
-        "by_split": {s: {m: float(1 - here[study.rows(s)].mean()) for m, here in present.items()} for s in splits},
+        "by_split": {
+            s: {m: float(1 - here[study.rows(s)].mean()) for m, here in present.items()}
+            for s in splits
+        },
         "patterns": {pattern or "nothing": count for pattern, count in patterns.most_common()},
         "nothing": patterns[""],
         "depends": depends,
@@ -57,11 +61,15 @@ def _dependence(present: np.ndarray, values: Sequence[str | None]) -> dict[str, 
     names, codes = np.unique([str(v) for v in values if v is not None], return_inverse=True)
     here = present[known]
     table = np.stack(
-        [np.bincount(codes[here], minlength=len(names)), np.bincount(codes[~here], minlength=len(names))]
+        [
+            np.bincount(codes[here], minlength=len(names)),
+            np.bincount(codes[~here], minlength=len(names)),
+        ]
     )
     rare = min(here.mean(), 1 - here.mean()) if len(here) else 0.0
     frequent = table.sum(axis=0) * rare >= EXPECTED
-    table, names = table[:, frequent], names[frequent]
+    table = table[:, frequent]
+    names = names[frequent]
     if table.shape[1] < 2 or not table.sum(axis=1).all():
         return None
     tested = chi2_contingency(table, correction=False)

@@ -33,7 +33,8 @@ def bad_cells(found: Found) -> Iterator[Finding]:
 
 
 def splits(found: Found) -> Iterator[Finding]:
-    facts, samples = found["splits"], found["balance"]["samples"]
+    facts = found["splits"]
+    samples = found["balance"]["samples"]
     if facts["undrawn"]:
         yield warning("splits", f"no splits can be drawn: {facts['undrawn']}")
     elif not facts["given"] and not facts["by_group"] and not found["leakage"]["groups"]:
@@ -44,12 +45,20 @@ def splits(found: Found) -> Iterator[Finding]:
         )
     empty = [split for split in ("train", "validation") if samples.get(split) == 0]
     if empty:
-        yield warning("splits", f"no row is in {' and in '.join(empty)}: training needs both; mend the split column")
+        yield warning(
+            "splits",
+            f"no row is in {' and in '.join(empty)}: training needs both; mend the split column",
+        )
     test = samples.get("test", SMALL_TEST)
     if test < SMALL_TEST:
-        margin = f": an accuracy on them is known to about ± {100 / sqrt(test):.0f} points" if test else ""
+        margin = (
+            f": an accuracy on them is known to about ± {100 / sqrt(test):.0f} points"
+            if test
+            else ""
+        )
         yield note(
-            "splits", f"{some(test, 'test sample')}{margin}; keep more for testing, or compare over more seeds"
+            "splits",
+            f"{some(test, 'test sample')}{margin}; keep more for testing, or compare over more seeds",
         )
 
 
@@ -58,16 +67,21 @@ def classes(found: Found) -> Iterator[Finding]:
     counts = {name: of["all"] for name, of in facts["classes"].items()}
     if facts["unlabelled"]:
         unlabelled = some(facts["unlabelled"], "row")
-        yield warning("balance", f"{unlabelled} without a label: label or remove them; none can be trained on")
+        yield warning(
+            "balance", f"{unlabelled} without a label: label or remove them; none can be trained on"
+        )
     for name in (name for name in counts if name.lower() in UNKNOWN):
         yield warning(
             "balance",
             f"{some(counts[name], 'sample')} of the class {name!r}: probably a missing label; label or remove them",
         )
     if len(counts) < 2:
-        yield warning("balance", "fewer than two classes: there is nothing to tell apart; is --label right?")
+        yield warning(
+            "balance", "fewer than two classes: there is nothing to tell apart; is --label right?"
+        )
         return
-    largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    largest = max(counts, key=counts.__getitem__)
+    smallest = min(counts, key=counts.__getitem__)
     if counts[largest] >= SKEWED * counts[smallest]:
         yield warning(
             "balance",
@@ -76,12 +90,15 @@ def classes(found: Found) -> Iterator[Finding]:
         )
     if facts["few"]:
         yield warning(
-            "balance", f"fewer than {FEW} samples of {listed(facts['few'])}: add some, join classes or leave them out"
+            "balance",
+            f"fewer than {FEW} samples of {listed(facts['few'])}: add some, join classes or leave them out",
         )
     for split, absent in facts["not_in"].items():
         if absent:
             stop = "; training refuses labels that it has not seen" if split == "train" else ""
-            yield warning("balance", f"no sample of {listed(absent)} in {split}{stop}: draw the splits anew")
+            yield warning(
+                "balance", f"no sample of {listed(absent)} in {split}{stop}: draw the splits anew"
+            )
 
 
 def missing(found: Found) -> Iterator[Finding]:
@@ -94,14 +111,20 @@ def missing(found: Found) -> Iterator[Finding]:
         )
     partly = {m: share for m, share in facts["missing"].items() if 0 < share < 1}
     for modality in [m for m, share in facts["missing"].items() if share == 1]:
-        yield warning("presence", f"{modality} is missing in every row: leave it out, or mend its column")
+        yield warning(
+            "presence", f"{modality} is missing in every row: leave it out, or mend its column"
+        )
     if partly:
         shares = ", ".join(f"{m} {share:.1%}" for m, share in partly.items())
         yield note(
-            "presence", f"missing: {shares}; rows train and test what they have, and the report counts the rest"
+            "presence",
+            f"missing: {shares}; rows train and test what they have, and the report counts the rest",
         )
     for one in facts["depends"]:
         shares = one["missing"]
-        most, least = max(shares, key=shares.__getitem__), min(shares, key=shares.__getitem__)
+        most = max(shares, key=shares.__getitem__)
+        least = min(shares, key=shares.__getitem__)
         where = f"{shares[most]:.0%} of {most!r}, {shares[least]:.0%} of {least!r}"
-        yield warning("presence", f"{one['modality']} is missing by {one['on']} ({where}): {_HARM[one['on']]}")
+        yield warning(
+            "presence", f"{one['modality']} is missing by {one['on']} ({where}): {_HARM[one['on']]}"
+        )

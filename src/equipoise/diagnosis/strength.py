@@ -1,8 +1,9 @@
-"""How much each modality alone tells of the label: a rough probe, a linear model on simple features.
+"""How much each modality alone tells of the label: a rough probe, a linear model on simple
+features.
 
-It is trained on training rows and measured on validation rows; the test split is not read. An encoder that is trained
-does better, above all on pictures and sounds, but a modality that is far behind here is one that joint training is
-likely to neglect.
+It is trained on training rows and measured on validation rows; the test split is not read. An
+encoder that is trained does better, above all on pictures and sounds, but a modality that is far
+behind here is one that joint training is likely to neglect.
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ def measure_strength(study: Study, seed: int = 0) -> dict[str, dict[str, Any]]:
         seed: of the choice of training rows, where there are more than `TRAINING_ROWS`.
 
     Returns:
-        {modality: {"accuracy", "macro_f1", "majority": accuracy of always answering the largest training class,
-        "trained_on": rows, "measured_on": rows}}, for modalities with two classes to train on and rows to measure on.
+        {modality: {"accuracy", "macro_f1", "majority": accuracy of always answering the largest
+        training class, "trained_on": rows, "measured_on": rows}}, for modalities with two classes
+        to train on and rows to measure on.
     """
     codes = study.codes
     found = {}
     for modality, view in study.views.items():
         train, later = (
-            rows[view.present[rows] & (codes[rows] >= 0)] for rows in map(study.rows, ("train", "validation"))
+            rows[view.present[rows] & (codes[rows] >= 0)]
+            for rows in map(study.rows, ("train", "validation"))
         )
         if len(train) > TRAINING_ROWS:
             train = np.sort(np.random.default_rng(seed).choice(train, TRAINING_ROWS, replace=False))
@@ -43,7 +46,9 @@ def measure_strength(study: Study, seed: int = 0) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _probe(view: View, codes: np.ndarray, train: np.ndarray, later: np.ndarray, classes: int) -> dict[str, Any]:
+def _probe(
+    view: View, codes: np.ndarray, train: np.ndarray, later: np.ndarray, classes: int
+) -> dict[str, Any]:
     from sklearn.linear_model import LogisticRegression
 
     known, asked = features(view, train, later)

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data import splits as splitting
 from equipoise.data.assemble import in_order
-from equipoise.data.cache import cache_folder
-from equipoise.data.decode import Problem, read_all
-from equipoise.data.locate import Source
-from equipoise.data.manifest import Manifest, read_manifest
-from equipoise.data.reading import Reading
-from equipoise.data.steps import Arrays, FinishedArrays
-from equipoise.data.table import Splits, Table
-from equipoise.data.tabular import Sheet
+from equipoise.data.decoding.cache import cache_folder
+from equipoise.data.decoding.decode import Problem, read_all
+from equipoise.data.decoding.reading import Reading
+from equipoise.data.manifest.locate import Source
+from equipoise.data.manifest.manifest import Manifest, read_manifest
+from equipoise.data.manifest.sheet import Sheet
+from equipoise.data.table import splits as splitting
+from equipoise.data.table.steps import Arrays, FinishedArrays
+from equipoise.data.table.table import Splits, Table
 from equipoise.errors import DataError
 from equipoise.settings import DataSettings
 
@@ -53,7 +53,8 @@ class Study:
     Attributes:
         ids: (N,).
         label: (N,), None where unknown.
-        split: (N,) of "train", "validation" and "test", "" for a row that is in none; None where none could be drawn.
+        split: (N,) of "train", "validation" and "test", "" for a row that is in none; None where
+            none could be drawn.
         undrawn: why not.
         given: whether the data name their splits.
         group: (N,) values of the group column, or None.
@@ -81,11 +82,17 @@ class Study:
     def codes(self) -> np.ndarray:
         """(N,) labels as indices of the classes, −1 where unknown."""
         number = {name: code for code, name in enumerate(self.classes)}
-        return np.array([-1 if label is None else number[label] for label in self.label], dtype=np.int64)
+        return np.array(
+            [-1 if label is None else number[label] for label in self.label], dtype=np.int64
+        )
 
     def rows(self, split: str) -> np.ndarray:
         """Rows of a split; none where there are no splits."""
-        return np.flatnonzero(self.split == split) if self.split is not None else np.empty(0, dtype=np.int64)
+        return (
+            np.flatnonzero(self.split == split)
+            if self.split is not None
+            else np.empty(0, dtype=np.int64)
+        )
 
 
 def from_source(source: Source, settings: DataSettings) -> Study:
@@ -99,7 +106,8 @@ def from_source(source: Source, settings: DataSettings) -> Study:
     readings, problems = read_all(manifest, source.options, cache_folder(settings.cache))
     columns = {d.name: d.columns for d in manifest.declarations}
     views = {m: _view(manifest, m, reading, columns[m]) for m, reading in readings.items()}
-    split, undrawn = manifest.split, ""
+    split = manifest.split
+    undrawn = ""
     if split is None:
         split, undrawn = _draw(manifest, views, settings)
     return Study(
@@ -135,9 +143,12 @@ def from_splits(parts: Splits) -> Study:
 
 
 def _view(manifest: Manifest, modality: str, reading: Reading, columns: Sequence[str]) -> View:
-    files, texts = manifest.files.get(modality), manifest.texts.get(modality)
+    files = manifest.files.get(modality)
+    texts = manifest.texts.get(modality)
     step = reading.step
-    finish: Callable[..., np.ndarray] = FinishedArrays(step.transform, None) if isinstance(step, Arrays) else _as_is
+    finish: Callable[..., np.ndarray] = (
+        FinishedArrays(step.transform, None) if isinstance(step, Arrays) else _as_is
+    )
 
     def read(rows: np.ndarray) -> np.ndarray:
         return finish(reading.store[rows], None)
@@ -166,17 +177,25 @@ def _reader(tables: Sequence[Table], modality: str) -> Read:
     return read
 
 
-def _draw(manifest: Manifest, views: Mapping[str, View], settings: DataSettings) -> tuple[np.ndarray | None, str]:
+def _draw(
+    manifest: Manifest, views: Mapping[str, View], settings: DataSettings
+) -> tuple[np.ndarray | None, str]:
     """The splits a run would draw, of the rows that it could use; or why it could not."""
     usable = np.any([view.present for view in views.values()], axis=0)
     rows = np.flatnonzero(usable & np.array([label is not None for label in manifest.label]))
     if not len(rows):
         return None, "no row has both a label and a modality"
     label = np.unique([str(manifest.label[row]) for row in rows], return_inverse=True)[1]
-    shares: dict[str, Any] = {"validation": settings.validation, "test": settings.test, "seed": settings.seed}
+    shares: dict[str, Any] = {
+        "validation": settings.validation,
+        "test": settings.test,
+        "seed": settings.seed,
+    }
     split = np.full(len(manifest), "", dtype=object)
     try:
-        split[rows] = splitting.draw(label, group=None if manifest.group is None else manifest.group[rows], **shares)
+        split[rows] = splitting.draw(
+            label, group=None if manifest.group is None else manifest.group[rows], **shares
+        )
     except DataError as error:
         return None, str(error)
     return split, ""

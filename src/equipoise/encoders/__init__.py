@@ -33,10 +33,13 @@ def build_encoder(
     The name is a registered one, or `import:package.module.Class` for any `nn.Module`.
 
     Raises:
-        ConfigError: an unknown name, option or value, or an encoder that does not read what the modality holds.
+        ConfigError: an unknown name, option or value, or an encoder that does not read what the
+            modality holds.
     """
     if name.startswith("import:"):
-        from equipoise.encoders.imported import build_imported  # here, since listing must not import torch
+        from equipoise.encoders.imported import (
+            build_imported,  # here, since listing must not import torch
+        )
 
         return build_imported(name, options, shape, vocabulary)
     given: dict[str, object] = {"shape": shape}

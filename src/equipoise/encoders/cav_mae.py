@@ -2,19 +2,83 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from equipoise.encoders.cav_mae_layout import branch_state, over_time
-from equipoise.encoders.checks import check_shape
-from equipoise.encoders.frames import encode_frames
-from equipoise.encoders.positions import sine_cosine_2d
-from equipoise.encoders.projection import projection
-from equipoise.encoders.transformer import Block
-from equipoise.encoders.weights import load_strictly, read_weights
+from equipoise.encoders.parts.checks import check_shape
+from equipoise.encoders.parts.frames import encode_frames
+from equipoise.encoders.parts.positions import sine_cosine_2d
+from equipoise.encoders.parts.projection import projection
+from equipoise.encoders.parts.transformer import Block
+from equipoise.encoders.parts.weights import load_strictly, read_weights
 
-WIDTH, HEADS, PATCH = 768, 12, 16
-OWN, SHARED = 11, 1  # blocks of the branch, and blocks that both branches share
+OTHER = {"a": "v", "v": "a"}  # branches: audio, vision
+PARTS = (
+    "patch_embed",
+    "pos_embed",
+    "modality",
+    "blocks",
+    "norm",
+)  # that each branch has of its own
+JOINT = (
+    "norm.",
+    "decoder_",
+    "mask_token",
+    "mlp_head.",
+)  # joint sequence, reconstruction, fine-tuned classifier
+
+
+def branch_state(state: Mapping[str, Tensor], branch: str) -> dict[str, Tensor]:
+    """Published weights of one branch under the names of `CAVMAE`; unknown names stay.
+
+    Args:
+        state: names as published, without the prefix `module.`.
+        branch: "a" or "v"; the other one, the decoder and the classifier are left out.
+    """
+    left_out = re.compile(rf"({'|'.join(PARTS)})_{OTHER[branch]}(\.|$)")
+    return {
+        _renamed(name, branch): value
+        for name, value in state.items()
+        if not (left_out.match(name) or name.startswith(JOINT))
+    }
+
+
+def _renamed(name: str, branch: str) -> str:
+    name = re.sub(rf"^({'|'.join(PARTS)})_{branch}(?=\.|$)", r"\1", name)
+    return re.sub(r"^blocks_u\.", "shared.", name).replace("patch_embed.proj.", "patch_embed.")
+
+
+def over_time(positions: Tensor, frequencies: int, times: int) -> Tensor:
+    """A position table (1, frequencies · any, D) for another number of patches along time.
+
+    For shorter sound the first columns are kept: in pretraining short clips were padded at their
+    end. For longer sound the table is stretched linearly along time, as AST does (Gong et al.,
+    Interspeech 2021).
+
+    Args:
+        positions: frequency by frequency, each over time.
+        frequencies: number of patches along frequency.
+        times: number of patches along time to return.
+
+    Returns:
+        (1, frequencies · times, D).
+    """
+    grid = positions.reshape(frequencies, -1, positions.shape[-1])
+    if grid.shape[1] >= times:
+        return grid[:, :times].flatten(0, 1)[None]
+    stretched: Tensor = F.interpolate(grid.transpose(1, 2), size=times, mode="linear")
+    return stretched.transpose(1, 2).flatten(0, 1)[None]
+
+
+WIDTH = 768
+HEADS = 12
+PATCH = 16
+OWN = 11
+SHARED = 1  # blocks of the branch, and blocks that both branches share
 EPS = 1e-5  # of the LayerNorms
 MELS = 128  # of the published spectrograms
 BRANCHES = {1: "a", 3: "v"}  # number of channels → suffix of the published names
@@ -24,7 +88,8 @@ class TripleNormBlock(Block):
     """A block with three pairs of LayerNorms, one for each sort of sequence it may be given.
 
     Args:
-        suffix: of the pair in use: "" in the blocks of a branch, "_a" or "_v" in a block that branches share.
+        suffix: of the pair in use: "" in the blocks of a branch, "_a" or "_v" in a block that
+            branches share.
     """
 
     def __init__(self, suffix: str) -> None:
@@ -34,7 +99,9 @@ class TripleNormBlock(Block):
             self.add_module(name, nn.LayerNorm(WIDTH, eps=EPS))
         for name, layer in self.named_children():
             if name.startswith("norm") and name not in (f"norm1{suffix}", f"norm2{suffix}"):
-                layer.requires_grad_(False)  # no gradient ever reaches it; it stays so that published files fit
+                layer.requires_grad_(
+                    False
+                )  # no gradient ever reaches it; it stays so that published files fit
 
     def norms(self) -> tuple[nn.Module, nn.Module]:
         """The pair in use."""
@@ -42,33 +109,42 @@ class TripleNormBlock(Block):
 
 
 class CAVMAE(nn.Module):
-    """The audio or the visual branch, each with the shared block in its own norms, averaged over tokens.
+    """The audio or the visual branch, each with the shared block in its own norms, averaged over
+    tokens.
 
-    Audio is a log-mel spectrogram, frequency first; the published one has 128 bins, 1024 frames of 10 ms and is
-    normalised by (fbank + 5.081) / 4.4849. Images are 224 × 224 pixels, normalised with ImageNet's statistics.
+    Audio is a log-mel spectrogram, frequency first; the published one has 128 bins, 1024 frames of
+    10 ms and is normalised by (fbank + 5.081) / 4.4849. Images are 224 × 224 pixels, normalised
+    with ImageNet's statistics.
 
     Args:
-        shape: (1, mels, frames) of audio or (3, height, width) of images; mels, height and width are multiples of 16,
-            a last incomplete patch of frames is not read. Several images (images, 3, height, width) are folded into
-            the batch and their features averaged.
+        shape: (1, mels, frames) of audio or (3, height, width) of images; mels, height and width
+            are multiples of 16, a last incomplete patch of frames is not read. Several images
+            (images, 3, height, width) are folded into the batch and their features averaged.
         width: of the feature; null for the network's own (768), else a linear layer follows.
-        weights: file (.pt, .pth, .safetensors) of the authors' pretrained or fine-tuned model; the other branch, the
-            decoder and the classifier in it are left out. The position table is fitted to another number of frames
-            (see `over_time`), not to another number of mel bins or pixels.
+        weights: file (.pt, .pth, .safetensors) of the authors' pretrained or fine-tuned model; the
+            other branch, the decoder and the classifier in it are left out. The position table is
+            fitted to another number of frames (see `over_time`), not to another number of mel bins
+            or pixels.
 
     Raises:
         ConfigError: a bad option or shape, or weights that cannot be read or do not fit.
     """
 
-    def __init__(self, shape: tuple[int, ...], width: int | None = None, weights: str | None = None) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], width: int | None = None, weights: str | None = None
+    ) -> None:
         super().__init__()
         feature = projection("CAVMAE", WIDTH, width)
         self.width = WIDTH if width is None else width
-        branch, shape = _branch(shape), shape[-3:]
-        rows, columns = shape[1] // PATCH, shape[2] // PATCH
+        branch = _branch(shape)
+        shape = shape[-3:]
+        rows = shape[1] // PATCH
+        columns = shape[2] // PATCH
         self.patch_embed = nn.Conv2d(shape[0], WIDTH, PATCH, stride=PATCH)
         nn.init.xavier_uniform_(self.patch_embed.weight.view(WIDTH, -1))
-        self.pos_embed = nn.Parameter(sine_cosine_2d(rows, columns, WIDTH)[None])  # trained in fine-tuning
+        self.pos_embed = nn.Parameter(
+            sine_cosine_2d(rows, columns, WIDTH)[None]
+        )  # trained in fine-tuning
         self.modality = nn.Parameter(torch.randn(1, 1, WIDTH) * 0.02)
         self.blocks = nn.ModuleList(TripleNormBlock("") for _ in range(OWN))
         self.shared = nn.ModuleList(TripleNormBlock(f"_{branch}") for _ in range(SHARED))

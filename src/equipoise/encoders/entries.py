@@ -81,7 +81,7 @@ ENTRIES = [
     ),
     EncoderEntry(
         "bert",
-        "equipoise.encoders.bert:Bert",
+        "equipoise.encoders.pretrained.bert:Bert",
         "BERT-base, for texts; pretrained weights, frozen or with adapters",
         paper="Devlin et al. BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding. "
         "NAACL 2019",
@@ -97,7 +97,7 @@ ENTRIES = [
     ),
     EncoderEntry(
         "vit",
-        "equipoise.encoders.vit:ViT",
+        "equipoise.encoders.pretrained.vit:ViT",
         "vision transformer ViT-B/16, for images and frames; pretrained weights, frozen or with adapters",
         paper="Dosovitskiy et al. An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale. "
         "ICLR 2021",
@@ -112,7 +112,7 @@ ENTRIES = [
     ),
     EncoderEntry(
         "ast",
-        "equipoise.encoders.ast:AST",
+        "equipoise.encoders.pretrained.ast:AST",
         "audio spectrogram transformer, for filter banks; pretrained weights, frozen or with adapters",
         paper="Gong et al. AST: Audio Spectrogram Transformer. Interspeech 2021",
         year=2021,
@@ -126,7 +126,7 @@ ENTRIES = [
     ),
     EncoderEntry(
         "clip-image",
-        "equipoise.encoders.clip:CLIPImage",
+        "equipoise.encoders.pretrained.clip:CLIPImage",
         "image half of CLIP ViT-B/32, for images and frames; pretrained weights, frozen or with adapters",
         paper="Radford et al. Learning Transferable Visual Models From Natural Language Supervision. ICML 2021",
         year=2021,
@@ -140,7 +140,7 @@ ENTRIES = [
     ),
     EncoderEntry(
         "clip-text",
-        "equipoise.encoders.clip:CLIPText",
+        "equipoise.encoders.pretrained.clip:CLIPText",
         "text half of CLIP ViT-B/32, for texts; pretrained weights, frozen or with adapters",
         paper="Radford et al. Learning Transferable Visual Models From Natural Language Supervision. ICML 2021",
         year=2021,
@@ -155,7 +155,7 @@ ENTRIES = [
     ),
     EncoderEntry(
         "hf",
-        "equipoise.encoders.hf:HuggingFace",
+        "equipoise.encoders.pretrained.hf:HuggingFace",
         "any network of the transformers library, by hub name, folder or configuration",
         kinds=("text", "image", "video", "audio", "array"),
         inputs="token ids (length,), waveforms (samples,), (channels, height, width), or frames of it",

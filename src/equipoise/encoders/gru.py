@@ -7,22 +7,24 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from equipoise.checks import choice, flag, require, whole
-from equipoise.encoders.checks import check_shape
-from equipoise.encoders.projection import projection
-from equipoise.encoders.text import text_lengths
+from equipoise.encoders.parts.checks import check_shape
+from equipoise.encoders.parts.projection import projection
+from equipoise.encoders.parts.text import text_lengths
 
 
 class GRU(nn.Module):
-    """One recurrent layer, read at its last step or averaged over all. It never steps over a text's padding.
+    """One recurrent layer, read at its last step or averaged over all. It never steps over a text's
+    padding.
 
     Args:
         shape: (length,) of a text, or (length, d) of a sequence of vectors.
         vocabulary: number of token ids, of a text.
-        width: of the feature; null for the layer's own (`hidden`, twice that if bidirectional), else a linear layer
-            follows.
+        width: of the feature; null for the layer's own (`hidden`, twice that if bidirectional),
+            else a linear layer follows.
         hidden: width of the state, in each direction.
         bidirectional: add a second unit that reads backwards.
-        pooling: "last" for the state after the last step of each direction, "mean" for the mean over the steps.
+        pooling: "last" for the state after the last step of each direction, "mean" for the mean
+            over the steps.
         embedding: width of a word vector, of a text.
     """
 
@@ -38,7 +40,12 @@ class GRU(nn.Module):
     ) -> None:
         super().__init__()
         text = vocabulary is not None
-        check_shape("GRU", shape, len(shape) == (1 if text else 2), "(length,) of a text" if text else "(length, d)")
+        check_shape(
+            "GRU",
+            shape,
+            len(shape) == (1 if text else 2),
+            "(length,) of a text" if text else "(length, d)",
+        )
         require(
             "GRU",
             whole("hidden", hidden, 1),
@@ -49,13 +56,19 @@ class GRU(nn.Module):
         own = 2 * hidden if bidirectional else hidden
         self.pooling = pooling
         self.embedding = None if vocabulary is None else nn.Embedding(vocabulary, embedding)
-        self.gru = nn.GRU(embedding if text else shape[1], hidden, batch_first=True, bidirectional=bidirectional)
+        self.gru = nn.GRU(
+            embedding if text else shape[1], hidden, batch_first=True, bidirectional=bidirectional
+        )
         self.projection = projection("GRU", own, width)
         self.width = own if width is None else width
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Token ids int64 (B, L), or vectors (B, L, d) → (B, width)."""
-        pooled = self._read_vectors(inputs) if self.embedding is None else self._read_text(self.embedding, inputs)
+        pooled = (
+            self._read_vectors(inputs)
+            if self.embedding is None
+            else self._read_text(self.embedding, inputs)
+        )
         feature: Tensor = self.projection(pooled)
         return feature
 
@@ -65,7 +78,9 @@ class GRU(nn.Module):
 
     def _read_text(self, embedding: nn.Embedding, ids: Tensor) -> Tensor:
         lengths = text_lengths(ids)
-        packed = pack_padded_sequence(embedding(ids), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(
+            embedding(ids), lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
         states, final = self.gru(packed)
         if self.pooling == "last":
             return _both(final)

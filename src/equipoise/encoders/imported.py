@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from equipoise.encoders.probe import probe_width
+from equipoise.encoders.parts.probe import probe_width
 from equipoise.errors import ConfigError, suggest
 
 PREFIX = "import:"
@@ -19,11 +19,12 @@ def build_imported(
 ) -> nn.Module:
     """The class `import:package.module.Class`, constructed with the options.
 
-    `shape` and `vocabulary` are passed if the constructor takes arguments of these names. A module without a whole
-    number `width` gets it from running two samples of zeros.
+    `shape` and `vocabulary` are passed if the constructor takes arguments of these names. A module
+    without a whole number `width` gets it from running two samples of zeros.
 
     Raises:
-        ConfigError: no such module or class, no `nn.Module`, an option it refuses, or features that are not (B, d).
+        ConfigError: no such module or class, no `nn.Module`, an option it refuses, or features that
+            are not (B, d).
     """
     kind = _find(name)
     parameters = inspect.signature(kind).parameters
@@ -37,9 +38,13 @@ def build_imported(
     try:
         encoder = kind(**given, **options)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"encoder {name!r} refuses its options ({' '.join(str(error).split())})") from error
+        raise ConfigError(
+            f"encoder {name!r} refuses its options ({' '.join(str(error).split())})"
+        ) from error
     if type(getattr(encoder, "width", None)) is not int:
-        encoder.width = probe_width(f"encoder {name!r}", encoder, encoder, shape, vocabulary is not None)  # type: ignore[assignment]
+        encoder.width = probe_width(
+            f"encoder {name!r}", encoder, encoder, shape, vocabulary is not None
+        )  # type: ignore[assignment]
     return encoder
 
 
@@ -50,11 +55,17 @@ def _find(name: str) -> type[nn.Module]:
     try:
         module = importlib.import_module(path)
     except ImportError as error:
-        raise ConfigError(f"encoder {name!r}: {error}; is the folder it lies in on PYTHONPATH?") from None
+        raise ConfigError(
+            f"encoder {name!r}: {error}; is the folder it lies in on PYTHONPATH?"
+        ) from None
     found = getattr(module, attribute, None)
     if found is None:
-        classes = [k for k, v in vars(module).items() if isinstance(v, type) and issubclass(v, nn.Module)]
-        raise ConfigError(f"encoder {name!r}: {path} has no {attribute!r}{suggest(attribute, classes)}")
+        classes = [
+            k for k, v in vars(module).items() if isinstance(v, type) and issubclass(v, nn.Module)
+        ]
+        raise ConfigError(
+            f"encoder {name!r}: {path} has no {attribute!r}{suggest(attribute, classes)}"
+        )
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ConfigError(f"encoder {name!r}: {attribute} is not a class of nn.Module")
     return found

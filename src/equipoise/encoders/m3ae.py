@@ -2,19 +2,134 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from equipoise.checks import choice, require
-from equipoise.encoders.checks import check_shape
-from equipoise.encoders.frames import encode_frames
-from equipoise.encoders.m3ae_embeddings import PATCH, PatchEmbedding, TextEmbedding, learned_token
-from equipoise.encoders.m3ae_layout import own_state
-from equipoise.encoders.projection import projection
-from equipoise.encoders.transformer import Block
-from equipoise.encoders.weights import load_strictly, read_weights
+from equipoise.encoders.parts.checks import check_shape
+from equipoise.encoders.parts.frames import encode_frames
+from equipoise.encoders.parts.positions import sine_cosine_1d, sine_cosine_2d
+from equipoise.encoders.parts.projection import projection
+from equipoise.encoders.parts.transformer import Block, xavier_linear
+from equipoise.encoders.parts.weights import load_strictly, read_weights
 
-SIZES = {"small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}  # width, layers, heads
+Rules = tuple[tuple[str, str], ...]
+
+PORT: Rules = (
+    (r"^encoder\.blocks\.", "blocks."),
+    (r"^encoder\.layer_norm\.", "norm."),
+    (r"\.layer_norm([12])\.", r".norm\1."),
+    (r"\.attention\.qkv_linear\.", ".attn.qkv."),
+    (r"\.attention\.fc\.", ".attn.proj."),
+    (r"\.transformer_mlp\.", ".mlp."),
+)
+FLAX: Rules = (
+    (r"^encoder\.Block_(\d+)\.", r"blocks.\1."),
+    (r"^encoder\.LayerNorm_0\.", "norm."),
+    (r"\.LayerNorm_0\.", ".norm1."),
+    (r"\.LayerNorm_1\.", ".norm2."),
+    (r"\.Attention_0\.Dense_0\.", ".attn.qkv."),
+    (r"\.Attention_0\.Dense_1\.", ".attn.proj."),
+    (r"\.TransformerMLP_0\.", ".mlp."),
+    (r"\.(kernel|scale|embedding)$", ".weight"),
+)
+PRETRAINING = (
+    "decoder",
+    "image_mask_embedding",
+    "text_mask_embedding",
+)  # what only reconstruction needs
+
+
+def own_state(state: Mapping[str, Tensor], modality: str) -> dict[str, Tensor]:
+    """Published weights under the names of `M3AE`; what it has no place for is left out, unknown
+    names stay.
+
+    Args:
+        state: of the port, or flat flax paths joined by '/' or '.', kernels not yet transposed. The
+            kernel of patches stays in the published pixel order in both.
+        modality: "image" or "text"; the embedding of the other one is left out.
+    """
+    dotted = {name.replace("/", "."): value for name, value in state.items()}
+    rules = FLAX if any(".Block_" in name for name in dotted) else PORT
+    other = {"image": "text", "text": "image"}[modality]
+    left_out = (*PRETRAINING, f"{other}_embedding.", f"encoder_{other}_type_embedding")
+    return {
+        _renamed(name, rules, modality): value.T if name.endswith(".kernel") else value
+        for name, value in dotted.items()
+        if not name.startswith(left_out)
+    }
+
+
+def _renamed(name: str, rules: Rules, modality: str) -> str:
+    embedding: Rules = (
+        (rf"^{modality}_embedding\.", "embedding.content."),
+        (rf"^encoder_{modality}_type_embedding$", "embedding.type_embedding"),
+    )
+    for pattern, replacement in (*rules, *embedding):
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+PATCH = 16  # pixels a side
+STD = 0.02  # of learned tokens at the start
+
+
+def learned_token(width: int) -> nn.Parameter:
+    """(1, 1, width), drawn from N(0, 0.02²)."""
+    return nn.Parameter(torch.randn(1, 1, width) * STD)
+
+
+class PatchEmbedding(nn.Module):
+    """Patches of 16 × 16 pixels, row by row.
+
+    The pixels of a patch are ordered (row, column, channel), as the published kernel's rows are.
+    MLA's port feeds (channel, row, column) to the same weights, which scrambles every patch; that
+    is not offered.
+    """
+
+    positions: Tensor
+
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        channels, height, across = shape
+        self.content = xavier_linear(PATCH * PATCH * channels, width)
+        self.type_embedding = learned_token(width)
+        self.register_buffer(
+            "positions", sine_cosine_2d(height // PATCH, across // PATCH, width), persistent=False
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, None]:
+        """(B, C, H, W) → tokens (B, N, width), all of them valid."""
+        batch, channels, height, width = images.shape
+        pixels = images.reshape(batch, channels, height // PATCH, PATCH, width // PATCH, PATCH)
+        flat = pixels.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        return self.content(flat) + self.positions + self.type_embedding, None
+
+
+class TextEmbedding(nn.Module):
+    """Word pieces; id 0 is padding."""
+
+    positions: Tensor
+
+    def __init__(self, length: int, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.content = nn.Embedding(vocabulary, width)  # starts N(0, 1), as published
+        self.type_embedding = learned_token(width)
+        self.register_buffer("positions", sine_cosine_1d(length, width), persistent=False)
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids (B, L) → tokens (B, L, width) and which of them are no padding (B, L)."""
+        return self.content(ids) + self.positions + self.type_embedding, ids != 0
+
+
+SIZES = {
+    "small": (384, 12, 6),
+    "base": (768, 12, 12),
+    "large": (1024, 24, 16),
+}  # width, layers, heads
 POOLINGS = ("cls", "mean", "mean-all")
 EPS = 1e-6  # of the LayerNorms: flax's default, not PyTorch's
 
@@ -22,20 +137,23 @@ EPS = 1e-6  # of the LayerNorms: flax's default, not PyTorch's
 class M3AE(nn.Module):
     """The encoder of the multimodal masked autoencoder, reading one modality.
 
-    Only the embedding of the modality is built. GELU is the tanh approximation and LayerNorm's epsilon 1e-6, as in
-    the authors' flax code; MLA's port uses the exact GELU and 1e-5.
+    Only the embedding of the modality is built. GELU is the tanh approximation and LayerNorm's
+    epsilon 1e-6, as in the authors' flax code; MLA's port uses the exact GELU and 1e-5.
 
     Args:
-        shape: (channels, height, width) of an image, sides multiples of 16, or (length,) of a text. Frames of it are
-            folded into the batch and their features averaged.
-        width: of the feature; null for the network's own (384, 768 or 1024), else a linear layer follows.
+        shape: (channels, height, width) of an image, sides multiples of 16, or (length,) of a text.
+            Frames of it are folded into the batch and their features averaged.
+        width: of the feature; null for the network's own (384, 768 or 1024), else a linear layer
+            follows.
         vocabulary: number of token ids of a text; id 0 is padding. Null for images.
         size: small, base or large.
-        pooling: `mean` averages the CLS token and all tokens that are no padding, so that a text's feature does not
-            depend on how far it is padded; `mean-all` averages padding too, as MLA's code does; `cls` takes the CLS
-            token, as the authors' linear probe does. For images the two means are equal.
-        weights: file (.pt, .pth, .safetensors) of the authors' flax parameters as a flat dict of paths, or of the
-            PyTorch port; the other modality's embedding and the decoder in it are left out.
+        pooling: `mean` averages the CLS token and all tokens that are no padding, so that a text's
+            feature does not depend on how far it is padded; `mean-all` averages padding too, as
+            MLA's code does; `cls` takes the CLS token, as the authors' linear probe does. For
+            images the two means are equal.
+        weights: file (.pt, .pth, .safetensors) of the authors' flax parameters as a flat dict of
+            paths, or of the PyTorch port; the other modality's embedding and the decoder in it are
+            left out.
 
     Raises:
         ConfigError: a bad option or shape, or weights that cannot be read or do not fit.
@@ -61,7 +179,11 @@ class M3AE(nn.Module):
         self.blocks = nn.ModuleList(Block(own, heads, EPS, gelu="tanh") for _ in range(layers))
         self.norm = nn.LayerNorm(own, eps=EPS)
         if weights is not None:  # before the projection exists, which no published file holds
-            load_strictly(self, own_state(read_weights(weights), "image" if vocabulary is None else "text"), "M3AE")
+            load_strictly(
+                self,
+                own_state(read_weights(weights), "image" if vocabulary is None else "text"),
+                "M3AE",
+            )
         self.projection = feature
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -72,7 +194,9 @@ class M3AE(nn.Module):
     def _encode(self, inputs: Tensor) -> Tensor:
         tokens, valid = self.embedding(inputs)
         x = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
-        if valid is not None:  # the CLS token always is, so a text of nothing but padding has a feature too
+        if (
+            valid is not None
+        ):  # the CLS token always is, so a text of nothing but padding has a feature too
             valid = nn.functional.pad(valid, (1, 0), value=True)
         mask = None if valid is None else valid[:, None, None]
         for block in self.blocks:
@@ -88,7 +212,9 @@ class M3AE(nn.Module):
         return torch.einsum("bn,bnd->bd", share, x)
 
 
-def _embedding(shape: tuple[int, ...], vocabulary: int | None, width: int) -> PatchEmbedding | TextEmbedding:
+def _embedding(
+    shape: tuple[int, ...], vocabulary: int | None, width: int
+) -> PatchEmbedding | TextEmbedding:
     if vocabulary is not None:
         check_shape("M3AE", shape, len(shape) == 1, "(length,) of a text")
         return TextEmbedding(shape[0], vocabulary, width)

@@ -23,7 +23,11 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, shape: tuple[int, ...], width: int = 128, hidden: Sequence[int] = (128, 128), dropout: float = 0.0
+        self,
+        shape: tuple[int, ...],
+        width: int = 128,
+        hidden: Sequence[int] = (128, 128),
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         require(

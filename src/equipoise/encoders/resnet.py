@@ -1,20 +1,68 @@
 """Residual networks (He et al., CVPR 2016), for images, spectrograms and frames.
 
-Parameters are named as in torchvision, so that its weights load strictly once their classifier (`fc.*`) is left out.
+Parameters are named as in torchvision, so that its weights load strictly once their classifier
+(`fc.*`) is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from equipoise.checks import choice, require
-from equipoise.encoders.checks import check_shape
-from equipoise.encoders.frames import encode_frames
-from equipoise.encoders.projection import projection
-from equipoise.encoders.resnet_weights import load_resnet
+from equipoise.encoders.parts.checks import check_shape
+from equipoise.encoders.parts.frames import encode_frames
+from equipoise.encoders.parts.projection import projection
+from equipoise.encoders.parts.weights import load_strictly, read_weights
+
+CLASSIFIERS = ("fc.", "classifier.")
+STEM = "conv1.weight"
+RENAMED: list[
+    tuple[str, str | Callable[[re.Match[str]], str]]
+] = [  # transformers' names → torchvision's
+    (r"^(resnet\.)?embedder\.embedder\.convolution\.", "conv1."),
+    (r"^(resnet\.)?embedder\.embedder\.normalization\.", "bn1."),
+    (
+        r"^(resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\.",
+        lambda m: f"layer{int(m[2]) + 1}.{m[3]}.",
+    ),
+    (r"\.layer\.(\d+)\.convolution\.", lambda m: f".conv{int(m[1]) + 1}."),
+    (r"\.layer\.(\d+)\.normalization\.", lambda m: f".bn{int(m[1]) + 1}."),
+    (r"\.shortcut\.convolution\.", ".downsample.0."),
+    (r"\.shortcut\.normalization\.", ".downsample.1."),
+]
+
+
+def load_resnet(network: nn.Module, path: str) -> None:
+    """Load a file into a network whose parameters are named as in torchvision.
+
+    The classifier is dropped. Where the file's first convolution reads RGB and the network another
+    number of channels, its weights are summed over RGB and divided equally among the channels.
+
+    Raises:
+        ConfigError: an unreadable file, or one for another network.
+    """
+    state = {_torchvision_name(name): value for name, value in read_weights(path).items()}
+    state = {name: value for name, value in state.items() if not name.startswith(CLASSIFIERS)}
+    channels = network.state_dict()[STEM].shape[1]
+    load_strictly(network, _with_channels(state, channels), "ResNet")
+
+
+def _torchvision_name(name: str) -> str:
+    for pattern, replacement in RENAMED:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _with_channels(state: Mapping[str, Tensor], channels: int) -> Mapping[str, Tensor]:
+    stem = state.get(STEM)
+    if stem is None or stem.dim() != 4 or stem.shape[1] != 3 or channels == 3:
+        return state
+    shared = stem.sum(1, keepdim=True) / channels
+    return {**state, STEM: shared.expand(-1, channels, -1, -1)}
 
 
 class BasicBlock(nn.Module):
@@ -32,7 +80,9 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(out)) + (x if self.downsample is None else self.downsample(x)))
+        return F.relu(
+            self.bn2(self.conv2(out)) + (x if self.downsample is None else self.downsample(x))
+        )
 
 
 class Bottleneck(nn.Module):
@@ -53,7 +103,9 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
         out = F.relu(self.bn2(self.conv2(out)))
-        return F.relu(self.bn3(self.conv3(out)) + (x if self.downsample is None else self.downsample(x)))
+        return F.relu(
+            self.bn3(self.conv3(out)) + (x if self.downsample is None else self.downsample(x))
+        )
 
 
 def shortcut(before: int, after: int, stride: int) -> nn.Module | None:
@@ -74,27 +126,38 @@ class ResNet(nn.Module):
     """ResNet-18, -34 or -50 without its classifier.
 
     Args:
-        shape: (channels, height, width) of one sample, or (frames, channels, height, width); frames are folded into
-            the batch and their features averaged. Any number of channels.
+        shape: (channels, height, width) of one sample, or (frames, channels, height, width); frames
+            are folded into the batch and their features averaged. Any number of channels.
         depth: 18, 34 or 50.
-        width: of the feature; null for the network's own (512, or 2048 at depth 50), else a linear layer follows.
-        weights: file (.pt, .pth or .safetensors) of pretrained weights, named as in torchvision or in transformers;
-            their classifier is dropped, and RGB filters are spread over any other number of channels. Null for
-            random ones.
+        width: of the feature; null for the network's own (512, or 2048 at depth 50), else a linear
+            layer follows.
+        weights: file (.pt, .pth or .safetensors) of pretrained weights, named as in torchvision or
+            in transformers; their classifier is dropped, and RGB filters are spread over any other
+            number of channels. Null for random ones.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], width: int | None = None, depth: int = 18, weights: str | None = None
+        self,
+        shape: tuple[int, ...],
+        width: int | None = None,
+        depth: int = 18,
+        weights: str | None = None,
     ) -> None:
         super().__init__()
-        check_shape("ResNet", shape, len(shape) in (3, 4), "(channels, height, width), with frames before it or not")
+        check_shape(
+            "ResNet",
+            shape,
+            len(shape) in (3, 4),
+            "(channels, height, width), with frames before it or not",
+        )
         require("ResNet", choice("depth", depth, DEPTHS))
         block, counts = DEPTHS[depth]
         self.conv1 = nn.Conv2d(shape[-3], 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         before = 64
         for number, count in enumerate(counts):
-            planes, layers = 64 * 2**number, []
+            planes = 64 * 2**number
+            layers = []
             for place in range(count):
                 layers.append(block(before, planes, stride=2 if place == 0 and number > 0 else 1))
                 before = planes * block.expansion

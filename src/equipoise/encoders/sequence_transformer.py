@@ -5,11 +5,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from equipoise.checks import inside, require, whole
-from equipoise.encoders.checks import check_shape
+from equipoise.encoders.parts.checks import check_shape
 
 
 class SequenceTransformer(nn.Module):
-    """A 1×1 convolution to the width, post-norm transformer layers, and the output of the last step.
+    """A 1×1 convolution to the width, post-norm transformer layers, and the output of the last
+    step.
 
     As in BalanceMM's code: no positions are added and no step is masked.
 
@@ -39,11 +40,17 @@ class SequenceTransformer(nn.Module):
             *[whole(name, value, 1) for name, value in counts.items()],
             inside("dropout", dropout, "[0, 1)"),
         )
-        require("SequenceTransformer", ("width", width % heads == 0, f"a multiple of the {heads} heads", width))
+        require(
+            "SequenceTransformer",
+            ("width", width % heads == 0, f"a multiple of the {heads} heads", width),
+        )
         self.width = width
         self.embedding = nn.Conv1d(shape[1], width, kernel_size=1, bias=False)
         self.layers = nn.Sequential(
-            *(nn.TransformerEncoderLayer(width, heads, hidden, dropout, batch_first=True) for _ in range(layers))
+            *(
+                nn.TransformerEncoderLayer(width, heads, hidden, dropout, batch_first=True)
+                for _ in range(layers)
+            )
         )
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -9,15 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.checks import require, whole, whole_list
-from equipoise.encoders.checks import check_shape
+from equipoise.encoders.parts.checks import check_shape
 
 GROUPS = 8  # of channels that are normalised together, where the number of channels allows it
 
 
 class SmallCNN(nn.Module):
-    """Convolution – GroupNorm – ReLU blocks, each halving the map while it can, then average and maximum over it.
+    """Convolution – GroupNorm – ReLU blocks, each halving the map while it can, then average and
+    maximum over it.
 
-    GroupNorm rather than BatchNorm: a sample's feature does not depend on its batch, so k ranks equal one process.
+    GroupNorm rather than BatchNorm: a sample's feature does not depend on its batch, so k ranks
+    equal one process.
 
     Args:
         shape: (channels, height, width) of one sample.
@@ -25,7 +27,9 @@ class SmallCNN(nn.Module):
         channels: of the blocks.
     """
 
-    def __init__(self, shape: tuple[int, ...], width: int = 128, channels: Sequence[int] = (16, 32, 64)) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], width: int = 128, channels: Sequence[int] = (16, 32, 64)
+    ) -> None:
         super().__init__()
         check_shape("SmallCNN", shape, len(shape) == 3, "(channels, height, width)")
         require("SmallCNN", whole("width", width, 1), whole_list("channels", channels, empty=True))

@@ -10,16 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from equipoise.checks import inside, require, whole, whole_list
-from equipoise.encoders.checks import check_shape, check_vocabulary
-from equipoise.encoders.projection import projection
-from equipoise.encoders.text import text_lengths
+from equipoise.encoders.parts.checks import check_shape, check_vocabulary
+from equipoise.encoders.parts.projection import projection
+from equipoise.encoders.parts.text import text_lengths
 
 
 class TextCNN(nn.Module):
-    """Kim's CNN-rand: one channel of learned word vectors, each filter's maximum over the text, dropout.
+    """Kim's CNN-rand: one channel of learned word vectors, each filter's maximum over the text,
+    dropout.
 
-    Windows lie inside the text; one longer than the text sees zeros behind it. So padding changes nothing. The
-    constraint on the norm of the classifier's rows (section 2.1) is left out: the classifier is the head's.
+    Windows lie inside the text; one longer than the text sees zeros behind it. So padding changes
+    nothing. The constraint on the norm of the classifier's rows (section 2.1) is left out: the
+    classifier is the head's.
 
     Args:
         shape: (length,) of a text.
@@ -53,7 +55,9 @@ class TextCNN(nn.Module):
         )
         own = len(windows) * filters
         self.embedding = nn.Embedding(count, embedding)
-        nn.init.uniform_(self.embedding.weight, -0.25, 0.25)  # as the unknown words of section 3.3 and Kim's code
+        nn.init.uniform_(
+            self.embedding.weight, -0.25, 0.25
+        )  # as the unknown words of section 3.3 and Kim's code
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding, filters, size) for size in windows)
         self.dropout = nn.Dropout(dropout)
         self.projection = projection("TextCNN", own, width)
@@ -64,7 +68,9 @@ class TextCNN(nn.Module):
         lengths = text_lengths(inputs).unsqueeze(1)
         words = self.embedding(inputs) * (inputs != 0).unsqueeze(-1)
         words = words.transpose(1, 2)
-        pooled = [self._strongest(cast(nn.Conv1d, module), words, lengths) for module in self.convolutions]
+        pooled = [
+            self._strongest(cast(nn.Conv1d, module), words, lengths) for module in self.convolutions
+        ]
         feature: Tensor = self.projection(self.dropout(torch.cat(pooled, dim=1)))
         return feature
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from equipoise.batch import Predictions
-from equipoise.data.loader import Loader
-from equipoise.data.table import Table
-from equipoise.evaluation.imbalance import shapley
+from equipoise.data.table.loader import Loader
+from equipoise.data.table.table import Table
+from equipoise.evaluation.shapley import shapley_value, subsets
 from equipoise.model import Model
-
-if TYPE_CHECKING:
-    from equipoise.training.runtime import Runtime
+from equipoise.training.runtime import Runtime
 
 
 @torch.inference_mode()
@@ -28,7 +24,8 @@ def predict(
     only: Iterable[str] | None = None,
     runtime: Runtime | None = None,
 ) -> Predictions:
-    """Logits of every sample of a split, fused and per modality (zeros where it is absent), on every rank.
+    """Logits of every sample of a split, fused and per modality (zeros where it is absent), on
+    every rank.
 
     Args:
         model: put into eval mode.
@@ -42,7 +39,9 @@ def predict(
     device = next(model.parameters()).device
     chosen = tuple(only) if only is not None else model.modalities
     parts: list[dict[str, np.ndarray]] = []
-    for batch in Loader(table, batch_size, seed=0, shuffle=False, rank=rank, world=world).batches(0):
+    for batch in Loader(table, batch_size, seed=0, shuffle=False, rank=rank, world=world).batches(
+        0
+    ):
         output = model(batch.to(device), chosen)
         part = {"index": batch.index.numpy(), "fused": output.fused.float().cpu().numpy()}
         parts.append(part | {f"logits/{m}": output.logits[m].float().cpu().numpy() for m in chosen})
@@ -54,7 +53,9 @@ def predict(
         index=whole["index"][order],
         label=np.asarray(table.label),
         present={m: np.asarray(table.present[m]) for m in chosen},
-        logits={m: np.where(table.present[m][:, None], whole[f"logits/{m}"][order], 0) for m in chosen},
+        logits={
+            m: np.where(table.present[m][:, None], whole[f"logits/{m}"][order], 0) for m in chosen
+        },
         fused=whole["fused"][order],
         classes=tuple(table.classes),
     )
@@ -63,18 +64,21 @@ def predict(
 def contribution(
     model: Model, table: Table, *, batch_size: int = 256, runtime: Runtime | None = None
 ) -> dict[str, float]:
-    """Exact Shapley value of each modality for the fused accuracy, over the 2^M subsets of modalities.
+    """Exact Shapley value of each modality for the fused accuracy, over the 2^M subsets of
+    modalities.
 
-    Without any modality the best guess is the most frequent class of the split. Rows without a label do not count;
-    if none has one, there is nothing to share and the result is empty.
+    Without any modality the best guess is the most frequent class of the split. Rows without a
+    label do not count; if none has one, there is nothing to share and the result is empty.
     """
     known = np.asarray(table.label) >= 0
     label = np.asarray(table.label)[known]
     if len(label) == 0:
         return {}
-    accuracy: dict[frozenset[str], float] = {frozenset(): float(np.bincount(label).max() / len(label))}
-    for size in range(1, len(model.modalities) + 1):
-        for subset in combinations(model.modalities, size):
-            fused = predict(model, table, batch_size=batch_size, only=subset, runtime=runtime).fused
-            accuracy[frozenset(subset)] = float((fused[known].argmax(1) == label).mean())
-    return shapley(accuracy, model.modalities)
+    chance = float(np.bincount(label).max() / len(label))
+    gain = {}
+    for subset in subsets(model.modalities):
+        fused = predict(model, table, batch_size=batch_size, only=subset, runtime=runtime).fused
+        accuracy = float((fused[known].argmax(1) == label).mean())
+        gain[subset] = torch.tensor(accuracy - chance, dtype=torch.float64)
+    count = len(model.modalities)
+    return {m: float(shapley_value(m, gain, count)) for m in model.modalities}

@@ -39,7 +39,9 @@ def load_predictions(path: Path) -> Predictions:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            modalities = [name.removeprefix("logits/") for name in stored.files if name.startswith("logits/")]
+            modalities = [
+                name.removeprefix("logits/") for name in stored.files if name.startswith("logits/")
+            ]
             return Predictions(
                 index=stored["index"],
                 label=stored["label"],
@@ -49,7 +51,9 @@ def load_predictions(path: Path) -> Predictions:
                 classes=tuple(str(c) for c in stored["classes"]),
             )
     except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
-        raise RunError(f"{path}: no readable predictions ({type(error).__name__}); train or evaluate again") from None
+        raise RunError(
+            f"{path}: no readable predictions ({type(error).__name__}); train or evaluate again"
+        ) from None
 
 
 def write_csv(predictions: Predictions, ids: Sequence[str], path: Path) -> None:
@@ -57,8 +61,12 @@ def write_csv(predictions: Predictions, ids: Sequence[str], path: Path) -> None:
     probability = softmax(predictions.fused)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "prediction", "confidence", *(f"p_{name}" for name in predictions.classes)])
+    writer.writerow(
+        ["id", "prediction", "confidence", *(f"p_{name}" for name in predictions.classes)]
+    )
     for identifier, row in zip(ids, probability, strict=True):
         best = int(row.argmax())
-        writer.writerow([identifier, predictions.classes[best], f"{row[best]:.6f}", *(f"{p:.6f}" for p in row)])
+        writer.writerow(
+            [identifier, predictions.classes[best], f"{row[best]:.6f}", *(f"{p:.6f}" for p in row)]
+        )
     replace_file(path, text.getvalue().encode())

@@ -24,11 +24,13 @@ class Difference:
     p: float
 
 
-def paired_bootstrap(a: np.ndarray, b: np.ndarray, *, draws: int = 2000, seed: int = 0) -> Difference:
+def paired_bootstrap(
+    a: np.ndarray, b: np.ndarray, *, draws: int = 2000, seed: int = 0
+) -> Difference:
     """Compare two methods on the same test samples.
 
-    Seeds and samples are both drawn anew, the same samples for A and B, so that the interval holds for another
-    training as well as for other samples.
+    Seeds and samples are both drawn anew, the same samples for A and B, so that the interval holds
+    for another training as well as for other samples.
 
     Args:
         a: bool (S_a, N), whether method A was right; a row per seed.
@@ -41,8 +43,11 @@ def paired_bootstrap(a: np.ndarray, b: np.ndarray, *, draws: int = 2000, seed: i
     differences = np.empty(draws)
     for draw in range(draws):
         samples = rng.integers(a.shape[1], size=a.shape[1])
-        rows_a, rows_b = rng.integers(len(a), size=len(a)), rng.integers(len(b), size=len(b))
+        rows_a = rng.integers(len(a), size=len(a))
+        rows_b = rng.integers(len(b), size=len(b))
         differences[draw] = a[rows_a][:, samples].mean() - b[rows_b][:, samples].mean()
     low, high = np.quantile(differences, [0.025, 0.975])
     beyond = min((differences <= 0).mean(), (differences >= 0).mean())
-    return Difference(observed, float(low), float(high), float(min(1.0, 2 * max(beyond, 1 / draws))))
+    return Difference(
+        observed, float(low), float(high), float(min(1.0, 2 * max(beyond, 1 / draws)))
+    )

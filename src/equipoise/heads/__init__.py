@@ -7,7 +7,11 @@ from equipoise.registry import Entry, Registry
 HEADS = Registry(
     "head",
     [
-        Entry("concat", "equipoise.heads.concat:Concat", "one linear classifier on the concatenated features"),
+        Entry(
+            "concat",
+            "equipoise.heads.concat:Concat",
+            "one linear classifier on the concatenated features",
+        ),
         Entry(
             "auxiliary",
             "equipoise.heads.auxiliary:Auxiliary",

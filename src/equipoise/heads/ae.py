@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from equipoise.checks import inside, require, whole_list
-from equipoise.heads.feedforward import feedforward, xavier
-from equipoise.heads.imputing import ImputingHead, Restoration
+from equipoise.heads.parts.feedforward import feedforward, xavier
+from equipoise.heads.parts.imputing import ImputingHead, Restoration
 
 
 class AE(ImputingHead):
@@ -18,12 +18,16 @@ class AE(ImputingHead):
 
     Args:
         layers: widths of the autoencoder down to its code.
-        dropout: between the layers of classifier and decoders; 0.5 as published, where equal results on any number
-            of processes do not matter.
+        dropout: between the layers of classifier and decoders; 0.5 as published, where equal
+            results on any number of processes do not matter.
     """
 
     def __init__(
-        self, widths: Mapping[str, int], classes: int, layers: Sequence[int] = (256, 128), dropout: float = 0.0
+        self,
+        widths: Mapping[str, int],
+        classes: int,
+        layers: Sequence[int] = (256, 128),
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(widths, classes)
         require("AE", whole_list("layers", layers), inside("dropout", dropout, "[0, 1)"))

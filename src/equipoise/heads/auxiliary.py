@@ -12,8 +12,8 @@ from equipoise.heads.concat import Concat
 class Auxiliary(Concat):
     """fused = [z_1; …; z_M] Wᵀ + b as `Concat`; one modality alone reads v_m = z_m V_mᵀ + c_m.
 
-    The fused prediction never uses the own classifiers V_m, and their losses never reach W. `blocks[m]` is the column
-    block W_m and holds V_m as `own`.
+    The fused prediction never uses the own classifiers V_m, and their losses never reach W.
+    `blocks[m]` is the column block W_m and holds V_m as `own`.
     """
 
     decomposable = False

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Output
-from equipoise.heads import fusion
-from equipoise.heads.presence import stacked
+from equipoise.heads.parts import fusion
+from equipoise.heads.parts.presence import stacked
 
 
 class Head(nn.Module, ABC):
@@ -23,10 +23,10 @@ class Head(nn.Module, ABC):
     Attributes:
         decomposable: Σ_m logits_m equals the fused logits when every modality is present.
         own_classifiers: logits_m come from a classifier that serves this modality only.
-        fused_only: in words, what the fused logits depend on and no logits_m do, so that unimodal losses leave it as
-            it was initialised; "" for nothing.
-        blocks: {modality: module}, the part of the head that serves one modality only; whatever else the head
-            holds is shared.
+        fused_only: in words, what the fused logits depend on and no logits_m do, so that unimodal
+            losses leave it as it was initialised; "" for nothing.
+        blocks: {modality: module}, the part of the head that serves one modality only; whatever
+            else the head holds is shared.
     """
 
     decomposable = False
@@ -48,16 +48,19 @@ class Head(nn.Module, ABC):
         """Logits (B, C) that this modality alone predicts from its features (B, d_m)."""
 
     def reading_layer(self, modality: str) -> nn.Linear | None:
-        """The one linear layer by which this modality's features reach the fused prediction, or None.
+        """The one linear layer by which this modality's features reach the fused prediction, or
+        None.
 
-        What the head makes of features z of this modality alone does not change when the layer's weight moves
-        orthogonally to z. A head has None where several layers read the features, or none reads them as they are.
+        What the head makes of features z of this modality alone does not change when the layer's
+        weight moves orthogonally to z. A head has None where several layers read the features, or
+        none reads them as they are.
         """
         block = self.blocks[modality] if modality in self.blocks else None  # noqa: SIM401 (ModuleDict has no get)
         return block if isinstance(block, nn.Linear) else None
 
     def own_only(self, modality: str) -> nn.Module | None:
-        """What logits_m depend on and the fused ones do not, so that the fused loss leaves it as it was initialised.
+        """What logits_m depend on and the fused ones do not, so that the fused loss leaves it as it
+        was initialised.
 
         Also what the fused logits of only some samples depend on. None for nothing.
         """
@@ -65,7 +68,10 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor | None]:
         """Fused logits (B, C) and fusion weights (B, M) or None. `logits` has every modality of the head."""
 
@@ -73,13 +79,17 @@ class Head(nn.Module, ABC):
         """Read each modality out and fuse.
 
         Args:
-            features: {modality: (B, d_m)} of the modalities with at least one present row; another modality's
-                block stays out of the graph, so that its parameters get no gradient at all.
+            features: {modality: (B, d_m)} of the modalities with at least one present row; another
+                modality's block stays out of the graph, so that its parameters get no gradient at
+                all.
             present: {modality: bool (B,)} of every modality of the head.
         """
         read = {m: self.unimodal(m, z) for m, z in features.items()}
         like = next(iter(read.values()), None)
-        logits = {m: read[m] if m in read else self._filler(len(present[m]), like) for m in self.modalities}
+        logits = {
+            m: read[m] if m in read else self._filler(len(present[m]), like)
+            for m in self.modalities
+        }
         fused, weights = self.fuse(features, logits, present)
         return Output(features, logits, fused, weights)
 
@@ -121,9 +131,14 @@ class SeparateHead(Head):
         return logits
 
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor | None]:
-        there = (present[m] & active for m, active in zip(self.modalities, self.active, strict=True))
+        there = (
+            present[m] & active for m, active in zip(self.modalities, self.active, strict=True)
+        )
         return self._rule(*stacked((logits[m] for m in self.modalities), there))
 
     def fuse_only(self, modalities: Collection[str]) -> None:

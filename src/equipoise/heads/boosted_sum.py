@@ -9,17 +9,20 @@ from torch import Tensor, nn
 
 from equipoise.checks import positive, require, whole
 from equipoise.heads.base import SeparateHead
-from equipoise.heads.checks import one_width
+from equipoise.heads.parts.checks import one_width
 
 
 class BoostedSum(SeparateHead):
-    """fused = b Σ_m v_m with v_m = g(z_m), one g = Linear – ReLU – Linear for all modalities and a learned number b.
+    """fused = b Σ_m v_m with v_m = g(z_m), one g = Linear – ReLU – Linear for all modalities and a
+    learned number b.
 
     Hua, Xu, Bao, Yang, Huang. ReconBoost: Boosting Can Achieve Modality Reconcilement. ICML 2024.
-    Code: github.com/huacong/ReconBoost. b leaves the predicted class alone and calibrates the probabilities.
+    Code: github.com/huacong/ReconBoost. b leaves the predicted class alone and calibrates the
+        probabilities.
 
     Args:
-        hidden: width of the hidden layer of g; 0 for a single linear layer (as published for MOSEI).
+        hidden: width of the hidden layer of g; 0 for a single linear layer (as published for
+            MOSEI).
         rate: initial b, positive.
 
     Raises:
@@ -29,14 +32,18 @@ class BoostedSum(SeparateHead):
     own_classifiers = False
     fused_only = "scale"
 
-    def __init__(self, widths: Mapping[str, int], classes: int, hidden: int = 256, rate: float = 1.0) -> None:
+    def __init__(
+        self, widths: Mapping[str, int], classes: int, hidden: int = 256, rate: float = 1.0
+    ) -> None:
         super().__init__(widths, classes, "sum")
         require("BoostedSum", whole("hidden", hidden, 0), positive("rate", rate))
         self.decomposable = False
         width = one_width("head 'boosted-sum'", widths)
         self.classifier: nn.Module = nn.Linear(width, classes)
         if hidden:
-            self.classifier = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+            self.classifier = nn.Sequential(
+                nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, classes)
+            )
         self.rate = nn.Parameter(torch.tensor(float(rate)))
 
     def reading_layer(self, modality: str) -> nn.Linear:
@@ -47,7 +54,10 @@ class BoostedSum(SeparateHead):
         return logits
 
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor | None]:
         total, weights = super().fuse(features, logits, present)
         return self.rate * total, weights

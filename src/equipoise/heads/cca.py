@@ -31,16 +31,22 @@ class Branch(nn.Module):
     mean: Tensor
     basis: Tensor
 
-    def __init__(self, represent: nn.Module, width: int, columns: int, classes: int, bound: float) -> None:
+    def __init__(
+        self, represent: nn.Module, width: int, columns: int, classes: int, bound: float
+    ) -> None:
         super().__init__()
         self.represent = represent
         self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("basis", torch.eye(width).repeat(1, -(-columns // width))[:, :columns].clone())
+        self.register_buffer(
+            "basis", torch.eye(width).repeat(1, -(-columns // width))[:, :columns].clone()
+        )
         self.weight = nn.Parameter(torch.empty(classes, columns).uniform_(-bound, bound))
 
     def project(self, features: Tensor) -> Tensor:
         """(B, columns): the centred representation in the fitted directions."""
-        with torch.autocast(features.device.type, enabled=False):  # whitening magnifies what half precision rounds
+        with torch.autocast(
+            features.device.type, enabled=False
+        ):  # whitening magnifies what half precision rounds
             projected: Tensor = (self.represent(features) - self.mean) @ self.basis
         return projected
 
@@ -48,9 +54,9 @@ class Branch(nn.Module):
 class CorrelatedHead(Head):
     """fused = Σ_m p_m W_mᵀ + b with projections p_m = (g_m(z_m) − μ_m) B_m.
 
-    An absent modality stands at its mean, so that its projection is zero. μ_m and B_m are buffers that the method
-    fits; until then B_m picks the first coordinates. `pretraining` holds a linear classifier per modality, by which
-    the encoders are trained.
+    An absent modality stands at its mean, so that its projection is zero. μ_m and B_m are buffers
+    that the method fits; until then B_m picks the first coordinates. `pretraining` holds a linear
+    classifier per modality, by which the encoders are trained.
 
     Args:
         widths: {modality: feature width d_m}.
@@ -77,8 +83,11 @@ class CorrelatedHead(Head):
     ) -> None:
         super().__init__(widths, classes)
         if len(widths) < 2:
-            owner, only = type(self).__name__, next(iter(widths))
-            raise ConfigError(f"{owner} correlates modalities with each other, and there is only {only!r}")
+            owner = type(self).__name__
+            only = next(iter(widths))
+            raise ConfigError(
+                f"{owner} correlates modalities with each other, and there is only {only!r}"
+            )
         self.components = components
         self.multi = multi
         columns = {
@@ -115,30 +124,43 @@ class CorrelatedHead(Head):
         return F.linear(branch.project(features), branch.weight, self.bias / len(self.widths))
 
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, None]:
-        return self.classify({m: self.branch(m).project(z) for m, z in features.items()}, present), None
+        return self.classify(
+            {m: self.branch(m).project(z) for m, z in features.items()}, present
+        ), None
 
 
 class CCA(CorrelatedHead):
     """Canonical projections of the features themselves.
 
     Args:
-        components: canonical directions k of each pair of modalities, or of all together, GCNet tries 2 to 20; no
-            more than the narrowest features are wide. None for 10, or for their width where it is less.
-        multi: "pairwise" (each pair for itself, M(M−1)k columns in all) or "mcca" (all modalities at once, Mk).
+        components: canonical directions k of each pair of modalities, or of all together, GCNet
+            tries 2 to 20; no more than the narrowest features are wide. None for 10, or for their
+            width where it is less.
+        multi: "pairwise" (each pair for itself, M(M−1)k columns in all) or "mcca" (all modalities
+            at once, Mk).
 
     Raises:
         ConfigError: an option out of its range, or a single modality.
     """
 
     def __init__(
-        self, widths: Mapping[str, int], classes: int, components: int | None = None, multi: str = "pairwise"
+        self,
+        widths: Mapping[str, int],
+        classes: int,
+        components: int | None = None,
+        multi: str = "pairwise",
     ) -> None:
         narrowest = min(widths.values())
         components = min(DIRECTIONS, narrowest) if components is None else components
         widest = f"at most {narrowest}, as the narrowest features are wide"
-        require("CCA", whole("components", components, 1), choice("multi", multi, ("pairwise", "mcca")))
+        require(
+            "CCA", whole("components", components, 1), choice("multi", multi, ("pairwise", "mcca"))
+        )
         require("CCA", ("components", components <= narrowest, widest, components))
         plain = {m: nn.Identity() for m in widths}
         super().__init__(widths, classes, plain, widths, components, multi)

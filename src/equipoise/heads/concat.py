@@ -13,16 +13,20 @@ from equipoise.heads.base import Head
 
 
 class Concat(Head):
-    """fused = [z_1; …; z_M] Wᵀ + b. One modality alone reads its column block: z_m W_mᵀ + b/M (MLA, appendix A.2).
+    """fused = [z_1; …; z_M] Wᵀ + b. One modality alone reads its column block: z_m W_mᵀ + b/M (MLA,
+    appendix A.2).
 
-    The column blocks are separate parameters, so that a modality absent from a batch leaves its own untouched.
+    The column blocks are separate parameters, so that a modality absent from a batch leaves its own
+    untouched.
     """
 
     decomposable = True
 
     def __init__(self, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(widths, classes)
-        bound = 1 / math.sqrt(sum(widths.values()))  # nn.Linear's initialisation of the whole matrix
+        bound = 1 / math.sqrt(
+            sum(widths.values())
+        )  # nn.Linear's initialisation of the whole matrix
         for modality, width in widths.items():
             block = nn.Linear(width, classes, bias=False)
             nn.init.uniform_(block.weight, -bound, bound)
@@ -34,7 +38,10 @@ class Concat(Head):
         return F.linear(features, block.weight, self.bias / len(self.widths))  # type: ignore[arg-type]
 
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, None]:
         fused = self.bias.expand(len(next(iter(present.values()))), -1)
         for modality, feature in features.items():

@@ -32,13 +32,15 @@ class CosineLinear(nn.Linear):
 class Cosine(SeparateHead):
     """fused = Σ_m u_m with u_m[k] = s · cos(z_m, W_m[k]) (MMCosine).
 
-    Xu, Feng, Zhang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained Learning.
-    ICASSP 2023. Code: github.com/GeWu-Lab/MMCosine_ICASSP23. Training and prediction use the same
-    logits; the published validation predicts with the unnormalised linear layer. The contrastive loss which that code
-    can add, with weight 0 by default, is not part of the head.
+    Xu, Feng, Zhang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual
+    Fine-Grained Learning. ICASSP 2023. Code: github.com/GeWu-Lab/MMCosine_ICASSP23. Training and
+    prediction use the same logits; the published validation predicts with the unnormalised linear
+    layer. The contrastive loss which that code can add, with weight 0 by default, is not part of
+    the head.
 
     Args:
-        scale: s, the largest possible logit of a modality; the softmax of cosines alone would be almost flat.
+        scale: s, the largest possible logit of a modality; the softmax of cosines alone would be
+            almost flat.
     """
 
     def __init__(self, widths: Mapping[str, int], classes: int, scale: float = 10.0) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from equipoise.checks import flag, inside, require
-from equipoise.heads.cascade import Cascade, transition
-from equipoise.heads.feedforward import feedforward
-from equipoise.heads.imputing import ImputingHead, Restoration
+from equipoise.heads.parts.cascade import Cascade, transition
+from equipoise.heads.parts.feedforward import feedforward
+from equipoise.heads.parts.imputing import ImputingHead, Restoration
 
 
 class CRA(ImputingHead):

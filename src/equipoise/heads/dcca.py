@@ -8,18 +8,19 @@ from torch import Tensor, nn
 
 from equipoise.checks import choice, require, whole
 from equipoise.heads.cca import CorrelatedHead
-from equipoise.heads.feedforward import feedforward
+from equipoise.heads.parts.feedforward import feedforward
 
 
 class DCCA(CorrelatedHead):
-    """Projections of g_m(z_m), where g_m has four linear layers d_m → hidden → hidden → hidden → k and ReLU between.
+    """Projections of g_m(z_m), where g_m has four linear layers d_m → hidden → hidden → hidden → k
+    and ReLU between.
 
     Args:
         components: width k of the representations.
-        hidden: width of the layers between. GCNet tries 256 to 1024, on features of 512 to 1024 numbers; 128 is made
-            for encoders of the usual 128.
-        multi: "none" classifies the representations, each number scaled to unit variance; "pairwise" or "mcca" fits
-            a linear CCA of them at the end.
+        hidden: width of the layers between. GCNet tries 256 to 1024, on features of 512 to 1024
+            numbers; 128 is made for encoders of the usual 128.
+        multi: "none" classifies the representations, each number scaled to unit variance;
+            "pairwise" or "mcca" fits a linear CCA of them at the end.
     """
 
     decodes = False
@@ -39,11 +40,18 @@ class DCCA(CorrelatedHead):
             whole("hidden", hidden, 1),
             choice("multi", multi, ("pairwise", "mcca", "none")),
         )
-        networks = {m: feedforward([width, hidden, hidden, hidden, components]) for m, width in widths.items()}
-        super().__init__(widths, classes, networks, dict.fromkeys(widths, components), components, multi)
+        networks = {
+            m: feedforward([width, hidden, hidden, hidden, components])
+            for m, width in widths.items()
+        }
+        super().__init__(
+            widths, classes, networks, dict.fromkeys(widths, components), components, multi
+        )
         if self.decodes:
             for m, width in widths.items():
-                self.branch(m).add_module("decoder", feedforward([components, hidden, hidden, hidden, width]))
+                self.branch(m).add_module(
+                    "decoder", feedforward([components, hidden, hidden, hidden, width])
+                )
 
 
 class DCCAE(DCCA):

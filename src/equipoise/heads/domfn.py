@@ -1,7 +1,7 @@
 """DOMFN's head: fuse where the modalities agree, ask the surest of them where they do not.
 
-Yang, Zhang, Gao, Gao, Zhu. DOMFN: A Divergence-Orientated Multi-Modal Fusion Network for Resume Assessment. ACM
-Multimedia 2022; after the published code.
+Yang, Zhang, Gao, Gao, Zhu. DOMFN: A Divergence-Orientated Multi-Modal Fusion Network for Resume
+Assessment. ACM Multimedia 2022; after the published code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ OUTPUTS = ("softmax", "sigmoid")
 def penalties(probability: Tensor, present: Tensor) -> Tensor:
     """π (M, B): max_k (p_mk − p̄_k)² with p̄ the mean over the modalities present; 0 where absent.
 
-    `probability` is (M, B, C) in [0, 1], `present` bool (M, B). With n modalities present π ≤ ((n − 1) / n)².
+    `probability` is (M, B, C) in [0, 1], `present` bool (M, B). With n modalities present π ≤ ((n −
+    1) / n)².
     """
     shown = torch.where(present.unsqueeze(-1), probability, 0.0)
     mean = shown.sum(0) / present.sum(0).clamp_min(1).unsqueeze(-1)
@@ -29,23 +30,26 @@ def penalties(probability: Tensor, present: Tensor) -> Tensor:
 
 
 class DOMFN(Concat):
-    """Own classifiers v_m = z_m V_mᵀ + c_m, a fused predictor Linear(D, h) – ReLU – Linear(h, C), and a gate.
+    """Own classifiers v_m = z_m V_mᵀ + c_m, a fused predictor Linear(D, h) – ReLU – Linear(h, C),
+    and a gate.
 
-    The gate of a sample is open if it has at least two modalities and π_m / τ < γ for each. The fused logits are
-    those of the fused predictor where it is open; elsewhere those of the own classifier with the largest probability
-    (the first in order of declaration among equals). While `fusing` is False every gate is closed.
+    The gate of a sample is open if it has at least two modalities and π_m / τ < γ for each. The
+    fused logits are those of the fused predictor where it is open; elsewhere those of the own
+    classifier with the largest probability (the first in order of declaration among equals). While
+    `fusing` is False every gate is closed.
 
     Args:
-        threshold: γτ as a fraction of the largest possible penalty, ((n − 1) / n)² for n modalities present.
+        threshold: γτ as a fraction of the largest possible penalty, ((n − 1) / n)² for n modalities
+            present.
         gamma: γ, literally; with `tau` it takes the place of `threshold` (published: 0.8).
         tau: τ, literally (published: 0.5 and 0.2).
-        output: "softmax", or "sigmoid" for the published code, which squashes every output by a sigmoid and takes
-            the softmax cross-entropy of that.
+        output: "softmax", or "sigmoid" for the published code, which squashes every output by a
+            sigmoid and takes the softmax cross-entropy of that.
         hidden: h, width of the fused predictor's hidden layer.
 
     Attributes:
-        fusing: bool (), True unless somebody shuts the gate, as the method does in pretraining; saved with the
-            weights.
+        fusing: bool (), True unless somebody shuts the gate, as the method does in pretraining;
+            saved with the weights.
     """
 
     fusing: Tensor
@@ -67,13 +71,20 @@ class DOMFN(Concat):
         require(
             "DOMFN",
             inside("threshold", threshold, "(0, 1]"),
-            ("gamma", (gamma is None) == (tau is None), "given with 'tau', and 'tau' with it", gamma),
+            (
+                "gamma",
+                (gamma is None) == (tau is None),
+                "given with 'tau', and 'tau' with it",
+                gamma,
+            ),
             *optional(positive("gamma", gamma)),
             *optional(positive("tau", tau)),
             choice("output", output, OUTPUTS),
             whole("hidden", hidden, 1),
         )
-        super().__init__(widths, hidden)  # the first layer of the fused predictor is a Concat of that width
+        super().__init__(
+            widths, hidden
+        )  # the first layer of the fused predictor is a Concat of that width
         self.classes = classes
         self.fraction = threshold
         self.literal = None if gamma is None or tau is None else gamma * tau
@@ -108,13 +119,22 @@ class DOMFN(Concat):
         return (divergence < limit).all(0) & (count > 1) & self.fusing
 
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, None]:
         hidden, _ = super().fuse(features, logits, present)
         fused = self.output(F.relu(hidden))
         fused = fused.sigmoid() if self.squashed else fused
-        values, shown = (torch.stack([given[m] for m in self.modalities]) for given in (logits, present))
+        values, shown = (
+            torch.stack([given[m] for m in self.modalities]) for given in (logits, present)
+        )
         probability = self.probability(values)
         surest = torch.where(shown, probability.amax(-1), -torch.inf).argmax(0)
-        alone = values.masked_fill(~shown.unsqueeze(-1), 0.0)[surest, torch.arange(len(surest), device=surest.device)]
-        return torch.where(self.gate(penalties(probability, shown), shown).unsqueeze(1), fused, alone), None
+        alone = values.masked_fill(~shown.unsqueeze(-1), 0.0)[
+            surest, torch.arange(len(surest), device=surest.device)
+        ]
+        return torch.where(
+            self.gate(penalties(probability, shown), shown).unsqueeze(1), fused, alone
+        ), None

@@ -25,10 +25,12 @@ class Sum(SeparateHead):
 
 
 class Late(SeparateHead):
-    """Independent classifiers whose probabilities are averaged (late fusion, Gunes and Piccardi 2005).
+    """Independent classifiers whose probabilities are averaged (late fusion, Gunes and Piccardi
+    2005).
 
     Args:
-        fusion: "probability" (mean of the softmax outputs), "mean" (of the logits), "entropy" or "fixed".
+        fusion: "probability" (mean of the softmax outputs), "mean" (of the logits), "entropy" or
+            "fixed".
         fusion_weights: {modality: weight} for "fixed".
     """
 

@@ -10,10 +10,11 @@ from equipoise.heads.base import SeparateHead
 
 
 class MixedSum(SeparateHead):
-    """fused = L(Σ_m v_m) with v_m = z_m W_mᵀ + b_m and L a linear layer from the classes to the classes (AMCo).
+    """fused = L(Σ_m v_m) with v_m = z_m W_mᵀ + b_m and L a linear layer from the classes to the
+    classes (AMCo).
 
-    Zhou, Liang, Zheng, Xuan, Kumada. Adaptive Mask Co-optimization for Modal Dependence in Multimodal Learning.
-    ICASSP 2023; the layer as in BalanceBenchmark's re-implementation.
+    Zhou, Liang, Zheng, Xuan, Kumada. Adaptive Mask Co-optimization for Modal Dependence in
+    Multimodal Learning. ICASSP 2023; the layer as in BalanceBenchmark's re-implementation.
     """
 
     fused_only = "layer over the classes"
@@ -26,7 +27,10 @@ class MixedSum(SeparateHead):
         self.mix = nn.Linear(classes, classes)
 
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor | None]:
         total, weights = super().fuse(features, logits, present)
         mixed: Tensor = self.mix(total)

@@ -1,35 +1,41 @@
 """ML-LSTM: the modalities are the steps of a short sequence that a multilayer LSTM reads.
 
-Nie, Yan, Song, Wang. Multi-modal feature fusion based on multi-layers LSTM for video emotion recognition. Multimedia
-Tools and Applications 80, 2021; the baseline ML-LSTM of the LFM paper. Neither code nor the configuration of LFM's
-row is public: this is our form of the idea for one feature per modality.
+Nie, Yan, Song, Wang. Multi-modal feature fusion based on multi-layers LSTM for video emotion
+recognition. Multimedia Tools and Applications 80, 2021; the baseline ML-LSTM of the LFM paper.
+Neither code nor the configuration of LFM's row is public: this is our form of the idea for one
+feature per modality.
 
     x_m = z_m P_mᵀ + p_m        h = LSTM(x_1, …, x_M), multilayer        f = h_M W_oᵀ + b_o
 
-Absent modalities are skipped, not fed as zeros: a step with zero input would still move the state. One modality
-alone is a sequence of one step. The order of declaration is the order of the steps; `bidirectional` reads both ways.
+Absent modalities are skipped, not fed as zeros: a step with zero input would still move the state.
+One modality alone is a sequence of one step. The order of declaration is the order of the steps;
+`bidirectional` reads both ways.
 
-The dropout of 0.5 that is common on the last state is off by default, so that k processes equal one.
+The dropout of 0.5 that is common on the last state is off by default, so that k processes equal
+one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from equipoise.checks import flag, inside, require, whole
-from equipoise.heads.joint import JointHead
+from equipoise.heads.parts.joint import JointHead
 
 
 class MLLSTM(JointHead):
-    """A projection per modality, a multilayer LSTM over the modalities, and a linear classifier on its last state.
+    """A projection per modality, a multilayer LSTM over the modalities, and a linear classifier on
+    its last state.
 
     Args:
         hidden: width of the projections and of every layer.
         layers: of the LSTM.
-        bidirectional: a second LSTM reads the modalities backwards, and the classifier sees the mean of both ends.
+        bidirectional: a second LSTM reads the modalities backwards, and the classifier sees the
+            mean of both ends.
         dropout: on the last state.
 
     Raises:
@@ -64,16 +70,26 @@ class MLLSTM(JointHead):
         self.classifier = nn.Linear(hidden, classes)
 
     def read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        steps = [(self.blocks[m](features[m]), present[m].unsqueeze(-1)) for m in self.modalities if m in features]
+        steps = [
+            (self.blocks[m](features[m]), present[m].unsqueeze(-1))
+            for m in self.modalities
+            if m in features
+        ]
         rows = len(next(iter(present.values())))
         zeros = self.classifier.weight.new_zeros(rows, self.classifier.in_features)
         orders = (steps, reversed(steps))
-        ends = [self._last(cells, order, zeros) for cells, order in zip(self.directions, orders, strict=False)]  # type: ignore[arg-type]
+        directions = cast(Iterable[nn.ModuleList], self.directions)
+        ends = [
+            self._last(cells, order, zeros)
+            for cells, order in zip(directions, orders, strict=False)
+        ]
         logits: Tensor = self.classifier(self.dropout(torch.stack(ends).mean(0)))
         return logits
 
     @staticmethod
-    def _last(cells: nn.ModuleList, steps: Iterable[tuple[Tensor, Tensor]], zeros: Tensor) -> Tensor:
+    def _last(
+        cells: nn.ModuleList, steps: Iterable[tuple[Tensor, Tensor]], zeros: Tensor
+    ) -> Tensor:
         """The top layer's state after each row's last present step; zeros without any."""
         states = [(zeros, zeros) for _ in cells]
         for step, there in steps:
@@ -89,7 +105,8 @@ class MLLSTM(JointHead):
 def _cell(hidden: int) -> nn.LSTMCell:
     """Xavier per gate (tanh's gain for the candidate), orthogonal recurrence, an open forget gate.
 
-    The start of nn.LSTMCell shrinks what passes two layers so much that SGD takes hundreds of steps to leave chance.
+    The start of nn.LSTMCell shrinks what passes two layers so much that SGD takes hundreds of steps
+    to leave chance.
     """
     cell = nn.LSTMCell(hidden, hidden)
     gains = {"input": 1.0, "forget": 1.0, "cell": nn.init.calculate_gain("tanh"), "output": 1.0}

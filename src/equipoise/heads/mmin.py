@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from equipoise.checks import flag, require
-from equipoise.heads.cascade import Cascade, transition
-from equipoise.heads.imagining import ImaginingHead
-from equipoise.heads.imputing import Restoration
+from equipoise.heads.parts.cascade import Cascade, transition
+from equipoise.heads.parts.imagining import ImaginingHead
+from equipoise.heads.parts.imputing import Restoration
 
 
 class MMIN(ImaginingHead):
     """Ê = τ(cascade(E)); logits from the codes of all blocks.
 
-    `teacher` classifies the features of complete samples and `backward_cascade` imagines E again from Ê; both serve
-    training only.
+    `teacher` classifies the features of complete samples and `backward_cascade` imagines E again
+    from Ê; both serve training only.
 
     Args:
         share_weight: imagine back with the same cascade.

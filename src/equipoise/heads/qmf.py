@@ -1,6 +1,7 @@
 """QMF's head: logits of each modality, weighed per sample by an energy-based confidence.
 
-Zhang, Wu, Zhang, Hu, Fu, Zhou, Peng. Provable Dynamic Fusion for Low-Quality Multimodal Data. ICML 2023.
+Zhang, Wu, Zhang, Hu, Fu, Zhou, Peng. Provable Dynamic Fusion for Low-Quality Multimodal Data. ICML
+2023.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from torch import Tensor, nn
 
 from equipoise.checks import flag, positive, require
 from equipoise.heads.base import Head
-from equipoise.heads.fusion import mean_weights, weigh
-from equipoise.heads.presence import stacked
+from equipoise.heads.parts.fusion import mean_weights, weigh
+from equipoise.heads.parts.presence import stacked
 
 
 def confidence(logits: Tensor, scale: float = 0.1) -> Tensor:
-    """c (…) of logits v (…, C): the negative energy log Σ_k exp(v_k), times a scale, never in half precision.
+    """c (…) of logits v (…, C): the negative energy log Σ_k exp(v_k), times a scale, never in half
+    precision.
 
     Not normalised, possibly negative, and not indifferent to a shift: c(v + a) = c(v) + scale · a.
     """
@@ -25,14 +27,15 @@ def confidence(logits: Tensor, scale: float = 0.1) -> Tensor:
 
 
 class QMF(Head):
-    """f = Σ_m c_m v_m over the modalities present, with v_m = z_m W_mᵀ + b_m and c_m its confidence.
+    """f = Σ_m c_m v_m over the modalities present, with v_m = z_m W_mᵀ + b_m and c_m its
+    confidence.
 
-    In evaluation mode the plain mean takes the place of a total confidence that is not positive, which would turn the
-    prediction upside down.
+    In evaluation mode the plain mean takes the place of a total confidence that is not positive,
+    which would turn the prediction upside down.
 
     Args:
-        detach_confidence: the loss of f does not train the confidences (published for images and texts); False lets
-            it (published for colour and depth images).
+        detach_confidence: the loss of f does not train the confidences (published for images and
+            texts); False lets it (published for colour and depth images).
         confidence_scale: factor between negative energy and confidence.
     """
 
@@ -45,7 +48,11 @@ class QMF(Head):
         detach_confidence: bool = True,
         confidence_scale: float = 0.1,
     ) -> None:
-        require("QMF", flag("detach_confidence", detach_confidence), positive("confidence_scale", confidence_scale))
+        require(
+            "QMF",
+            flag("detach_confidence", detach_confidence),
+            positive("confidence_scale", confidence_scale),
+        )
         super().__init__(widths, classes)
         self.detach_confidence = detach_confidence
         self.confidence_scale = confidence_scale
@@ -57,9 +64,14 @@ class QMF(Head):
         return logits
 
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        values, shown = stacked((logits[m] for m in self.modalities), (present[m] for m in self.modalities))
+        values, shown = stacked(
+            (logits[m] for m in self.modalities), (present[m] for m in self.modalities)
+        )
         weights = torch.where(shown, confidence(values, self.confidence_scale), 0.0)
         if self.detach_confidence:
             weights = weights.detach()

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from equipoise.heads.base import SeparateHead
-from equipoise.heads.checks import one_width
+from equipoise.heads.parts.checks import one_width
 
 
 class Shared(SeparateHead):
     """f_m = z_m Wᵀ + b with one W and b for all modalities, fused per sample (MLA Eq. 6-8).
 
     Args:
-        fusion: "entropy" (MLA), "mean" or "fixed" (its ablation without dynamic fusion), "probability", or
-            "entropy-batch" (the published code, whose predictions depend on the batch; for comparison only).
+        fusion: "entropy" (MLA), "mean" or "fixed" (its ablation without dynamic fusion),
+            "probability", or "entropy-batch" (the published code, whose predictions depend on the
+            batch; for comparison only).
         fusion_weights: {modality: weight} for "fixed".
 
     Raises:

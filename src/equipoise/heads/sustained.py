@@ -13,14 +13,16 @@ from equipoise.heads.base import SeparateHead
 
 
 class Sustained(SeparateHead):
-    """v_m = Σ_{t ≤ n_m} G(relu(F_mt(z_m))), F_mt: d_m → hidden of its own, G: hidden → C shared by all.
+    """v_m = Σ_{t ≤ n_m} G(relu(F_mt(z_m))), F_mt: d_m → hidden of its own, G: hidden → C shared by
+    all.
 
-    Every modality starts with one classifier, n_m = 1; `add` switches the next one on. All are made at the start, so
-    that their parameters have an optimiser and a place in every checkpoint; one that is off is not in the graph.
+    Every modality starts with one classifier, n_m = 1; `add` switches the next one on. All are made
+    at the start, so that their parameters have an optimiser and a place in every checkpoint; one
+    that is off is not in the graph.
 
-    Jiang, Huang, Yang. Rethinking Multimodal Learning from the Perspective of Mitigating Classification Ability
-    Disproportion. NeurIPS 2025 (AUG); hidden 256. Its prediction weighs the modalities (0.4 and 0.6 for CREMA-D):
-    `fusion: fixed` with `fusion_weights`.
+    Jiang, Huang, Yang. Rethinking Multimodal Learning from the Perspective of Mitigating
+    Classification Ability Disproportion. NeurIPS 2025 (AUG); hidden 256. Its prediction weighs the
+    modalities (0.4 and 0.6 for CREMA-D): `fusion: fixed` with `fusion_weights`.
 
     Args:
         hidden: width of the hidden layer.
@@ -47,7 +49,9 @@ class Sustained(SeparateHead):
             self.blocks[modality] = nn.ModuleList(_layer(width, hidden) for _ in range(most))
         self.output = nn.Linear(hidden, classes)
         self.register_buffer("counts", torch.ones(len(widths), dtype=torch.int64))
-        self._active = dict.fromkeys(widths, 1)  # what `counts` says, where asking it waits for no device
+        self._active = dict.fromkeys(
+            widths, 1
+        )  # what `counts` says, where asking it waits for no device
         self.register_load_state_dict_post_hook(_read_counts)  # type: ignore[no-untyped-call]
 
     def parts(self, modality: str, features: Tensor) -> Iterator[Tensor]:

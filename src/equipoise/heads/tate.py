@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.checks import inside, require, whole
-from equipoise.heads.joint import JointHead
+from equipoise.heads.parts.joint import JointHead
 
 PUBLISHED_WIDTH = 300
 
@@ -50,22 +50,31 @@ class GatedPool(nn.Module):
 
 
 class TATE(JointHead):
-    """Token C_i = [H_i W_ij for every other modality j], with one W_ij for both of a pair, and the tag behind it.
+    """Token C_i = [H_i W_ij for every other modality j], with one W_ij for both of a pair, and the
+    tag behind it.
 
-    H_m is one transformer layer on the projected feature, zero where absent. A transformer encoder layer reads the
-    tagged tokens, gated attention pools them, two linear layers classify (the pooled vector over the root of its
-    width: its entries have variance one, and SGD diverges on a sum of so many). `decoder` serves training only.
+    H_m is one transformer layer on the projected feature, zero where absent. A transformer encoder
+    layer reads the tagged tokens, gated attention pools them, two linear layers classify (the
+    pooled vector over the root of its
+    width: its entries have variance one, and SGD diverges on a sum of so many). `decoder` serves
+        training only.
     Modalities go in alphabetical order.
 
     Args:
-        width: of H_m. None for the published 300, or for the widest feature's where all are narrower, rounded up to a
-            multiple of the heads. The pair projections have width/(M − 1), rounded down.
+        width: of H_m. None for the published 300, or for the widest feature's where all are
+            narrower, rounded up to a multiple of the heads. The pair projections have width/(M −
+            1), rounded down.
         heads: attention heads; the tag is padded with zeros to a multiple of them.
         dropout: of the transformer layers; 0.2 as published.
     """
 
     def __init__(
-        self, widths: Mapping[str, int], classes: int, width: int | None = None, heads: int = 4, dropout: float = 0.0
+        self,
+        widths: Mapping[str, int],
+        classes: int,
+        width: int | None = None,
+        heads: int = 4,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(widths, classes)
         require("TATE", whole("heads", heads, 1), inside("dropout", dropout, "[0, 1)"))
@@ -75,15 +84,23 @@ class TATE(JointHead):
             width += -width % heads
         require("TATE", whole("width", width, 1))
         fits = width % heads == 0 and width >= others
-        require("TATE", ("width", fits, f"a multiple of {heads} heads, and at least {others}", width))
+        require(
+            "TATE", ("width", fits, f"a multiple of {heads} heads, and at least {others}", width)
+        )
         self.width = width
         for modality, features in widths.items():
             self.blocks[modality] = nn.ModuleDict(
-                {"project": nn.Linear(features, width, bias=False), "layer": _layer(width, heads, dropout)}
+                {
+                    "project": nn.Linear(features, width, bias=False),
+                    "layer": _layer(width, heads, dropout),
+                }
             )
         self.names = sorted(widths)
         self.pairs = nn.ModuleDict(
-            {_pair(a, b): nn.Linear(width, width // others, bias=False) for a, b in combinations(self.names, 2)}
+            {
+                _pair(a, b): nn.Linear(width, width // others, bias=False)
+                for a, b in combinations(self.names, 2)
+            }
         )
         token = width // others * others if others else width
         self.padding = -(token + len(widths) + 1) % heads
@@ -91,13 +108,17 @@ class TATE(JointHead):
         self.encoder = _layer(tagged, heads, dropout)
         self.decoder = _layer(tagged, heads, dropout)
         self.pool = GatedPool(tagged)
-        self.classifier = nn.Sequential(nn.Linear(tagged, width, bias=False), nn.Linear(width, classes))
+        self.classifier = nn.Sequential(
+            nn.Linear(tagged, width, bias=False), nn.Linear(width, classes)
+        )
 
     def reading_layer(self, modality: str) -> nn.Linear:
         projection: nn.Linear = self.blocks[modality]["project"]  # type: ignore[index]
         return projection
 
-    def hidden(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def hidden(
+        self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """{modality: H_m (B, width)}, zeros where absent."""
         rows = len(next(iter(present.values())))
         like = next(iter(features.values()), self.pool.score.weight)
@@ -113,7 +134,9 @@ class TATE(JointHead):
         if len(self.names) == 1:
             return hidden[self.names[0]].unsqueeze(1)
         rows = [
-            torch.cat([self.pairs[_pair(*sorted((m, n)))](hidden[m]) for n in self.names if n != m], 1)
+            torch.cat(
+                [self.pairs[_pair(*sorted((m, n)))](hidden[m]) for n in self.names if n != m], 1
+            )
             for m in self.names
         ]
         return torch.stack(rows, 1)
@@ -126,7 +149,9 @@ class TATE(JointHead):
         tagged = torch.cat([tokens, tag.unsqueeze(1).expand(-1, len(self.names), -1)], 2)
         encoded = self.encoder(tagged)
         pooled = self.pool(encoded)
-        return Reading(tagged, encoded, pooled, self.classifier(pooled / math.sqrt(pooled.shape[1])))
+        return Reading(
+            tagged, encoded, pooled, self.classifier(pooled / math.sqrt(pooled.shape[1]))
+        )
 
     def tag_error(self, pooled: Tensor, tag: Tensor) -> Tensor:
         """(B,): mean absolute error of the tag (B, M + 1) as the pooled vector (B, W) tells it, through a sigmoid."""

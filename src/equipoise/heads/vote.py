@@ -13,8 +13,8 @@ from equipoise.heads.concat import Concat
 class Vote(Auxiliary):
     """Fused: Σ_m v_m over the modalities present, v_m = z_m V_mᵀ + c_m.
 
-    Beside it `joint` is the prediction [z_1; …; z_M] Wᵀ + b of a Concat head, for methods that train it as well. It
-    never takes part in the fused prediction.
+    Beside it `joint` is the prediction [z_1; …; z_M] Wᵀ + b of a Concat head, for methods that
+    train it as well. It never takes part in the fused prediction.
     """
 
     decomposable = True
@@ -32,7 +32,10 @@ class Vote(Auxiliary):
         return Concat.fuse(self, features, {}, present)[0]
 
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, None]:
         fused = next(iter(logits.values())).new_zeros(())
         for modality in self.modalities:

@@ -1,13 +1,14 @@
 """Weight: each sample weighs the modalities' predictions by a learned score.
 
-The baseline Weight ("prediction weighting") of the LFM paper, which cites Yang, Wang, Zhan, Xiong, Jiang.
-Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI 2019. The network behind LFM's row is not public;
-this is the plain reading of its name, with CMML's scorer.
+The baseline Weight ("prediction weighting") of the LFM paper, which cites Yang, Wang, Zhan, Xiong,
+Jiang. Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI 2019. The network behind
+LFM's row is not public; this is the plain reading of its name, with CMML's scorer.
 
     v_m = z_m W_mᵀ + b_m        q_m = a(h_m)        w = softmax_m(q)        f = Σ_m w_m v_m
 
-h_m is z_m projected to 128 units (z_m itself where every width is 128), a is shared by the modalities. An absent
-modality has the score −∞. One modality alone reads its own classifier v_m, which is f with all weight on it.
+h_m is z_m projected to 128 units (z_m itself where every width is 128), a is shared by the
+modalities. An absent modality has the score −∞. One modality alone reads its own classifier v_m,
+which is f with all weight on it.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from torch.nn import functional as F
 
 from equipoise.checks import choice, require
 from equipoise.heads.base import Head
-from equipoise.heads.fusion import weigh
-from equipoise.heads.presence import stacked
-from equipoise.heads.scorer import HIDDEN, Scorer, log_weights
+from equipoise.heads.parts.fusion import weigh
+from equipoise.heads.parts.presence import stacked
+from equipoise.heads.parts.scorer import HIDDEN, Scorer, log_weights
 
 
 class Weight(Head):
-    """A linear classifier per modality, and a scorer that weighs their predictions sample by sample.
+    """A linear classifier per modality, and a scorer that weighs their predictions sample by
+    sample.
 
     Args:
         mix: "logits", or "probabilities" for f = log Σ_m w_m softmax(v_m).
@@ -53,7 +55,10 @@ class Weight(Head):
         return logits
 
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
         there = [present[m] for m in self.modalities]
         values, shown = stacked((logits[m] for m in self.modalities), there)

@@ -1,13 +1,15 @@
-"""Weight without a scorer: every feature dimension weighs the modalities by their softmax over the features.
+"""Weight without a scorer: every feature dimension weighs the modalities by their softmax over the
+features.
 
-The baseline class of the group that wrote LFM (code of TPAMI-AMSS), named after Yang, Wang, Zhan, Xiong, Jiang.
-Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI 2019, and the likeliest network behind LFM's row
-Weight. It is published for two modalities; nothing in it depends on their number.
+The baseline class of the group that wrote LFM (code of TPAMI-AMSS), named after Yang, Wang, Zhan,
+Xiong, Jiang. Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI 2019, and the
+likeliest network behind LFM's row Weight. It is published for two modalities; nothing in it depends
+on their number.
 
     a_m = softmax(z_m) over the features        ω_m = a_m / Σ_j a_j        f = (Σ_m ω_m ⊙ z_m) W_oᵀ + b_o
 
-Absent modalities have a_m = 0: the softmax of a zero feature is 1/d and would keep weight. One modality alone has
-ω_m = 1.
+Absent modalities have a_m = 0: the softmax of a zero feature is 1/d and would keep weight. One
+modality alone has ω_m = 1.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.heads.base import Head
-from equipoise.heads.checks import one_width
-from equipoise.heads.presence import stacked
+from equipoise.heads.parts.checks import one_width
+from equipoise.heads.parts.presence import stacked
 
 
 class WeightElementwise(Head):
-    """A weighted mean of the features, weights per dimension without parameters, and one linear classifier.
+    """A weighted mean of the features, weights per dimension without parameters, and one linear
+    classifier.
 
     Raises:
         ConfigError: the encoders' feature widths differ.
@@ -42,9 +45,14 @@ class WeightElementwise(Head):
         return logits
 
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, None]:
-        zeros = self.classifier.weight.new_zeros(len(next(iter(present.values()))), self.classifier.in_features)
+        zeros = self.classifier.weight.new_zeros(
+            len(next(iter(present.values()))), self.classifier.in_features
+        )
         values, shown = stacked(
             (features.get(m, zeros) for m in self.modalities), (present[m] for m in self.modalities)
         )

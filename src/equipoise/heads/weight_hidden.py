@@ -1,12 +1,12 @@
 """CMML's form of Weight: each sample weighs the modalities' hidden features, not their predictions.
 
-Yang, Wang, Zhan, Xiong, Jiang. Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI 2019; its supervised
-part.
+Yang, Wang, Zhan, Xiong, Jiang. Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI
+2019; its supervised part.
 
     h_m = z_m P_mᵀ + p_m        w = softmax_m(a(h_m))        f = (Σ_m w_m h_m) W_oᵀ + b_o        v_m = h_m W_mᵀ + b_m
 
-Published code: the fused predictor W_o is missing from the optimiser's list and stays at its initialisation; PaddleMM
-swaps the two weights. Here both are as the paper means them.
+Published code: the fused predictor W_o is missing from the optimiser's list and stays at its
+initialisation; PaddleMM swaps the two weights. Here both are as the paper means them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from equipoise.heads.base import Head
-from equipoise.heads.presence import stacked
-from equipoise.heads.scorer import HIDDEN, Scorer, log_weights
+from equipoise.heads.parts.presence import stacked
+from equipoise.heads.parts.scorer import HIDDEN, Scorer, log_weights
 
 
 class WeightHidden(Head):
@@ -32,7 +32,10 @@ class WeightHidden(Head):
     def __init__(self, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(widths, classes)
         for modality, width in widths.items():
-            parts = {"projection": nn.Linear(width, HIDDEN), "classifier": nn.Linear(HIDDEN, classes)}
+            parts = {
+                "projection": nn.Linear(width, HIDDEN),
+                "classifier": nn.Linear(HIDDEN, classes),
+            }
             self.blocks[modality] = nn.ModuleDict(parts)
         self.scorer = Scorer()
         self.classifier = nn.Linear(HIDDEN, classes)
@@ -50,7 +53,10 @@ class WeightHidden(Head):
         return logits
 
     def fuse(
-        self, features: Mapping[str, Tensor], logits: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
         rows = len(next(iter(present.values())))
         nothing = self.classifier.weight.new_zeros(rows, HIDDEN)

@@ -48,7 +48,9 @@ def learning_curves(groups: Sequence[Group], part: str) -> Any:
             continue
         length = min(map(len, curves))
         means = [100 * sum(curve[e] for curve in curves) / len(curves) for e in range(length)]
-        share = [(e + 1) / length for e in range(length)]  # methods in phases have more, shorter epochs
+        share = [
+            (e + 1) / length for e in range(length)
+        ]  # methods in phases have more, shorter epochs
         style = {"color": colour(number), "dash": DASHES[number % len(DASHES)]}
         figure.add_scatter(x=share, y=means, name=plain(group.label), mode="lines", line=style)
     figure.update_layout(title=f"{plain(part)}: accuracy on validation")
@@ -73,13 +75,19 @@ def accuracy_by_rate(levels: Mapping[float, Sequence[Group]], part: str) -> Any:
     labels = list(dict.fromkeys(group.label for groups in levels.values() for group in groups))
     for number, label in enumerate(labels):
         of = {
-            rate: group.summary(part) for rate, groups in levels.items() for group in groups if group.label == label
+            rate: group.summary(part)
+            for rate, groups in levels.items()
+            for group in groups
+            if group.label == label
         }
         points = [(rate, *summary) for rate, summary in of.items() if summary]
         figure.add_scatter(
             x=[rate for rate, _, _ in points],
             y=[100 * mean for _, mean, _ in points],
-            error_y={"array": [100 * (deviation or 0) for _, _, deviation in points], "thickness": 1},
+            error_y={
+                "array": [100 * (deviation or 0) for _, _, deviation in points],
+                "thickness": 1,
+            },
             name=plain(label),
             line={"color": colour(number), "dash": DASHES[number % len(DASHES)]},
         )
@@ -102,7 +110,9 @@ def contributions(groups: Sequence[Group]) -> Any:
             marker_color=colour(number),
             text=[f"{v:.1f}" for v in values],
         )
-    figure.update_layout(title="contribution of each modality to the fused accuracy", barmode="relative")
+    figure.update_layout(
+        title="contribution of each modality to the fused accuracy", barmode="relative"
+    )
     figure.update_xaxes(title="points of accuracy above guessing")
     figure.update_yaxes(autorange="reversed")
     dress(figure, height=140 + 36 * len(groups))
@@ -115,7 +125,9 @@ def confusions(groups: Sequence[Group]) -> Any:
     wide = min(3, len(groups))
     high = -(-len(groups) // wide)
     titles = [plain(g.label) for g in groups]
-    figure = make_subplots(high, wide, subplot_titles=titles, vertical_spacing=0.28 / high, shared_yaxes=True)
+    figure = make_subplots(
+        high, wide, subplot_titles=titles, vertical_spacing=0.28 / high, shared_yaxes=True
+    )
     classes = [plain(name) for name in groups[0].runs[0].result["classes"]]
     for number, group in enumerate(groups):
         counts = confusion(group)
@@ -123,7 +135,9 @@ def confusions(groups: Sequence[Group]) -> Any:
         panel = go.Heatmap(z=shares, x=classes, y=classes, coloraxis="coloraxis", customdata=counts)
         panel.hovertemplate = "true %{y}, predicted %{x}: %{z:.1%} (%{customdata})<extra></extra>"
         figure.add_trace(panel, row=number // wide + 1, col=number % wide + 1)
-    figure.update_layout(coloraxis={"colorscale": "Blues", "cmin": 0, "cmax": 1, "colorbar": {"tickformat": ".0%"}})
+    figure.update_layout(
+        coloraxis={"colorscale": "Blues", "cmin": 0, "cmax": 1, "colorbar": {"tickformat": ".0%"}}
+    )
     dress(figure, height=320 * high)
     figure.update_xaxes(title="predicted", type="category")
     figure.update_yaxes(autorange="reversed", type="category")
@@ -143,14 +157,20 @@ def quantities(group: Group) -> list[Any]:
         figure = go.Figure()
         for number, (name, points) in enumerate(scalars.items()):
             figure.add_scatter(
-                x=[e for e, _ in points], y=[v for _, v in points], name=plain(name), line_color=colour(number)
+                x=[e for e, _ in points],
+                y=[v for _, v in points],
+                name=plain(name),
+                line_color=colour(number),
             )
         figure.update_layout(
-            title=plain(f"{group.label}: {', '.join(scalars)} over the epochs"), showlegend=len(scalars) > 1
+            title=plain(f"{group.label}: {', '.join(scalars)} over the epochs"),
+            showlegend=len(scalars) > 1,
         )
         figure.update_xaxes(title="epoch")
         figures.append(dress(figure))
-    figures += [_spectrum(group.label, name, p) for name, p in lines.items() if isinstance(p[0][1], list)]
+    figures += [
+        _spectrum(group.label, name, p) for name, p in lines.items() if isinstance(p[0][1], list)
+    ]
     return figures
 
 
@@ -158,7 +178,9 @@ def _spectrum(label: str, name: str, points: Sequence[tuple[int, list[float]]]) 
     """Quantiles of a spectrum (rows) over the epochs (columns)."""
     values = [list(row) for row in zip(*(value for _, value in points), strict=True)]
     shares = [round(100 * k / max(len(values) - 1, 1)) for k in range(len(values))]
-    panel = go.Heatmap(z=values, x=[str(e) for e, _ in points], y=shares, colorscale="Viridis", zmin=0, zmax=1)
+    panel = go.Heatmap(
+        z=values, x=[str(e) for e, _ in points], y=shares, colorscale="Viridis", zmin=0, zmax=1
+    )
     panel.hovertemplate = "epoch %{x}, quantile %{y} %: %{z:.3f}<extra></extra>"
     figure = go.Figure(panel)
     figure.update_layout(title=plain(f"{label}: {name}, eigenvalues of the projection"))

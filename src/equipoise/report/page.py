@@ -15,24 +15,35 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import equipoise
-from equipoise.benchmark.rates import rate_folder
+from equipoise.comparison.rates import rate_folder
 from equipoise.errors import RunError
 from equipoise.evaluation.statistics import Difference
 from equipoise.report import figures, tables
-from equipoise.report.records import Failure, Group, difference, featured, modalities_of, read_levels, read_runs
+from equipoise.report.records import (
+    Failure,
+    Group,
+    difference,
+    featured,
+    modalities_of,
+    read_levels,
+    read_runs,
+)
 
 
-def write_report(runs: Sequence[Path], out: Path, *, title: str = "How well does each modality learn?") -> Path:
+def write_report(
+    runs: Sequence[Path], out: Path, *, title: str = "How well does each modality learn?"
+) -> Path:
     """Compare runs on one page.
 
     Args:
-        runs: run folders, or folders of comparisons, or of sweeps over missing rates; the latter have a page for
-            each rate below the one that shows them all.
+        runs: run folders, or folders of comparisons, or of sweeps over missing rates; the latter
+            have a page for each rate below the one that shows them all.
         out: folder of the report; an earlier report there is replaced, anything else is not.
         title: heading of the page.
 
     Returns:
-        Path of `index.html`, beside which lie leaderboard.csv, leaderboard.md, leaderboard.tex and plotly.min.js.
+        Path of `index.html`, beside which lie leaderboard.csv, leaderboard.md, leaderboard.tex and
+        plotly.min.js.
 
     Raises:
         RunError: a folder cannot be read, or `out` cannot be written or holds something else.
@@ -41,7 +52,9 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str = "How well does
     folders = [Path(run) for run in runs]
     levels = read_levels(folders)
     single = None if levels else read_runs(folders)
-    if out.is_file() or (out.exists() and not (out / "leaderboard.csv").is_file() and any(out.iterdir())):
+    if out.is_file() or (
+        out.exists() and not (out / "leaderboard.csv").is_file() and any(out.iterdir())
+    ):
         raise RunError(f"{out}: holds something other than a report; choose another folder")
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
@@ -55,7 +68,9 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str = "How well does
             shutil.rmtree(out)
         os.replace(temporary, out)
     except OSError as error:
-        raise RunError(f"{out}: cannot write the report ({error.strerror}); choose another folder") from None
+        raise RunError(
+            f"{out}: cannot write the report ({error.strerror}); choose another folder"
+        ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out / "index.html"
@@ -79,7 +94,10 @@ def _write_page(
         drawn=[group.label for group in drawn],
         differences=_differences(groups),
         summary=summary(groups, modalities_of(groups)),
-        curves=[(part, _html(figures.learning_curves(drawn, part))) for part in ("fused", *modalities_of(groups))],
+        curves=[
+            (part, _html(figures.learning_curves(drawn, part)))
+            for part in ("fused", *modalities_of(groups))
+        ],
         contributions=_html(figures.contributions(groups)),
         confusions=_html(figures.confusions(drawn)),
         quantities=[(g.label, [_html(f) for f in figures.quantities(g)]) for g in drawn],
@@ -88,7 +106,9 @@ def _write_page(
     (folder / "index.html").write_text(page, encoding="utf-8")
 
 
-def _write_sweep(folder: Path, levels: Mapping[float, tuple[list[Group], list[Failure]]], title: str) -> None:
+def _write_sweep(
+    folder: Path, levels: Mapping[float, tuple[list[Group], list[Failure]]], title: str
+) -> None:
     """The page that shows all missing rates, and below it one for each."""
     groups = {rate: found for rate, (found, _) in levels.items() if found}
     for rate, found in groups.items():
@@ -99,7 +119,9 @@ def _write_sweep(folder: Path, levels: Mapping[float, tuple[list[Group], list[Fa
     _write_tables(folder, board)
     first = next(iter(groups.values()))
     few = {group.label for group in featured(first)}
-    drawn = {rate: [group for group in found if group.label in few] for rate, found in groups.items()}
+    drawn = {
+        rate: [group for group in found if group.label in few] for rate, found in groups.items()
+    }
     page = _render(
         "sweep.html.j2",
         first,
@@ -110,7 +132,10 @@ def _write_sweep(folder: Path, levels: Mapping[float, tuple[list[Group], list[Fa
         drawn=[group.label for group in first if group.label in few],
         pages=[rate_folder(Path(), rate).as_posix() + "/index.html" for rate in groups],
         absent=[fmean(group.absent() for group in found) for found in groups.values()],
-        curves=[(part, _html(figures.accuracy_by_rate(drawn, part))) for part in ("fused", *modalities_of(first))],
+        curves=[
+            (part, _html(figures.accuracy_by_rate(drawn, part)))
+            for part in ("fused", *modalities_of(first))
+        ],
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
 
@@ -127,7 +152,9 @@ def _write_tables(folder: Path, board: tables.Board) -> None:
 def _render(template: str, shown: Sequence[Group], **values: Any) -> str:
     """A page as HTML, with the facts every page tells; everything that comes from data is escaped."""
     loader = PackageLoader("equipoise.report")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
     first = shown[0].runs[0]
     return environment.get_template(template).render(
         data=first.result["data"],
@@ -152,7 +179,8 @@ def summary(groups: Sequence[Group], modalities: Sequence[str]) -> list[str]:
     weakest = min(modalities, key=lambda m: min(reads[m].values(), default=1.0))
     if len(reads[weakest]) > 1:
         right = reads[weakest]
-        worst, finest = min(right, key=right.__getitem__), max(right, key=right.__getitem__)
+        worst = min(right, key=right.__getitem__)
+        finest = max(right, key=right.__getitem__)
         sentences.append(
             f"The modality most at risk is {weakest}: read out of the network trained by {worst} it is right in "
             f"{100 * right[worst]:.1f} % of the samples, by {finest} in {100 * right[finest]:.1f} %."
@@ -170,7 +198,9 @@ def _differences(groups: Sequence[Group]) -> dict[str, Difference | None]:
 def _html(figure: Any) -> Markup:
     """A figure as a piece of the page; plotly escapes what it embeds."""
     config = {"displayModeBar": False, "responsive": True}
-    text = plotly.io.to_html(figure, full_html=False, include_plotlyjs=False, default_width="100%", config=config)
+    text = plotly.io.to_html(
+        figure, full_html=False, include_plotlyjs=False, default_width="100%", config=config
+    )
     return Markup(text)
 
 

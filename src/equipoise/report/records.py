@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.batch import Predictions
-from equipoise.benchmark.rates import find_rates
+from equipoise.comparison.rates import find_rates
 from equipoise.errors import RunError
 from equipoise.evaluation.metrics import absent_share
 from equipoise.evaluation.predictions import load_predictions
@@ -69,7 +69,11 @@ class Group:
         """One value per seed; `part` is "fused" or a modality."""
         found = []
         for run in self.runs:
-            of = run.measured["fused"] if part == "fused" else run.measured["modalities"].get(part, {})
+            of = (
+                run.measured["fused"]
+                if part == "fused"
+                else run.measured["modalities"].get(part, {})
+            )
             if of.get(metric) is not None:
                 found.append(float(of[metric]))
         return found
@@ -92,7 +96,9 @@ class Group:
         return mean_and_std([float(run.result["cost"][name]) for run in self.runs])[0]
 
     def contribution(self, modality: str) -> float:
-        return mean_and_std([float(run.result["contribution"].get(modality, 0)) for run in self.runs])[0]
+        return mean_and_std(
+            [float(run.result["contribution"].get(modality, 0)) for run in self.runs]
+        )[0]
 
 
 def modalities_of(groups: Iterable[Group]) -> list[str]:
@@ -120,7 +126,8 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
 
 
 def read_levels(folders: Sequence[Path]) -> dict[float, tuple[list[Group], list[Failure]]]:
-    """The comparisons of sweeps over missing rates, {rate: groups and failures}; empty if no folder holds a sweep.
+    """The comparisons of sweeps over missing rates, {rate: groups and failures}; empty if no folder
+    holds a sweep.
 
     Raises:
         RunError: some hold a sweep and others do not, or no run in them has finished.
@@ -129,7 +136,9 @@ def read_levels(folders: Sequence[Path]) -> dict[float, tuple[list[Group], list[
     if not any(sweeps):
         return {}
     if not all(sweeps):
-        raise RunError("a sweep over missing rates cannot be reported together with single runs or comparisons")
+        raise RunError(
+            "a sweep over missing rates cannot be reported together with single runs or comparisons"
+        )
     rates = sorted({rate for sweep in sweeps for rate in sweep})
     levels = {rate: _collect(sweep[rate] for sweep in sweeps if rate in sweep) for rate in rates}
     if not any(groups for groups, _ in levels.values()):
@@ -149,7 +158,9 @@ def _collect(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
                 reason = (cell / "error.txt").read_text(encoding="utf-8").strip()
                 failures.append(Failure(cell.parent.name, cell.name.removeprefix("seed-"), reason))
             elif cells == [folder]:
-                raise RunError(f"{folder}: neither a finished run (no result.json) nor a comparison (no cells)")
+                raise RunError(
+                    f"{folder}: neither a finished run (no result.json) nor a comparison (no cells)"
+                )
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.result["label"], []).append(record)
@@ -158,7 +169,11 @@ def _collect(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
 
 def _cells(folder: Path) -> list[Path]:
     """The cells of a comparison in the order of its plan, seeds by number."""
-    planned = list(read_yaml(folder / "bench.yaml").get("methods", {})) if (folder / "bench.yaml").is_file() else []
+    planned = (
+        list(read_yaml(folder / "bench.yaml").get("methods", {}))
+        if (folder / "bench.yaml").is_file()
+        else []
+    )
     place = {label: number for number, label in enumerate(planned)}
 
     def order(cell: Path) -> tuple[int, str, int]:

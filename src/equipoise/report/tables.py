@@ -30,7 +30,9 @@ class Cell:
         """In percent."""
         if self.mean is None:
             return "–"
-        return f"{100 * self.mean:.1f}" + ("" if self.deviation is None else f" ± {100 * self.deviation:.1f}")
+        return f"{100 * self.mean:.1f}" + (
+            "" if self.deviation is None else f" ± {100 * self.deviation:.1f}"
+        )
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,16 @@ def leaderboard(groups: Sequence[Group]) -> Board:
     """Every method under each of `columns`."""
     order = columns(groups)
     ranked = [
-        _ranked([group.summary(column.part, column.metric) for group in groups], column.metric in LOWER_IS_BETTER)
+        _ranked(
+            [group.summary(column.part, column.metric) for group in groups],
+            column.metric in LOWER_IS_BETTER,
+        )
         for column in order
     ]
     rows = {group.label: [cells[place] for cells in ranked] for place, group in enumerate(groups)}
-    return Board([column.title for column in order], rows, {group.label: len(group.runs) for group in groups})
+    return Board(
+        [column.title for column in order], rows, {group.label: len(group.runs) for group in groups}
+    )
 
 
 def rate_board(levels: Mapping[float, Sequence[Group]]) -> Board:
@@ -86,15 +93,21 @@ def rate_board(levels: Mapping[float, Sequence[Group]]) -> Board:
         for groups in found.values()
     ]
     rows = {label: [cells[place] for cells in ranked] for place, label in enumerate(labels)}
-    seeds = {label: max(len(of[label].runs) for of in found.values() if label in of) for label in labels}
+    seeds = {
+        label: max(len(of[label].runs) for of in found.values() if label in of) for label in labels
+    }
     return Board([f"missing {rate:g}" for rate in found], rows, seeds)
 
 
-def _ranked(summaries: Sequence[tuple[float, float | None] | None], lowest: bool = False) -> list[Cell]:
+def _ranked(
+    summaries: Sequence[tuple[float, float | None] | None], lowest: bool = False
+) -> list[Cell]:
     """One column: mean and deviation of each method, with their places."""
     places = _places([s and s[0] for s in summaries], lowest)
     known = [summary or (None, None) for summary in summaries]
-    return [Cell(mean, deviation, place) for (mean, deviation), place in zip(known, places, strict=True)]
+    return [
+        Cell(mean, deviation, place) for (mean, deviation), place in zip(known, places, strict=True)
+    ]
 
 
 def _places(means: Sequence[float | None], lowest: bool) -> list[int]:
@@ -110,7 +123,9 @@ def to_csv(board: Board) -> str:
     """Means and standard deviations as fractions, a column each."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", "seeds", *(f"{t} {s}" for t in board.titles for s in ("mean", "std"))])
+    writer.writerow(
+        ["method", "seeds", *(f"{t} {s}" for t in board.titles for s in ("mean", "std"))]
+    )
     for label, cells in board.rows.items():
         numbers = [_plain(value) for cell in cells for value in (cell.mean, cell.deviation)]
         writer.writerow([label, board.seeds[label], *numbers])
@@ -124,7 +139,10 @@ def _plain(value: float | None) -> str:
 def _rows(board: Board, escape: Callable[[str], str], bold: str, underline: str) -> list[list[str]]:
     rows = [["method", *map(escape, board.titles)]]
     for label, cells in board.rows.items():
-        dressed = [{1: bold, 2: underline}.get(c.place, "{}").replace("{}", escape(c.text())) for c in cells]
+        dressed = [
+            {1: bold, 2: underline}.get(c.place, "{}").replace("{}", escape(c.text()))
+            for c in cells
+        ]
         rows.append([escape(label), *dressed])
     return rows
 
@@ -138,7 +156,12 @@ def to_markdown(board: Board) -> str:
 def to_latex(board: Board) -> str:
     """A booktabs table."""
     head, *body = _rows(board, _latex, r"\textbf{{}}", r"\underline{{}}")
-    lines = [rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
+    lines = [
+        rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}",
+        r"\toprule",
+        " & ".join(head) + r" \\",
+        r"\midrule",
+    ]
     lines += [" & ".join(row) + r" \\" for row in body]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 

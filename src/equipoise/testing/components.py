@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from equipoise.data.table import Splits
+from equipoise.data.table.table import Splits
 from equipoise.encoders import ENCODERS, build_encoder
 from equipoise.heads import HEADS
 from equipoise.heads.base import Head
@@ -20,9 +20,13 @@ from equipoise.testing.registered import registered
 
 
 def check_head(
-    head: str | Entry | type[Head], *, modalities: int = 2, options: Mapping[str, object] | None = None
+    head: str | Entry | type[Head],
+    *,
+    modalities: int = 2,
+    options: Mapping[str, object] | None = None,
 ) -> None:
-    """Shapes, gradients, a sample's independence of its batch, weights of absent modalities, the claim to decompose.
+    """Shapes, gradients, a sample's independence of its batch, weights of absent modalities, the
+    claim to decompose.
 
     Wrong values of options are refused.
 
@@ -48,31 +52,45 @@ def _check_head(head: Head, names: Sequence[str]) -> None:
     present = {m: torch.ones(5, dtype=torch.bool) for m in names}
     output = head(features, present)
     for what, logits in {"fused": output.fused, **output.logits}.items():
-        assert logits.shape == (5, 4), f"logits of {what} are {tuple(logits.shape)}, not (samples, classes) = (5, 4)"
+        assert logits.shape == (5, 4), (
+            f"logits of {what} are {tuple(logits.shape)}, not (samples, classes) = (5, 4)"
+        )
     output.fused.square().sum().backward()
     for modality, feature in features.items():
-        moved = feature.grad is not None and torch.isfinite(feature.grad).all() and feature.grad.any()
+        moved = (
+            feature.grad is not None and torch.isfinite(feature.grad).all() and feature.grad.any()
+        )
         assert moved, f"no finite gradient reaches {modality} from the fused prediction"
     if head.decomposable:
         total = torch.stack([output.logits[m] for m in names]).sum(0)
-        assert torch.allclose(total, output.fused, atol=1e-5), "the logits do not add up to the fused ones"
+        assert torch.allclose(total, output.fused, atol=1e-5), (
+            "the logits do not add up to the fused ones"
+        )
     first = head({m: x[:1] for m, x in features.items()}, {m: p[:1] for m, p in present.items()})
-    assert torch.allclose(first.fused, output.fused[:1], atol=1e-5), "a prediction depends on the other samples"
+    assert torch.allclose(first.fused, output.fused[:1], atol=1e-5), (
+        "a prediction depends on the other samples"
+    )
     _check_absence(head, features, present)
 
 
-def _check_absence(head: Head, features: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]) -> None:
+def _check_absence(
+    head: Head, features: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]
+) -> None:
     """What stands in an absent cell does not matter, and its weight is 0."""
     gone, *others = head.modalities
     lacking = {**present, gone: torch.tensor([False, True, True, True, True])}
     other = torch.randn(5, 6)
     other[1:] = features[gone][1:]
     outputs = [head({**features, gone: x}, lacking) for x in (features[gone], other)]
-    assert torch.allclose(outputs[0].fused, outputs[1].fused, atol=1e-6), "absent content changes the prediction"
+    assert torch.allclose(outputs[0].fused, outputs[1].fused, atol=1e-6), (
+        "absent content changes the prediction"
+    )
     if outputs[0].weights is not None:
         assert (outputs[0].weights[0, 0] == 0).all(), "an absent modality has weight"
     head.zero_grad()
-    head({m: features[m] for m in others}, {**present, gone: torch.zeros(5, dtype=torch.bool)}).fused.sum().backward()
+    head(
+        {m: features[m] for m in others}, {**present, gone: torch.zeros(5, dtype=torch.bool)}
+    ).fused.sum().backward()
     block = head.blocks[gone].parameters() if gone in head.blocks else ()
     assert all(p.grad is None for p in block), "a modality absent from the batch gets a gradient"
 
@@ -84,7 +102,8 @@ def check_encoder(
     vocabulary: int | None = None,
     options: Mapping[str, object] | None = None,
 ) -> None:
-    """Feature width, finite gradients, no dependence on the other samples in eval mode, a round trip of its weights.
+    """Feature width, finite gradients, no dependence on the other samples in eval mode, a round
+    trip of its weights.
 
     A registered one refuses wrong switches and numbers; a text may be the name of anything.
 
@@ -101,26 +120,39 @@ def check_encoder(
     name = encoder if isinstance(encoder, str) else registered(encoder, ENCODERS).name
 
     def build(wrong: Mapping[str, object]) -> nn.Module:
-        return cast(nn.Module, build_encoder(name, {**(options or {}), **wrong}, tuple(shape), vocabulary))
+        return cast(
+            nn.Module, build_encoder(name, {**(options or {}), **wrong}, tuple(shape), vocabulary)
+        )
 
-    built, again = build({}), build({})
+    built = build({})
+    again = build({})
     inputs = torch.randn(4, *shape) if vocabulary is None else tokens(4, shape[0], vocabulary)
     features = built(inputs)
-    assert features.shape == (4, built.width), f"features {tuple(features.shape)}, width {built.width}"
+    assert features.shape == (4, built.width), (
+        f"features {tuple(features.shape)}, width {built.width}"
+    )
     features.square().mean().backward()
     for parameter, value in built.named_parameters():
-        moved = not value.requires_grad or (value.grad is not None and torch.isfinite(value.grad).all())
+        moved = not value.requires_grad or (
+            value.grad is not None and torch.isfinite(value.grad).all()
+        )
         assert moved, f"no finite gradient reaches {parameter}"
     built.eval()
-    assert torch.allclose(built(inputs[1:2]), built(inputs)[1:2], atol=1e-4), "a feature depends on other samples"
+    assert torch.allclose(built(inputs[1:2]), built(inputs)[1:2], atol=1e-4), (
+        "a feature depends on other samples"
+    )
     again.load_state_dict(built.state_dict())
-    assert torch.equal(again.eval()(inputs), built(inputs)), "state_dict does not hold all that a feature depends on"
+    assert torch.equal(again.eval()(inputs), built(inputs)), (
+        "state_dict does not hold all that a feature depends on"
+    )
     if vocabulary is not None:
         longer = torch.cat([inputs[:1, :2], torch.zeros(1, shape[0] - 2, dtype=torch.int64)], dim=1)
         assert torch.isfinite(built(longer)).all(), "padding is not handled"
     if name in ENCODERS:
         parameters = ENCODERS[name].parameters()
-        check_refusals(build, {n: p for n, p in parameters.items() if not isinstance(p.default, str)})
+        check_refusals(
+            build, {n: p for n, p in parameters.items() if not isinstance(p.default, str)}
+        )
 
 
 def tokens(count: int, length: int, vocabulary: int) -> torch.Tensor:
@@ -131,7 +163,8 @@ def tokens(count: int, length: int, vocabulary: int) -> torch.Tensor:
 
 
 def check_dataset(splits: Splits) -> None:
-    """Splits share no sample, labels are classes, every sample has a modality, content fits the specs and is finite.
+    """Splits share no sample, labels are classes, every sample has a modality, content fits the
+    specs and is finite.
 
     Raises:
         AssertionError: a property does not hold.
@@ -139,13 +172,21 @@ def check_dataset(splits: Splits) -> None:
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     ids = [identifier for table in parts.values() for identifier in table.ids]
     assert len(ids) == len(set(ids)), "a sample is in two splits"
-    assert set(splits.train.label.tolist()) == set(range(len(splits.train.classes))), "a class is not in train"
+    assert set(splits.train.label.tolist()) == set(range(len(splits.train.classes))), (
+        "a class is not in train"
+    )
     for name, table in parts.items():
-        assert ((table.label >= -1) & (table.label < len(table.classes))).all(), f"a label of {name} is no class"
-        assert np.logical_or.reduce(list(table.present.values())).all(), f"a sample of {name} has no modality"
+        assert ((table.label >= -1) & (table.label < len(table.classes))).all(), (
+            f"a label of {name} is no class"
+        )
+        assert np.logical_or.reduce(list(table.present.values())).all(), (
+            f"a sample of {name} has no modality"
+        )
         batch = table.rows(np.arange(min(len(table), 32)))
         for modality, spec in table.specs.items():
             content = batch.inputs[modality]
             assert isinstance(content, torch.Tensor)
-            assert content.shape[1:] == spec.shape, f"{modality}: {tuple(content.shape[1:])}, stated {spec.shape}"
+            assert content.shape[1:] == spec.shape, (
+                f"{modality}: {tuple(content.shape[1:])}, stated {spec.shape}"
+            )
             assert torch.isfinite(content).all(), f"{modality} holds NaN or infinity"

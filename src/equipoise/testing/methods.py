@@ -17,16 +17,16 @@ import numpy as np
 import torch
 
 from equipoise.batch import Batch
-from equipoise.data.table import Table
+from equipoise.data.table.table import Table
 from equipoise.evaluation.predict import predict
 from equipoise.methods import METHODS
-from equipoise.methods.base import Method
 from equipoise.registry import MethodEntry
-from equipoise.run import train
+from equipoise.runs.run import train
 from equipoise.testing.options import check_refusals
 from equipoise.testing.ranks import ROUNDING, leave_if_starting, rank_difference
 from equipoise.testing.registered import registered
 from equipoise.testing.world import World, differing, farthest, fresh_seed, small_splits, snapshot
+from equipoise.training.method import Method
 
 Check = Callable[[MethodEntry, int, int], None]
 
@@ -43,7 +43,9 @@ def check_trains(entry: MethodEntry, count: int, seed: int) -> None:
         ctx.model.float()
         table = world.data().validation
         right = predict(ctx.model, table).fused.argmax(1) == table.label
-        assert right.mean() > 0.6, f"{precision}: {right.mean():.2f} right on easy data of three classes"
+        assert right.mean() > 0.6, (
+            f"{precision}: {right.mean():.2f} right on easy data of three classes"
+        )
 
 
 def check_ranks(entry: MethodEntry, count: int, seed: int) -> None:
@@ -59,18 +61,27 @@ def check_resume(entry: MethodEntry, count: int, seed: int) -> None:
 
 def resumes(world: World) -> None:
     """Kill a run of this world at three random batches, resume it, and compare weights and memory bit by bit."""
-    splits, settings = world.data(), world.run_settings()
+    splits = world.data()
+    settings = world.run_settings()
     with tempfile.TemporaryDirectory() as scratch:
         whole = _final(train(settings, Path(scratch) / "whole", splits=splits).folder)
         reads = _CountingTable.of(splits.train)
         train(settings, Path(scratch) / "counted", splits=replace(splits, train=reads))
-        for kill in sorted({*np.random.default_rng(world.seed).integers(1, reads.reads, 3).tolist()}):
+        for kill in sorted(
+            {*np.random.default_rng(world.seed).integers(1, reads.reads, 3).tolist()}
+        ):
             folder = Path(scratch) / f"killed-{kill}"
             with suppress(_Killed):
-                train(settings, folder, splits=replace(splits, train=_CountingTable.of(splits.train, limit=kill)))
+                train(
+                    settings,
+                    folder,
+                    splits=replace(splits, train=_CountingTable.of(splits.train, limit=kill)),
+                )
             ours = _final(train(settings, folder, splits=splits, resume=True).folder)
             moved = differing(whole, ours)
-            assert not moved, f"killed at read {kill} of {reads.reads} and resumed, {moved[0]} differs"
+            assert not moved, (
+                f"killed at read {kill} of {reads.reads} and resumed, {moved[0]} differs"
+            )
 
 
 def check_missing(entry: MethodEntry, count: int, seed: int) -> None:
@@ -89,23 +100,36 @@ def _check_absent_batch(world: World) -> None:
     batch = next(ctx.train.batches(0))
     for modality in ctx.model.modalities:
         present = {m: torch.full_like(p, m != modality) for m, p in batch.present.items()}
-        inputs = {m: x if m != modality else torch.zeros_like(cast(torch.Tensor, x)) for m, x in batch.inputs.items()}
+        inputs = {
+            m: x if m != modality else torch.zeros_like(cast(torch.Tensor, x))
+            for m, x in batch.inputs.items()
+        }
         group = ctx.model.group(modality)
         before = [p.detach().clone() for p in (*group.encoder, *group.head)]
         ctx.model.train()
         method.step(Batch(inputs, present, batch.label, batch.index), ctx)
-        moved = [not torch.equal(a, b) for a, b in zip(before, (*group.encoder, *group.head), strict=True)]
-        assert not any(moved), f"{modality!r} was absent from the whole batch, and its parameters moved"
+        moved = [
+            not torch.equal(a, b)
+            for a, b in zip(before, (*group.encoder, *group.head), strict=True)
+        ]
+        assert not any(moved), (
+            f"{modality!r} was absent from the whole batch, and its parameters moved"
+        )
 
 
 def check_predictions(entry: MethodEntry, count: int, seed: int) -> None:
     """5. A prediction depends neither on the batch size nor on the order of the samples."""
     world = World(entry.name, count, seed, missing=0.3)
-    model, table = world.train()[1].model, small_splits(count, seed, missing=0.3).train
+    model = world.train()[1].model
+    table = small_splits(count, seed, missing=0.3).train
     whole = predict(model, table).fused
     order = np.random.default_rng(seed).permutation(len(table))
-    assert np.allclose(predict(model, table, batch_size=7).fused, whole, atol=1e-5), "the batch size matters"
-    assert np.allclose(predict(model, table.take(order)).fused, whole[order], atol=1e-5), "the order matters"
+    assert np.allclose(predict(model, table, batch_size=7).fused, whole, atol=1e-5), (
+        "the batch size matters"
+    )
+    assert np.allclose(predict(model, table.take(order)).fused, whole[order], atol=1e-5), (
+        "the order matters"
+    )
 
 
 def check_neutral(entry: MethodEntry, count: int, seed: int) -> None:
@@ -115,7 +139,9 @@ def check_neutral(entry: MethodEntry, count: int, seed: int) -> None:
     neutral = World(entry.name, count, seed, options=entry.neutral, head=entry.head)
     other = World(entry.neutral_of, count, seed, head=entry.head)
     moved = differing(snapshot(neutral.train()[1].model), snapshot(other.train()[1].model))
-    assert not moved, f"with {dict(entry.neutral)} it differs from {entry.neutral_of!r} in {moved[0]}"
+    assert not moved, (
+        f"with {dict(entry.neutral)} it differs from {entry.neutral_of!r} in {moved[0]}"
+    )
 
 
 def check_order(entry: MethodEntry, count: int, seed: int) -> None:
@@ -159,11 +185,14 @@ def check_cost(entry: MethodEntry, count: int, seed: int) -> None:
     """9. The passes of the registry entry are those that are counted; where they vary, at least one is."""
     passes = World(entry.name, count, seed).train()[1].passes
     for kind in ("forward_passes", "backward_passes"):
-        declared, measured = getattr(entry, kind), getattr(passes, kind)
+        declared = getattr(entry, kind)
+        measured = getattr(passes, kind)
         if declared is None:
             assert measured >= 1, f"{kind}: measured {measured}"
             continue
-        assert math.isclose(declared, measured, rel_tol=1e-6), f"{kind}: declared {declared}, measured {measured}"
+        assert math.isclose(declared, measured, rel_tol=1e-6), (
+            f"{kind}: declared {declared}, measured {measured}"
+        )
 
 
 def check_construction(entry: MethodEntry, count: int, seed: int) -> None:
@@ -171,7 +200,9 @@ def check_construction(entry: MethodEntry, count: int, seed: int) -> None:
     method, _ = World(entry.name, count, seed, missing=0.2).train()
     other, _ = World(entry.name, count, seed + 1).build()
     other.load_state_dict(method.state_dict())
-    assert not differing(snapshot(method), snapshot(other)), "state_dict does not hold the whole memory"
+    assert not differing(snapshot(method), snapshot(other)), (
+        "state_dict does not hold the whole memory"
+    )
     check_refusals(partial(METHODS.build, entry.name), entry.parameters())
 
 
@@ -183,7 +214,9 @@ def check_entry(entry: MethodEntry, count: int, seed: int) -> None:
         assert entry.year, "a paper without a year"
         assert entry.url.startswith("https://"), "a paper without a link"
     built = cast(Method, METHODS.build(entry.name))
-    assert built.needs_holdout == entry.needs_holdout, "needs_holdout differs between entry and class"
+    assert built.needs_holdout == entry.needs_holdout, (
+        "needs_holdout differs between entry and class"
+    )
 
 
 def check_documentation(entry: MethodEntry, count: int, seed: int) -> None:
@@ -218,7 +251,10 @@ CHECKS: tuple[Check, ...] = (
 
 
 def check_method(
-    method: str | MethodEntry | type[Method], *, modalities: Sequence[int] = (2, 3), seed: int | None = None
+    method: str | MethodEntry | type[Method],
+    *,
+    modalities: Sequence[int] = (2, 3),
+    seed: int | None = None,
 ) -> None:
     """Run all twelve checks on a method; a minute or so.
 
@@ -226,13 +262,15 @@ def check_method(
     `if __name__ == "__main__":`; pytest needs no such line.
 
     Args:
-        method: registered name, entry, or class (its constructor must need no argument). A class is checked with the
-            facts that an entry has by default: one forward and one backward pass, head `concat`, no holdout.
+        method: registered name, entry, or class (its constructor must need no argument). A class is
+            checked with the facts that an entry has by default: one forward and one backward pass,
+            head `concat`, no holdout.
         modalities: numbers of modalities to try.
         seed: of data and initialisation; a fresh one by default.
 
     Raises:
-        AssertionError: a check failed; the message says which, with how many modalities and which seed.
+        AssertionError: a check failed; the message says which, with how many modalities and which
+            seed.
         ConfigError: the method is unknown, or other processes cannot import it.
     """
     leave_if_starting()

@@ -31,7 +31,9 @@ def _check_refusal(build: Build, option: str, value: object) -> None:
         message = str(error)
     else:
         raise AssertionError(f"option {option!r} takes {value!r} without complaint")
-    assert option in message or "wrong type" in message, f"{option}={value!r}: {message!r} does not name the option"
+    assert option in message or "wrong type" in message, (
+        f"{option}={value!r}: {message!r} does not name the option"
+    )
 
 
 def wrong_values(default: object) -> list[object]:

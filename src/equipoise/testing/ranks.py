@@ -22,8 +22,9 @@ from equipoise.testing.world import World, farthest, snapshot
 from equipoise.training import runtime
 
 ROUNDING = 1e-7
-"""How far apart the order of float64 sums may leave two trainings: 1e-12 as a rule, but a hundred passes of a small
-network (DCCA's) have been seen to make 2e-8 of it. What ranks forgot to exchange shows from 1e-4 on."""
+"""How far apart the order of float64 sums may leave two trainings: 1e-12 as a rule, but a hundred
+passes of a small network (DCCA's) have been seen to make 2e-8 of it. What ranks forgot to exchange
+shows from 1e-4 on."""
 
 REGISTRIES = (METHODS, HEADS, ENCODERS)
 
@@ -39,7 +40,9 @@ def rank_difference(worlds: Sequence[World], ranks: int = 2) -> list[float]:
     Raises:
         ConfigError: a rank died, as it does where the calling script is not guarded.
     """
-    entries = [list(registry) for registry in REGISTRIES]  # a new process knows none that were added at run time
+    entries = [
+        list(registry) for registry in REGISTRIES
+    ]  # a new process knows none that were added at run time
     with tempfile.TemporaryDirectory() as scratch:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -54,7 +57,10 @@ def rank_difference(worlds: Sequence[World], ranks: int = 2) -> list[float]:
         differences = []
         for number, world in enumerate(worlds):
             alone = _state(world, runtime.Runtime())
-            ends = [torch.load(Path(scratch) / f"{number}-{rank}.pt", weights_only=True) for rank in range(ranks)]
+            ends = [
+                torch.load(Path(scratch) / f"{number}-{rank}.pt", weights_only=True)
+                for rank in range(ranks)
+            ]
             differences.append(max(farthest(alone, end) for end in ends))
         return differences
 
@@ -65,13 +71,19 @@ def leave_if_starting() -> None:
         raise SystemExit(1)
 
 
-def _train(rank: int, ranks: int, port: int, worlds: list[World], scratch: str, entries: list[list[Entry]]) -> None:
+def _train(
+    rank: int, ranks: int, port: int, worlds: list[World], scratch: str, entries: list[list[Entry]]
+) -> None:
     torch.set_num_threads(1)
     for registry, known in zip(REGISTRIES, entries, strict=True):
         for entry in known:
             registry.add(entry)
     os.environ.update(
-        WORLD_SIZE=str(ranks), RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+        WORLD_SIZE=str(ranks),
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
     )
     here = runtime.start("cpu")
     for number, world in enumerate(worlds):

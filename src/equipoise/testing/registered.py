@@ -13,11 +13,13 @@ def registered(component: str | Entry | type, registry: Registry) -> Entry:
     """The entry of a component; an entry or a class is registered first.
 
     Args:
-        component: registered name, entry, or class. Of a class all facts but its name and place are the defaults.
+        component: registered name, entry, or class. Of a class all facts but its name and place are
+            the defaults.
         registry: of its kind.
 
     Raises:
-        ConfigError: an unknown name, an entry of another kind, or a class that other processes cannot import.
+        ConfigError: an unknown name, an entry of another kind, or a class that other processes
+            cannot import.
     """
     if isinstance(component, str):
         return registry[component]
@@ -27,7 +29,8 @@ def registered(component: str | Entry | type, registry: Registry) -> Entry:
 
 
 def _entry_of(kind: type, registry: Registry) -> Entry:
-    place, name = kind.__module__, kind.__name__
+    place = kind.__module__
+    name = kind.__name__
     prompt = place == "__main__" and not hasattr(sys.modules[place], "__file__")
     if prompt or getattr(sys.modules.get(place), name, None) is not kind:
         raise ConfigError(

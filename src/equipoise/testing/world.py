@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
-from equipoise.build import build_method, build_model
 from equipoise.data.datasets.synthetic import load
-from equipoise.data.loader import Loader
-from equipoise.data.missing import mask
-from equipoise.data.splits import cut_holdout
-from equipoise.data.table import Splits
-from equipoise.methods.base import Method
+from equipoise.data.table.loader import Loader
+from equipoise.data.table.missing import mask
+from equipoise.data.table.splits import cut_holdout
+from equipoise.data.table.table import Splits
 from equipoise.model import Model
+from equipoise.runs.build import build_method, build_model
 from equipoise.settings import Settings
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
+from equipoise.training.method import Method
 from equipoise.training.runtime import Runtime
 
 NAMES = ("alpha", "beta", "gamma", "delta")
@@ -43,7 +43,9 @@ class CastLoader(Loader):
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         for batch in super().batches(epoch, start):
-            yield batch.apply(lambda tensor: tensor.to(self.dtype) if tensor.is_floating_point() else tensor)
+            yield batch.apply(
+                lambda tensor: tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+            )
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ class World:
             {
                 "method": {"name": self.method, **self.options},
                 "head": self.head,
-                "encoder": {NAMES[k]: {"name": "mlp", "hidden": [12], "width": 8} for k in range(self.count)},
+                "encoder": {
+                    NAMES[k]: {"name": "mlp", "hidden": [12], "width": 8} for k in range(self.count)
+                },
                 "epochs": self.epochs,
                 "batch_size": self.batch_size,
                 "seed": self.seed,
@@ -99,18 +103,22 @@ class World:
     def build(self, runtime: Runtime | None = None) -> tuple[Method, Context]:
         """The method, set up, and its context."""
         runtime = runtime or Runtime()
-        settings, splits = self.run_settings(), self.data()
+        settings = self.run_settings()
+        splits = self.data()
         method = build_method(settings)
         model: Model = build_model(settings, splits.train.specs, splits.train.classes)
         kind = Loader
         if self.precision == "float64":
-            model, kind = model.double(), CastLoader
+            model = model.double()
+            kind = CastLoader
         ranks = {"rank": runtime.rank, "world": runtime.world}
         held = splits.holdout
         ctx = Context(
             model,
             kind(splits.train, self.batch_size, seed=self.seed, shuffle=True, **ranks),
-            holdout=None if held is None else kind(held, self.batch_size, seed=self.seed + 1, shuffle=True, **ranks),
+            holdout=None
+            if held is None
+            else kind(held, self.batch_size, seed=self.seed + 1, shuffle=True, **ranks),
             optimiser=settings.optimiser,
             epochs=self.epochs,
             seed=self.seed,
@@ -142,7 +150,12 @@ def farthest(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float
     """Largest absolute difference."""
     assert first.keys() == second.keys(), f"other names: {sorted(first.keys() ^ second.keys())}"
     return max(
-        (float((first[n].double() - second[n].double()).abs().max()) for n in first if first[n].numel()), default=0.0
+        (
+            float((first[n].double() - second[n].double()).abs().max())
+            for n in first
+            if first[n].numel()
+        ),
+        default=0.0,
     )
 
 

@@ -1,8 +1,8 @@
 """Checkpoints that are either whole or not there.
 
-A checkpoint is a folder: weights in safetensors, training state readable with `weights_only=True`, and a
-`checkpoint.json` with the digest of each file and the settings that made them. It is written under another name in
-the same place, forced to disk, and renamed.
+A checkpoint is a folder: weights in safetensors, training state readable with `weights_only=True`,
+and a `checkpoint.json` with the digest of each file and the settings that made them. It is written
+under another name in the same place, forced to disk, and renamed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from equipoise.changes import changes
 from equipoise.errors import RunError
 from equipoise.files import write_file
+from equipoise.settings import changes
 
 Tensors = Mapping[str, Tensor]
 
@@ -57,7 +57,8 @@ class Checkpoints:
 
     Args:
         folder: made on first write.
-        identity: what must agree for a checkpoint to fit (settings, digest of the data), as plain values.
+        identity: what must agree for a checkpoint to fit (settings, digest of the data), as plain
+            values.
         keep: how many resumable checkpoints stay; the best weights stay beside them.
     """
 
@@ -66,13 +67,18 @@ class Checkpoints:
         self.identity = json.loads(json.dumps(identity))
         self.keep = keep
 
-    def save(self, name: str, model: Tensors, method: Tensors | None = None, state: Any = None) -> Path:
+    def save(
+        self, name: str, model: Tensors, method: Tensors | None = None, state: Any = None
+    ) -> Path:
         """Write a checkpoint; with `state` it can be resumed from.
 
         Raises:
             RunError: the folder cannot be written; what stood there before still stands.
         """
-        contents = {"model.safetensors": _encode(model), "method.safetensors": _encode(method or {})}
+        contents = {
+            "model.safetensors": _encode(model),
+            "method.safetensors": _encode(method or {}),
+        }
         if state is not None:
             buffer = io.BytesIO()
             torch.save(state, buffer)
@@ -80,7 +86,8 @@ class Checkpoints:
         digests = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
         facts = {"format": 1, "files": digests, "identity": self.identity}
         contents["checkpoint.json"] = json.dumps(facts, indent=1).encode()
-        target, temporary = self.folder / name, self.folder / f".{name}.tmp"
+        target = self.folder / name
+        temporary = self.folder / f".{name}.tmp"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(temporary, ignore_errors=True)
@@ -88,7 +95,9 @@ class Checkpoints:
             for file, content in contents.items():
                 write_file(temporary / file, content)
             _force(temporary)
-            if target.exists():  # written before a kill and reached again after resuming from an older one
+            if (
+                target.exists()
+            ):  # written before a kill and reached again after resuming from an older one
                 shutil.rmtree(target)
             os.replace(temporary, target)
             _force(self.folder)
@@ -128,29 +137,45 @@ class Checkpoints:
         """Read and verify.
 
         Raises:
-            RunError: a file is missing, was cut short or edited, or belongs to another configuration or data.
+            RunError: a file is missing, was cut short or edited, or belongs to another
+                configuration or data.
         """
         try:
             facts = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
             identity = dict(facts["identity"])
             contents = {file: (path / file).read_bytes() for file in facts["files"]}
             damaged = [
-                f for f, content in contents.items() if hashlib.sha256(content).hexdigest() != facts["files"][f]
+                f
+                for f, content in contents.items()
+                if hashlib.sha256(content).hexdigest() != facts["files"][f]
             ]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise RunError(f"{path}: not a complete checkpoint{self._older(path)}") from None
         if damaged:
-            raise RunError(f"{path / damaged[0]}: cut short or edited since it was written{self._older(path)}")
+            raise RunError(
+                f"{path / damaged[0]}: cut short or edited since it was written{self._older(path)}"
+            )
         self._compare(path, identity)
         try:
-            state = torch.load(io.BytesIO(contents["state.pt"]), weights_only=True) if "state.pt" in contents else {}
-            return Checkpoint(path, load(contents["model.safetensors"]), load(contents["method.safetensors"]), state)
+            state = (
+                torch.load(io.BytesIO(contents["state.pt"]), weights_only=True)
+                if "state.pt" in contents
+                else {}
+            )
+            return Checkpoint(
+                path,
+                load(contents["model.safetensors"]),
+                load(contents["method.safetensors"]),
+                state,
+            )
         except UnpicklingError:
             raise RunError(
                 f"{path / 'state.pt'}: holds more than tensors and plain values, and is not read"
             ) from None
         except (SafetensorError, RuntimeError, KeyError) as error:
-            raise RunError(f"{path}: unreadable ({' '.join(str(error).split())}){self._older(path)}") from None
+            raise RunError(
+                f"{path}: unreadable ({' '.join(str(error).split())}){self._older(path)}"
+            ) from None
 
     def _older(self, path: Path) -> str:
         older = [p for p in self.resumable() if p.name < path.name]

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from equipoise.batch import Batch, Output
-from equipoise.data.loader import Loader
+from equipoise.batch import Batch
+from equipoise.data.table.loader import Loader
 from equipoise.errors import TrainingError
 from equipoise.evaluating import evaluating
-from equipoise.methods.base import Method, Phase
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
 from equipoise.training.checkpoint import finished_weights
 from equipoise.training.cost import PassCounter
+from equipoise.training.epoch_loader import EpochLoader
 from equipoise.training.finite import LossWatch, weights_complaint
 from equipoise.training.gradients import average_gradients, gradient, sample_mean
 from equipoise.training.journal import Journal, Loggable
-from equipoise.training.observer import Observer, Silent, Trial
-from equipoise.training.optimisation import SHARED, Optimisers
-from equipoise.training.position import Position, seed_generators
-from equipoise.training.reading import Reading
+from equipoise.training.observer import Observer, Silent
+from equipoise.training.optimisers import SHARED, Optimisers
+from equipoise.training.phase import Phase
+from equipoise.training.position import Moment, Position, seed_generators
 from equipoise.training.runtime import Runtime
+
+T = TypeVar("T")
 
 
 class Context:
@@ -36,7 +38,8 @@ class Context:
     Args:
         model: on `runtime.device` already.
         train: loader of the training table.
-        holdout: loader of a part cut from train, for methods that estimate on data; None where nobody asked for it.
+        holdout: loader of a part cut from train, for methods that estimate on data; None where
+            nobody asked for it.
         optimiser: how parameters move.
         epochs: length of the training.
         seed: of every random draw.
@@ -74,11 +77,12 @@ class Context:
         self.rng = torch.Generator()
         self.journal = Journal()
         self.passes = PassCounter(model)
-        self.reading = Reading(train)
+        self.reading = EpochLoader(train)
         self._losses = LossWatch()
         self._rows = torch.empty(0, dtype=torch.int64)
 
-    # --- what a method asks -------------------------------------------------------------------------------------
+    # --- what a method asks
+    # -------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> int:
@@ -91,9 +95,11 @@ class Context:
         return self.phase.modalities or self.model.modalities
 
     def trained(self, modality: str) -> int:
-        """Epochs in which this modality has trained, as its learning rate counts them: of `epochs` in the end.
+        """Epochs in which this modality has trained, as its learning rate counts them: of `epochs`
+        in the end.
 
-        It is `epoch` where all modalities train together; where they take turns that counts everybody's.
+        It is `epoch` where all modalities train together; where they take turns that counts
+        everybody's.
         """
         return self.optimisers.trained(modality)
 
@@ -122,10 +128,11 @@ class Context:
         return gradient(loss, parameters, self.runtime, create_graph, retain_graph)
 
     def sample_mean(self, values: Tensor, where: Tensor | None = None) -> Tensor:
-        """Mean of per-sample values (B, …) over the samples of all ranks, or over those where `where` (B,) is True.
+        """Mean of per-sample values (B, …) over the samples of all ranks, or over those where
+        `where` (B,) is True.
 
-        The result is scaled so that the mean over ranks of its value, and of its gradient, is that of the whole
-        batch. Without any sample it is 0.
+        The result is scaled so that the mean over ranks of its value, and of its gradient, is that
+        of the whole batch. Without any sample it is 0.
         """
         return sample_mean(values, where, self.runtime)
 
@@ -174,65 +181,9 @@ class Context:
         """Multiply the learning rate of a modality's group by a factor from now on, below the schedule."""
         self.optimisers.scale(modality, factor)
 
-    def fork(
-        self, model: Model | None = None, optimiser: OptimiserSettings | None = None, epochs: int | None = None
-    ) -> Context:
-        """A copy to try things on, at the start of an epoch: what happens to it leaves this training as it is.
-
-        Model, optimisers and schedules are copies; loaders, ranks and the seed are the same. Its passes are not
-        counted, its "validation" is the training loss, and a signal stops this training, from where it stands.
-
-        Args:
-            model: to train instead of the copy, by fresh optimisers.
-            optimiser: settings of these; the training's own by default.
-            epochs: length of the learning-rate schedules; the training's own by default.
-        """
-        other = model
-        if other is None:
-            with self.passes.detached():  # its hooks would be copied with the model
-                other = copy.deepcopy(self.model)
-        twin = Context(
-            other,
-            self.train,
-            holdout=self.holdout,
-            optimiser=optimiser or self.optimisers.settings,
-            epochs=epochs or self.epochs,
-            seed=self.seed,
-            runtime=self.runtime,
-            observer=Trial(self),
-        )
-        twin.passes.close()
-        if model is None:
-            twin.optimisers.load_state_dict(copy.deepcopy(self.optimisers.state_dict()))
-            twin.optimisers.forget_metric()
-        twin.position, twin.phase = replace(self.position), self.phase
-        twin.rng.set_state(self.rng.get_state())
-        return twin
-
-    @torch.no_grad()
-    def loss_on(self, loader: Loader, losses: Callable[[Output, Batch], Tensor]) -> Tensor:
-        """Means over a whole table, in evaluation mode, without gradients.
-
-        Args:
-            loader: of the table, in any order.
-            losses: of a batch, (B,) or (B, K); NaN where a sample does not count.
-
-        Returns:
-            The mean over the samples of all ranks, () or (K,); NaN where none counts.
-        """
-        total: Tensor | None = None
-        with evaluating(self.model), self.passes.paused():
-            for batch in self.batches(loader, epoch=0):
-                values = losses(self.model(batch), batch).double()
-                known = ~values.isnan()
-                part = torch.stack([torch.where(known, values, 0.0).sum(0), known.double().sum(0)])
-                total = part if total is None else total + part
-        assert total is not None, "a loader has at least one batch"
-        whole = self.sum(total)
-        return whole[0] / whole[1]
-
     def weights_of(self, run: str) -> dict[str, Tensor]:
-        """What another run has learned: its model at its best epoch, by names of `Model.state_dict`.
+        """What another run has learned: its model at its best epoch, by names of
+        `Model.state_dict`.
 
         Args:
             run: the folder of a finished run.
@@ -242,14 +193,17 @@ class Context:
         """
         return finished_weights(Path(run))
 
-    def resample(self, rows: Tensor, shown: Mapping[str, Tensor] | None = None, shuffle: bool = True) -> None:
+    def resample(
+        self, rows: Tensor, shown: Mapping[str, Tensor] | None = None, shuffle: bool = True
+    ) -> None:
         """Let the coming epochs read these rows of the training table instead of each row once.
 
         To be called before an epoch starts; it holds until the next call, and is checkpointed.
 
         Args:
             rows: int64 (K,), K ≥ 1, the same on every rank; a row may come any number of times.
-            shown: {modality: bool (K,)}; a present cell is hidden where it is False. None hides nothing.
+            shown: {modality: bool (K,)}; a present cell is hidden where it is False. None hides
+                nothing.
             shuffle: a new order each epoch; otherwise the order of `rows`.
         """
         self.reading.draw(rows, shown, shuffle)
@@ -268,46 +222,57 @@ class Context:
         for batch in loader.batches(self.epoch if epoch is None else epoch):
             yield batch.to(self.runtime.device)
 
-    # --- what the loop asks -------------------------------------------------------------------------------------
+    @torch.no_grad()
+    def over(
+        self,
+        loader: Loader,
+        function: Callable[[Batch], T],
+        *,
+        epoch: int = 0,
+        limit: int | None = None,
+    ) -> list[T]:
+        """Apply a function to every batch of a table, in evaluation mode and without gradients.
 
-    def phases(self, method: Method, epochs: int) -> Iterator[Phase]:
-        """The phases not yet finished; the one in progress first."""
-        for number, phase in enumerate(method.phases(epochs)):
-            if number < self.position.phase:
-                continue
-            if self.observer.stopped():
-                return
-            self.phase = phase
-            yield phase
-            self.position.phase, self.position.phase_epoch = number + 1, 0
+        Running statistics stay as they are, and the passes are not counted as those of a step.
 
-    def starts_phase(self) -> bool:
-        """True at the beginning of a phase, False when a checkpoint was taken inside it."""
-        self._seed_generators(1)
-        return self.position.phase_epoch == 0 and self.position.batch == 0
+        Args:
+            loader: of the table; this rank reads its own rows.
+            function: of a batch on this rank's device.
+            epoch: whose order of the rows a shuffling loader takes.
+            limit: stop after so many batches; None for the whole table.
 
-    def wants_epoch(self) -> bool:
-        """True while the phase has an epoch left."""
-        self._seed_generators(3)
-        return self.position.phase_epoch < self.phase.epochs and not self.observer.stopped()
+        Returns:
+            The results, batch by batch.
+        """
+        with evaluating(self.model), self.passes.paused():
+            return [function(batch) for batch in islice(self.batches(loader, epoch), limit)]
 
-    def starts_epoch(self) -> bool:
-        """True at the beginning of an epoch, False when a checkpoint was taken inside it."""
-        self._seed_generators(2)
-        return self.position.batch == 0
+    # --- what the loop asks
+    # -------------------------------------------------------------------------------------
+
+    def seed_generators(self, moment: Moment) -> None:
+        """Seed this rank's generators and the one that ranks share, for the draws of a moment of
+        the training.
+
+        A resumed training must draw the numbers that an uninterrupted one draws; seeding from the
+        position before every moment makes them independent of all that was drawn before.
+        """
+        seed_generators(
+            self.rng, self.seed, self.position.step, moment, self.runtime.rank, self.runtime.device
+        )
 
     def steps(self) -> Iterator[Batch]:
         """The batches left in this epoch, in train mode, each with its own seed."""
         self.model.train()
         for batch in self.reading.loader.batches(self.epoch, self.position.batch):
-            self._seed_generators(0)
+            self.seed_generators("step")
             self._rows = batch.index
             self.passes.active = True
             yield batch.to(self.runtime.device)
             self.passes.active = False
             self.position.batch += 1
             self.position.step += 1
-            self.observer.after_step(self)
+            self.observer.after_step()
 
     def end_epoch(self) -> None:
         """Validate, advance the learning rates, and let the observer write."""
@@ -316,11 +281,12 @@ class Context:
         self.position.batch = 0
         self.position.epoch += 1
         self.position.phase_epoch += 1
-        self.optimisers.end_epoch(self.training, self.observer.validate(self))
-        self.observer.record(self)
+        self.optimisers.end_epoch(self.training, self.observer.validate())
+        self.observer.record()
 
     def require_finite(self) -> None:
-        """See to it that the weights are worth keeping; whatever is wrong on one rank stops them all.
+        """See to it that the weights are worth keeping; whatever is wrong on one rank stops them
+        all.
 
         Raises:
             TrainingError: the last loss, or a parameter after the last step, is not finite.
@@ -334,7 +300,9 @@ class Context:
         """What the epoch logged, scalars averaged over ranks."""
         ranks = self.runtime.objects(self.journal.read())
         return {
-            name: sum(values[name] for values in ranks) / len(ranks) if isinstance(value, float) else value
+            name: sum(values[name] for values in ranks) / len(ranks)
+            if isinstance(value, float)
+            else value
             for name, value in ranks[0].items()
         }
 
@@ -360,8 +328,3 @@ class Context:
         self.journal.load_state_dict(state["journal"])
         self.passes.load_state_dict(state["passes"])
         self.reading.load_state_dict(state["drawn"])
-
-    # ------------------------------------------------------------------------------------------------------------
-
-    def _seed_generators(self, kind: int) -> None:
-        seed_generators(self.rng, self.seed, self.position.step, kind, self.runtime.rank, self.runtime.device)

@@ -15,8 +15,8 @@ from equipoise.model import Model
 class PassCounter:
     """Counts forward and backward passes of the encoders while `active` is True.
 
-    Ratios are per minibatch and modality that was stepped, so that joint training has 1 and 1, however many
-    modalities there are and whether they train together or in turn.
+    Ratios are per minibatch and modality that was stepped, so that joint training has 1 and 1,
+    however many modalities there are and whether they train together or in turn.
     """
 
     def __init__(self, model: Model) -> None:
@@ -31,7 +31,9 @@ class PassCounter:
     def attach(self, model: Model) -> None:
         """Watch the encoders of this model too."""
         self._watched.append(model)
-        self._handles += [encoder.register_forward_hook(self._forward) for encoder in model.encoders.values()]
+        self._handles += [
+            encoder.register_forward_hook(self._forward) for encoder in model.encoders.values()
+        ]
 
     def _forward(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         if self.active:
@@ -45,7 +47,8 @@ class PassCounter:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """For estimates made once in a while; they show in the seconds, not in the passes of a step."""
-        before, self.active = self.active, False
+        before = self.active
+        self.active = False
         try:
             yield
         finally:
@@ -63,7 +66,9 @@ class PassCounter:
         return {"forwards": self.forwards, "backwards": self.backwards, "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.forwards, self.backwards, self.updates = state["forwards"], state["backwards"], state["updates"]
+        self.forwards = state["forwards"]
+        self.backwards = state["backwards"]
+        self.updates = state["updates"]
 
     @contextmanager
     def detached(self) -> Iterator[None]:
@@ -80,4 +85,5 @@ class PassCounter:
         """Watch nothing any more."""
         for handle in self._handles:
             handle.remove()
-        self._watched, self._handles = [], []
+        self._watched = []
+        self._handles = []

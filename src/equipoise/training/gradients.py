@@ -27,7 +27,11 @@ def average_gradients(parameters: Iterable[nn.Parameter], runtime: Runtime) -> N
 
 
 def gradient(
-    loss: Tensor, parameters: Sequence[nn.Parameter], runtime: Runtime, create_graph: bool, retain_graph: bool
+    loss: Tensor,
+    parameters: Sequence[nn.Parameter],
+    runtime: Runtime,
+    create_graph: bool,
+    retain_graph: bool,
 ) -> tuple[Tensor, ...]:
     """`torch.autograd.grad` averaged over ranks, zeros for a parameter the loss does not reach."""
     if loss.requires_grad:
@@ -43,8 +47,8 @@ def gradient(
         local = tuple(torch.zeros_like(p) for p in parameters)
     if runtime.world == 1:
         return local
-    # One exchange for all of them: a parameter that only some ranks reach must not make the others skip theirs,
-    # now or when the result is differentiated again.
+    # One exchange for all of them: a parameter that only some ranks reach must not make the others
+    # skip theirs, now or when the result is differentiated again.
     flat = torch.cat([g.reshape(-1) for g in local])
     if create_graph and not flat.requires_grad:
         flat = flat + 0 * parameters[0].sum()
@@ -56,10 +60,12 @@ def gradient(
 def sample_mean(values: Tensor, where: Tensor | None, runtime: Runtime) -> Tensor:
     """Mean over the samples of all ranks; see `Context.sample_mean`."""
     if where is None:
-        total, count = values.sum(0), values.new_full((), len(values))
+        total = values.sum(0)
+        count = values.new_full((), len(values))
     else:
         mask = where.view(-1, *(1,) * (values.dim() - 1))
-        total, count = torch.where(mask, values, 0).sum(0), where.sum().to(values.dtype)
+        total = torch.where(mask, values, 0).sum(0)
+        count = where.sum().to(values.dtype)
     if runtime.world > 1:
         count = runtime.sum(count) / runtime.world
     return total / count.clamp_min(torch.finfo(values.dtype).tiny)

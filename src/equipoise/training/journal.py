@@ -42,4 +42,6 @@ class Journal:
         return {"sums": dict(self._sums), "counts": dict(self._counts), "last": dict(self._last)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._sums, self._counts, self._last = state["sums"], state["counts"], state["last"]
+        self._sums = state["sums"]
+        self._counts = state["counts"]
+        self._last = state["last"]

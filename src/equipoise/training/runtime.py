@@ -97,7 +97,8 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, rows: tuple[int, ...], rank: int) -> Tensor:
-        ctx.rows, ctx.rank = rows, rank
+        ctx.rows = rows
+        ctx.rank = rank
         padded = tensor.new_zeros(max(rows), *tensor.shape[1:])
         padded[: len(tensor)] = tensor
         parts = [torch.empty_like(padded) for _ in rows]
@@ -114,7 +115,8 @@ class _Scatter(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, rows: tuple[int, ...], rank: int) -> Tensor:
-        ctx.rows, ctx.rank = rows, rank
+        ctx.rows = rows
+        ctx.rank = rank
         total = tensor.clone()
         dist.all_reduce(total)
         start = sum(rows[:rank])
@@ -135,7 +137,9 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         if not torch.cuda.is_available():
-            raise ConfigError("device 'cuda' was asked for, and PyTorch sees no GPU here; use device 'cpu' or 'auto'")
+            raise ConfigError(
+                "device 'cuda' was asked for, and PyTorch sees no GPU here; use device 'cpu' or 'auto'"
+            )
         return torch.device("cuda", local_rank)
     if name != "cpu":
         raise ConfigError(f"'device' must be 'auto', 'cpu' or 'cuda', found {name!r}")
@@ -151,7 +155,9 @@ def start(device: str = "auto") -> Runtime:
     if place.type == "cuda":
         torch.cuda.set_device(place)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=timedelta(minutes=10))
+        dist.init_process_group(
+            "nccl" if place.type == "cuda" else "gloo", timeout=timedelta(minutes=10)
+        )
     return Runtime(dist.get_rank(), world, place)
 
 
@@ -164,8 +170,8 @@ def stop() -> None:
 def leave(code: int) -> NoReturn:
     """End this rank's process at once, its work done and its group left.
 
-    The interpreter's own way out now and then meets a thread of gloo's that outlived the group, and aborts: a
-    finished training would be reported as failed.
+    The interpreter's own way out now and then meets a thread of gloo's that outlived the group, and
+    aborts: a finished training would be reported as failed.
     """
     stop()
     sys.stdout.flush()
@@ -187,7 +193,9 @@ def launch(devices: int, arguments: Sequence[str], device: str = "auto") -> int:
     available = torch.cuda.device_count() if place.type == "cuda" else os.cpu_count() or 1
     if not 1 <= devices <= available:
         kind = "GPUs" if place.type == "cuda" else "processor cores"
-        raise ConfigError(f"--devices {devices}: this machine has {available} {kind}; give a number from 1 to that")
+        raise ConfigError(
+            f"--devices {devices}: this machine has {available} {kind}; give a number from 1 to that"
+        )
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
     logging.disable(logging.ERROR)  # the ranks say themselves what is wrong
     config = LaunchConfig(

@@ -84,7 +84,21 @@ def miniature(files, command):
 @pytest.fixture
 def tokenizer(files):
     """A folder as `bert-base-uncased` is one, of few word pieces."""
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "so", "nice", "apple", "pie", "said", "##s", "!", "."]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "so",
+        "nice",
+        "apple",
+        "pie",
+        "said",
+        "##s",
+        "!",
+        ".",
+    ]
     files.text("tokenizer/vocab.txt", *words)
     files.text("tokenizer/config.json", '{"model_type": "bert"}')
     return files.root / "tokenizer"
@@ -104,7 +118,9 @@ def kinetics_sounds(files):
     for part, count in (("train", 4), ("val", 2), ("test", 2)):
         lines = ["label,youtube_id,time_start,time_end,split"]
         for k in range(count):
-            files.video(f"ks/{part}/{part:>9}{k:02d}_000007_000017.mp4".replace(" ", "-"), sound=True)
+            files.video(
+                f"ks/{part}/{part:>9}{k:02d}_000007_000017.mp4".replace(" ", "-"), sound=True
+            )
             lines.append(f"{SOUNDS[k % 2]},{part:->9}{k:02d},7,17,{part}")
         files.text(f"ks/annotations/{part}.csv", *lines)
     return ["--root ks"]
@@ -129,7 +145,9 @@ def food101(files):
             for label in ("apple_pie", "club_sandwich"):
                 for k in range(count):
                     files.picture(f"food/images/{split}/{label}/{label}_{split}{k}.jpg")
-                    csv.writer(file).writerow([f"{label}_{split}{k}.jpg", f"so nice, {label}!", label])
+                    csv.writer(file).writerow(
+                        [f"{label}_{split}{k}.jpg", f"so nice, {label}!", label]
+                    )
     return ["--root food", "--validation 2"]
 
 
@@ -149,7 +167,11 @@ def _dialogues(files):
         name, judged, spoken = f"Ses0{session}F_impro01", ["% header", ""], []
         for k, emotion in enumerate(("ang", "exc")):
             turn, start, end = f"{name}_F00{k}", 0.1 + 0.9 * k, 0.8 + 0.9 * k
-            judged += [f"[{start:.4f} - {end:.4f}]\t{turn}\t{emotion}\t[2.5, 2.5, 2.5]", "C-E2:\tNeutral;\t()", ""]
+            judged += [
+                f"[{start:.4f} - {end:.4f}]\t{turn}\t{emotion}\t[2.5, 2.5, 2.5]",
+                "C-E2:\tNeutral;\t()",
+                "",
+            ]
             spoken.append(f"{turn} [{start:08.4f}-{end:08.4f}]: I said so.")
             yield session, name, turn
         files.text(f"iemocap/Session{session}/dialog/EmoEvaluation/{name}.txt", *judged)
@@ -176,10 +198,17 @@ def iemocap_features(files):
 @download("sarcasm")
 def sarcasm(files):
     parts = {"train": 6, "valid2": 2, "test2": 2}
-    posts = {part: [[f"{part}{k}", "so nice ! <user>", k % 2] for k in range(n)] for part, n in parts.items()}
-    words = [[post[0], "apple", "pie", "red", "like", "nice"] for part in posts.values() for post in part]
+    posts = {
+        part: [[f"{part}{k}", "so nice ! <user>", k % 2] for k in range(n)]
+        for part, n in parts.items()
+    }
+    words = [
+        [post[0], "apple", "pie", "red", "like", "nice"] for part in posts.values() for post in part
+    ]
     for part, found in posts.items():
-        files.text(f"sarcasm/text/{part}.txt", *(post + post[2:] * (part != "train") for post in found))
+        files.text(
+            f"sarcasm/text/{part}.txt", *(post + post[2:] * (part != "train") for post in found)
+        )
         for post in found:
             files.picture(f"pictures/{post[0]}.jpg")
     files.text("sarcasm/extract/extract_all", *words)
@@ -189,8 +218,12 @@ def sarcasm(files):
 @download("twitter2015")
 def twitter2015(files):
     for part, count in (("train", 6), ("dev", 2), ("test", 2)):
-        rows = [f"{k + 1}\t{k % 2}\t{part}{k}.jpg\tso $T$ is nice !\tapple pie" for k in range(count)]
-        files.text(f"twitter/{part}.tsv", "index\t#1 Label\t#2 ImageID\t#3 String\t#3 String", *rows)
+        rows = [
+            f"{k + 1}\t{k % 2}\t{part}{k}.jpg\tso $T$ is nice !\tapple pie" for k in range(count)
+        ]
+        files.text(
+            f"twitter/{part}.tsv", "index\t#1 Label\t#2 ImageID\t#3 String\t#3 String", *rows
+        )
         for k in range(count):
             files.picture(f"pictures/{part}{k}.jpg")
     return ["--root twitter"]
@@ -222,11 +255,15 @@ def ucf101(files):
             files.video(f"ucf/UCF-101/{label}/{clip}.avi")
             for direction in "uv":
                 for frame in range(1, 6):
-                    files.picture(f"ucf/tvl1_flow/{direction}/{clip}/frame{frame:06d}.jpg", mode="L")
+                    files.picture(
+                        f"ucf/tvl1_flow/{direction}/{clip}/frame{frame:06d}.jpg", mode="L"
+                    )
             lists["train" if group > 1 else "test"].append(f"{label}/{clip}.avi")
     files.text("ucf/ucfTrainTestlist/classInd.txt", "1 ApplyEyeMakeup", "2 YoYo")
     for part, names in lists.items():
-        files.text(f"ucf/ucfTrainTestlist/{part}list01.txt", *(n + " 1" * (part == "train") for n in names))
+        files.text(
+            f"ucf/ucfTrainTestlist/{part}list01.txt", *(n + " 1" * (part == "train") for n in names)
+        )
     return ["--root ucf"]
 
 
@@ -237,7 +274,9 @@ def cmu_mosei(files):
         sizes = {"text": (50, 300), "audio": (60, 74), "vision": (60, 35)}
         parts[part] = {m: files.rng.standard_normal((count, *size)) for m, size in sizes.items()}
         parts[part]["labels"] = np.resize([-1.5, 2.0], (count, 1, 1))
-        parts[part]["id"] = np.array([[f"{part}{k}", "0.5", "1.5"] for k in range(count)], dtype=object)
+        parts[part]["id"] = np.array(
+            [[f"{part}{k}", "0.5", "1.5"] for k in range(count)], dtype=object
+        )
     files.at("mosei_senti_data.pkl").write_bytes(pickle.dumps(parts))
     return ["--root mosei_senti_data.pkl"]
 
@@ -264,5 +303,7 @@ def av_digits(files):
 @download("multiple-features")
 def multiple_features(files):
     for view, count in {"pix": 240, "fou": 76, "fac": 216, "zer": 47, "kar": 64, "mor": 6}.items():
-        np.savetxt(files.at(f"mfeat/mfeat-{view}"), files.rng.integers(0, 99, (2000, count)), fmt="%d")
+        np.savetxt(
+            files.at(f"mfeat/mfeat-{view}"), files.rng.integers(0, 99, (2000, count)), fmt="%d"
+        )
     return ["--root mfeat"]

@@ -5,8 +5,8 @@ import json
 import pytest
 
 import equipoise
+from equipoise.configuration.presets import names, read_preset
 from equipoise.encoders import cav_mae, m3ae
-from equipoise.presets import names, read_preset
 from equipoise.settings import Settings, parse_yaml
 
 pytestmark = pytest.mark.filterwarnings("ignore:no group of class:UserWarning")  # in miniatures
@@ -18,7 +18,9 @@ DATA = {
 }
 """{preset: data set and flags of prepare}, where they are not the preset's name up to a variant's ending."""
 VARIANTS = ("-mla", "-cav-mae", "-words")
-TINY_BERT = '{"num_hidden_layers":1,"hidden_size":16,"num_attention_heads":2,"intermediate_size":16}'
+TINY_BERT = (
+    '{"num_hidden_layers":1,"hidden_size":16,"num_attention_heads":2,"intermediate_size":16}'
+)
 SMALL = {  # flags by transform
     "log-stft": "seconds 0.2",
     "log-stft-10s": "seconds 0.2",
@@ -91,7 +93,9 @@ def run(preset, miniature, tokenizer, command, full):
     declared = [text.partition("=")[0] for text in facts["modalities"]]
     assert result["modalities"] == declared
     expected = {m: encoder["name"] for m, encoder in values["encoder"].items() if m in declared}
-    assert set(expected) == set(declared)  # the preset calls the modalities what the preparer calls them
+    assert set(expected) == set(
+        declared
+    )  # the preset calls the modalities what the preparer calls them
     assert {m: encoder["name"] for m, encoder in stored.encoder.items()} == expected
     assert stored.optimiser.lr == values["optimiser"]["lr"]
     assert (stored.epochs, stored.width) == (1, values["width"])
@@ -100,7 +104,9 @@ def run(preset, miniature, tokenizer, command, full):
 
 
 @pytest.mark.parametrize("preset", names())
-def test_a_preset_runs_from_the_download_to_the_result(preset, miniature, tokenizer, command, shallow):
+def test_a_preset_runs_from_the_download_to_the_result(
+    preset, miniature, tokenizer, command, shallow
+):
     run(preset, miniature, tokenizer, command, full=False)
 
 
@@ -114,8 +120,12 @@ def test_a_preset_runs_at_full_size(preset, miniature, tokenizer, command):
 def test_what_was_not_prepared_is_left_out_of_the_preset(miniature, tokenizer, command, tmp_path):
     miniature("sarcasm")
     (tmp_path / "mine.yaml").write_text("preset: sarcasm\nepochs: 1\n")
-    words = " ".join(word for word in flags("sarcasm", tokenizer, full=False) if ".image" not in word)
-    answer = command(f"train --config mine.yaml --data data/mini {words} --batch_size 4 --out run --json")
+    words = " ".join(
+        word for word in flags("sarcasm", tokenizer, full=False) if ".image" not in word
+    )
+    answer = command(
+        f"train --config mine.yaml --data data/mini {words} --batch_size 4 --out run --json"
+    )
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["modalities"] == ["text", "attributes"]
     assert "image" not in (tmp_path / "run/config.yaml").read_text()
@@ -130,7 +140,9 @@ def test_a_preset_in_python_and_in_a_comparison(miniature, command, tmp_path):
     run = equipoise.fit("data/mini", preset="fsdd", epochs=1, out="run")
     assert run.settings.encoder == read_preset("fsdd")["encoder"]
     assert run.settings.optimiser.schedule == "cosine"
-    compared = command("bench --preset fsdd --data data/mini --epochs 1 --methods joint --seeds 1 --out both")
+    compared = command(
+        "bench --preset fsdd --data data/mini --epochs 1 --methods joint --seeds 1 --out both"
+    )
     assert compared.code == 0, compared.err
     cell = Settings.load(tmp_path / "both/cells/joint/seed-0/config.yaml")
     assert cell == run.settings
@@ -147,7 +159,9 @@ def test_a_manifest_is_decoded_as_a_preset_says(miniature, command):
 
 
 def test_presets_are_listed_and_misspelled_ones_refused(command, refuse):
-    listed = {entry["name"]: entry["summary"] for entry in json.loads(command("list presets --json").out)}
+    listed = {
+        entry["name"]: entry["summary"] for entry in json.loads(command("list presets --json").out)
+    }
     assert listed == {name: read_preset(name)["summary"] for name in names()}
     refuse("train --preset crema --data digits", 2, "unknown preset 'crema'", "'crema-d'")
     refuse("bench --preset crema --data digits --out x", 2, "unknown preset 'crema'", "'crema-d'")

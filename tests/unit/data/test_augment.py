@@ -5,16 +5,16 @@ import pytest
 import torch
 from PIL import Image
 
-from equipoise.data.kinds import make_transform
+from equipoise.configuration.presets import read_preset
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.steps import Arrays, fit_steps
-from equipoise.data.table import Splits, Table
+from equipoise.data.table.steps import Arrays, fit_steps
+from equipoise.data.table.table import Splits, Table
 from equipoise.data.transforms.augment import draw_look
 from equipoise.data.transforms.base import cache_settings
 from equipoise.data.transforms.flow import Flow
 from equipoise.data.transforms.image import Picture
+from equipoise.data.transforms.kinds import make_transform
 from equipoise.data.transforms.video import Frames
-from equipoise.presets import read_preset
 
 
 def generators(count, *key):
@@ -40,7 +40,12 @@ def test_a_crop_of_fixed_size_is_a_window_of_the_picture():
     ramp = np.add.outer(np.arange(32.0), 100 * np.arange(32.0))
     block = np.stack([ramp.astype(np.float32)[None]] * 20)
     transform = Picture(
-        size=28, channels=1, stored_size=32, crop=((28 / 32) ** 2,) * 2, ratio=(1, 1), normalise="none"
+        size=28,
+        channels=1,
+        stored_size=32,
+        crop=((28 / 32) ** 2,) * 2,
+        ratio=(1, 1),
+        normalise="none",
     )
     found = transform.finish(block * 255, generators(20, 3))
     np.testing.assert_allclose(np.diff(found[:, 0], axis=1), 1, atol=0.02)
@@ -68,7 +73,9 @@ def test_colours_change_and_stay_colours():
     assert change.mean() > 0.02
     grey = np.repeat(block[:, :1], 3, axis=1)
     shown = Picture(size=8, jitter=0.4, normalise="none").finish(grey, generators(30, 9))
-    np.testing.assert_allclose(shown[:, 0], shown[:, 2], atol=1e-5)  # grey has no saturation to change
+    np.testing.assert_allclose(
+        shown[:, 0], shown[:, 2], atol=1e-5
+    )  # grey has no saturation to change
 
 
 def test_frames_of_a_clip_are_cut_alike_and_modalities_of_a_sample_too():
@@ -86,7 +93,13 @@ def test_frames_of_a_clip_are_cut_alike_and_modalities_of_a_sample_too():
 @pytest.mark.parametrize(("frames", "candidates"), [(3, 6), (3, None), (1, 5)])
 def test_modalities_of_a_sample_are_cut_alike_whatever_their_frames(frames, candidates, sampling):
     picture = np.random.default_rng().integers(0, 256, (12, 1, 3, 32, 32), dtype=np.uint8)
-    settings = {"size": 28, "stored_size": 32, "crop": (0.3, 0.9), "flip": True, "normalise": "none"}
+    settings = {
+        "size": 28,
+        "stored_size": 32,
+        "crop": (0.3, 0.9),
+        "flip": True,
+        "normalise": "none",
+    }
     expected = Picture(**settings).finish(picture[:, 0], generators(12, 4))
     settings |= {"frames": frames, "candidates": candidates, "sampling": sampling}
     clip = np.repeat(picture, candidates or frames, axis=1)
@@ -112,7 +125,9 @@ def test_colours_and_flow_of_ucf_101_are_mirrored_together():
 
 
 def test_the_frames_of_a_sample_do_not_depend_on_how_it_is_cut():
-    clip = np.random.default_rng().integers(0, 256, (20, 9, 1, 1, 1), dtype=np.uint8) * np.ones((3, 8, 8), np.uint8)
+    clip = np.random.default_rng().integers(0, 256, (20, 9, 1, 1, 1), dtype=np.uint8) * np.ones(
+        (3, 8, 8), np.uint8
+    )
     plain, mirrored = (Frames(size=8, frames=3, candidates=9, flip=flip) for flip in (False, True))
     found = plain.finish(clip, generators(20, 8))
     np.testing.assert_allclose(found, mirrored.finish(clip, generators(20, 8)), atol=1e-5)
@@ -159,7 +174,11 @@ def test_m3ae_is_evaluated_on_all_of_the_central_square(tmp_path, owner, shape):
     else:
         transform = make_transform("image", "image", {"transform": "m3ae", "normalise": "none"}, [])
     found = transform.finish(transform.decode(path)[None], None).reshape(3, 256, 256)
-    settings = {"size": {"shortest_edge": 256}, "crop_size": {"height": 256, "width": 256}, "do_normalize": False}
+    settings = {
+        "size": {"shortest_edge": 256},
+        "crop_size": {"height": 256, "width": 256},
+        "do_normalize": False,
+    }
     with Image.open(tmp_path / "0.png") as image:
         expected = CLIPImageProcessorPil(**settings)(image, return_tensors="np")["pixel_values"][0]
     assert np.abs(found - expected).max() < 0.02
@@ -171,7 +190,11 @@ def test_mmbt_shows_the_central_224_of_256(tmp_path):
     path = smooth(np.random.default_rng(), tmp_path / "a.png", 500, 300)
     transform = make_transform("image", "image", {"transform": "mmbt", "normalise": "none"}, [])
     found = transform.finish(transform.decode(path)[None], None)[0]
-    settings = {"size": {"shortest_edge": 256}, "resample": Image.Resampling.BILINEAR, "do_normalize": False}
+    settings = {
+        "size": {"shortest_edge": 256},
+        "resample": Image.Resampling.BILINEAR,
+        "do_normalize": False,
+    }
     with Image.open(path) as image:
         expected = CLIPImageProcessorPil(**settings)(image, return_tensors="np")["pixel_values"][0]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -183,7 +206,9 @@ def test_what_is_not_cropped_at_random_is_trained_on_the_view_it_is_evaluated_on
         transform = Picture(size=14, stored_size=16, view=view, flip=True, normalise="none")
         still, moving = transform.finish(block, None), transform.finish(block, generators(30, 3))
         same = [np.allclose(m, s, atol=1e-5) for m, s in zip(moving, still, strict=True)]
-        mirrored = [np.allclose(m, s[..., ::-1], atol=1e-5) for m, s in zip(moving, still, strict=True)]
+        mirrored = [
+            np.allclose(m, s[..., ::-1], atol=1e-5) for m, s in zip(moving, still, strict=True)
+        ]
         assert all(a != b for a, b in zip(same, mirrored, strict=True))
         assert 3 < sum(mirrored) < 27
 
@@ -202,16 +227,28 @@ def test_a_training_sample_looks_the_same_in_any_batch_and_another_way_next_epoc
     transform = Picture(size=14, stored_size=16, crop=(0.2, 0.9), flip=True)
     arrays = {m: rng.integers(0, 256, (40, 3, 16, 16), dtype=np.uint8) for m in names}
     specs = {m: ModalitySpec(m, "image", (3, 14, 14)) for m in names}
-    whole = Table(specs, arrays, np.arange(40), np.zeros(40), {m: np.ones(40, bool) for m in names}, "ab", "x" * 40)
+    whole = Table(
+        specs,
+        arrays,
+        np.arange(40),
+        np.zeros(40),
+        {m: np.ones(40, bool) for m in names},
+        "ab",
+        "x" * 40,
+    )
     parts = [whole.take(rows) for rows in (np.arange(30), np.arange(30, 35), np.arange(35, 40))]
-    splits = fit_steps(Splits(*parts, fitting={m: Arrays(transform) for m in names}), seed=int(rng.integers(100)))
+    splits = fit_steps(
+        Splits(*parts, fitting={m: Arrays(transform) for m in names}), seed=int(rng.integers(100))
+    )
     order = rng.permutation(30)
     together, again = (splits.train.rows(order, epoch=4) for _ in range(2))
     for m in names:
         assert torch.equal(together.inputs[m], again.inputs[m])
         alone = splits.train.rows(order[7:9], epoch=4).inputs[m]
         assert torch.allclose(alone, together.inputs[m][7:9], atol=1e-5)
-        assert not torch.allclose(splits.train.rows(order, epoch=5).inputs[m], together.inputs[m], atol=0.1)
+        assert not torch.allclose(
+            splits.train.rows(order, epoch=5).inputs[m], together.inputs[m], atol=0.1
+        )
         calm = [splits.validation.rows(np.arange(5), epoch=e).inputs[m] for e in (0, 1)]
         assert torch.equal(*calm)
         plain = whole.take(order).stepped(splits.test.steps).rows(np.arange(30)).inputs[m]
@@ -237,4 +274,6 @@ def test_a_photo_stands_as_its_camera_says(tmp_path):
     exif[0x0112] = 6  # turned by a quarter
     image.save(tmp_path / "a.png", exif=exif)
     found = Picture(size=(20, 10)).decode(tmp_path / "a.png")
-    np.testing.assert_array_equal(found, np.asarray(image.rotate(-90, expand=True)).transpose(2, 0, 1))
+    np.testing.assert_array_equal(
+        found, np.asarray(image.rotate(-90, expand=True)).transpose(2, 0, 1)
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equipoise.data.cache import cache_folder, decode_all
+from equipoise.data.decoding.cache import cache_folder, decode_all
 from equipoise.data.transforms.array import Numbers
 from equipoise.data.transforms.audio import Waveform
 from equipoise.data.transforms.video import Frames
@@ -75,7 +75,9 @@ def test_a_memory_map_of_what_the_files_hold(files, cache):
     assert stored.store.dtype == np.float32
     assert stored.shape == (7, 4)
     assert len(stored.store) == 5
-    np.testing.assert_array_equal(stored[np.array([0, 1, 2, 3, 4, 6])], [np.load(f) + 1 for f in [*files, files[0]]])
+    np.testing.assert_array_equal(
+        stored[np.array([0, 1, 2, 3, 4, 6])], [np.load(f) + 1 for f in [*files, files[0]]]
+    )
     assert stored.places[5] == -1
     assert bad == {}
 
@@ -93,7 +95,9 @@ def test_only_what_is_new_or_changed_is_decoded(files, cache):
     def opens(paths, transform):
         Shift.opened.clear()
         stored, _ = decode_all("m", paths, transform, cache)
-        np.testing.assert_array_equal(rows(stored), [np.load(path) + np.float32(transform.by) for path in paths])
+        np.testing.assert_array_equal(
+            rows(stored), [np.load(path) + np.float32(transform.by) for path in paths]
+        )
         return sorted(Shift.opened)
 
     assert opens(files[:3], Shift()) == names(files[:3])
@@ -119,7 +123,10 @@ def test_bad_files_are_remembered_with_their_reason(files, cache):
     for row in (3, 1):
         files[row].write_bytes(b"")
     stored, bad = decode_all("m", files, Shift(), cache)
-    assert list(bad.items()) == [(1, f"{files[1]}: nothing in it"), (3, f"{files[3]}: nothing in it")]
+    assert list(bad.items()) == [
+        (1, f"{files[1]}: nothing in it"),
+        (3, f"{files[3]}: nothing in it"),
+    ]
     assert (stored.places == [0, -1, 1, -1, 2]).all()
     Shift.opened.clear()
     assert decode_all("m", files, Shift(), cache)[1] == bad
@@ -156,8 +163,8 @@ class Stop(Shift):
 
 
 def test_what_was_interrupted_goes_on(files, cache, monkeypatch):
-    monkeypatch.setattr("equipoise.data.cache.CHUNK", 2)
-    monkeypatch.setattr("equipoise.data.cache.AHEAD", 0)
+    monkeypatch.setattr("equipoise.data.decoding.cache.CHUNK", 2)
+    monkeypatch.setattr("equipoise.data.decoding.cache.AHEAD", 0)
     with pytest.raises(KeyboardInterrupt):
         decode_all("m", files, Stop(at="3.npy"), cache)
     Shift.opened.clear()
@@ -236,7 +243,9 @@ class Lengths(Shift):
 
     def decode(self, path):
         folders = [Path(str(path).replace("{u,v}", which)) for which in "uv"]
-        return np.full(4, sum(len(p.read_bytes()) for f in folders for p in f.iterdir()), dtype=np.float32)
+        return np.full(
+            4, sum(len(p.read_bytes()) for f in folders for p in f.iterdir()), dtype=np.float32
+        )
 
 
 @pytest.mark.parametrize("changed", ["u", "v"])
@@ -305,7 +314,7 @@ def test_array_files_of_another_length_are_bad(files, cache):
 
 
 def test_a_full_disk_is_said_and_what_was_decoded_stays(files, cache, monkeypatch):
-    monkeypatch.setattr("equipoise.data.cache.CHUNK", 2)
+    monkeypatch.setattr("equipoise.data.decoding.cache.CHUNK", 2)
     real, calls = os.fsync, []
 
     def fsync(number):

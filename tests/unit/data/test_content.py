@@ -8,10 +8,10 @@ import pytest
 import soundfile
 
 from equipoise import data
-from equipoise.data.content import fingerprint
+from equipoise.configuration.layers import make_settings, nest
+from equipoise.data.table.table import fingerprint
 from equipoise.errors import RunError
-from equipoise.overrides import make_settings, nest
-from equipoise.run import train
+from equipoise.runs.run import train
 from equipoise.training.checkpoint import Checkpoints
 
 
@@ -24,7 +24,13 @@ def changed(array, rng):
     """A copy with one value changed, in any place."""
     other = array.copy()
     place = np.unravel_index(rng.integers(array.size), array.shape)
-    other[place] = "another" if array.dtype == object else ~other[place] if array.dtype == bool else other[place] + 1
+    other[place] = (
+        "another"
+        if array.dtype == object
+        else ~other[place]
+        if array.dtype == bool
+        else other[place] + 1
+    )
     return other
 
 
@@ -92,7 +98,16 @@ def test_a_changed_file_is_other_data(rng, tmp_path):
 def test_a_run_does_not_go_on_with_other_values(rng, tmp_path, monkeypatch):
     frame = frame_of(rng)
     settings = make_settings(
-        [nest({"data": {"source": frame}, "modality": ["a=x", "b=y"], "epochs": 2, "method": "joint"})]
+        [
+            nest(
+                {
+                    "data": {"source": frame},
+                    "modality": ["a=x", "b=y"],
+                    "epochs": 2,
+                    "method": "joint",
+                }
+            )
+        ]
     )
     folder = tmp_path / "run"
 
@@ -100,7 +115,7 @@ def test_a_run_does_not_go_on_with_other_values(rng, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("equipoise.run.finish", killed)
+        patch.setattr("equipoise.runs.run.finish", killed)
         with pytest.raises(KeyboardInterrupt):
             train(settings, folder)
     assert Checkpoints(folder / "checkpoints", {}).resumable()

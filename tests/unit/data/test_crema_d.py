@@ -10,14 +10,28 @@ from equipoise.data.datasets.crema_d import prepare
 from equipoise.errors import ConfigError, DataError
 
 ACTORS = [str(actor) for actor in (1006, 1040, 1064, 1076, *range(1080, 1090))]
-CODES = {"ANG": "Anger", "DIS": "Disgust", "FEA": "Fear", "HAP": "Happy", "NEU": "Neutral", "SAD": "Sad"}
+CODES = {
+    "ANG": "Anger",
+    "DIS": "Disgust",
+    "FEA": "Fear",
+    "HAP": "Happy",
+    "NEU": "Neutral",
+    "SAD": "Sad",
+}
 
 
 @pytest.fixture
 def clips(touch):
     names = [f"{actor}_TIE_{code}_XX" for actor in ACTORS for code in CODES]
-    names += [f"{actor}_IEO_{code}_{level}" for actor in ACTORS for code in ("ANG", "DIS") for level in ("MD", "HI")]
-    touch(*(f"AudioWAV/{name}.wav" for name in names), *(f"VideoFlash/{name}.flv" for name in names))
+    names += [
+        f"{actor}_IEO_{code}_{level}"
+        for actor in ACTORS
+        for code in ("ANG", "DIS")
+        for level in ("MD", "HI")
+    ]
+    touch(
+        *(f"AudioWAV/{name}.wav" for name in names), *(f"VideoFlash/{name}.flv" for name in names)
+    )
     touch("README.md", "AudioWAV/notes.txt", "SentenceFilenames.csv")
     return names
 
@@ -74,7 +88,9 @@ def test_a_part_of_the_clips_is_told_beside_the_whole(clips, root, prepared, spl
 @pytest.mark.parametrize("split", ["group", "random"])
 def test_the_whole_but_for_its_dirty_clips_is_whole(clips, root, prepared, monkeypatch, split):
     monkeypatch.setattr(crema_d, "CLIPS", len(clips))
-    monkeypatch.setattr(crema_d, "DIRTY", {clip: crema_d.DIRTY[clip] for clip in clips if clip in crema_d.DIRTY})
+    monkeypatch.setattr(
+        crema_d, "DIRTY", {clip: crema_d.DIRTY[clip] for clip in clips if clip in crema_d.DIRTY}
+    )
     facts, rows = prepared(prepare, root=root, split=split)
     assert len(rows) == len(clips) - 4
     assert facts["notes"] == []
@@ -93,7 +109,9 @@ def test_dirty_clips_are_left_out(clips, root, prepared, split):
 
 
 def test_random_draws_within_classes(clips, root, prepared):
-    facts, rows = prepared(prepare, root=root, split="random", seed=int(np.random.default_rng().integers(1000)))
+    facts, rows = prepared(
+        prepare, root=root, split="random", seed=int(np.random.default_rng().integers(1000))
+    )
     assert "group" not in next(iter(rows.values()))
     for split in ("validation", "test"):
         assert set(facts["splits"][split]["classes"]) == {name.lower() for name in CODES.values()}
@@ -134,7 +152,9 @@ def test_pointers_are_told_from_files(clips, root, prepared):
 
 
 def test_a_wrong_root_says_so(root, tmp_path, prepared):
-    with pytest.raises(DataError, match=r"nowhere: no such folder; give the CREMA-D download with --root"):
+    with pytest.raises(
+        DataError, match=r"nowhere: no such folder; give the CREMA-D download with --root"
+    ):
         prepared(prepare, root=tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"AudioWAV: no such folder"):
         prepared(prepare, root=root)
@@ -163,7 +183,9 @@ def test_lists_and_policy_belong_together(lists, root, tmp_path, prepared):
         prepared(prepare, root=root, split="paper")
     with pytest.raises(ConfigError, match="--split group would ignore it"):
         prepared(prepare, root=root, splits=lists[0] / "ogm")
-    with pytest.raises(ConfigError, match="'split' must be one of group, random, paper, found 'actor'"):
+    with pytest.raises(
+        ConfigError, match="'split' must be one of group, random, paper, found 'actor'"
+    ):
         prepared(prepare, root=root, split="actor")
     with pytest.raises(DataError, match=r"neither train\.csv nor my_train_cre\.txt is here"):
         prepared(prepare, root=root, split="paper", splits=root)

@@ -21,16 +21,25 @@ def test_views_come_from_the_same_image():
     assert parts.train.specs["left"].shape == (32,)
 
 
-@pytest.mark.parametrize("given", [{}, {"missing": 0.4}, {"holdout": 0.3}, {"missing": 0.4, "holdout": 0.3}])
+@pytest.mark.parametrize(
+    "given", [{}, {"missing": 0.4}, {"holdout": 0.3}, {"missing": 0.4, "holdout": 0.3}]
+)
 def test_vectors_are_standardised_by_the_cells_that_training_sees(given):
-    parts = data.load("digits", seed=fresh_seed(), options={"views": ["left", "right", "spectrum"]}, **given)
+    parts = data.load(
+        "digits", seed=fresh_seed(), options={"views": ["left", "right", "spectrum"]}, **given
+    )
     for view in ("left", "spectrum"):
         seen = parts.train.rows(np.flatnonzero(parts.train.present[view])).inputs[view]
         assert seen.mean(0).abs().max() < 1e-4
         deviation = seen.std(0, correction=0)
-        assert ((deviation - 1).abs() < 1e-3)[deviation > 0].all()  # a pixel that is always blank stays zero
+        assert ((deviation - 1).abs() < 1e-3)[
+            deviation > 0
+        ].all()  # a pixel that is always blank stays zero
         for table in (parts.validation, parts.test, *filter(None, [parts.holdout])):
-            assert table.rows(np.flatnonzero(table.present[view])).inputs[view].mean(0).abs().max() > 1e-3
+            assert (
+                table.rows(np.flatnonzero(table.present[view])).inputs[view].mean(0).abs().max()
+                > 1e-3
+            )
     right = parts.train.rows(np.flatnonzero(parts.train.present["right"])).inputs["right"]
     assert right.min() == 0
     assert right.max() == 1
@@ -56,14 +65,18 @@ def recordings(tmp_path):
         for digit in range(10):
             for take in range(3):
                 wave = rng.uniform(-0.1, 0.1, 800)
-                soundfile.write(folder / f"{digit}_{speaker}_{take}.wav", wave, 8000, subtype="PCM_16")
+                soundfile.write(
+                    folder / f"{digit}_{speaker}_{take}.wav", wave, 8000, subtype="PCM_16"
+                )
     return tmp_path / "fsdd"
 
 
 def test_av_digits_holds_speakers_and_images_apart(recordings, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    facts = av_digits.prepare(out, fsdd=recordings, seed=int(np.random.default_rng().integers(1000)))
+    facts = av_digits.prepare(
+        out, fsdd=recordings, seed=int(np.random.default_rng().integers(1000))
+    )
     rows = list(csv.DictReader((out / "manifest.csv").open()))
     counts = {split: found["samples"] for split, found in facts["splits"].items()}
     assert counts == {"train": 90, "validation": 30, "test": 60}

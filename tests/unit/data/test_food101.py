@@ -12,7 +12,9 @@ from equipoise.errors import ConfigError, DataError
 
 CLASSES = ("apple_pie", "club_sandwich")
 NUMBERS = {"train": (*range(18), -3, "4-2"), "test": range(100, 106)}
-NAMES = {split: [f"{c}_{n}.jpg" for c in CLASSES for n in numbers] for split, numbers in NUMBERS.items()}
+NAMES = {
+    split: [f"{c}_{n}.jpg" for c in CLASSES for n in numbers] for split, numbers in NUMBERS.items()
+}
 
 
 def class_of(name):
@@ -51,7 +53,10 @@ def names_of(rows, split):
 
 
 def test_validation_is_carved_out_of_the_training_folder_by_class(root):
-    seed, count = int(np.random.default_rng().integers(1000)), 2 * int(np.random.default_rng().integers(1, 8))
+    seed, count = (
+        int(np.random.default_rng().integers(1000)),
+        2 * int(np.random.default_rng().integers(1, 8)),
+    )
     facts, rows = prepare(root, validation=count, seed=seed)
     assert names_of(rows, "test") == set(NAMES["test"])
     assert names_of(rows, "train") | names_of(rows, "validation") == set(NAMES["train"])
@@ -71,7 +76,12 @@ def test_the_lists_of_mmbt(root):
     }
     for name, images in given.items():
         records = [
-            {"id": f"{class_of(i)}_{i}", "label": class_of(i), "text": "t", "img": f"images/x/{class_of(i)}/{i}"}
+            {
+                "id": f"{class_of(i)}_{i}",
+                "label": class_of(i),
+                "text": "t",
+                "img": f"images/x/{class_of(i)}/{i}",
+            }
             for i in images
         ]
         (root / f"lists/{name}.jsonl").write_text("\n".join(map(json.dumps, records)))
@@ -88,7 +98,9 @@ def test_the_lists_of_mmbt(root):
 
 def test_the_lists_of_mla_have_no_validation(root):
     for split in ("train", "test"):
-        (root / f"lists/my_{split}_food.txt").write_text("".join(f"{n} {class_of(n)}\n" for n in NAMES[split]))
+        (root / f"lists/my_{split}_food.txt").write_text(
+            "".join(f"{n} {class_of(n)}\n" for n in NAMES[split])
+        )
     facts, rows = prepare(root, split="paper", splits=root / "lists", validation=6)
     assert Counter(row["split"] for row in rows) == {"train": 34, "validation": 6, "test": 12}
     assert facts["splits"]["train"]["published"] == 40
@@ -97,17 +109,35 @@ def test_the_lists_of_mla_have_no_validation(root):
 def test_an_image_in_two_lists_is_named(root):
     for split in ("train", "test"):
         (root / f"lists/my_{split}_food.txt").write_text("\napple_pie_3.jpg apple_pie\n")
-    with pytest.raises(DataError, match=r"my_test_food\.txt line 2: apple_pie_3\.jpg is in the train list too"):
+    with pytest.raises(
+        DataError, match=r"my_test_food\.txt line 2: apple_pie_3\.jpg is in the train list too"
+    ):
         prepare(root, split="paper", splits=root / "lists")
 
 
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("train.jsonl", '{"img": "a.jpg"}\n{"image": "b.jpg"}\n', r"train\.jsonl line 2: expected a JSON object"),
-        ("train.jsonl", '{"img": "a.jpg"}\n["img"]\n', r"train\.jsonl line 2: expected a JSON object"),
-        ("my_train_food.txt", "a.jpg apple pie\n", r"my_train_food\.txt line 1: expected an image and its class"),
-        ("other.txt", "", r"my_train_food\.txt: file not found; the lists are train\.jsonl, dev\.jsonl, test\.jsonl"),
+        (
+            "train.jsonl",
+            '{"img": "a.jpg"}\n{"image": "b.jpg"}\n',
+            r"train\.jsonl line 2: expected a JSON object",
+        ),
+        (
+            "train.jsonl",
+            '{"img": "a.jpg"}\n["img"]\n',
+            r"train\.jsonl line 2: expected a JSON object",
+        ),
+        (
+            "my_train_food.txt",
+            "a.jpg apple pie\n",
+            r"my_train_food\.txt line 1: expected an image and its class",
+        ),
+        (
+            "other.txt",
+            "",
+            r"my_train_food\.txt: file not found; the lists are train\.jsonl, dev\.jsonl, test\.jsonl",
+        ),
     ],
 )
 def test_damaged_lists_are_named(root, file, content, message):
@@ -117,17 +147,22 @@ def test_damaged_lists_are_named(root, file, content, message):
 
 
 @pytest.mark.parametrize(
-    "row", ["apple_pie_1.jpg,title", "apple_pie_1.jpg,a title, unquoted,apple_pie", ",title,apple_pie"]
+    "row",
+    ["apple_pie_1.jpg,title", "apple_pie_1.jpg,a title, unquoted,apple_pie", ",title,apple_pie"],
 )
 def test_a_damaged_title_is_named(root, row):
     with (root / "food/texts/train_titles.csv").open("a") as file:
         file.write(row + "\n")
-    with pytest.raises(DataError, match=r"train_titles\.csv line 41: expected a picture, its title and its class"):
+    with pytest.raises(
+        DataError, match=r"train_titles\.csv line 41: expected a picture, its title and its class"
+    ):
         prepare(root, validation=4)
 
 
 def test_titles_that_are_no_text_are_named(root):
-    (root / "food/texts/train_titles.csv").write_bytes("apple_pie_0.jpg,crème,apple_pie\n".encode("latin-1"))
+    (root / "food/texts/train_titles.csv").write_bytes(
+        "apple_pie_0.jpg,crème,apple_pie\n".encode("latin-1")
+    )
     with pytest.raises(DataError, match=r"train_titles\.csv line 1: not readable as UTF-8 CSV"):
         prepare(root)
 
@@ -140,7 +175,14 @@ def test_a_title_that_stands_twice_counts_once(root):
 
 
 @pytest.mark.parametrize(
-    "options", [{"split": "random"}, {"split": "paper"}, {"splits": "x"}, {"validation": 0}, {"validation": 0.1}]
+    "options",
+    [
+        {"split": "random"},
+        {"split": "paper"},
+        {"splits": "x"},
+        {"validation": 0},
+        {"validation": 0.1},
+    ],
 )
 def test_options_that_cannot_be(root, options):
     with pytest.raises(ConfigError, match="food-101: "):
@@ -151,7 +193,8 @@ def test_options_that_cannot_be(root, options):
 def test_a_validation_split_that_the_pictures_do_not_allow(root, options):
     expected = "'validation' must be from 2 to 38, as there are 40 training pictures of 2 classes"
     with pytest.raises(
-        ConfigError, match=rf"{expected} \(give --validation\), found {options.get('validation', 5000)}"
+        ConfigError,
+        match=rf"{expected} \(give --validation\), found {options.get('validation', 5000)}",
     ):
         prepare(root, **options)
 
@@ -160,11 +203,17 @@ def test_a_validation_split_that_the_pictures_do_not_allow(root, options):
 def test_the_smallest_and_the_largest_validation_split(root, count):
     facts, _ = prepare(root, validation=count)
     assert facts["splits"]["validation"]["samples"] == count
-    assert set(facts["splits"]["train"]["classes"]) == set(facts["splits"]["validation"]["classes"]) == set(CLASSES)
+    assert (
+        set(facts["splits"]["train"]["classes"])
+        == set(facts["splits"]["validation"]["classes"])
+        == set(CLASSES)
+    )
 
 
 @pytest.mark.parametrize("names", [NAMES["train"][:1], []])
 def test_too_few_pictures_for_any_validation_split(root, names):
     titles(root, "train", names, header="Image_path,text,label\n")
-    with pytest.raises(DataError, match=f"food: {len(names)} training pictures .* too few to take some for"):
+    with pytest.raises(
+        DataError, match=f"food: {len(names)} training pictures .* too few to take some for"
+    ):
         prepare(root)

@@ -37,11 +37,14 @@ def download(root, touch):
                 judged += "C-E2:\tNeutral;\t()\nC-F1:\tNeutral;\t(curious)\nA-E3:\tval 3; act 2; dom  2;\t()\n\n"
                 spoken += f"{turn} [{start:08.4f}-{end:08.4f}]: I said [split] {turn}.\nM: Mm.\n"
         for folder, text in (("EmoEvaluation", judged), ("transcriptions", spoken)):
-            touch(f"{session}/dialog/{folder}/{name}.txt", f"{session}/dialog/{folder}/._{name}.txt")
+            touch(
+                f"{session}/dialog/{folder}/{name}.txt", f"{session}/dialog/{folder}/._{name}.txt"
+            )
             (root / f"{session}/dialog/{folder}/{name}.txt").write_text(text)
             (root / f"{session}/dialog/{folder}/._{name}.txt").write_bytes(b"\x00\x05\x16\x07\xff")
         touch(
-            f"{session}/dialog/EmoEvaluation/Categorical/{name}_e1_cat.txt", f"{session}/dialog/avi/DivX/{name}.avi"
+            f"{session}/dialog/EmoEvaluation/Categorical/{name}_e1_cat.txt",
+            f"{session}/dialog/avi/DivX/{name}.avi",
         )
     touch(*(f"Session{t[4]}/sentences/wav/{dialogue(t)}/{t}.wav" for t in TURNS))
 
@@ -53,9 +56,15 @@ def lists(tmp_path):
     names = [*FOUR]
     parts = {"train": names[::3], "test": names[1::3]}
     for part, turns in parts.items():
-        lines = [f"{t}.mp4 [split|sign] I said {t}. [split|sign] {FOUR[t].title()}\n" for t in turns]
+        lines = [
+            f"{t}.mp4 [split|sign] I said {t}. [split|sign] {FOUR[t].title()}\n" for t in turns
+        ]
         (folder / f"my_{part}_iemo.txt").write_text("".join(lines))
-    return folder, {"train": {*parts["train"]}, "validation": {*names[2::3]}, "test": {*parts["test"]}}
+    return folder, {
+        "train": {*parts["train"]},
+        "validation": {*names[2::3]},
+        "test": {*parts["test"]},
+    }
 
 
 @pytest.mark.parametrize("test_session", range(1, 6))
@@ -134,7 +143,11 @@ def test_published_lists_leave_the_rest_for_validation(download, lists, root, pr
     facts, rows = prepared(prepare, root=root, split="paper", splits=folder)
     assert members(rows) == expected
     assert "group" not in next(iter(rows.values()))
-    assert [facts["splits"][s]["published"] for s in ("train", "validation", "test")] == [3318, 1106, 1107]
+    assert [facts["splits"][s]["published"] for s in ("train", "validation", "test")] == [
+        3318,
+        1106,
+        1107,
+    ]
     assert facts["notes"][0] == "the splits share all actors and dialogues"
 
 
@@ -157,12 +170,16 @@ def test_a_listed_utterance_without_annotation_is_counted(download, lists, root,
 )
 def test_a_wrong_line_is_shown(download, lists, root, prepared, line, reason):
     (lists[0] / "my_train_iemo.txt").write_text(f"{line}\n")
-    with pytest.raises(DataError, match=rf"my_train_iemo\.txt line 1: expected {reason}.* found 'Ses01F_impro01"):
+    with pytest.raises(
+        DataError, match=rf"my_train_iemo\.txt line 1: expected {reason}.* found 'Ses01F_impro01"
+    ):
         prepared(prepare, root=root, split="paper", splits=lists[0])
 
 
 def test_random_draws_within_classes(download, root, prepared):
-    facts, rows = prepared(prepare, root=root, split="random", seed=int(np.random.default_rng().integers(1000)))
+    facts, rows = prepared(
+        prepare, root=root, split="random", seed=int(np.random.default_rng().integers(1000))
+    )
     assert "group" not in next(iter(rows.values()))
     assert [facts["splits"][s]["samples"] for s in ("train", "validation", "test")] == [60, 20, 20]
     assert facts["splits"]["test"]["classes"] == {"angry": 4, "happy": 8, "neutral": 4, "sad": 4}

@@ -45,7 +45,10 @@ def annotated(clips, root):
 def lists(clips, tmp_path):
     folder = tmp_path / "lists"
     folder.mkdir()
-    train = [f"{v}_{start(v):06d}_{start(v) + 10:06d},10,{CLASSES.index(label(v))}" for v in VIDEOS["train"]]
+    train = [
+        f"{v}_{start(v):06d}_{start(v) + 10:06d},10,{CLASSES.index(label(v))}"
+        for v in VIDEOS["train"]
+    ]
     test = [f"{v}_{start(v)},10,{CLASSES.index(label(v))}" for v in VIDEOS["test"]]
     (folder / "my_train.txt").write_text("\n".join(train))
     (folder / "my_test.txt").write_text("\n".join(test))
@@ -55,7 +58,10 @@ def lists(clips, tmp_path):
 def add_json(folder, name="KS_train_val.json", test="testing"):
     subsets = {"train": "training", "val": "validation", "test": test}
     database = {
-        f"{v}_{start(v):06d}_{start(v) + 10:06d}": {"subset": subsets[s], "label": label(v).replace(" ", "_")}
+        f"{v}_{start(v):06d}_{start(v) + 10:06d}": {
+            "subset": subsets[s],
+            "label": label(v).replace(" ", "_"),
+        }
         for s, videos in VIDEOS.items()
         for v in videos
     }
@@ -65,7 +71,11 @@ def add_json(folder, name="KS_train_val.json", test="testing"):
 def test_the_official_tables_give_31_classes(annotated, root, prepared, members):
     facts, rows = prepared(prepare, root=root)
     found = members(rows, "group")
-    assert found == {"train": {*VIDEOS["train"]}, "validation": {*VIDEOS["val"]}, "test": {*VIDEOS["test"]}}
+    assert found == {
+        "train": {*VIDEOS["train"]},
+        "validation": {*VIDEOS["val"]},
+        "test": {*VIDEOS["test"]},
+    }
     video = VIDEOS["train"][2]
     assert rows[f"{video}_000014"] == {
         "id": f"{video}_000014",
@@ -90,7 +100,11 @@ def test_a_whole_annotation_is_not_remarked_upon(annotated, root, prepared, monk
 @pytest.mark.filterwarnings("ignore:no group of class:UserWarning")  # so few videos
 def test_the_published_text_lists(lists, root, prepared, members):
     facts, rows = prepared(
-        prepare, root=root, split="paper", splits=lists, seed=int(np.random.default_rng().integers(99))
+        prepare,
+        root=root,
+        split="paper",
+        splits=lists,
+        seed=int(np.random.default_rng().integers(99)),
     )
     found = members(rows, "group")
     assert found["test"] == {*VIDEOS["test"]}
@@ -117,7 +131,9 @@ def test_the_published_json_has_a_validation_part(lists, root, prepared, members
 @pytest.mark.parametrize("test", ["training", "validation"])
 def test_a_json_without_test_clips_is_refused(clips, root, tmp_path, prepared, test):
     add_json(tmp_path, "KS.json", test)
-    with pytest.raises(DataError, match=r"KS\.json: no entry is of .*'testing'.* give KS_train_val\.json instead"):
+    with pytest.raises(
+        DataError, match=r"KS\.json: no entry is of .*'testing'.* give KS_train_val\.json instead"
+    ):
         prepared(prepare, root=root, split="paper", splits=tmp_path / "KS.json")
 
 
@@ -134,40 +150,62 @@ def test_gone_videos_are_counted(annotated, root, prepared):
         next((root / "test").glob(f"{video}*")).unlink()
     facts, rows = prepared(prepare, root=root)
     assert facts["left_out"] == {"clip file not found": 3}
-    assert facts["notes"][-1] == "25 of the 28 published samples are here: 3 without a file (left_out.csv)"
+    assert (
+        facts["notes"][-1]
+        == "25 of the 28 published samples are here: 3 without a file (left_out.csv)"
+    )
     assert facts["splits"]["test"]["samples"] == 1
     assert len(rows) == 25
 
 
 def test_a_test_table_without_labels_is_refused(annotated, root, prepared):
-    (root / "annotations/test.csv").write_text("youtube_id,time_start,time_end,split\na,0,10,test\n")
-    with pytest.raises(DataError, match=r"test\.csv: no column 'label'; take the annotation of cvdfoundation"):
+    (root / "annotations/test.csv").write_text(
+        "youtube_id,time_start,time_end,split\na,0,10,test\n"
+    )
+    with pytest.raises(
+        DataError, match=r"test\.csv: no column 'label'; take the annotation of cvdfoundation"
+    ):
         prepared(prepare, root=root)
 
 
 def test_a_table_with_a_bad_second_is_refused(annotated, root, prepared):
-    (root / "annotations/val.csv").write_text(f"label,youtube_id,time_start\nbowling,{VIDEOS['val'][0]},soon\n")
-    with pytest.raises(DataError, match=r"val\.csv line 2: expected a whole second in time_start, found 'bowling,"):
+    (root / "annotations/val.csv").write_text(
+        f"label,youtube_id,time_start\nbowling,{VIDEOS['val'][0]},soon\n"
+    )
+    with pytest.raises(
+        DataError, match=r"val\.csv line 2: expected a whole second in time_start, found 'bowling,"
+    ):
         prepared(prepare, root=root)
 
 
 def test_a_wrong_root_says_so(root, tmp_path, prepared):
     with pytest.raises(DataError, match="give the folder of Kinetics-400 with --root"):
         prepared(prepare, root=tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"train\.csv: file not found; it is an annotation of Kinetics-400"):
+    with pytest.raises(
+        DataError, match=r"train\.csv: file not found; it is an annotation of Kinetics-400"
+    ):
         prepared(prepare, root=root)
 
 
-@pytest.mark.parametrize("line", ["short_1,10,3", "-00_tr-_a00_0,10,31", "-00_tr-_a00_0,10", "bowling,-00_tr-_a00_0"])
+@pytest.mark.parametrize(
+    "line", ["short_1,10,3", "-00_tr-_a00_0,10,31", "-00_tr-_a00_0,10", "bowling,-00_tr-_a00_0"]
+)
 def test_a_wrong_line_is_shown(lists, root, prepared, line):
     (lists / "my_test.txt").write_text(f"\n{line}\n")
-    with pytest.raises(DataError, match=rf"my_test\.txt line 2: expected '<video>_<start>.* found '{line}'"):
+    with pytest.raises(
+        DataError, match=rf"my_test\.txt line 2: expected '<video>_<start>.* found '{line}'"
+    ):
         prepared(prepare, root=root, split="paper", splits=lists)
 
 
 @pytest.mark.parametrize(
     "content",
-    ["[]", "{", '{"database": {"x": {"subset": "training", "label": "bowling"}}}', '{"database": {"x": 3}}'],
+    [
+        "[]",
+        "{",
+        '{"database": {"x": {"subset": "training", "label": "bowling"}}}',
+        '{"database": {"x": 3}}',
+    ],
 )
 def test_a_wrong_json_is_refused(clips, root, tmp_path, prepared, content):
     path = tmp_path / "KS_train_val.json"
@@ -179,5 +217,7 @@ def test_a_wrong_json_is_refused(clips, root, tmp_path, prepared, content):
 def test_paper_needs_its_lists(annotated, root, tmp_path, prepared):
     with pytest.raises(ConfigError, match="give them with --splits"):
         prepared(prepare, root=root, split="paper")
-    with pytest.raises(DataError, match=r"my_train\.txt: file not found; the lists are .* or KS_train_val\.json"):
+    with pytest.raises(
+        DataError, match=r"my_train\.txt: file not found; the lists are .* or KS_train_val\.json"
+    ):
         prepared(prepare, root=root, split="paper", splits=root)

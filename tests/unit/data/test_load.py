@@ -40,9 +40,21 @@ def folder(tmp_path, rng):
         soundfile.write(base / f"{k}.wav", rng.uniform(-0.5, 0.5, 1600), 8000)
         Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(base / f"{k}.png")
         numbers = {f"f_{i}": "" if k % 7 == 0 else f"{rng.normal(5, 3):.4f}" for i in range(3)}
-        row = {"key": f"sample {k}", "clip": f"{k}.wav", "picture": "" if k % 5 == 1 else f"{k}.png", **numbers}
+        row = {
+            "key": f"sample {k}",
+            "clip": f"{k}.wav",
+            "picture": "" if k % 5 == 1 else f"{k}.png",
+            **numbers,
+        }
         fold = "test" if k >= 48 else "validation" if k >= 39 else "train"
-        rows.append({**row, "feeling": ["sad", "glad", "calm"][k % 3], "who": f"person {k % 10}", "fold": fold})
+        rows.append(
+            {
+                **row,
+                "feeling": ["sad", "glad", "calm"][k % 3],
+                "who": f"person {k % 10}",
+                "fold": fold,
+            }
+        )
     write(base / "m.csv", rows)
     return base
 
@@ -74,7 +86,9 @@ def load(folder, cache):
         names = [m.split("=")[0] for m in modalities]
         given = {"label": "feeling", "id": "key", "cache": cache, **changes}
         given.setdefault("options", {m: s for m, s in SETTINGS.items() if m in names})
-        return data.load(folder / "m.csv" if source is None else source, modalities=modalities, **given)
+        return data.load(
+            folder / "m.csv" if source is None else source, modalities=modalities, **given
+        )
 
     return run
 
@@ -129,11 +143,16 @@ def test_cells_hidden_in_training_do_not_decide_the_scale(load):
 def test_drawn_splits_keep_shares_classes_and_groups(load, rng):
     seed = int(rng.integers(10**6))
     splits = load(seed=seed, validation=0.2, test=0.3)
-    np.testing.assert_allclose([len(t) for t in (splits.train, splits.validation, splits.test)], [30, 12, 18], atol=1)
+    np.testing.assert_allclose(
+        [len(t) for t in (splits.train, splits.validation, splits.test)], [30, 12, 18], atol=1
+    )
     assert list(np.bincount(splits.test.label)) == [6, 6, 6]
     assert load(seed=seed, validation=0.2, test=0.3).test.ids == splits.test.ids
     grouped = load(seed=seed, group="who", validation=0.2, test=0.2)
-    people = [{int(i.split()[1]) % 10 for i in t.ids} for t in (grouped.train, grouped.validation, grouped.test)]
+    people = [
+        {int(i.split()[1]) % 10 for i in t.ids}
+        for t in (grouped.train, grouped.validation, grouped.test)
+    ]
     assert [len(p) for p in people] == [6, 2, 2]
     assert len(set.union(*people)) == 10
 
@@ -149,15 +168,23 @@ def test_holdout_and_missing_cells(load, rng):
         assert (cut.test.present[name] == whole.test.present[name]).all()
     shares = [np.mean(list(s.train.present.values())) for s in (whole, cut)]
     assert shares[1] < shares[0] - 0.2
-    assert np.mean(list(cut.holdout.present.values())) < shares[0] - 0.1  # the method estimates on data like train's
+    assert (
+        np.mean(list(cut.holdout.present.values())) < shares[0] - 0.1
+    )  # the method estimates on data like train's
     both = load(split="fold", missing=0.5)
-    assert np.mean(list(both.test.present.values())) < np.mean(list(whole.test.present.values())) - 0.15
+    assert (
+        np.mean(list(both.test.present.values()))
+        < np.mean(list(whole.test.present.values())) - 0.15
+    )
     check_dataset(both)
 
 
 def test_a_person_is_on_one_side_of_the_holdout(load, rng):
     cut = load(seed=int(rng.integers(10**6)), group="who", holdout=0.3, missing=0.2)
-    people = [{int(i.split()[1]) % 10 for i in t.ids} for t in (cut.train, cut.holdout, cut.validation, cut.test)]
+    people = [
+        {int(i.split()[1]) % 10 for i in t.ids}
+        for t in (cut.train, cut.holdout, cut.validation, cut.test)
+    ]
     assert all(people)
     assert sum(map(len, people)) == len(set.union(*people)) == 10
 
@@ -171,21 +198,36 @@ def test_a_person_is_on_one_side_of_the_holdout(load, rng):
     ],
 )
 def test_classes_have_one_order(rng, labels, order):
-    frame = pd.DataFrame({"x": rng.normal(size=60), "label": rng.permutation(labels * (60 // len(labels)))})
+    frame = pd.DataFrame(
+        {"x": rng.normal(size=60), "label": rng.permutation(labels * (60 // len(labels)))}
+    )
     for _ in range(3):
         assert data.load(frame.sample(frac=1), modalities=["x=x"]).train.classes == order
 
 
 def test_a_frame_is_a_source(folder, load):
-    by_file, by_frame = load(split="fold"), load(pd.read_csv(folder / "m.csv"), split="fold", root=str(folder))
+    by_file, by_frame = (
+        load(split="fold"),
+        load(pd.read_csv(folder / "m.csv"), split="fold", root=str(folder)),
+    )
     for name in ("train", "test"):
         for m, block in everything(getattr(by_file, name)).inputs.items():
-            np.testing.assert_allclose(everything(getattr(by_frame, name)).inputs[m], block, atol=1e-5)
+            np.testing.assert_allclose(
+                everything(getattr(by_frame, name)).inputs[m], block, atol=1e-5
+            )
 
 
 def describe(folder):
-    facts = {"manifest": "m.csv", "modalities": list(ALL), "label": "feeling", "split": "fold", "id": "key"}
-    (folder / "dataset.json").write_text(json.dumps({**facts, "options": SETTINGS, "name": "feelings"}))
+    facts = {
+        "manifest": "m.csv",
+        "modalities": list(ALL),
+        "label": "feeling",
+        "split": "fold",
+        "id": "key",
+    }
+    (folder / "dataset.json").write_text(
+        json.dumps({**facts, "options": SETTINGS, "name": "feelings"})
+    )
 
 
 @pytest.mark.parametrize("file", [".", "m.csv"])
@@ -218,7 +260,9 @@ def test_a_prepared_folder_that_is_none(folder, load, cache):
         (folder / "dataset.json").write_text(wrong)
         with pytest.raises(DataError, match=r"dataset\.json: not valid"):
             data.load(folder, cache=cache)
-    (folder / "dataset.json").write_text('{"manifest": "m.csv", "modalities": ["a=b"], "options": 3}')
+    (folder / "dataset.json").write_text(
+        '{"manifest": "m.csv", "modalities": ["a=b"], "options": 3}'
+    )
     with pytest.raises(DataError, match=r"dataset\.json: not valid"):
         data.load(folder, cache=cache)
     (folder / "dataset.json").write_text('{"manifest": "gone.csv", "modalities": ["a=b"]}')
@@ -238,7 +282,9 @@ def test_sources_that_are_not_there(tmp_path):
 
 
 def test_a_built_in_set_takes_options_holdout_and_missing():
-    splits = data.load("synthetic", options={"samples": 200}, holdout=0.2, missing=0.3, missing_test=0.0)
+    splits = data.load(
+        "synthetic", options={"samples": 200}, holdout=0.2, missing=0.3, missing_test=0.0
+    )
     assert sum(map(len, (splits.train, splits.validation, splits.test, splits.holdout))) == 200
     assert 0.5 < np.mean(list(splits.train.present.values())) < 0.9
     assert np.all(list(splits.test.present.values()))
@@ -252,7 +298,11 @@ def test_a_built_in_set_takes_options_holdout_and_missing():
         (4, {"feeling": ""}, ["m.csv row 6", "label"]),
         (50, {"feeling": "angry"}, ["m.csv row 52", "test", "'angry'", "calm, glad, sad"]),
         (40, {"feeling": "angry"}, ["m.csv row 42", "validation", "'angry'"]),
-        (4, {"clip": "", "picture": "", **{f"f_{i}": "" for i in range(3)}}, ["m.csv row 6", "every modality"]),
+        (
+            4,
+            {"clip": "", "picture": "", **{f"f_{i}": "" for i in range(3)}},
+            ["m.csv row 6", "every modality"],
+        ),
         (4, {"clip": "gone.wav"}, ["m.csv row 6", "'sound'", "gone.wav", "not found"]),
     ],
 )
@@ -337,13 +387,18 @@ def test_manifests_that_share_the_cache_keep_lists_of_their_own(spoilt, load, ca
     fewer.replace({"picture": {"4.png": "5.png"}}).to_csv(spoilt / "fewest.csv", index=False)
     for source in (spoilt / "m.csv", spoilt / "other/m.csv", spoilt / "fewest.csv", frame):
         load(source, split="fold", root=str(spoilt), problems="drop")
-    lists = [(path.name.split("-")[1], len(pd.read_csv(path))) for path in Path(cache).glob("problems-*.csv")]
+    lists = [
+        (path.name.split("-")[1], len(pd.read_csv(path)))
+        for path in Path(cache).glob("problems-*.csv")
+    ]
     assert sorted(lists) == [("DataFrame", 3), ("fewest", 1), ("m", 2), ("m", 3)]
 
 
 def test_bad_files_drop_their_rows(spoilt, load):
     splits = load(split="fold", problems="drop")
-    assert [int(i.split()[1]) for i in splits.train.ids] == [k for k in range(39) if k not in (4, 8)]
+    assert [int(i.split()[1]) for i in splits.train.ids] == [
+        k for k in range(39) if k not in (4, 8)
+    ]
     assert [p["row"] for p in splits.problems] == [6, 6, 10]
     check_dataset(splits)
 
@@ -351,7 +406,11 @@ def test_bad_files_drop_their_rows(spoilt, load):
 def test_bad_files_make_their_modality_absent(spoilt, load):
     splits = load(split="fold", problems="absent")
     assert [int(i.split()[1]) for i in splits.train.ids] == [k for k in range(39) if k != 8]
-    assert [bool(splits.train.present[m][4]) for m in ("sound", "look", "body")] == [False, False, True]
+    assert [bool(splits.train.present[m][4]) for m in ("sound", "look", "body")] == [
+        False,
+        False,
+        True,
+    ]
     assert len(splits.problems) == 3
     check_dataset(splits)
 
@@ -391,7 +450,9 @@ def test_new_columns_may_stand_in_another_order(folder, load, cache):
     frame = pd.read_csv(folder / "m.csv")[["f_2", "fold", "f_0", "picture", "f_1", "clip"]]
     again = read_new(splits, frame, root=str(folder), cache=cache)
     assert (again.label == -1).all()
-    assert (again.rows(np.arange(48, N)).inputs["body"] == everything(splits.test).inputs["body"]).all()
+    assert (
+        again.rows(np.arange(48, N)).inputs["body"] == everything(splits.test).inputs["body"]
+    ).all()
 
 
 def test_new_data_may_lack_modalities(folder, load, cache):
@@ -410,7 +471,12 @@ def test_new_data_that_do_not_fit(folder, load, cache):
     splits = load(split="fold")
     frame = pd.read_csv(folder / "m.csv")
     with pytest.raises(DataError, match=r"row 7: label 'angry' is in no training row"):
-        read_new(splits, frame.assign(feeling=["sad"] * 7 + ["angry"] * 53), root=str(folder), cache=cache)
+        read_new(
+            splits,
+            frame.assign(feeling=["sad"] * 7 + ["angry"] * 53),
+            root=str(folder),
+            cache=cache,
+        )
     with pytest.raises(DataError, match="built-in"):
         read_new(data.load("digits"), folder / "m.csv")
 
@@ -419,7 +485,9 @@ def test_array_files_are_vectors_of_the_length_of_the_first(tmp_path, rng, cache
     arrays = rng.normal(size=(30, 2, 3)).astype(np.float32)
     for k, array in enumerate(arrays):
         np.save(tmp_path / f"{k}.npy", array)
-    frame = pd.DataFrame({"a": [f"{k}.npy" for k in range(30)], "x": rng.normal(size=30), "label": list("ab") * 15})
+    frame = pd.DataFrame(
+        {"a": [f"{k}.npy" for k in range(30)], "x": rng.normal(size=30), "label": list("ab") * 15}
+    )
     splits = data.load(frame, modalities=["a=a", "b=x"], root=str(tmp_path), cache=cache)
     assert splits.train.specs["a"].shape == (6,)
     assert isinstance(splits.train.arrays["a"].store, np.memmap)
@@ -429,16 +497,16 @@ def test_array_files_are_vectors_of_the_length_of_the_first(tmp_path, rng, cache
 
 
 def test_naming_the_package_imports_nothing_heavy():
-    code = (
-        "import sys, equipoise.data, equipoise.data.datasets; print({'torch', 'pandas', 'sklearn'} & {*sys.modules})"
-    )
+    code = "import sys, equipoise.data, equipoise.data.datasets; print({'torch', 'pandas', 'sklearn'} & {*sys.modules})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
     with pytest.raises(AttributeError, match="'lood'"):
         _ = data.lood
 
 
-@pytest.mark.parametrize("given", [{"modalities": ["a=x:image"]}, {"split": "fold"}, {"group": "who"}, {"root": "."}])
+@pytest.mark.parametrize(
+    "given", [{"modalities": ["a=x:image"]}, {"split": "fold"}, {"group": "who"}, {"root": "."}]
+)
 def test_a_built_in_data_set_ignores_nothing_that_is_said_of_columns(given):
     with pytest.raises(ConfigError, match="has its own modalities and splits; leave out"):
         data.load("digits", **given)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equipoise.data.declaration import Columns, Declaration
-from equipoise.data.manifest import read_manifest
+from equipoise.data.manifest.declaration import Columns, Declaration
+from equipoise.data.manifest.manifest import read_manifest
 from equipoise.errors import ConfigError, DataError
 
 
@@ -46,7 +46,9 @@ def write_tsv(frame, path):
 
 
 def write_jsonl(frame, path):
-    path.write_text("\n".join(json.dumps(row) for row in frame.to_dict("records")))  # NaN for missing numbers
+    path.write_text(
+        "\n".join(json.dumps(row) for row in frame.to_dict("records"))
+    )  # NaN for missing numbers
 
 
 def write_parquet(frame, path):
@@ -54,7 +56,12 @@ def write_parquet(frame, path):
     frame.to_parquet(path)
 
 
-WRITERS = {"m.csv": write_csv, "m.tsv": write_tsv, "m.jsonl": write_jsonl, "m.parquet": write_parquet}
+WRITERS = {
+    "m.csv": write_csv,
+    "m.tsv": write_tsv,
+    "m.jsonl": write_jsonl,
+    "m.parquet": write_parquet,
+}
 
 
 @pytest.mark.parametrize("name", [*WRITERS, "DataFrame"])
@@ -63,20 +70,34 @@ def test_every_format_says_the_same(tmp_path, table, name):
     if name in WRITERS:
         source = tmp_path / name
         WRITERS[name](table, source)
-    read = read_manifest(source, columns(id="name", split="part", group="label"), root=str(tmp_path))
+    read = read_manifest(
+        source, columns(id="name", split="part", group="label"), root=str(tmp_path)
+    )
     assert read.ids == [f"sample {k}" for k in range(6)]
     assert read.label == list("abcabc")
     assert list(read.group) == list("abcabc")
     assert list(read.split) == ["train", "train", "train", "validation", "test", "validation"]
-    assert [str(d) for d in read.declarations] == ["v=f_0,f_1,f_2:vector", "n=age:vector", "s=clip:audio"]
-    np.testing.assert_allclose(read.numbers["v"], table[["f_0", "f_1", "f_2"]].to_numpy(), rtol=1e-6)
+    assert [str(d) for d in read.declarations] == [
+        "v=f_0,f_1,f_2:vector",
+        "n=age:vector",
+        "s=clip:audio",
+    ]
+    np.testing.assert_allclose(
+        read.numbers["v"], table[["f_0", "f_1", "f_2"]].to_numpy(), rtol=1e-6
+    )
     np.testing.assert_allclose(read.numbers["n"][:, 0], table["age"], rtol=1e-6)
     assert read.files["s"] == [None if k == 3 else tmp_path / f"clips/{k}.wav" for k in range(6)]
 
 
 @pytest.mark.parametrize(
     ("cell", "kind"),
-    [("1.5", "vector"), ("x.npy", "vector"), ("x.PNG", "image"), ("x.jpeg", "image"), ("x.bmp", "image")]
+    [
+        ("1.5", "vector"),
+        ("x.npy", "vector"),
+        ("x.PNG", "image"),
+        ("x.jpeg", "image"),
+        ("x.bmp", "image"),
+    ]
     + [(f"x.{ending}", "audio") for ending in ("wav", "flac", "ogg", "mp3")],
 )
 def test_the_kind_is_seen_from_the_cells(cell, kind):
@@ -99,7 +120,9 @@ def test_a_byte_order_mark_and_quoted_cells_are_read(tmp_path):
 
 
 def test_whole_labels_stay_whole_beside_an_empty_one():
-    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "label": [3, None, 12]})  # pandas makes floats of them
+    frame = pd.DataFrame(
+        {"x": [1.0, 2.0, 3.0], "label": [3, None, 12]}
+    )  # pandas makes floats of them
     assert read_manifest(frame, columns("v=x")).label == ["3", None, "12"]
 
 
@@ -172,10 +195,31 @@ def test_two_columns_of_one_name(table):
 def test_ids_splits_and_groups(table):
     twice = table.assign(name=["a", "b", "c", "d", "b", "e"])
     refused(twice, columns(id="name"), DataError, "row 4", "'b'", "row 1")
-    refused(table.assign(name=["a", "b", None, "d", "e", "f"]), columns(id="name"), DataError, "row 2", "id")
-    refused(table.assign(part="fold 1"), columns(split="part"), DataError, "row 0", "'fold 1'", "validation")
-    refused(table.assign(part=["train"] * 5 + [None]), columns(split="part"), DataError, "row 5", "split")
-    refused(table.assign(name=["a"] * 5 + [None]), columns(group="name"), DataError, "row 5", "group")
+    refused(
+        table.assign(name=["a", "b", None, "d", "e", "f"]),
+        columns(id="name"),
+        DataError,
+        "row 2",
+        "id",
+    )
+    refused(
+        table.assign(part="fold 1"),
+        columns(split="part"),
+        DataError,
+        "row 0",
+        "'fold 1'",
+        "validation",
+    )
+    refused(
+        table.assign(part=["train"] * 5 + [None]),
+        columns(split="part"),
+        DataError,
+        "row 5",
+        "split",
+    )
+    refused(
+        table.assign(name=["a"] * 5 + [None]), columns(group="name"), DataError, "row 5", "group"
+    )
 
 
 @pytest.mark.parametrize(
@@ -238,7 +282,9 @@ def test_quotes_that_do_not_match(tmp_path, name, cell):
     mark = "\t" if name == "m.tsv" else ","
     rows = [["said", "x", "label"], ["well", "1", "a"], [], [cell, "2", "b"], ["so", "3", "a"]]
     (tmp_path / name).write_text("".join(mark.join(row) + "\n" for row in rows))
-    refused(tmp_path / name, columns("v=x"), DataError, f"{name} row 4", 'doubled: """hi"" he said"')
+    refused(
+        tmp_path / name, columns("v=x"), DataError, f"{name} row 4", 'doubled: """hi"" he said"'
+    )
 
 
 def test_cells_may_be_of_any_length(tmp_path):
@@ -283,13 +329,26 @@ def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     (tmp_path / "m.parquet").write_bytes(b"any")
     monkeypatch.setitem(sys.modules, "pyarrow", None)  # import fails
     monkeypatch.setitem(sys.modules, "fastparquet", None)
-    refused(tmp_path / "m.parquet", columns("v=x"), DataError, "m.parquet", "pip install 'equipoise[parquet]'")
+    refused(
+        tmp_path / "m.parquet",
+        columns("v=x"),
+        DataError,
+        "m.parquet",
+        "pip install 'equipoise[parquet]'",
+    )
 
 
 def test_a_pattern_never_takes_the_answer_in(rng):
     numbers = pd.DataFrame(rng.normal(size=(6, 3)), columns=["a", "b", "c"])
-    told = {"label": [0, 1, 2, 0, 1, 2], "key": range(6), "who": [1, 1, 2, 2, 3, 3], "fold": "train"}
-    read = read_manifest(numbers.assign(**told), columns("v=*", id="key", group="who", split="fold"))
+    told = {
+        "label": [0, 1, 2, 0, 1, 2],
+        "key": range(6),
+        "who": [1, 1, 2, 2, 3, 3],
+        "fold": "train",
+    }
+    read = read_manifest(
+        numbers.assign(**told), columns("v=*", id="key", group="who", split="fold")
+    )
     assert [list(d.columns) for d in read.declarations] == [["a", "b", "c"]]
     refused(numbers.assign(**told), columns("v=l*"), ConfigError, "'l*'", "'v'")
     with pytest.raises(ConfigError, match="modality 'w': column 'label' is the label"):

@@ -91,7 +91,9 @@ def test_arrays_keep_their_axes_and_a_row_can_be_picked(tmp_path, rng):
     np.save(tmp_path / "a.npy", array)
     np.testing.assert_array_equal(read_array(tmp_path / "a.npy"), array.astype(np.float32))
     np.testing.assert_array_equal(read_array(tmp_path / "a.npy#2"), array[2].astype(np.float32))
-    with pytest.raises(DataError, match=r"a\.npy#3: there is no row 3 in an array of shape \(3, 4\)"):
+    with pytest.raises(
+        DataError, match=r"a\.npy#3: there is no row 3 in an array of shape \(3, 4\)"
+    ):
         read_array(tmp_path / "a.npy#3")
 
 
@@ -118,8 +120,14 @@ def test_whatever_is_wrong_with_a_file(tmp_path, rng, name):
 def test_another_format_under_the_name(tmp_path, rng):
     write(tmp_path / "a.png", rng)
     write(tmp_path / "b.wav", rng)
-    refused(READERS["a.wav"], (tmp_path / "a.png").rename(tmp_path / "a.wav"), "not readable as audio")
-    refused(READERS["a.png"], (tmp_path / "b.wav").rename(tmp_path / "b.png"), "not readable as an image")
+    refused(
+        READERS["a.wav"], (tmp_path / "a.png").rename(tmp_path / "a.wav"), "not readable as audio"
+    )
+    refused(
+        READERS["a.png"],
+        (tmp_path / "b.wav").rename(tmp_path / "b.png"),
+        "not readable as an image",
+    )
 
 
 def test_a_header_that_promises_more_than_there_is(tmp_path, rng):
@@ -147,7 +155,9 @@ def write_mp3(path, wave, rate, tag="0", **settings):
     with av.open(str(path), "w", options={"write_xing": tag, "id3v2_version": "3"}) as container:
         container.metadata["title"] = "Info of all kinds"
         track = container.add_stream("libmp3lame", rate=rate, layout="mono", options=settings)
-        frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), format="fltp", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            wave[None].astype(np.float32), format="fltp", layout="mono"
+        )
         frame.rate = rate
         container.mux(track.encode(frame))
         container.mux(track.encode(None))
@@ -155,7 +165,9 @@ def write_mp3(path, wave, rate, tag="0", **settings):
 
 @pytest.mark.parametrize("rate", [16000, 44100])
 @pytest.mark.parametrize("quiet", [slice(0), slice(2), slice(2, None)])
-@pytest.mark.parametrize("settings", [{"b": "64000"}, {"global_quality": "472", "flags": "+qscale"}])
+@pytest.mark.parametrize(
+    "settings", [{"b": "64000"}, {"global_quality": "472", "flags": "+qscale"}]
+)
 def test_mp3_files_that_do_not_count_their_frames(tmp_path, rng, rate, quiet, settings):
     """Of constant bit rate and of a varying one, where the first frame says little of the others."""
     path, parts = tmp_path / "a.mp3", rng.normal(0, 0.2, (4, rate))

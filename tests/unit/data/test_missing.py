@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equipoise import data
-from equipoise.data import missing
+from equipoise.configuration.layers import make_settings, nest
 from equipoise.data.datasets.synthetic import load
+from equipoise.data.table import missing
 from equipoise.errors import ConfigError
-from equipoise.methods.joint import Joint
-from equipoise.overrides import make_settings, nest
-from equipoise.run import load_splits
+from equipoise.methods.baselines.joint import Joint
+from equipoise.runs.run import load_splits
 from equipoise.testing.world import fresh_seed
 
 
@@ -23,7 +23,9 @@ def test_every_row_keeps_a_modality(modalities, rate, seed):
     assert mask.any(axis=1).all()
 
 
-@pytest.mark.parametrize(("modalities", "rate", "complete"), [(3, 0.5, 0.0625), (2, 0.3, 0.4), (4, 0.7, 0.000296)])
+@pytest.mark.parametrize(
+    ("modalities", "rate", "complete"), [(3, 0.5, 0.0625), (2, 0.3, 0.4), (4, 0.7, 0.000296)]
+)
 def test_rate_and_share_of_complete_rows_match_the_closed_form(modalities, rate, complete):
     rows = 200_000
     mask = missing.draw(np.ones((rows, modalities), bool), rate, np.random.default_rng())
@@ -52,7 +54,9 @@ def test_exact_count_of_incomplete_rows_is_the_one_expected_of_them():
 
 def test_exact_count_treats_modalities_and_rows_alike():
     rng = np.random.default_rng()
-    hidden = sum(~missing.draw(np.ones((20, 3), bool), 0.5, rng, exact=True) for _ in range(4000)) / 4000
+    hidden = (
+        sum(~missing.draw(np.ones((20, 3), bool), 0.5, rng, exact=True) for _ in range(4000)) / 4000
+    )
     assert hidden == pytest.approx(np.full((20, 3), 0.5), abs=0.05)
 
 
@@ -74,7 +78,11 @@ def test_the_exact_share_is_a_setting_of_every_split(modality):
             [
                 nest(
                     {
-                        "data": {"source": "synthetic", "options": {"samples": 157}, "seed": fresh_seed()},
+                        "data": {
+                            "source": "synthetic",
+                            "options": {"samples": 157},
+                            "seed": fresh_seed(),
+                        },
                         "data.holdout": 0.2,
                         "missing": 0.3,
                         "missing_test": 0.2,
@@ -147,7 +155,9 @@ def test_one_modality_alone_is_hidden_in_that_share_of_the_samples():
 
 def test_one_modality_can_be_hidden_in_training_alone():
     both = {"samples": 300, "modalities": {"a": {}, "b": {}}}
-    splits = data.load("synthetic", options=both, missing=0.6, missing_test=0.0, missing_modality="b")
+    splits = data.load(
+        "synthetic", options=both, missing=0.6, missing_test=0.0, missing_modality="b"
+    )
     assert splits.train.present["a"].all()
     assert splits.train.present["b"].mean() == pytest.approx(0.4, abs=0.15)
     assert all(t.present["b"].all() for t in (splits.validation, splits.test))
@@ -164,7 +174,9 @@ def test_strictly_hidden_content_does_not_exist():
 
 def test_simulated_content_is_revealed_and_not_shown():
     whole, seed = load(samples=200).train, fresh_seed()
-    strict, simulated = (missing.mask(whole, 0.4, seed=seed, split="train", simulated=s) for s in (False, True))
+    strict, simulated = (
+        missing.mask(whole, 0.4, seed=seed, split="train", simulated=s) for s in (False, True)
+    )
     rows = np.random.default_rng().permutation(len(whole))[:50]
     shown, batch, truth = (t.rows(rows) for t in (strict, simulated, whole))
     for m in whole.modalities:
@@ -182,7 +194,9 @@ def test_simulated_content_is_revealed_and_not_shown():
 def test_what_a_simulated_run_lacks_by_itself_cannot_be_revealed():
     seed = fresh_seed()
     table = missing.mask(load(samples=200).train, 0.3, seed=seed, split="own")
-    batch = missing.mask(table, 0.3, seed=seed, split="train", simulated=True).rows(np.arange(len(table)))
+    batch = missing.mask(table, 0.3, seed=seed, split="train", simulated=True).rows(
+        np.arange(len(table))
+    )
     for m in table.modalities:
         assert np.array_equal(batch.existing[m].numpy(), table.present[m])
         assert (batch.present[m] <= batch.existing[m]).all()
@@ -191,7 +205,9 @@ def test_what_a_simulated_run_lacks_by_itself_cannot_be_revealed():
 
 
 def test_only_training_is_simulated():
-    splits = data.load("synthetic", options={"samples": 300}, holdout=0.2, missing=0.5, missing_regime="simulated")
+    splits = data.load(
+        "synthetic", options={"samples": 300}, holdout=0.2, missing=0.5, missing_regime="simulated"
+    )
     hides = {}
     for name in ("train", "holdout", "validation", "test"):
         batch = getattr(splits, name).rows(np.arange(20))
@@ -202,7 +218,9 @@ def test_only_training_is_simulated():
 
 
 def test_a_batch_hides_more_and_reveals_all_that_was_there():
-    table = missing.mask(load(samples=200).train, 0.3, seed=fresh_seed(), split="train", simulated=True)
+    table = missing.mask(
+        load(samples=200).train, 0.3, seed=fresh_seed(), split="train", simulated=True
+    )
     batch = table.rows(np.arange(40))
     shown = {m: torch.rand(40) < 0.5 for m in table.modalities}
     hidden = batch.hide(shown)

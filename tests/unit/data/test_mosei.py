@@ -21,7 +21,9 @@ def mult(rng):
         part = {m: rng.normal(size=(count, *shape)) for m, shape in SHAPES.items()}
         part["audio"][0, 0, :2] = -np.inf, np.nan
         part["labels"] = np.array(SCORES[:count]).reshape(-1, 1, 1)
-        part["id"] = np.array([[f"{split}{k // 2}", f"{k}.5", f"{k + 1}.25"] for k in range(count)], dtype=object)
+        part["id"] = np.array(
+            [[f"{split}{k // 2}", f"{k}.5", f"{k + 1}.25"] for k in range(count)], dtype=object
+        )
         parts[split] = part
     return parts
 
@@ -32,7 +34,10 @@ def mmsa(rng):
         arrays = {m: part[m].astype(np.float32) for m in SHAPES}
         ids = [f"{video}$_${k}" for k, (video, *_) in enumerate(part["id"])]
         more = {"raw_text": ["hi"] * len(ids), "audio_lengths": [7] * len(ids)}
-        scores = {"regression_labels": part["labels"].ravel(), "classification_labels": np.zeros(len(ids))}
+        scores = {
+            "regression_labels": part["labels"].ravel(),
+            "classification_labels": np.zeros(len(ids)),
+        }
         parts[split] = {**arrays, "id": ids, **more, **scores}
     return parts
 
@@ -53,7 +58,11 @@ def test_each_cell_picks_its_row(tmp_path, monkeypatch, packaging):
     monkeypatch.setattr(mosei, "CHUNK", 3)
     parts = save(tmp_path, packaging(np.random.default_rng()))
     facts, rows = prepare(tmp_path)
-    assert {s: f["samples"] for s, f in facts["splits"].items()} == {"train": 10, "validation": 4, "test": 6}
+    assert {s: f["samples"] for s, f in facts["splits"].items()} == {
+        "train": 10,
+        "validation": 4,
+        "test": 6,
+    }
     names = {"train": "train", "validation": "valid", "test": "test"}
     for row in rows:
         split, _, place = row["id"].partition("-")
@@ -65,7 +74,9 @@ def test_each_cell_picks_its_row(tmp_path, monkeypatch, packaging):
             assert stored.dtype == np.float32
             assert stored.shape == (20, *shape)
             given = parts[names[split]][m][int(place)].astype(np.float32)
-            np.testing.assert_array_equal(stored[int(number)], np.where(np.isfinite(given), given, 0))
+            np.testing.assert_array_equal(
+                stored[int(number)], np.where(np.isfinite(given), given, 0)
+            )
     assert facts["notes"][0] == "6 numbers of audio that were not finite are 0"
     modalities = json.loads((tmp_path / "out/dataset.json").read_text())["modalities"]
     assert modalities == ["text=text:array", "audio=audio:array", "vision=vision:array"]
@@ -96,9 +107,18 @@ def without(key):
         (without("vision"), "'vision' of 'valid' is no array of shape"),
         (without("id"), "has no 'id'"),
         (without("labels"), "expected a score from -3 to 3"),
-        (lambda parts: parts["test"].update(labels=np.full((6, 1, 1), np.nan)), "expected a score from -3 to 3"),
-        (lambda parts: parts["train"].update(audio=np.zeros((9, 7, 4))), "different number of segments"),
-        (lambda parts: parts["train"].update(audio=np.zeros((10, 7, 5))), "'audio' has another shape in each split"),
+        (
+            lambda parts: parts["test"].update(labels=np.full((6, 1, 1), np.nan)),
+            "expected a score from -3 to 3",
+        ),
+        (
+            lambda parts: parts["train"].update(audio=np.zeros((9, 7, 4))),
+            "different number of segments",
+        ),
+        (
+            lambda parts: parts["train"].update(audio=np.zeros((10, 7, 5))),
+            "'audio' has another shape in each split",
+        ),
     ],
 )
 def test_another_packaging_is_refused(tmp_path, damage, message):

@@ -39,7 +39,9 @@ def content(views):
     test = np.arange(2000) % 5 == 0
     found = {}
     for part, chosen in (("train", ~test), ("test", test)):
-        found |= {f"x{k}_{part}": array[chosen].astype(float) for k, array in enumerate(views.values(), 1)}
+        found |= {
+            f"x{k}_{part}": array[chosen].astype(float) for k, array in enumerate(views.values(), 1)
+        }
         found[f"gt_{part}"] = (np.arange(2000) // 200 + 1)[chosen].astype(np.uint8)[:, None]
     return found
 
@@ -63,7 +65,9 @@ def features_of(out, row):
 
 
 def test_text_files(folder, views, out):
-    facts = multiple_features.prepare(out, root=folder, seed=int(np.random.default_rng().integers(1000)))
+    facts = multiple_features.prepare(
+        out, root=folder, seed=int(np.random.default_rng().integers(1000))
+    )
     for split, count in (("train", 140), ("validation", 20), ("test", 40)):
         assert facts["splits"][split]["classes"] == {str(digit): count for digit in range(10)}
     assert facts["all"] == {"samples": 2000, "published": 2000}
@@ -83,7 +87,8 @@ def test_the_split_of_the_matlab_file(matlab, views, out):
     for split, count in (("train", 144), ("validation", 16), ("test", 40)):
         assert facts["splits"][split]["classes"] == {str(digit): count for digit in range(10)}
     place = {
-        row.tobytes(): k for k, row in enumerate(np.concatenate(list(views.values()), axis=1).astype(np.float32))
+        row.tobytes(): k
+        for k, row in enumerate(np.concatenate(list(views.values()), axis=1).astype(np.float32))
     }
     for row in rows_of(out)[:: int(np.random.default_rng().integers(20, 60))]:
         k = place[features_of(out, row).tobytes()]
@@ -106,7 +111,9 @@ def test_a_damaged_line_is_named(tmp_path, line):
 
 def test_too_few_lines(tmp_path):
     (tmp_path / "mfeat-mor").write_text(" 1 2 3 4 5 6\n" * 1999)
-    with pytest.raises(DataError, match="mfeat-mor: expected 2000 lines, 200 of each digit, found 1999"):
+    with pytest.raises(
+        DataError, match="mfeat-mor: expected 2000 lines, 200 of each digit, found 1999"
+    ):
         multiple_features._read_text(tmp_path / "mfeat-mor", 6)
 
 

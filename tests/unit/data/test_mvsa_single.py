@@ -57,18 +57,26 @@ def test_agreeing_tweets_are_drawn_by_class(root):
 
 def test_the_customary_rule_lets_neutral_give_way(root):
     facts, rows = prepare(root, rule="customary")
-    assert Counter(row["label"] for row in rows.values()) == {"positive": 30, "neutral": 10, "negative": 30}
+    assert Counter(row["label"] for row in rows.values()) == {
+        "positive": 30,
+        "neutral": 10,
+        "negative": 30,
+    }
     for number, row in rows.items():
         polar = set(PAIRS[number - 1]) - {"neutral"}
         assert row["label"] == (polar.pop() if polar else "neutral")
     assert list(facts["left_out"].values()) == [20]
 
 
-@pytest.mark.parametrize(("rule", "here", "published"), [("agreement", 30, 2592), ("customary", 70, 4511)])
+@pytest.mark.parametrize(
+    ("rule", "here", "published"), [("agreement", 30, 2592), ("customary", 70, 4511)]
+)
 def test_tweets_are_counted_beside_those_of_their_rule(root, rule, here, published):
     facts, _ = prepare(root, rule=rule)
     assert facts["all"] == {"samples": here, "published": published}
-    assert facts["notes"][0].startswith(f"{here} of the {published:,} published samples are here: lines of label")
+    assert facts["notes"][0].startswith(
+        f"{here} of the {published:,} published samples are here: lines of label"
+    )
 
 
 def test_encodings(root):
@@ -86,7 +94,10 @@ def test_no_bytes_are_no_text():
 def test_the_lists_of_qmf(root):
     given = {"train": [*range(1, 9), 999], "dev": [9, 10], "test": agreeing("negative")}
     for name, numbers in given.items():
-        records = [json.dumps({"id": str(n), "label": "x", "text": "t", "img": f"data/{n}.jpg"}) for n in numbers]
+        records = [
+            json.dumps({"id": str(n), "label": "x", "text": "t", "img": f"data/{n}.jpg"})
+            for n in numbers
+        ]
         (root / f"lists/{name}.jsonl").write_text("\n".join(records))
     facts, rows = prepare(root, split="paper", splits=root / "lists")
     assert {n for n, row in rows.items() if row["split"] == "train"} == set(range(1, 9))
@@ -100,7 +111,9 @@ def test_the_lists_of_qmf(root):
 def test_the_lists_of_mla_have_no_validation(root):
     train = agreeing("positive") + agreeing("neutral")
     (root / "lists/my_train_mvsa.txt").write_text("".join(f"{n}.jpg x\n" for n in train))
-    (root / "lists/my_test_mvsa.txt").write_text("".join(f"{n}.jpg x\n" for n in agreeing("negative")))
+    (root / "lists/my_test_mvsa.txt").write_text(
+        "".join(f"{n}.jpg x\n" for n in agreeing("negative"))
+    )
     facts, _ = prepare(root, split="paper", splits=root / "lists")
     assert facts["splits"]["validation"]["classes"] == {"positive": 1, "neutral": 1}
     assert facts["splits"]["train"]["samples"] == 18
@@ -111,14 +124,18 @@ def test_files_that_are_missing_are_counted(root):
     (root / "mvsa/data/5.jpg").unlink()
     facts, rows = prepare(root)
     assert not {4, 5} & rows.keys()
-    assert facts["left_out"]["text file not found"] == facts["left_out"]["image file not found"] == 1
+    assert (
+        facts["left_out"]["text file not found"] == facts["left_out"]["image file not found"] == 1
+    )
     for path in (root / "mvsa/data").glob("*.txt"):
         path.unlink()
     with pytest.raises(DataError, match="none of the 90 labelled tweets is here"):
         prepare(root)
 
 
-@pytest.mark.parametrize("line", ["91\tpositive", "91\tpositive,happy", "91 positive,positive", "x\tneutral,neutral"])
+@pytest.mark.parametrize(
+    "line", ["91\tpositive", "91\tpositive,happy", "91 positive,positive", "x\tneutral,neutral"]
+)
 def test_a_damaged_line_is_named(root, line):
     with (root / "mvsa/labelResultAll.txt").open("a") as file:
         file.write("\n" + line)
@@ -126,7 +143,9 @@ def test_a_damaged_line_is_named(root, line):
         prepare(root)
 
 
-@pytest.mark.parametrize("options", [{"split": "official"}, {"rule": "any"}, {"split": "paper"}, {"splits": "x"}])
+@pytest.mark.parametrize(
+    "options", [{"split": "official"}, {"rule": "any"}, {"split": "paper"}, {"splits": "x"}]
+)
 def test_options_that_cannot_be(root, options):
     with pytest.raises(ConfigError, match="mvsa-single: "):
         prepare(root, **options)

@@ -10,7 +10,11 @@ from equipoise.data.media import split_window
 from equipoise.errors import ConfigError, DataError
 
 SUBJECTS = {"train": [1, 2, 3, 4, 6, 7, 11, 12, 15, 16, 17, 18], "test": [5, 8, 9, 13, 14, 20]}
-NAMES = ["nvgesture_{}_correct_cvpr2016.lst", "nvgesture_{}_correct_cvpr2016_v2.lst", "nvgesture_{}_correct.lst"]
+NAMES = [
+    "nvgesture_{}_correct_cvpr2016.lst",
+    "nvgesture_{}_correct_cvpr2016_v2.lst",
+    "nvgesture_{}_correct.lst",
+]
 CLASSES = (1, 2, 9, 25)
 
 
@@ -23,7 +27,11 @@ def line(folder, subject, label, first=138):
 @pytest.fixture
 def download(root, touch):
     for part, subjects in SUBJECTS.items():
-        lines = [line(c, s, 2 if (c, s) in ((1, 4), (1, 14)) else c, 60 + s) for c in CLASSES for s in subjects]
+        lines = [
+            line(c, s, 2 if (c, s) in ((1, 4), (1, 14)) else c, 60 + s)
+            for c in CLASSES
+            for s in subjects
+        ]
         (root / NAMES[0].format(part)).write_text("".join(lines))
         for c in CLASSES:
             for name in ("sk_color", "sk_depth", "duo_left"):
@@ -42,9 +50,15 @@ def test_no_subject_is_in_two_splits(download, root, prepared, members):
 
 
 def test_subjects_may_be_drawn_anew(download, root, prepared, members):
-    facts, rows = prepared(prepare, root=root, split="group", seed=int(np.random.default_rng().integers(1000)))
+    facts, rows = prepared(
+        prepare, root=root, split="group", seed=int(np.random.default_rng().integers(1000))
+    )
     found = members(rows, "group")
-    assert {split: len(subjects) for split, subjects in found.items()} == {"train": 10, "validation": 2, "test": 6}
+    assert {split: len(subjects) for split, subjects in found.items()} == {
+        "train": 10,
+        "validation": 2,
+        "test": 6,
+    }
     assert len(set().union(*found.values())) == 18
     assert facts["splits"]["test"]["published"] is None
     assert facts["all"]["published"] == 1532
@@ -52,7 +66,11 @@ def test_subjects_may_be_drawn_anew(download, root, prepared, members):
 
 def test_the_label_is_the_line_s_and_not_the_folder_s(download, root, prepared):
     _, rows = prepared(prepare, root=root)
-    assert rows["class_01/subject4_r0"]["label"] == rows["class_02/subject4_r0"]["label"] == "02 move hand"
+    assert (
+        rows["class_01/subject4_r0"]["label"]
+        == rows["class_02/subject4_r0"]["label"]
+        == "02 move hand"
+    )
     assert rows["class_01/subject3_r0"]["label"] == "01 move hand"
     assert rows["class_25/subject14_r0"]["label"] == "25 okay"
     assert rows["class_09/subject14_r0"]["label"] == "09 click"
@@ -65,7 +83,9 @@ def test_windows_are_80_frames_of_colour_and_depth(download, root, prepared, tmp
         file, window = split_window(root / row[modality])
         assert file == root / f"Video_data/class_09/subject13_r0/{name}.avi"
         assert (window.first, window.last) == (73, 153)
-    assert json.loads((tmp_path / "out0/dataset.json").read_text())["options"] == {"depth": {"channels": 1}}
+    assert json.loads((tmp_path / "out0/dataset.json").read_text())["options"] == {
+        "depth": {"channels": 1}
+    }
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
@@ -113,7 +133,10 @@ def test_a_missing_recording_is_counted(download, root, prepared):
 def test_a_wrong_line_is_shown(download, root, prepared, wrong):
     with (root / NAMES[0].format("test")).open("a") as file:
         file.write(wrong)
-    with pytest.raises(DataError, match=r"test_correct_cvpr2016\.lst line 25: expected 'path:.* found '.*Video_data"):
+    with pytest.raises(
+        DataError,
+        match=r"test_correct_cvpr2016\.lst line 25: expected 'path:.* found '.*Video_data",
+    ):
         prepared(prepare, root=root)
 
 
@@ -123,5 +146,7 @@ def test_a_wrong_root_or_policy_says_so(download, root, tmp_path, prepared):
     with pytest.raises(ConfigError, match="'split' must be 'official' or 'group', found 'paper'"):
         prepared(prepare, root=root, split="paper")
     (root / NAMES[0].format("train")).unlink()
-    with pytest.raises(DataError, match=r"nvgesture_train_correct_cvpr2016\.lst and .* are not here"):
+    with pytest.raises(
+        DataError, match=r"nvgesture_train_correct_cvpr2016\.lst and .* are not here"
+    ):
         prepared(prepare, root=root)

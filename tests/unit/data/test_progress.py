@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from equipoise.data import progress
+from equipoise.data.decoding import progress
 
 
 class Terminal(io.StringIO):
@@ -16,7 +16,9 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("patience", [-1.0, 1e9])
-def test_a_terminal_sees_a_bar_once_it_takes_long(monkeypatch: pytest.MonkeyPatch, patience: float) -> None:
+def test_a_terminal_sees_a_bar_once_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(progress, "PATIENCE", patience)

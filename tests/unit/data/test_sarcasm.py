@@ -15,7 +15,10 @@ TRAIN = [
     ["840006160660983811", "humorous , but not filtered", 0],
     ["840006160660983812", "that # irony", 0],
 ]
-VALID = [["915657464401580032", "whew ... extra <num> miles", 1, 0], ["915657464401580033", "dad 's work", 0, 1]]
+VALID = [
+    ["915657464401580032", "whew ... extra <num> miles", 1, 0],
+    ["915657464401580033", "dad 's work", 0, 1],
+]
 TEST = [["862902619928506372", 'netflix is " so awesome " . ', 1, 1]]
 WORDS = [[post[0], "cat", "red", "like", "color", "couch"] for post in TRAIN[1:] + VALID]
 
@@ -27,7 +30,11 @@ def lines(records):
 @pytest.fixture(params=["repository", "flat"])
 def root(tmp_path, request):
     text, extract = ("text", "extract") if request.param == "repository" else (".", ".")
-    for name, records in ((f"{text}/train.txt", TRAIN), (f"{text}/valid2.txt", VALID), (f"{text}/test2.txt", TEST)):
+    for name, records in (
+        (f"{text}/train.txt", TRAIN),
+        (f"{text}/valid2.txt", VALID),
+        (f"{text}/test2.txt", TEST),
+    ):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).write_bytes(lines(records))
     (tmp_path / "data" / extract).mkdir(exist_ok=True)
@@ -45,7 +52,9 @@ def prepare(root, **options):
 
 def test_posts_that_give_themselves_away_are_left_out(root):
     facts, rows, modalities = prepare(root)
-    assert [row["id"] for row in rows] == [post[0] for post in (TRAIN[1], TRAIN[2], TRAIN[3], *VALID, *TEST)]
+    assert [row["id"] for row in rows] == [
+        post[0] for post in (TRAIN[1], TRAIN[2], TRAIN[3], *VALID, *TEST)
+    ]
     assert [row["text"] for row in rows[:2]] == [TRAIN[1][1], TRAIN[2][1]]
     assert facts["left_out"] == {"the text gives the label away": 2}
     assert facts["splits"]["train"]["published"] == 19_816
@@ -94,7 +103,9 @@ def test_pictures_elsewhere(root):
 def test_a_damaged_line_is_named(root, line):
     path = next((root / "data").rglob("train.txt"))
     path.write_bytes(path.read_bytes() + b"\r\n" + line.encode())
-    with pytest.raises(DataError, match=r"train\.txt line 7: expected .*\[id, text, label\]") as caught:
+    with pytest.raises(
+        DataError, match=r"train\.txt line 7: expected .*\[id, text, label\]"
+    ) as caught:
         prepare(root)
     assert "\n" not in str(caught.value)
 

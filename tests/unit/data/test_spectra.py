@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from equipoise.data.kinds import make_transform
 from equipoise.data.transforms.audio import Fbank, LogMel, LogPower, LogStft, Waveform
+from equipoise.data.transforms.kinds import make_transform
 
 
 @pytest.fixture
@@ -18,7 +18,9 @@ def rng():
 def sound(rng, samples):
     """Noise under a moving tone."""
     time = np.arange(samples) / 16000
-    return (0.3 * np.sin(2 * np.pi * (200 + 900 * time) * time) + rng.normal(0, 0.05, samples)).astype(np.float32)
+    return (
+        0.3 * np.sin(2 * np.pi * (200 + 900 * time) * time) + rng.normal(0, 0.05, samples)
+    ).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,9 @@ def test_the_normalised_bank_is_the_feature_extractor_of_ast(tmp_path, rng, samp
     soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
     transform = make_transform("sound", "audio", {"transform": "ast"}, [])
     found = transform.finish(transform.decode(tmp_path / "a.wav")[None], None)[0, 0].T
-    expected = ASTFeatureExtractor()(wave, sampling_rate=16000, return_tensors="np")["input_values"][0]
+    expected = ASTFeatureExtractor()(wave, sampling_rate=16000, return_tensors="np")[
+        "input_values"
+    ][0]
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
@@ -89,7 +93,9 @@ def test_the_power_spectrogram_is_a_tukey_windowed_density(rng):
     """By its definition: each segment without its mean, one-sided, scaled by the window's power."""
     transform = LogPower(seconds=0.5)
     wave = sound(rng, transform.samples)
-    taper = 0.5 * (1 - np.cos(2 * np.pi * np.arange(64) / 128))  # Tukey(0.25), periodic: ramps of an eighth
+    taper = 0.5 * (
+        1 - np.cos(2 * np.pi * np.arange(64) / 128)
+    )  # Tukey(0.25), periodic: ramps of an eighth
     window = np.ones(512)
     window[:64] = taper
     window[-63:] = taper[1:][::-1]

@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from equipoise.data import splits
 from equipoise.data.datasets.synthetic import load
+from equipoise.data.table import splits
 from equipoise.errors import DataError
 
 
@@ -82,21 +82,30 @@ def test_a_class_that_goes_with_its_groups_is_refused_in_train_and_told_elsewher
     for seed in range(60):
         found, told = outcome(
             lambda seed=seed: splits.draw(
-                label, validation=0.25, test=0.25, seed=seed, group=group, classes=("sad", "glad", "calm")
+                label,
+                validation=0.25,
+                test=0.25,
+                seed=seed,
+                group=group,
+                classes=("sad", "glad", "calm"),
             )
         )
         if isinstance(found, str):
-            assert found.startswith("no group of class 'calm' is left for the train split; draw again with another")
+            assert found.startswith(
+                "no group of class 'calm' is left for the train split; draw again with another"
+            )
             assert "--data.seed" in found
         else:
             lacking = [name for name in ("validation", "test") if 2 not in label[found == name]]
-            assert [f"the {name} split" in line for name, line in zip(lacking, told, strict=True)] == [True] * len(
-                told
-            )
+            assert [
+                f"the {name} split" in line for name, line in zip(lacking, told, strict=True)
+            ] == [True] * len(told)
             assert 2 in label[found == "train"]
             assert all("'calm'" in line and "\n" not in line for line in told)
         seen.add(found if isinstance(found, str) else len(told))
-    assert len(seen) == 3, "refused, one warning and two: 60 draws of 8 groups should meet all of them"
+    assert len(seen) == 3, (
+        "refused, one warning and two: 60 draws of 8 groups should meet all of them"
+    )
 
 
 def test_a_holdout_takes_no_class_away(grouped):
@@ -124,7 +133,9 @@ def test_rows_without_a_label_are_no_class(grouped):
     label, group = grouped
     label[group == 0] = -1
     label[label == 2] = 0
-    found, told = outcome(lambda: splits.draw(label, validation=0.25, test=0.0, seed=0, group=group))
+    found, told = outcome(
+        lambda: splits.draw(label, validation=0.25, test=0.0, seed=0, group=group)
+    )
     assert not isinstance(found, str)
     assert not told
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-from equipoise.data.steps import TokenIds
+from equipoise.data.table.steps import TokenIds
 from equipoise.data.transforms.text import Words
 
 

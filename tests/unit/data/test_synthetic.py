@@ -12,7 +12,13 @@ from scipy.stats import norm
 
 from equipoise import data
 from equipoise.data.datasets import synthetic
-from equipoise.data.synthetic import Sensor, best_accuracies, best_accuracy, embed, signals
+from equipoise.data.datasets.preparing.signals import (
+    Sensor,
+    best_accuracies,
+    best_accuracy,
+    embed,
+    signals,
+)
 from equipoise.errors import ConfigError
 from equipoise.testing import check_dataset
 
@@ -36,7 +42,9 @@ def test_stated_accuracy_is_reached_by_the_bayes_rule(redundancy, strengths):
     label = rng.integers(0, classes, rows)
     shown = signals(sensors, label, classes, redundancy, rng)
     stated = best_accuracies(sensors, classes, redundancy)
-    assert (bayes(shown, sensors, redundancy) == label).mean() == pytest.approx(stated["fused"], abs=0.01)
+    assert (bayes(shown, sensors, redundancy) == label).mean() == pytest.approx(
+        stated["fused"], abs=0.01
+    )
     for name in sensors:
         assert (shown[name].argmax(axis=1) == label).mean() == pytest.approx(stated[name], abs=0.01)
 
@@ -83,7 +91,9 @@ def test_splits_are_disjoint_and_complete():
 
 
 def test_three_modalities_by_name():
-    parts = synthetic.load(samples=200, modalities={"a": {"strength": 1.0}, "b": {}, "c": {"bends": 2}})
+    parts = synthetic.load(
+        samples=200, modalities={"a": {"strength": 1.0}, "b": {}, "c": {"bends": 2}}
+    )
     assert parts.train.modalities == ("a", "b", "c")
     assert set(parts.preprocessing["best_accuracy"]) == {"a", "b", "c", "fused"}
 
@@ -114,7 +124,10 @@ def test_a_prepared_folder_is_a_source(tmp_path):
     parts = data.load(tmp_path / "files", cache=str(tmp_path / "cache"), validation=0.2, test=0.2)
     check_dataset(parts)
     assert parts.train.modalities == ("sound", "picture")
-    assert {m: spec.kind for m, spec in parts.train.specs.items()} == {"sound": "audio", "picture": "image"}
+    assert {m: spec.kind for m, spec in parts.train.specs.items()} == {
+        "sound": "audio",
+        "picture": "image",
+    }
     assert len(parts.train.classes) == classes
     with Image.open(tmp_path / "files/00000.png") as picture:
         assert parts.train.specs["picture"].shape == (1, *picture.size)  # read at its own size
@@ -132,6 +145,10 @@ def test_rendered_files_carry_the_signal(tmp_path):
         time = np.arange(len(wave)) / rate
         frequency = np.geomspace(300, 3000, 4)
         tones.append(np.abs(np.exp(-2j * np.pi * frequency[:, None] * time) @ wave))
-    squares = [np.asarray(Image.open(tmp_path / r["picture"]))[::4, ::4].reshape(-1)[:4] for r in rows]
+    squares = [
+        np.asarray(Image.open(tmp_path / r["picture"]))[::4, ::4].reshape(-1)[:4] for r in rows
+    ]
     assert (np.array(tones).argmax(1) == label).mean() == pytest.approx(stated["sound"], abs=0.07)
-    assert (np.array(squares).argmax(1) == label).mean() == pytest.approx(stated["picture"], abs=0.07)
+    assert (np.array(squares).argmax(1) == label).mean() == pytest.approx(
+        stated["picture"], abs=0.07
+    )

@@ -9,13 +9,13 @@ import pytest
 import soundfile
 from PIL import Image
 
-from equipoise.data.kinds import TRANSFORMS, make_transform
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.scale import fit_scale
-from equipoise.data.steps import Arrays, fit_steps
-from equipoise.data.table import Splits, Table
+from equipoise.data.table.steps import Arrays, fit_steps
+from equipoise.data.table.table import Splits, Table
 from equipoise.data.transforms.audio import LogMel
 from equipoise.data.transforms.image import Picture
+from equipoise.data.transforms.kinds import TRANSFORMS, make_transform
+from equipoise.data.transforms.scale import fit_scale
 from equipoise.errors import ConfigError, DataError
 from equipoise.testing.options import wrong_values
 
@@ -37,14 +37,18 @@ def spectrogram(wave, rate, mels, window, hop, floor):
     return np.log(np.maximum(filters @ power, floor))
 
 
-@pytest.mark.parametrize(("rate", "mels", "window", "hop"), [(8000, 40, 256, 128), (16000, 23, 400, 170)])
+@pytest.mark.parametrize(
+    ("rate", "mels", "window", "hop"), [(8000, 40, 256, 128), (16000, 23, 400, 170)]
+)
 def test_log_mel_is_the_direct_sum(rng, rate, mels, window, hop):
     transform = LogMel(rate=rate, seconds=0.2, mels=mels, window=window, hop=hop, floor=1e-5)
     wave = rng.normal(scale=0.3, size=transform.samples).astype(np.float32)
     found = transform.spectrogram(wave)
     assert found.dtype == np.float32
     assert found.shape == transform.shape
-    np.testing.assert_allclose(found[0], spectrogram(wave, rate, mels, window, hop, 1e-5), atol=1e-4)
+    np.testing.assert_allclose(
+        found[0], spectrogram(wave, rate, mels, window, hop, 1e-5), atol=1e-4
+    )
 
 
 def test_log_mel_is_loudest_at_the_tone(rng):
@@ -79,18 +83,33 @@ def test_pictures_have_the_shape_asked_for(tmp_path, rng, channels, size):
     np.testing.assert_allclose(plain[0], stored / np.float32(255))
 
 
-NAMES = [(k, name) for k in ("audio", "image", "video", "flow", "vector", "array") for name in TRANSFORMS[k]]
+NAMES = [
+    (k, name)
+    for k in ("audio", "image", "video", "flow", "vector", "array")
+    for name in TRANSFORMS[k]
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), NAMES)
-def test_every_transform_holds_what_it_says_and_its_settings_survive_json(tmp_path, rng, kind, name):
-    files = {"audio": "a.wav", "image": "a.png", "vector": "a.npy", "array": "a.npy", "video": "a", "flow": "f.npy"}
+def test_every_transform_holds_what_it_says_and_its_settings_survive_json(
+    tmp_path, rng, kind, name
+):
+    files = {
+        "audio": "a.wav",
+        "image": "a.png",
+        "vector": "a.npy",
+        "array": "a.npy",
+        "video": "a",
+        "flow": "f.npy",
+    }
     path = tmp_path / files[kind]
     soundfile.write(tmp_path / "a.wav", rng.uniform(-1, 1, 5000), 8000)
     Image.fromarray(rng.integers(0, 256, (9, 9), dtype=np.uint8)).save(tmp_path / "a.png")
     (tmp_path / "a").mkdir()
     for number in range(5):
-        Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)).save(tmp_path / f"a/{number}.jpg")
+        Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)).save(
+            tmp_path / f"a/{number}.jpg"
+        )
     np.save(tmp_path / "a.npy", rng.normal(size=(7, 3)))
     np.save(tmp_path / "f.npy", rng.normal(size=(9, 8, 2, 5)))
     small = {"size": 14, "stored_size": 16} if kind in ("image", "video", "flow") else {}
@@ -157,7 +176,9 @@ def simple_settings():
     for target in sorted(CLASSES, key=lambda target: target.__name__):
         for field in fields(target):
             if isinstance(field.default, bool | int | float):
-                yield pytest.param(target, field.name, field.default, id=f"{target.__name__}-{field.name}")
+                yield pytest.param(
+                    target, field.name, field.default, id=f"{target.__name__}-{field.name}"
+                )
 
 
 @pytest.mark.parametrize(("target", "setting", "default"), list(simple_settings()))
@@ -179,28 +200,45 @@ def table(arrays, present, rows=None):
     rows = np.arange(count) if rows is None else rows
     specs = {m: ModalitySpec(m, "vector", array.shape[1:]) for m, array in arrays.items()}
     ids = [str(row) for row in rows]
-    return Table(specs, arrays, rows, np.zeros(len(rows)), {m: p[rows] for m, p in present.items()}, "ab", ids)
+    return Table(
+        specs,
+        arrays,
+        rows,
+        np.zeros(len(rows)),
+        {m: p[rows] for m, p in present.items()},
+        "ab",
+        ids,
+    )
 
 
 @pytest.mark.parametrize("modalities", [2, 3])
 def test_training_rows_that_are_present_decide_the_scale(rng, modalities):
     shapes = [(700, 4), (700, 3, 5, 6), (700, 1, 8)][:modalities]
-    arrays = {f"m{k}": rng.normal(rng.normal(), 3, shape).astype(np.float32) for k, shape in enumerate(shapes)}
+    arrays = {
+        f"m{k}": rng.normal(rng.normal(), 3, shape).astype(np.float32)
+        for k, shape in enumerate(shapes)
+    }
     present = {m: rng.random(700) < 0.7 for m in arrays}
     parts = [np.arange(600), np.arange(600, 650), np.arange(650, 700)]
     train, validation, test = (table(arrays, present, rows) for rows in parts)
     fitting = {m: Arrays(None) for m in arrays}
-    scaled = fit_steps(Splits(train, validation, test, preprocessing={"kept": 1}, fitting=fitting), 0)
+    scaled = fit_steps(
+        Splits(train, validation, test, preprocessing={"kept": 1}, fitting=fitting), 0
+    )
     for m, array in arrays.items():
         seen = array[:600][present[m][:600]].astype(np.float64)
         axes = (0, *range(2, array.ndim))
         expected = (array - seen.mean(axes, keepdims=True)) / seen.std(axes, keepdims=True)
         for part, rows in zip((scaled.train, scaled.validation, scaled.test), parts, strict=True):
             found = part.rows(np.arange(len(rows))).inputs[m].numpy()
-            np.testing.assert_allclose(found[present[m][rows]], expected[rows][present[m][rows]], atol=1e-4)
+            np.testing.assert_allclose(
+                found[present[m][rows]], expected[rows][present[m][rows]], atol=1e-4
+            )
             assert not found[~present[m][rows]].any()
     assert scaled.preprocessing["kept"] == 1
-    assert json.loads(json.dumps(scaled.preprocessing["learned"])) == scaled.preprocessing["learned"]
+    assert (
+        json.loads(json.dumps(scaled.preprocessing["learned"])) == scaled.preprocessing["learned"]
+    )
 
 
 def fitted(array, rows, axis=0, padded=False):

@@ -22,7 +22,9 @@ def root(tmp_path):
     folder.mkdir()
     (folder / "train.tsv").write_text(HEADER + TRAIN)
     (folder / "dev.tsv").write_text(HEADER + "1\t1\t975807.jpg\t$T$ went\tTyga\n")
-    (folder / "test.tsv").write_text(TEST_HEADER + "1\t1\t74960.jpg\tthe official $T$ football page !\tOklahoma\n")
+    (folder / "test.tsv").write_text(
+        TEST_HEADER + "1\t1\t74960.jpg\tthe official $T$ football page !\tOklahoma\n"
+    )
     (tmp_path / "out").mkdir()
     return tmp_path
 
@@ -35,8 +37,20 @@ def prepare(root, **options):
 
 def test_every_row_after_the_header_is_read(root):
     facts, rows = prepare(root)
-    assert [row["id"] for row in rows] == ["train-1", "train-2", "train-3", "validation-1", "test-1"]
-    assert [row["label"] for row in rows] == ["positive", "neutral", "negative", "neutral", "neutral"]
+    assert [row["id"] for row in rows] == [
+        "train-1",
+        "train-2",
+        "train-3",
+        "validation-1",
+        "test-1",
+    ]
+    assert [row["label"] for row in rows] == [
+        "positive",
+        "neutral",
+        "negative",
+        "neutral",
+        "neutral",
+    ]
     assert [row["group"] for row in rows[:3]] == ["1860693.jpg", "1860693.jpg", "195984.jpg"]
     assert [found["published"] for found in facts["splits"].values()] == [3_179, 1_122, 1_037]
     assert json.loads((root / "out/dataset.json").read_text())["modalities"] == ["text=text:text"]
@@ -53,14 +67,22 @@ def test_every_row_after_the_header_is_read(root):
                 "RT @ ltsChuckBass : Chuck Bass is everything $T$ [SEP] # MCM",
             ],
         ),
-        ("ignore", ["RT @ ltsChuckBass : is everything # MCM", "RT @ ltsChuckBass : Chuck Bass is everything"]),
+        (
+            "ignore",
+            [
+                "RT @ ltsChuckBass : is everything # MCM",
+                "RT @ ltsChuckBass : Chuck Bass is everything",
+            ],
+        ),
     ],
 )
 def test_the_target(root, target, texts):
     facts, rows = prepare(root, target=target)
     assert [row["text"] for row in rows[:2]] == texts
     assert rows[2]["text"].startswith('" September')
-    assert facts["duplicates"].get("text", {}).get("other_label", 0) == (2 if target == "substitute" else 0)
+    assert facts["duplicates"].get("text", {}).get("other_label", 0) == (
+        2 if target == "substitute" else 0
+    )
 
 
 def test_pictures(root):
@@ -68,17 +90,30 @@ def test_pictures(root):
     for name in ("1860693", "975807", "74960"):
         (root / f"images/{name}.jpg").write_bytes(name.encode())
     facts, rows = prepare(root, images=root / "images")
-    assert [row["image"] for row in rows] == ["1860693.jpg", "1860693.jpg", "975807.jpg", "74960.jpg"]
+    assert [row["image"] for row in rows] == [
+        "1860693.jpg",
+        "1860693.jpg",
+        "975807.jpg",
+        "74960.jpg",
+    ]
     assert facts["left_out"] == {"image file not found": 1}
 
 
 @pytest.mark.parametrize(
-    "line", ["4\t3\t1.jpg\t$T$ x\ty", "4\t1\t1.jpg\tno mark\ty", "4\t1\t1.jpg\t$T$ x", "4\t1\t1.jpg\t$T$ $T$\ty"]
+    "line",
+    [
+        "4\t3\t1.jpg\t$T$ x\ty",
+        "4\t1\t1.jpg\tno mark\ty",
+        "4\t1\t1.jpg\t$T$ x",
+        "4\t1\t1.jpg\t$T$ $T$\ty",
+    ],
 )
 def test_a_damaged_row_is_named(root, line):
     with (root / "twitter2015/train.tsv").open("a") as file:
         file.write(line + "\n")
-    with pytest.raises(DataError, match=r"train\.tsv line 5: expected an index, a label \(0, 1 or 2\)"):
+    with pytest.raises(
+        DataError, match=r"train\.tsv line 5: expected an index, a label \(0, 1 or 2\)"
+    ):
         prepare(root)
 
 

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 
-from equipoise.data.datasets.cell_files import cell_files
+from equipoise.data.datasets.preparing.cell_files import cell_files
 from equipoise.data.datasets.ucf101 import prepare
 from equipoise.errors import ConfigError, DataError
 
-SPELLED = {"ApplyEyeMakeup": "ApplyEyeMakeup", "HandstandPushups": "HandStandPushups", "YoYo": "YoYo"}
+SPELLED = {
+    "ApplyEyeMakeup": "ApplyEyeMakeup",
+    "HandstandPushups": "HandStandPushups",
+    "YoYo": "YoYo",
+}
 TESTED = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}  # groups, as in the official lists
 
 
@@ -18,7 +22,9 @@ def clip(label, group):
 @pytest.fixture
 def download(root, touch):
     (root / "ucfTrainTestlist").mkdir()
-    (root / "ucfTrainTestlist/classInd.txt").write_bytes(b"1 ApplyEyeMakeup\r\n2 HandstandPushups\r\n3 YoYo\r\n")
+    (root / "ucfTrainTestlist/classInd.txt").write_bytes(
+        b"1 ApplyEyeMakeup\r\n2 HandstandPushups\r\n3 YoYo\r\n"
+    )
     for fold, tested in TESTED.items():
         train, test = "", ""
         for number, label in enumerate(SPELLED, 1):
@@ -43,7 +49,9 @@ def flow(touch):
 
 @pytest.mark.parametrize("fold", TESTED)
 def test_groups_are_held_apart_in_every_class(download, root, prepared, members, fold):
-    facts, rows = prepared(prepare, root=root, fold=fold, seed=int(np.random.default_rng().integers(1000)))
+    facts, rows = prepared(
+        prepare, root=root, fold=fold, seed=int(np.random.default_rng().integers(1000))
+    )
     found = members(rows, "group")
     assert found["test"] == {f"g{k:02d}" for k in TESTED[fold]}
     assert len(found["validation"]) == 2
@@ -102,7 +110,9 @@ def test_missing_videos_are_counted(download, root, prepared):
 def test_a_wrong_line_is_shown(download, root, prepared, wrong):
     with (root / "ucfTrainTestlist/trainlist01.txt").open("a") as file:
         file.write(wrong)
-    with pytest.raises(DataError, match=rf"trainlist01\.txt line 55: expected '<Class>/v_.* found '{wrong}'"):
+    with pytest.raises(
+        DataError, match=rf"trainlist01\.txt line 55: expected '<Class>/v_.* found '{wrong}'"
+    ):
         prepared(prepare, root=root)
 
 

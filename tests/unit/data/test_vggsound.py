@@ -7,13 +7,19 @@ from equipoise.data.datasets.vggsound import prepare
 from equipoise.errors import DataError
 
 LABELS = ["bird chirping, tweeting", "people eating noodle"]
-CLIPS = [(f"--{k:02d}_Q-4h{k:02d}g"[:11], k * 15, LABELS[k % 2], "test" if k >= 40 else "train") for k in range(50)]
+CLIPS = [
+    (f"--{k:02d}_Q-4h{k:02d}g"[:11], k * 15, LABELS[k % 2], "test" if k >= 40 else "train")
+    for k in range(50)
+]
 STYLES = ["video/{v}_{s:06d}.mp4", "video/{v}_{s}.mp4", "more/{v}_{s:06d}.webm", "{v}_{s}.mkv"]
 
 
 @pytest.fixture
 def table(root):
-    lines = [f'{v},{s},"{c}",{split}\n' if "," in c else f"{v},{s},{c},{split}\n" for v, s, c, split in CLIPS]
+    lines = [
+        f'{v},{s},"{c}",{split}\n' if "," in c else f"{v},{s},{c},{split}\n"
+        for v, s, c, split in CLIPS
+    ]
     (root / "vggsound.csv").write_text("".join(lines))
     return root / "vggsound.csv"
 
@@ -71,19 +77,26 @@ def test_linked_folders_are_followed(table, touch, root, tmp_path, prepared):
 
 
 @pytest.mark.parametrize(
-    "line", ["a,30,bowling", "a,half,bowling,train", "a,30,bowling,validation", "id,start,label,split"]
+    "line",
+    ["a,30,bowling", "a,half,bowling,train", "a,30,bowling,validation", "id,start,label,split"],
 )
 def test_a_wrong_line_is_shown(table, clips, root, prepared, line):
     table.write_text(table.read_text() + line + "\n")
-    with pytest.raises(DataError, match=rf"vggsound\.csv line 51: expected '<video>,.*found '{line}'"):
+    with pytest.raises(
+        DataError, match=rf"vggsound\.csv line 51: expected '<video>,.*found '{line}'"
+    ):
         prepared(prepare, root=root)
 
 
 def test_a_wrong_root_says_so(table, root, tmp_path, prepared):
-    with pytest.raises(DataError, match="nowhere: no such folder; give the folder of the VGGSound clips"):
+    with pytest.raises(
+        DataError, match="nowhere: no such folder; give the folder of the VGGSound clips"
+    ):
         prepared(prepare, root=tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"none of the 50 samples of vggsound is here"):
         prepared(prepare, root=root)
     table.unlink()
-    with pytest.raises(DataError, match=r"vggsound\.csv: file not found; it comes with hche11/VGGSound"):
+    with pytest.raises(
+        DataError, match=r"vggsound\.csv: file not found; it comes with hche11/VGGSound"
+    ):
         prepared(prepare, root=root)

@@ -26,9 +26,11 @@ TOLD = {  # containers that tell where their sound begins, and up to how many sa
 }
 
 
-def write_video(path, frames=30, size=(64, 48), sound=None, rate=15, codecs=None, late=0.0, options=None):
-    """Frame k is grey level 8·k everywhere, so that it tells its number; `sound`: stereo (2, n) at 48 kHz, that
-    begins `late` seconds after the first picture; `options`: of the container.
+def write_video(
+    path, frames=30, size=(64, 48), sound=None, rate=15, codecs=None, late=0.0, options=None
+):
+    """Frame k is grey level 8·k everywhere, so that it tells its number; `sound`: stereo (2, n) at
+    48 kHz, that begins `late` seconds after the first picture; `options`: of the container.
     """
     video, audio = codecs or CODECS[path.suffix[1:]]
     with av.open(str(path), "w", options=options or {}) as container:
@@ -64,7 +66,9 @@ def tone(seconds=2.0):
 
 
 def levels(path, pick):
-    return [round(float(a.mean()) / 8) for a in read_frames(path, pick, lambda image: np.asarray(image))]
+    return [
+        round(float(a.mean()) / 8) for a in read_frames(path, pick, lambda image: np.asarray(image))
+    ]
 
 
 @pytest.mark.parametrize("ending", CODECS)
@@ -74,12 +78,17 @@ def test_the_chosen_frames_are_decoded(tmp_path, ending):
     assert levels(path, lambda count: [count, *wanted][1:]) == wanted
     assert levels(path, lambda count: [count - 1]) == [29]
     assert levels(path.with_name(path.name + "#7:19"), lambda count: [0, count - 1]) == [7, 18]
-    assert levels(path.with_name(path.name + "#t=1.0,1.4"), lambda count: [0, count - 1]) == [15, 20]
+    assert levels(path.with_name(path.name + "#t=1.0,1.4"), lambda count: [0, count - 1]) == [
+        15,
+        20,
+    ]
 
 
 def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(tmp_path):
     for number in np.random.default_rng().permutation(12):
-        Image.fromarray(np.full((4, 4, 3), 8 * number, np.uint8)).save(tmp_path / f"frame{number}.png")
+        Image.fromarray(np.full((4, 4, 3), 8 * number, np.uint8)).save(
+            tmp_path / f"frame{number}.png"
+        )
     (tmp_path / "notes.txt").write_text("no frame")
     assert levels(tmp_path, lambda count: range(count)) == list(range(12))
 
@@ -90,7 +99,9 @@ def test_the_sound_track_is_the_mean_of_its_channels(tmp_path, ending):
     wave = read_audio(path, 16000)
     assert abs(len(wave) / 16000 - 2) < 0.1
     loudness = np.sqrt(2 * (wave[4000:-4000] ** 2).mean())
-    assert abs(loudness - 0.3) < 0.02  # not √2 times as loud, which a mix of float channels would give
+    assert (
+        abs(loudness - 0.3) < 0.02
+    )  # not √2 times as loud, which a mix of float channels would give
 
 
 def click(seconds, place):
@@ -106,13 +117,17 @@ def heard(wave, rate=48000):
 
 
 @pytest.mark.parametrize(("ending", "video", "audio"), TOLD)
-def test_the_sound_track_is_as_long_as_it_was_and_begins_with_the_first_picture(tmp_path, ending, video, audio):
+def test_the_sound_track_is_as_long_as_it_was_and_begins_with_the_first_picture(
+    tmp_path, ending, video, audio
+):
     """Encoders put up to 50 ms before a sound and behind it."""
     seconds, place = np.random.default_rng().uniform([1.5, 0.3], [2.0, 1.0])
     path = tmp_path / f"a.{ending}"
     write_video(path, frames=int(15 * seconds), sound=click(seconds, place), codecs=(video, audio))
     wave = read_audio(path, 48000)
-    assert -48 <= len(wave) - round(48000 * seconds) <= TOLD[ending, video, audio] + 48  # mp4 tells milliseconds
+    assert (
+        -48 <= len(wave) - round(48000 * seconds) <= TOLD[ending, video, audio] + 48
+    )  # mp4 tells milliseconds
     assert abs(heard(wave) - place) < 1e-3
     start = int(place * 15) / 15
     part = read_audio(path.with_name(f"{path.name}#t={start:.4f},{start + 0.2:.4f}"), 48000)
@@ -145,7 +160,9 @@ def test_a_header_that_says_much_too_little_cuts_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("frames", "candidates"), [(3, None), (3, 10), (1, 4), (8, None)])
-def test_segments_are_represented_by_their_centres_and_drawn_from_in_training(tmp_path, frames, candidates):
+def test_segments_are_represented_by_their_centres_and_drawn_from_in_training(
+    tmp_path, frames, candidates
+):
     path = write_video(tmp_path / "a.avi", frames=30)
     transform = Frames(size=16, frames=frames, candidates=candidates, normalise="none")
     stored = transform.decode(path)
@@ -155,9 +172,11 @@ def test_segments_are_represented_by_their_centres_and_drawn_from_in_training(tm
     assert [round(float(f.mean()) / 8) for f in stored] == expected
     shown = {
         tuple(
-            np.round(transform.finish(stored[None], [np.random.default_rng(s)])[0].mean((1, 2, 3)) * 255 / 8).astype(
-                int
-            )
+            np.round(
+                transform.finish(stored[None], [np.random.default_rng(s)])[0].mean((1, 2, 3))
+                * 255
+                / 8
+            ).astype(int)
         )
         for s in range(80)
     }
@@ -174,7 +193,11 @@ def test_dense_frames_are_neighbours(tmp_path):
     assert [round(float(f.mean()) / 8) for f in stored] == list(range(4, 16))
     starts = set()
     for seed in range(60):
-        found = transform.finish(stored[None], [np.random.default_rng(seed)])[0].mean((1, 2, 3)) * 255 / 8
+        found = (
+            transform.finish(stored[None], [np.random.default_rng(seed)])[0].mean((1, 2, 3))
+            * 255
+            / 8
+        )
         order = np.round(found).astype(int)
         assert (np.diff(order) == 1).all()
         starts.add(int(order[0]))
@@ -225,7 +248,9 @@ def test_tracks_that_are_not_there(tmp_path):
     refused(lambda path: read_audio(path, 16000), silent, "no sound track")
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         track = container.add_stream("aac", rate=48000, layout="stereo")
-        frame = av.AudioFrame.from_ndarray(tone(0.02)[:, :960].astype(np.float32), format="fltp", layout="stereo")
+        frame = av.AudioFrame.from_ndarray(
+            tone(0.02)[:, :960].astype(np.float32), format="fltp", layout="stereo"
+        )
         frame.rate = 48000
         container.mux(track.encode(frame))
         container.mux(track.encode(None))
@@ -239,7 +264,9 @@ def test_time_stamps_that_cannot_be(tmp_path):
 
 def test_flow_of_a_moving_texture_is_its_motion(tmp_path):
     rng = np.random.default_rng()
-    texture = np.array(Image.fromarray(rng.integers(0, 256, (20, 20), dtype=np.uint8)).resize((128, 128)))
+    texture = np.array(
+        Image.fromarray(rng.integers(0, 256, (20, 20), dtype=np.uint8)).resize((128, 128))
+    )
     for number in range(6):
         moved = np.roll(texture, (2 * number, 3 * number), axis=(0, 1))
         Image.fromarray(moved).save(tmp_path / f"{number}.png")
@@ -272,7 +299,9 @@ def test_a_mirrored_flow_points_the_other_way():
     transform = Flow(size=6, frames=2, flip=True)
     found = transform.finish(block, [np.random.default_rng(k) for k in range(40)])
     mirrored = block[..., ::-1].astype(np.float32) * np.array([-1, 1], np.float32)[:, None, None]
-    same = np.array([np.allclose(f, b, atol=1e-3) for f, b in zip(found, block.astype(np.float32), strict=True)])
+    same = np.array(
+        [np.allclose(f, b, atol=1e-3) for f, b in zip(found, block.astype(np.float32), strict=True)]
+    )
     other = np.array([np.allclose(f, m, atol=1e-3) for f, m in zip(found, mirrored, strict=True)])
     assert (same ^ other).all()
     assert 5 < other.sum() < 35

@@ -97,7 +97,9 @@ def write_frames(path, places, rate):
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
         stream.codec_context.time_base = 1 / Fraction(rate)
         for place in places:
-            frame = av.VideoFrame.from_ndarray(RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8), format="rgb24"
+            )
             frame.pts, frame.time_base = int(place), 1 / Fraction(rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 
 from equipoise.cli.output import print_preparation
-from equipoise.data.datasets.cell_files import cell_files
-from equipoise.data.datasets.counting import Whole
-from equipoise.data.datasets.writing import Collection, carve_validation, draw_splits, write
+from equipoise.data.datasets.preparing.cell_files import cell_files
+from equipoise.data.datasets.preparing.counting import Whole
+from equipoise.data.datasets.preparing.writing import (
+    Collection,
+    carve_validation,
+    draw_splits,
+    write,
+)
 from equipoise.errors import DataError
 
 
@@ -35,7 +40,9 @@ def collect(root, found, **more):
 
 def test_the_manifest_holds_what_is_there(root):
     found = rows("train", "validation", "test", "train", "train")  # e.wav does not exist
-    facts = write(root / "out", collect(root, found, published={"train": 3}, left_out=[("z", "no sound")]))
+    facts = write(
+        root / "out", collect(root, found, published={"train": 3}, left_out=[("z", "no sound")])
+    )
     kept = list(csv.DictReader((root / "out/manifest.csv").open()))
     assert [row["id"] for row in kept] == list("abcd")
     assert facts["splits"]["train"] == {"samples": 2, "published": 3, "classes": {"x": 2}}
@@ -78,7 +85,9 @@ def test_published_splits_add_up_to_the_whole(root):
     found = rows("train", "validation", "test", "train")
     facts = write(root / "out", collect(root, found, published={"train": 3, "test": 2}))
     assert facts["all"] == {"samples": 4, "published": 5}
-    assert facts["notes"] == ["4 of the 5 published samples are here: the download may be incomplete"]
+    assert facts["notes"] == [
+        "4 of the 5 published samples are here: the download may be incomplete"
+    ]
 
 
 def test_nothing_published_is_nothing_told(root):
@@ -107,7 +116,9 @@ def test_windows_of_one_file_are_different_samples(root):
 
 def test_nothing_there_names_an_example(root):
     found = [dict(row, sound="else/" + row["sound"]) for row in rows("train", "validation")]
-    with pytest.raises(DataError, match=r"none of the 2 samples of set .* expected for example .*else/clips/a\.wav"):
+    with pytest.raises(
+        DataError, match=r"none of the 2 samples of set .* expected for example .*else/clips/a\.wav"
+    ):
         write(root / "out", collect(root, found))
 
 
@@ -125,7 +136,10 @@ def test_no_split_may_be_empty(root, split):
 
 def test_validation_is_carved_from_train_by_whole_groups():
     seed = int(np.random.default_rng().integers(1000))
-    drawn = [{"id": str(k), "label": "ab"[k % 2], "group": str(k // 4), "split": "train"} for k in range(80)]
+    drawn = [
+        {"id": str(k), "label": "ab"[k % 2], "group": str(k // 4), "split": "train"}
+        for k in range(80)
+    ]
     drawn += [{"id": f"t{k}", "label": "a", "group": "0", "split": "test"} for k in range(5)]
     carve_validation(drawn, 0.2, seed)
     splits = {}
@@ -141,7 +155,9 @@ def test_drawn_splits_keep_the_classes_in_proportion():
     drawn = [{"id": str(k), "label": "abc"[k % 3], "split": ""} for k in range(300)]
     draw_splits(drawn, validation=0.1, test=0.2, seed=seed)
     for split, share in (("train", 70), ("validation", 10), ("test", 20)):
-        assert [sum(r["split"] == split and r["label"] == c for r in drawn) for c in "abc"] == [share] * 3
+        assert [sum(r["split"] == split and r["label"] == c for r in drawn) for c in "abc"] == [
+            share
+        ] * 3
 
 
 def test_a_choice_in_a_cell_stands_for_several_files(root):

@@ -26,10 +26,14 @@ def clean(rng, modalities):
     """300 rows, three classes in turn, each modality three numbers of which one stands out for each class."""
     label = np.arange(len(SPLITS)) % len(CLASSES)
     numbers = {
-        f"{m}{k}": rng.normal(size=len(SPLITS)) + 9 * (label == k) for m in modalities for k in range(len(CLASSES))
+        f"{m}{k}": rng.normal(size=len(SPLITS)) + 9 * (label == k)
+        for m in modalities
+        for k in range(len(CLASSES))
     }
     ids = [f"s{k:03d}" for k in range(len(SPLITS))]
-    return pd.DataFrame({"id": ids, **numbers, "label": [CLASSES[k] for k in label], "split": SPLITS})
+    return pd.DataFrame(
+        {"id": ids, **numbers, "label": [CLASSES[k] for k in label], "split": SPLITS}
+    )
 
 
 @pytest.fixture
@@ -38,7 +42,9 @@ def doctor(modalities):
 
     def look(frame, *more, **settings):
         declared = [f"{m}={m}*:vector" for m in modalities]
-        return equipoise.doctor(frame, modality=[*declared, *more], **{"split": "split", "id": "id", **settings})
+        return equipoise.doctor(
+            frame, modality=[*declared, *more], **{"split": "split", "id": "id", **settings}
+        )
 
     return look
 
@@ -48,7 +54,9 @@ def told():
     """Texts of a report's advice on a topic."""
 
     def choose(report, topic, level=None):
-        chosen = [f for f in report["advice"] if f["topic"] == topic and level in (None, f["level"])]
+        chosen = [
+            f for f in report["advice"] if f["topic"] == topic and level in (None, f["level"])
+        ]
         return [finding["text"] for finding in chosen]
 
     return choose

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import equipoise
-from equipoise.data.tabular import read_sheet
+from equipoise.data.manifest.sheet import read_sheet
 from equipoise.diagnosis.columns import describe, looks_like_group, suggest
 
 NOBODY = {"label": "label", "split": None, "group": None, "id": None}
@@ -75,7 +75,9 @@ def test_suggestions_declare_the_table(table, tmp_path):
 
 
 def test_what_is_suggested_works(clean):
-    clean["values"] = clean["id"].str.replace("s", "the number ")  # a name that no modality can have
+    clean["values"] = clean["id"].str.replace(
+        "s", "the number "
+    )  # a name that no modality can have
     first = equipoise.doctor(clean)
     assert first["advice"] == []
     second = equipoise.doctor(clean, **first["suggestion"])
@@ -89,19 +91,27 @@ def suggested(frame, base=Path(), **named):
 
 @pytest.mark.parametrize("reader", [Path, pd.read_csv], ids=["file", "DataFrame"])
 def test_the_index_that_pandas_writes_is_no_feature(clean, tmp_path, reader):
-    clean.drop(columns="id").to_csv(tmp_path / "m.csv")  # with its index, as a column without a name
+    clean.drop(columns="id").to_csv(
+        tmp_path / "m.csv"
+    )  # with its index, as a column without a name
     source = reader(tmp_path / "m.csv")
     found = equipoise.doctor(source)
     assert found["columns"][0]["looks_like"] == "id"
     assert found["suggestion"]["id"] is None
     assert "Unnamed" not in str(found["suggestion"])
-    assert {m.partition("=")[0] for m in found["suggestion"]["modality"]} <= {"left", "right", "third"}
+    assert {m.partition("=")[0] for m in found["suggestion"]["modality"]} <= {
+        "left",
+        "right",
+        "third",
+    }
     assert equipoise.doctor(source, **found["suggestion"])["rows"] == len(clean)
 
 
 def test_numbers_that_count_the_rows_are_ids(rng):
     first = int(rng.integers(-5, 1000))
-    frame = pd.DataFrame({"count": range(first, first + 9), "age": rng.normal(size=9), "label": list("abc") * 3})
+    frame = pd.DataFrame(
+        {"count": range(first, first + 9), "age": rng.normal(size=9), "label": list("abc") * 3}
+    )
     assert suggested(frame)["modality"] == ["numbers=age:vector"]
     assert suggested(frame)["id"] == "count"
     for other in (frame["count"] * 2, frame["count"] + 0.5, frame["count"][::-1].to_list()):
@@ -109,7 +119,9 @@ def test_numbers_that_count_the_rows_are_ids(rng):
 
 
 def test_an_id_that_is_empty_in_places_is_not_proposed(rng):
-    frame = pd.DataFrame({"key": [None, *"abcdefgh"], "x": rng.normal(size=9), "label": list("abc") * 3})
+    frame = pd.DataFrame(
+        {"key": [None, *"abcdefgh"], "x": rng.normal(size=9), "label": list("abc") * 3}
+    )
     assert suggested(frame)["id"] is None
 
 
@@ -136,7 +148,9 @@ def test_too_few_groups_to_split_are_not_proposed(groups, expected):
     assert suggested(frame)["group"] == expected
 
 
-@pytest.mark.parametrize("name", ["speaker", "Speaker_ID", "subject-nr", "sessions", "dialogue id", "patientID"])
+@pytest.mark.parametrize(
+    "name", ["speaker", "Speaker_ID", "subject-nr", "sessions", "dialogue id", "patientID"]
+)
 def test_names_of_groups(name):
     assert looks_like_group(name)
 

@@ -23,7 +23,9 @@ def pictures(clean, rng, tmp_path):
 
 def test_numbers_copied_across_splits(clean, doctor, told, modalities):
     columns = numbers_of(clean, modalities[-1])
-    clean.loc[[240, 243], columns] = clean.loc[[0, 0], columns].to_numpy()  # 0, 240 and 243 are ants
+    clean.loc[[240, 243], columns] = clean.loc[
+        [0, 0], columns
+    ].to_numpy()  # 0, 240 and 243 are ants
     report = doctor(clean)
     assert report["duplicates"] == {
         modalities[-1]: {
@@ -59,7 +61,12 @@ def test_copied_files_under_other_names(pictures, doctor, tmp_path):
     (tmp_path / "299.png").write_bytes((tmp_path / "2.png").read_bytes())
     found = doctor(pictures, FILES)["duplicates"]
     assert found == {
-        "clip": {"samples": 2, "across_splits": 2, "other_label": 0, "examples": [["s002", "s299"]]},
+        "clip": {
+            "samples": 2,
+            "across_splits": 2,
+            "other_label": 0,
+            "examples": [["s002", "s299"]],
+        },
     }
 
 
@@ -68,7 +75,10 @@ def test_files_that_cannot_be_read_are_no_copies(pictures, doctor, told, tmp_pat
         (tmp_path / f"{row}.png").write_bytes(b"")
     report = doctor(pictures, FILES)
     assert report["duplicates"] == {}
-    assert [(p["id"], p["modality"]) for p in report["problems"]] == [("s000", "clip"), ("s299", "clip")]
+    assert [(p["id"], p["modality"]) for p in report["problems"]] == [
+        ("s000", "clip"),
+        ("s299", "clip"),
+    ]
     assert "2 bad cells" in told(report, "problems", "warning")[0]
     assert report["presence"]["missing"]["clip"] == pytest.approx(2 / 300)
 

@@ -28,7 +28,14 @@ def test_groups_on_both_sides(speakers, doctor, told, declared):
     speakers.loc[[200, 201, 299], "speaker"] = ["p00", "p00", "p03"]
     report = doctor(speakers, group=group)
     found = groups_of(report)["speaker"]
-    assert found == {"column": "speaker", "windows": False, "values": 15, "shared": 2, "samples": 3, "of": 120}
+    assert found == {
+        "column": "speaker",
+        "windows": False,
+        "values": 15,
+        "shared": 2,
+        "samples": 3,
+        "of": 120,
+    }
     [text] = told(report, "leakage", "warning")
     assert "3 of 120" in text
 
@@ -41,7 +48,9 @@ def test_drawn_splits_share_speakers_until_they_are_named(speakers, doctor, told
 
 def test_a_group_is_named_as_a_shell_takes_it(speakers, doctor, told):
     frame = speakers.drop(columns="split").rename(columns={"speaker": "patient id"})
-    assert any("--group 'patient id'" in text for text in told(doctor(frame, split=None), "leakage"))
+    assert any(
+        "--group 'patient id'" in text for text in told(doctor(frame, split=None), "leakage")
+    )
 
 
 @pytest.mark.parametrize("groups", [2, 3])
@@ -69,11 +78,15 @@ def test_windows_of_one_recording(clean, doctor, told, tmp_path):
     clean["row"] = [f"{tmp_path}/all.npy#{k}" for k in range(len(clean))]
     of = np.where(clean["split"] == "test", "b", "a")
     start = np.arange(len(clean)) % 190 / 10
-    clean["wav"] = [f"{tmp_path}/{f}.wav#t={s:.1f},{s + 0.5:.1f}" for f, s in zip(of, start, strict=True)]
+    clean["wav"] = [
+        f"{tmp_path}/{f}.wav#t={s:.1f},{s + 0.5:.1f}" for f, s in zip(of, start, strict=True)
+    ]
     settings = {"data.options": {"wav": {"rate": 8000, "seconds": 0.5}}}
     report = doctor(clean, "row=row:vector", "wav=wav:audio", **settings)
     assert list(groups_of(report)) == ["file of wav"]
-    assert groups_of(report)["file of wav"]["samples"] == 60  # validation; the test split has a file of its own
+    assert (
+        groups_of(report)["file of wav"]["samples"] == 60
+    )  # validation; the test split has a file of its own
     assert any("windows" in text for text in told(report, "leakage", "warning"))
 
 
@@ -84,7 +97,9 @@ def test_labels_in_texts(clean, doctor, told, rng, share):
     report = doctor(clean, "said=said:text")
     found = {one["modality"]: one for one in report["leakage"]["label_in"]}
     if share == 1:
-        assert found == {"said": {"modality": "said", "where": "text", "share": 1.0, "precision": 1.0}}
+        assert found == {
+            "said": {"modality": "said", "where": "text", "share": 1.0, "precision": 1.0}
+        }
         assert any("names the label" in text for text in told(report, "leakage", "warning"))
     else:
         assert found == {}
@@ -92,13 +107,19 @@ def test_labels_in_texts(clean, doctor, told, rng, share):
 
 def test_class_names_that_say_nothing(clean, doctor, rng):
     """Named at random, or as parts of other words."""
-    clean["said"] = [f"a {name} passed by, number {k}" for k, name in enumerate(rng.permutation(clean["label"]))]
+    clean["said"] = [
+        f"a {name} passed by, number {k}" for k, name in enumerate(rng.permutation(clean["label"]))
+    ]
     assert doctor(clean, "said=said:text")["leakage"]["label_in"] == []
-    mostly = np.where(np.arange(300) % 10 < 7, clean["label"], np.roll(clean["label"], 1))  # 7 of 10 are right
+    mostly = np.where(
+        np.arange(300) % 10 < 7, clean["label"], np.roll(clean["label"], 1)
+    )  # 7 of 10 are right
     clean["said"] = [f"a {name} passed by, number {k}" for k, name in enumerate(mostly)]
     assert doctor(clean, "said=said:text")["leakage"]["label_in"] == []
     for word in ("{}alogue", "con{}"):
-        clean["said"] = [f"the {word.format(name)} of number {k}" for k, name in enumerate(clean["label"])]
+        clean["said"] = [
+            f"the {word.format(name)} of number {k}" for k, name in enumerate(clean["label"])
+        ]
         assert doctor(clean, "said=said:text")["leakage"]["label_in"] == []
 
 
@@ -118,7 +139,9 @@ def test_all_numbers_that_are_the_label_are_told(clean, doctor, told, modalities
     for name in chain(*telling.values()):
         clean[name] = code * rng.uniform(1, 9) + rng.uniform(0, 0.5, len(clean))
     report = doctor(clean)
-    assert report["leakage"]["numbers"] == [{"modality": m, "column": c} for m, cs in telling.items() for c in cs]
+    assert report["leakage"]["numbers"] == [
+        {"modality": m, "column": c} for m, cs in telling.items() for c in cs
+    ]
     texts = told(report, "leakage", "warning")
     assert len(texts) == 2
     for text, (modality, names) in zip(texts, telling.items(), strict=True):
@@ -130,9 +153,14 @@ def test_a_number_that_is_the_label(clean, doctor, told, modalities, rng):
     code = clean["label"].map({"cat": 0, "ant": 1, "bee": 2})
     clean[f"{modalities[0]}1"] = 7.5 * code + rng.uniform(0, 1, len(clean))
     report = doctor(clean)
-    assert report["leakage"]["numbers"] == [{"modality": modalities[0], "column": f"{modalities[0]}1"}]
+    assert report["leakage"]["numbers"] == [
+        {"modality": modalities[0], "column": f"{modalities[0]}1"}
+    ]
     assert any(f"{modalities[0]}1" in text for text in told(report, "leakage", "warning"))
 
 
 def test_built_in_data_name_no_group():
-    assert equipoise.doctor("synthetic", **{"data.options": {"samples": 90}})["leakage"]["groups"] == []
+    assert (
+        equipoise.doctor("synthetic", **{"data.options": {"samples": 90}})["leakage"]["groups"]
+        == []
+    )

@@ -28,7 +28,9 @@ def test_rows_of_nothing_are_a_finding(clean, doctor, modalities, told):
         hide(clean, modality, [5, 77])
     report = doctor(clean)
     assert report["presence"]["nothing"] == 2
-    assert any("2 rows with no readable modality" in text for text in told(report, "presence", "warning"))
+    assert any(
+        "2 rows with no readable modality" in text for text in told(report, "presence", "warning")
+    )
 
 
 def test_absence_by_label_is_found_with_its_strength(clean, doctor, modalities, told):
@@ -43,12 +45,17 @@ def test_absence_by_label_is_found_with_its_strength(clean, doctor, modalities, 
     squares = (absent - expected) ** 2
     statistic = (squares / expected + squares / (100 - expected)).sum()
     assert found["cramers_v"] == pytest.approx(np.sqrt(statistic / 300))
-    assert any(f"{modalities[0]} is missing by label" in text for text in told(report, "presence", "warning"))
+    assert any(
+        f"{modalities[0]} is missing by label" in text
+        for text in told(report, "presence", "warning")
+    )
 
 
 def test_absence_by_split_is_found(clean, doctor, modalities):
     hide(clean, modalities[-1], (clean["split"] == "test") & (np.arange(len(clean)) // 3 % 2 == 0))
-    assert [(d["modality"], d["on"]) for d in doctor(clean)["presence"]["depends"]] == [(modalities[-1], "split")]
+    assert [(d["modality"], d["on"]) for d in doctor(clean)["presence"]["depends"]] == [
+        (modalities[-1], "split")
+    ]
 
 
 def test_even_absence_is_no_finding(clean, doctor, modalities, told):

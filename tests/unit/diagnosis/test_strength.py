@@ -21,7 +21,10 @@ def test_the_stronger_modality_leads(clean, doctor, told, modalities, rng):
     assert strength[modalities[0]]["accuracy"] > 0.95
     assert strength[modalities[-1]]["accuracy"] < 0.7
     assert strength[modalities[0]]["majority"] == pytest.approx(1 / 3)
-    assert (strength[modalities[0]]["trained_on"], strength[modalities[0]]["measured_on"]) == (180, 60)
+    assert (strength[modalities[0]]["trained_on"], strength[modalities[0]]["measured_on"]) == (
+        180,
+        60,
+    )
     [text] = told(report, "strength", "warning")
     assert f"{modalities[0]} alone" in text or f"{modalities[1]} alone" in text
     assert f"neglect {modalities[-1]}" in text
@@ -113,7 +116,9 @@ def test_sounds_and_series_by_mean_and_deviation(rng):
     found = pool(block, "audio")
     np.testing.assert_allclose(found, np.concatenate([block[:, 0].mean(2), block[:, 0].std(2)], 1))
     series = rng.normal(size=(4, 30, 5))
-    np.testing.assert_allclose(pool(series, "array"), np.concatenate([series.mean(1), series.std(1)], 1))
+    np.testing.assert_allclose(
+        pool(series, "array"), np.concatenate([series.mean(1), series.std(1)], 1)
+    )
     np.testing.assert_allclose(pool(series[:, ::-1], "array"), pool(series, "array"))
 
 

@@ -29,11 +29,15 @@ def test_drawn_splits_are_those_of_a_run(clean, doctor, modalities):
 
 
 def test_advice_on_groups_where_splits_are_drawn(clean, doctor, told, rng):
-    assert any("--group" in text for text in told(doctor(clean.drop(columns="split"), split=None), "splits"))
+    assert any(
+        "--group" in text
+        for text in told(doctor(clean.drop(columns="split"), split=None), "splits")
+    )
     assert not any("--group" in text for text in told(doctor(clean), "splits"))
     clean["who"] = rng.integers(0, 30, len(clean)).astype(str)
     assert not any(
-        "--group" in t for t in told(doctor(clean.drop(columns="split"), split=None, group="who"), "splits")
+        "--group" in t
+        for t in told(doctor(clean.drop(columns="split"), split=None, group="who"), "splits")
     )
 
 
@@ -61,10 +65,14 @@ def test_one_class_is_a_finding(clean, doctor, told):
 
 def test_small_test_splits_are_told(clean, doctor, told):
     assert "60 test samples" in told(doctor(clean), "splits", "note")[0]
-    clean["split"] = np.where(np.arange(300) < 100, "train", np.where(np.arange(300) < 199, "validation", "test"))
+    clean["split"] = np.where(
+        np.arange(300) < 100, "train", np.where(np.arange(300) < 199, "validation", "test")
+    )
     assert told(doctor(clean), "splits") == []
     clean["split"] = np.where(np.arange(300) < 100, "train", "test")
-    assert any("no row is in validation" in text for text in told(doctor(clean), "splits", "warning"))
+    assert any(
+        "no row is in validation" in text for text in told(doctor(clean), "splits", "warning")
+    )
 
 
 def test_a_built_in_data_set_is_read_row_by_row():

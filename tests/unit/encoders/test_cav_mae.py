@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from equipoise.encoders.cav_mae import CAVMAE
-from equipoise.encoders.cav_mae_layout import over_time
-from equipoise.encoders.positions import sine_cosine_2d
+from equipoise.encoders.cav_mae import CAVMAE, over_time
+from equipoise.encoders.parts.positions import sine_cosine_2d
 from equipoise.errors import ConfigError
 
 AUDIO, IMAGE = (1, 128, 40), (3, 32, 48)  # 8 × 2 and 2 × 3 patches
@@ -41,7 +40,8 @@ def test_a_new_audio_branch_starts_with_positions_frequency_by_frequency():
 
 
 def published_state():
-    """Random weights of both branches, of the decoder and of a classifier, as saved from DataParallel.
+    """Random weights of both branches, of the decoder and of a classifier, as saved from
+    DataParallel.
 
     The rows of a matrix overlap in one short storage, so that the file stays small.
     """
@@ -55,7 +55,11 @@ def published_state():
     def norm(at):
         return {f"{at}.weight": torch.rand(768) + 0.5, f"{at}.bias": torch.randn(768) * 0.1}
 
-    state = {"mask_token": torch.randn(1, 1, 512), **linear("decoder_embed", 768, 512), **norm("norm")}
+    state = {
+        "mask_token": torch.randn(1, 1, 512),
+        **linear("decoder_embed", 768, 512),
+        **norm("norm"),
+    }
     state |= norm("decoder_norm") | norm("mlp_head.0") | linear("mlp_head.1", 768, 5)
     for branch, channels, tokens in (("a", 1, 512), ("v", 3, 6)):
         state[f"patch_embed_{branch}.proj.weight"] = torch.randn(768, channels, 16, 16) / 16
@@ -64,7 +68,10 @@ def published_state():
         state[f"decoder_pos_embed_{branch}"] = torch.randn(1, tokens, 512)
         state[f"modality_{branch}"] = torch.randn(1, 1, 768)
         state |= norm(f"norm_{branch}")
-    for at in [f"blocks_{b}.{i}" for b in "av" for i in range(11)] + ["blocks_u.0", "decoder_blocks.0"]:
+    for at in [f"blocks_{b}.{i}" for b in "av" for i in range(11)] + [
+        "blocks_u.0",
+        "decoder_blocks.0",
+    ]:
         for n in (1, 2):
             state |= norm(f"{at}.norm{n}") | norm(f"{at}.norm{n}_a") | norm(f"{at}.norm{n}_v")
         state |= linear(f"{at}.attn.qkv", 768, 2304) | linear(f"{at}.attn.proj", 768, 768)
@@ -73,7 +80,9 @@ def published_state():
 
 
 def save(state, folder):
-    torch.save({f"module.{name}": value for name, value in state.items()}, folder / "audio_model.21.pth")
+    torch.save(
+        {f"module.{name}": value for name, value in state.items()}, folder / "audio_model.21.pth"
+    )
     return str(folder / "audio_model.21.pth")
 
 
@@ -116,12 +125,28 @@ def test_a_branch_of_a_published_file_encodes_as_published(tmp_path, shape, bran
 @pytest.mark.parametrize(
     ("shape", "change", "message"),
     [
-        (AUDIO, lambda state: state.pop("blocks_a.4.norm1_v.bias"), r"missing: blocks\.4\.norm1_v\.bias"),
+        (
+            AUDIO,
+            lambda state: state.pop("blocks_a.4.norm1_v.bias"),
+            r"missing: blocks\.4\.norm1_v\.bias",
+        ),
         (AUDIO, lambda state: state.pop("pos_embed_a"), "missing: pos_embed"),
         (AUDIO, lambda state: state.update(strange=torch.zeros(1)), "unexpected: strange"),
-        (IMAGE, lambda state: state.pop("blocks_u.0.attn.proj.weight"), r"missing: shared\.0\.attn\.proj\.weight"),
-        ((3, 32, 32), lambda state: None, r"of another shape: pos_embed \(1, 6, 768\) for \(1, 4, 768\)"),
-        ((1, 64, 64), lambda state: None, r"of another shape: pos_embed \(1, 512, 768\) for \(1, 16, 768\)"),
+        (
+            IMAGE,
+            lambda state: state.pop("blocks_u.0.attn.proj.weight"),
+            r"missing: shared\.0\.attn\.proj\.weight",
+        ),
+        (
+            (3, 32, 32),
+            lambda state: None,
+            r"of another shape: pos_embed \(1, 6, 768\) for \(1, 4, 768\)",
+        ),
+        (
+            (1, 64, 64),
+            lambda state: None,
+            r"of another shape: pos_embed \(1, 512, 768\) for \(1, 16, 768\)",
+        ),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, shape, change, message):
@@ -132,18 +157,26 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, shape, change, me
 
 
 def test_positions_are_cut_or_stretched_along_time_only():
-    frequency, time, channel = torch.meshgrid(torch.arange(3), torch.arange(4), torch.arange(2), indexing="ij")
+    frequency, time, channel = torch.meshgrid(
+        torch.arange(3), torch.arange(4), torch.arange(2), indexing="ij"
+    )
     table = (100.0 * frequency + 10.0 * time + channel).reshape(1, 12, 2)
     assert torch.equal(over_time(table, 3, 2).reshape(3, 2, 2), table.reshape(3, 4, 2)[:, :2])
     assert torch.equal(over_time(table, 3, 4), table)
-    doubled = ((torch.arange(8) + 0.5) / 2 - 0.5).clamp(0, 3)  # places of 8 times among the 4, linear between them
+    doubled = ((torch.arange(8) + 0.5) / 2 - 0.5).clamp(
+        0, 3
+    )  # places of 8 times among the 4, linear between them
     expected = 100.0 * torch.arange(3)[:, None, None] + 10.0 * doubled[:, None] + torch.arange(2)
     torch.testing.assert_close(over_time(table, 3, 8), expected.reshape(1, 24, 2))
 
 
-@pytest.mark.parametrize("shape", [(128, 1024), (2, 128, 64), (1, 120, 64), (1, 128, 15), (3, 32, 40), (3, 0, 32)])
+@pytest.mark.parametrize(
+    "shape", [(128, 1024), (2, 128, 64), (1, 120, 64), (1, 128, 15), (3, 32, 40), (3, 0, 32)]
+)
 def test_a_shape_without_whole_patches_is_refused(shape):
-    with pytest.raises(ConfigError, match=r"CAVMAE: 'shape' must be .* in whole patches of 16 × 16, found"):
+    with pytest.raises(
+        ConfigError, match=r"CAVMAE: 'shape' must be .* in whole patches of 16 × 16, found"
+    ):
         CAVMAE(shape)
 
 

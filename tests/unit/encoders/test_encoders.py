@@ -45,7 +45,8 @@ def test_an_mlp_without_hidden_layers_is_linear():
 
 
 @pytest.mark.parametrize(
-    ("depth", "width", "parameters"), [(18, 512, 11_176_512), (34, 512, 21_284_672), (50, 2048, 23_508_032)]
+    ("depth", "width", "parameters"),
+    [(18, 512, 11_176_512), (34, 512, 21_284_672), (50, 2048, 23_508_032)],
 )
 def test_resnet_has_the_published_size(depth, width, parameters):
     """Counts of torchvision's networks without the classifier fc."""
@@ -64,16 +65,25 @@ def torchvision_names(blocks, convolutions, projected):
             for k in range(1, convolutions + 1):
                 names |= {f"{at}.conv{k}.weight", *(f"{at}.bn{k}.{n}" for n in norm)}
         if stage in projected:
-            names |= {f"layer{stage}.0.downsample.0.weight", *(f"layer{stage}.0.downsample.1.{n}" for n in norm)}
+            names |= {
+                f"layer{stage}.0.downsample.0.weight",
+                *(f"layer{stage}.0.downsample.1.{n}" for n in norm),
+            }
     return names
 
 
 @pytest.mark.parametrize(
     ("depth", "blocks", "convolutions", "projected"),
-    [(18, (2, 2, 2, 2), 2, {2, 3, 4}), (34, (3, 4, 6, 3), 2, {2, 3, 4}), (50, (3, 4, 6, 3), 3, {1, 2, 3, 4})],
+    [
+        (18, (2, 2, 2, 2), 2, {2, 3, 4}),
+        (34, (3, 4, 6, 3), 2, {2, 3, 4}),
+        (50, (3, 4, 6, 3), 3, {1, 2, 3, 4}),
+    ],
 )
 def test_resnet_parameters_are_named_as_in_torchvision(depth, blocks, convolutions, projected):
-    assert set(ResNet((3, 32, 32), depth=depth).state_dict()) == torchvision_names(blocks, convolutions, projected)
+    assert set(ResNet((3, 32, 32), depth=depth).state_dict()) == torchvision_names(
+        blocks, convolutions, projected
+    )
 
 
 def test_resnet_averages_the_features_of_frames():

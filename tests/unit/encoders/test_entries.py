@@ -6,7 +6,9 @@ import torch
 from equipoise.encoders import ENCODERS, build_encoder
 
 
-@pytest.mark.parametrize("entry", [entry for entry in ENCODERS if entry.size], ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    "entry", [entry for entry in ENCODERS if entry.size], ids=lambda entry: entry.name
+)
 def test_width_and_number_of_parameters(entry):
     if entry.needs:
         pytest.importorskip(entry.needs)

@@ -12,13 +12,18 @@ WAYS = [(bidirectional, pooling) for bidirectional in (False, True) for pooling 
 
 def states_by_hand(gru, steps, suffix=""):
     """Cho et al.'s equations 5 to 8 in PyTorch's order of gates (reset, update, new); (L, d) → (L, hidden)."""
-    weights = {name: getattr(gru, f"{name}_l0{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    weights = {
+        name: getattr(gru, f"{name}_l0{suffix}")
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    }
     state = torch.zeros(gru.hidden_size)
     states = []
     for step in steps:
         from_input = (weights["weight_ih"] @ step + weights["bias_ih"]).chunk(3)
         from_state = (weights["weight_hh"] @ state + weights["bias_hh"]).chunk(3)
-        reset, update = (torch.sigmoid(a + b) for a, b in zip(from_input[:2], from_state[:2], strict=True))
+        reset, update = (
+            torch.sigmoid(a + b) for a, b in zip(from_input[:2], from_state[:2], strict=True)
+        )
         new = torch.tanh(from_input[2] + reset * from_state[2])
         state = (1 - update) * new + update * state
         states.append(state)

@@ -8,7 +8,12 @@ from equipoise.errors import ConfigError
 
 transformers = pytest.importorskip("transformers")
 
-SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+SIZES = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+}
 DISTILBERT = {"model_type": "distilbert", "dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 24}
 T5 = {"model_type": "t5", "d_model": 16, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
 RESNET = {
@@ -44,7 +49,9 @@ CASES = [
 @pytest.mark.parametrize(("config", "shape", "vocabulary", "width"), CASES)
 def test_its_own_width_is_found_and_everything_is_trained(config, shape, vocabulary, width):
     encoder = build_encoder("hf", {"config": config}, shape, vocabulary)
-    inputs = torch.randn(3, *shape) if vocabulary is None else torch.randint(1, vocabulary, (3, *shape))
+    inputs = (
+        torch.randn(3, *shape) if vocabulary is None else torch.randint(1, vocabulary, (3, *shape))
+    )
     features = encoder(inputs)
     assert features.shape == (3, encoder.width) == (3, width)
     features.square().sum().backward()
@@ -64,7 +71,9 @@ def test_padding_does_not_change_a_texts_mean(config):
 def test_convolutional_maps_are_averaged_over_pixels():
     encoder = build_encoder("hf", {"config": RESNET}, (3, 12, 15)).eval()
     images = torch.randn(2, 3, 12, 15)
-    assert torch.allclose(encoder(images), encoder.network(images).pooler_output.flatten(1), atol=1e-5)
+    assert torch.allclose(
+        encoder(images), encoder.network(images).pooler_output.flatten(1), atol=1e-5
+    )
 
 
 def test_the_first_token_or_the_mean():
@@ -97,7 +106,13 @@ def test_weights_of_a_folder_name_the_network(tmp_path):
         (RESNET, (3, 12), None, {}, "'shape' must be that of a waveform, an image or frames"),
         (DISTILBERT, (7, 2), 30, {}, r"'shape' must be \(length,\), found \(7, 2\)"),
         (DISTILBERT, (3, 8, 8), None, {}, r"it cannot read samples of shape \(3, 8, 8\)"),
-        ({"model_type": "vit", **SIZES}, (3, 8, 8), None, {}, r"it cannot read samples of shape \(3, 8, 8\)"),
+        (
+            {"model_type": "vit", **SIZES},
+            (3, 8, 8),
+            None,
+            {},
+            r"it cannot read samples of shape \(3, 8, 8\)",
+        ),
     ],
 )
 def test_what_it_cannot_read_is_one_clear_line(config, shape, vocabulary, options, message):

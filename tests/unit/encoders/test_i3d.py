@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from equipoise.encoders.i3d import I3D
-from equipoise.encoders.i3d_layers import pad_same
+from equipoise.encoders.i3d import I3D, pad_same
 from equipoise.errors import ConfigError
 
 CLIP = (8, 2, 32, 40)
@@ -55,7 +54,8 @@ def convolve_same(x, weight, stride):
     """TensorFlow's padding SAME by its definition, one output at a time: x (T, H, W), weight (kt, kh, kw)."""
     sizes = [-(-n // s) for n, s in zip(x.shape, stride, strict=True)]
     before = [
-        max((out - 1) * s + k - n, 0) // 2 for out, s, k, n in zip(sizes, stride, weight.shape, x.shape, strict=True)
+        max((out - 1) * s + k - n, 0) // 2
+        for out, s, k, n in zip(sizes, stride, weight.shape, x.shape, strict=True)
     ]
     result = np.zeros(sizes)
     for place in np.ndindex(*sizes):
@@ -80,7 +80,10 @@ def published_state(channels, counts=True):
     """Random weights under the published names; files of old PyTorch versions have no counts of batches."""
     with torch.device("meta"):
         names = I3D((8, channels, 32, 32)).backbone.state_dict()
-    state = {"logits.conv3d.weight": torch.randn(400, 1024, 1, 1, 1), "logits.conv3d.bias": torch.randn(400)}
+    state = {
+        "logits.conv3d.weight": torch.randn(400, 1024, 1, 1, 1),
+        "logits.conv3d.bias": torch.randn(400),
+    }
     for name, value in names.items():
         if name.endswith("num_batches_tracked"):
             if counts:
@@ -122,7 +125,9 @@ def reference(state, clips):
     def mixed(x, at):
         one = unit(unit(x, f"{at}.b1a"), f"{at}.b1b")
         two = unit(unit(x, f"{at}.b2a"), f"{at}.b2b")
-        return torch.cat([unit(x, f"{at}.b0"), one, two, unit(pool(x, (3,) * 3, (1,) * 3), f"{at}.b3b")], 1)
+        return torch.cat(
+            [unit(x, f"{at}.b0"), one, two, unit(pool(x, (3,) * 3, (1,) * 3), f"{at}.b3b")], 1
+        )
 
     x = pool(unit(clips, "Conv3d_1a_7x7", 2), (1, 3, 3), (1, 2, 2))
     x = pool(unit(unit(x, "Conv3d_2b_1x1"), "Conv3d_2c_3x3"), (1, 3, 3), (1, 2, 2))
@@ -144,7 +149,9 @@ def test_a_published_file_encodes_as_published(tmp_path, counts):
 
 def test_other_channels_leave_only_the_first_layer_out(tmp_path):
     state = published_state(3)
-    with pytest.warns(UserWarning, match="weights are for 3 channels, the clips have 1; the first layer"):
+    with pytest.warns(
+        UserWarning, match="weights are for 3 channels, the clips have 1; the first layer"
+    ):
         encoder = I3D((8, 1, 32, 32), weights=save(state, tmp_path))
     for name, value in encoder.backbone.state_dict().items():
         assert torch.equal(value, state[name]) is not name.startswith("Conv3d_1a_7x7."), name
@@ -153,8 +160,14 @@ def test_other_channels_leave_only_the_first_layer_out(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: state.pop("Mixed_4c.b2a.bn.running_var"), r"I3D: .* missing: Mixed_4c\.b2a\.bn\.running_var"),
-        (lambda state: state.pop("Conv3d_1a_7x7.conv3d.weight"), r"missing: Conv3d_1a_7x7\.conv3d\.weight"),
+        (
+            lambda state: state.pop("Mixed_4c.b2a.bn.running_var"),
+            r"I3D: .* missing: Mixed_4c\.b2a\.bn\.running_var",
+        ),
+        (
+            lambda state: state.pop("Conv3d_1a_7x7.conv3d.weight"),
+            r"missing: Conv3d_1a_7x7\.conv3d\.weight",
+        ),
         (lambda state: state.update(strange=torch.zeros(1)), "unexpected: strange"),
     ],
 )
@@ -166,5 +179,8 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, change, message):
 
 
 def test_a_still_image_is_refused():
-    with pytest.raises(ConfigError, match=r"I3D: 'shape' must be \(frames, channels, height, width\), found \(3, 32"):
+    with pytest.raises(
+        ConfigError,
+        match=r"I3D: 'shape' must be \(frames, channels, height, width\), found \(3, 32",
+    ):
         I3D((3, 32, 32))

@@ -110,7 +110,11 @@ def test_a_class_of_pytorch_itself():
     ("path", "options", "message"),
     [
         ("Told", {}, "must be written import:package.module.Class"),
-        ("nowhere_at_all.Net", {}, "No module named 'nowhere_at_all'; is the folder it lies in on PYTHONPATH"),
+        (
+            "nowhere_at_all.Net",
+            {},
+            "No module named 'nowhere_at_all'; is the folder it lies in on PYTHONPATH",
+        ),
         ("{}.absent.Net", {}, "No module named '.*absent'"),
         ("{}.needy.Net", {}, "No module named 'a_package_nobody_has'"),
         ("{}.nets.Tod", {}, "has no 'Tod'; did you mean 'Told'"),
@@ -119,8 +123,16 @@ def test_a_class_of_pytorch_itself():
         ("{}.nets.Plain", {"hiden": 3}, "has no option 'hiden'; did you mean 'hidden'"),
         ("{}.nets.Told", {"shape": 3}, "has no option 'shape'"),
         ("{}.nets.Plain", {"hidden": "x"}, "refuses its options"),
-        ("{}.nets.Picky", {}, "refuses its options .*missing 1 required positional argument: 'size'"),
-        ("{}.nets.Picky", {"size": 1}, r"refuses its options \(size is too small: choose another\)"),
+        (
+            "{}.nets.Picky",
+            {},
+            "refuses its options .*missing 1 required positional argument: 'size'",
+        ),
+        (
+            "{}.nets.Picky",
+            {"size": 1},
+            r"refuses its options \(size is too small: choose another\)",
+        ),
         ("{}.nets.Maps", {}, r"must make features \(B, d\), and makes \(2, 4, 1\) of two samples"),
         ("{}.nets.Pair", {}, r"must make a tensor \(B, d\), and makes a tuple"),
         ("{}.nets.Broken", {}, r"cannot read samples of shape \(4,\) \(mat1 and mat2 do not fit\)"),

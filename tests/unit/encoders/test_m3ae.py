@@ -8,7 +8,7 @@ from transformers import ViTConfig
 from transformers.models.vit.modeling_vit import ViTLayer
 
 from equipoise.encoders.m3ae import M3AE
-from equipoise.encoders.transformer import Block
+from equipoise.encoders.parts.transformer import Block
 from equipoise.errors import ConfigError
 
 VOCABULARY = 40
@@ -54,9 +54,13 @@ def test_the_block_equals_the_one_of_transformers():
     theirs, ours = ViTLayer(config).eval(), Block(48, 4, 1e-6, gelu="tanh")
     for parameter in ours.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    for name, value in zip(("q_proj", "k_proj", "v_proj"), ours.attn.qkv.weight.chunk(3), strict=True):
+    for name, value in zip(
+        ("q_proj", "k_proj", "v_proj"), ours.attn.qkv.weight.chunk(3), strict=True
+    ):
         getattr(theirs.attention, name).weight.data.copy_(value)
-    for name, value in zip(("q_proj", "k_proj", "v_proj"), ours.attn.qkv.bias.chunk(3), strict=True):
+    for name, value in zip(
+        ("q_proj", "k_proj", "v_proj"), ours.attn.qkv.bias.chunk(3), strict=True
+    ):
         getattr(theirs.attention, name).bias.data.copy_(value)
     pairs = [
         (theirs.attention.o_proj, ours.attn.proj),
@@ -71,7 +75,9 @@ def test_the_block_equals_the_one_of_transformers():
     valid = torch.rand(3, 7) < 0.6
     valid[:, 0] = True
     additive = torch.where(valid, 0.0, -1e7)[:, None, None]
-    torch.testing.assert_close(ours(x, valid[:, None, None]), theirs(x, additive), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        ours(x, valid[:, None, None]), theirs(x, additive), rtol=1e-4, atol=1e-4
+    )
 
 
 def flax_state(channels=3):
@@ -79,7 +85,10 @@ def flax_state(channels=3):
     rng = np.random.default_rng()
 
     def dense(before, after):
-        return {"kernel": rng.normal(0, before**-0.5, (before, after)), "bias": rng.normal(0, 0.1, after)}
+        return {
+            "kernel": rng.normal(0, before**-0.5, (before, after)),
+            "bias": rng.normal(0, 0.1, after),
+        }
 
     def norm():
         return {"scale": rng.uniform(0.5, 1.5, WIDTH), "bias": rng.normal(0, 0.1, WIDTH)}
@@ -101,8 +110,15 @@ def flax_state(channels=3):
             f"{at}/TransformerMLP_0/fc1": dense(WIDTH, 4 * WIDTH),
             f"{at}/TransformerMLP_0/fc2": dense(4 * WIDTH, WIDTH),
         }
-    state = {f"{path}/{leaf}": value for path, leaves in tree.items() for leaf, value in leaves.items()}
-    tokens = ("cls_token", "encoder_image_type_embedding", "encoder_text_type_embedding", "text_mask_embedding")
+    state = {
+        f"{path}/{leaf}": value for path, leaves in tree.items() for leaf, value in leaves.items()
+    }
+    tokens = (
+        "cls_token",
+        "encoder_image_type_embedding",
+        "encoder_text_type_embedding",
+        "text_mask_embedding",
+    )
     state |= {name: rng.normal(0, 1, (1, 1, WIDTH)) for name in tokens}
     return {name: value.astype(np.float32) for name, value in state.items()}
 
@@ -115,7 +131,10 @@ def reference(state, content, positions, modality, padding):
 
     def norm(x, at):
         centred = x - x.mean(-1, keepdims=True)
-        return centred / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * state[f"{at}/scale"] + state[f"{at}/bias"]
+        return (
+            centred / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * state[f"{at}/scale"]
+            + state[f"{at}/bias"]
+        )
 
     x = content + positions + state[f"encoder_{modality}_type_embedding"]
     x = np.concatenate([np.repeat(state["cls_token"], len(x), 0), x], 1)
@@ -145,13 +164,17 @@ def image_reference(state, images):
     patches = pixels.reshape(b, h // 16, 16, w // 16, 16, c).swapaxes(2, 3).reshape(b, -1, 256 * c)
     content = patches @ state["image_embedding/kernel"] + state["image_embedding/bias"]
     columns, rows = np.meshgrid(np.arange(w // 16), np.arange(h // 16))
-    positions = np.concatenate([encoded(columns.ravel(), WIDTH // 2), encoded(rows.ravel(), WIDTH // 2)], 1)
+    positions = np.concatenate(
+        [encoded(columns.ravel(), WIDTH // 2), encoded(rows.ravel(), WIDTH // 2)], 1
+    )
     return reference(state, content, positions, "image", np.zeros(content.shape[:2]))
 
 
 def text_reference(state, ids):
     content = state["text_embedding/embedding"][ids.numpy()]
-    return reference(state, content, encoded(np.arange(ids.shape[1]), WIDTH), "text", ids.numpy() == 0)
+    return reference(
+        state, content, encoded(np.arange(ids.shape[1]), WIDTH), "text", ids.numpy() == 0
+    )
 
 
 def port_state(state):
@@ -179,7 +202,10 @@ def port_state(state):
 
 
 def save_flax(state, path, separator="/"):
-    save_file({name.replace("/", separator): torch.from_numpy(value) for name, value in state.items()}, path)
+    save_file(
+        {name.replace("/", separator): torch.from_numpy(value) for name, value in state.items()},
+        path,
+    )
     return str(path)
 
 
@@ -193,7 +219,11 @@ def test_an_image_is_encoded_as_by_the_authors(tmp_path, separator):
     state, images = flax_state(), torch.randn(2, 3, 32, 48)
     path = save_flax(state, tmp_path / "flax.safetensors", separator)
     expected = image_reference(state, images)
-    for pooling, pooled in [("cls", expected[:, 0]), ("mean", expected.mean(1)), ("mean-all", expected.mean(1))]:
+    for pooling, pooled in [
+        ("cls", expected[:, 0]),
+        ("mean", expected.mean(1)),
+        ("mean-all", expected.mean(1)),
+    ]:
         encoder = M3AE((3, 32, 48), size="small", pooling=pooling, weights=path)
         np.testing.assert_allclose(encoder(images).detach(), pooled, rtol=1e-3, atol=1e-4)
 
@@ -219,7 +249,9 @@ def test_both_published_layouts_hold_the_same_weights(tmp_path, shape, vocabular
     torch.save(port_state(state), tmp_path / "port.pth")
     paths = [save_flax(state, tmp_path / "flax.safetensors"), str(tmp_path / "port.pth")]
     one, other = (M3AE(shape, vocabulary=vocabulary, size="small", weights=path) for path in paths)
-    for (name, a), (again, b) in zip(one.state_dict().items(), other.state_dict().items(), strict=True):
+    for (name, a), (again, b) in zip(
+        one.state_dict().items(), other.state_dict().items(), strict=True
+    ):
         assert name == again
         assert torch.equal(a, b)
 
@@ -227,7 +259,10 @@ def test_both_published_layouts_hold_the_same_weights(tmp_path, shape, vocabular
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: state.pop("encoder.blocks.3.attention.fc.bias"), r"missing: blocks\.3\.attn\.proj\.bias"),
+        (
+            lambda state: state.pop("encoder.blocks.3.attention.fc.bias"),
+            r"missing: blocks\.3\.attn\.proj\.bias",
+        ),
         (lambda state: state.update(strange=torch.zeros(1)), "unexpected: strange"),
         (lambda state: state.pop("image_embedding.weight"), r"missing: embedding\.content\.weight"),
     ],
@@ -242,7 +277,9 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, change, message):
 
 @pytest.mark.parametrize(("pooling", "same"), [("cls", True), ("mean", True), ("mean-all", False)])
 def test_padding_changes_a_text_only_where_it_is_averaged(pooling, same):
-    encoders = [M3AE((length,), vocabulary=VOCABULARY, size="small", pooling=pooling) for length in (5, 9)]
+    encoders = [
+        M3AE((length,), vocabulary=VOCABULARY, size="small", pooling=pooling) for length in (5, 9)
+    ]
     encoders[1].load_state_dict(encoders[0].state_dict())
     ids = texts(3, 5)
     longer = torch.nn.functional.pad(ids, (0, 4))
@@ -262,8 +299,16 @@ def test_a_text_of_nothing_but_padding_has_a_feature_and_gradients(pooling):
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((3, 32, 32), {"size": "huge"}, "M3AE: 'size' must be one of small, base, large, found 'huge'"),
-        ((3, 32, 32), {"pooling": "max"}, "'pooling' must be one of cls, mean, mean-all, found 'max'"),
+        (
+            (3, 32, 32),
+            {"size": "huge"},
+            "M3AE: 'size' must be one of small, base, large, found 'huge'",
+        ),
+        (
+            (3, 32, 32),
+            {"pooling": "max"},
+            "'pooling' must be one of cls, mean, mean-all, found 'max'",
+        ),
         ((3, 32, 40), {}, "sides multiples of 16, found"),
         ((3, 0, 32), {}, "sides multiples of 16, found"),
         ((3, 32), {"vocabulary": 9}, r"'shape' must be \(length,\) of a text"),

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from equipoise.encoders.positions import sine_cosine_1d, sine_cosine_2d
+from equipoise.encoders.parts.positions import sine_cosine_1d, sine_cosine_2d
 
 
 def encoded(place, width):

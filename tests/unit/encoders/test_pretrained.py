@@ -12,7 +12,12 @@ from equipoise.errors import ConfigError
 
 transformers = pytest.importorskip("transformers")
 
-SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+SIZES = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+}
 PATCHES = {**SIZES, "patch_size": 4}
 CASES = {  # encoder: shape, vocabulary, configuration, width of its own vector
     "bert": ((7,), 30, SIZES, 16),
@@ -32,19 +37,27 @@ def build(name, **options):
 
 def samples(name, count=4):
     shape, vocabulary, _, _ = CASES[name]
-    return torch.randn(count, *shape) if vocabulary is None else torch.randint(1, vocabulary, (count, *shape))
+    return (
+        torch.randn(count, *shape)
+        if vocabulary is None
+        else torch.randint(1, vocabulary, (count, *shape))
+    )
 
 
 def step(encoder, inputs):
     """One step of training on whatever can be trained, with weight decay."""
-    optimizer = torch.optim.AdamW((p for p in encoder.parameters() if p.requires_grad), lr=0.1, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(
+        (p for p in encoder.parameters() if p.requires_grad), lr=0.1, weight_decay=0.1
+    )
     encoder.train()
     encoder(inputs).square().sum().backward()
     optimizer.step()
 
 
 def moved(encoder, before):
-    return {name for name, value in encoder.state_dict().items() if not torch.equal(value, before[name])}
+    return {
+        name for name, value in encoder.state_dict().items() if not torch.equal(value, before[name])
+    }
 
 
 @every
@@ -89,8 +102,12 @@ def test_features_computed_before_train_the_projection_alike(name):
 def test_lora_starts_at_the_network_and_trains_adapters_and_projection_only(name):
     pytest.importorskip("peft")
     plain, adapted = build(name, width=9).eval(), build(name, width=9, tuning="lora", rank=2).eval()
-    given = {key.replace(".base_layer", ""): key for key in adapted.state_dict() if "lora_" not in key}
-    adapted.load_state_dict({given[key]: value for key, value in plain.state_dict().items()}, strict=False)
+    given = {
+        key.replace(".base_layer", ""): key for key in adapted.state_dict() if "lora_" not in key
+    }
+    adapted.load_state_dict(
+        {given[key]: value for key, value in plain.state_dict().items()}, strict=False
+    )
     assert set(given) == set(plain.state_dict())
     inputs = samples(name)
     assert torch.allclose(adapted(inputs), plain(inputs), atol=1e-6)
@@ -99,7 +116,11 @@ def test_lora_starts_at_the_network_and_trains_adapters_and_projection_only(name
     step(adapted, inputs)  # the first moves B only, since A's gradient is a multiple of B
     changed = moved(adapted, before)
     adapters = {key for key in before if "lora_" in key}
-    assert {"projection.weight", "projection.bias"} <= changed <= adapters | {"projection.weight", "projection.bias"}
+    assert (
+        {"projection.weight", "projection.bias"}
+        <= changed
+        <= adapters | {"projection.weight", "projection.bias"}
+    )
     assert any("lora_A" in key for key in changed)
     assert any("lora_B" in key for key in changed)
     assert all(min(before[key].shape) == 2 for key in adapters if min(before[key].shape) < 5)
@@ -147,9 +168,15 @@ def test_weights_of_another_network_are_refused(tmp_path):
 def test_weights_that_do_not_fill_the_network_are_refused(tmp_path):
     build("bert").network.save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=r"belong to another network; they lack 'encoder.layer.2"):
-        build_encoder("bert", {"weights": str(tmp_path), "config": {"num_hidden_layers": 3}}, (7,), 30)
-    with pytest.raises(ConfigError, match=r"'encoder.layer.0.intermediate.dense.bias' is \(24,\) for \(20,\)"):
-        build_encoder("bert", {"weights": str(tmp_path), "config": {"intermediate_size": 20}}, (7,), 30)
+        build_encoder(
+            "bert", {"weights": str(tmp_path), "config": {"num_hidden_layers": 3}}, (7,), 30
+        )
+    with pytest.raises(
+        ConfigError, match=r"'encoder.layer.0.intermediate.dense.bias' is \(24,\) for \(20,\)"
+    ):
+        build_encoder(
+            "bert", {"weights": str(tmp_path), "config": {"intermediate_size": 20}}, (7,), 30
+        )
 
 
 def test_nothing_is_printed_about_weights_that_are_not_needed(tmp_path, capfd):
@@ -175,7 +202,9 @@ def test_the_mean_runs_over_the_patches_only(name, prefix):
     encoder = build(name, pooling="mean").eval()
     inputs = samples(name)
     seen = {}
-    encoder.network.layernorm.register_forward_hook(lambda _, __, states: seen.update(states=states))
+    encoder.network.layernorm.register_forward_hook(
+        lambda _, __, states: seen.update(states=states)
+    )
     assert torch.allclose(encoder(inputs), seen["states"][:, prefix:].mean(1), atol=1e-6)
 
 
@@ -199,13 +228,37 @@ def test_a_spectrogram_is_read_along_time_and_mels():
             30,
             "'config' has no value 'hiden_size'; did you mean 'hidden_",
         ),
-        ("bert", {"config": {"hidden_size": "x"}}, (7,), 30, "changing the configuration failed .*hidden_size"),
-        ("bert", {"config": {"hidden_size": 30}}, (7,), 30, "building the network failed .*not a multiple"),
+        (
+            "bert",
+            {"config": {"hidden_size": "x"}},
+            (7,),
+            30,
+            "changing the configuration failed .*hidden_size",
+        ),
+        (
+            "bert",
+            {"config": {"hidden_size": 30}},
+            (7,),
+            30,
+            "building the network failed .*not a multiple",
+        ),
         ("bert", {"config": 3}, (7,), 30, "'config' must be a mapping of names to values, found 3"),
-        ("bert", {"config": {"vocab_size": 20}}, (7,), 30, "tokenizer and encoder do not belong together: .* 30 ids"),
+        (
+            "bert",
+            {"config": {"vocab_size": 20}},
+            (7,),
+            30,
+            "tokenizer and encoder do not belong together: .* 30 ids",
+        ),
         ("bert", {}, (700,), 30, "reads at most 512 tokens, and the texts have 700"),
         ("bert", {}, (7,), None, "Bert reads text; declare the modality"),
-        ("bert", {"config": SIZES, "pooling": "max"}, (7,), 30, "'pooling' must be one of cls, mean, found 'max'"),
+        (
+            "bert",
+            {"config": SIZES, "pooling": "max"},
+            (7,),
+            30,
+            "'pooling' must be one of cls, mean, found 'max'",
+        ),
         (
             "bert",
             {"config": SIZES, "tuning": "half"},
@@ -213,22 +266,54 @@ def test_a_spectrogram_is_read_along_time_and_mels():
             30,
             "'tuning' must be one of full, frozen, lora, found 'half'",
         ),
-        ("bert", {"config": SIZES, "width": 0}, (7,), 30, "'width' must be a positive whole number, found 0"),
+        (
+            "bert",
+            {"config": SIZES, "width": 0},
+            (7,),
+            30,
+            "'width' must be a positive whole number, found 0",
+        ),
         ("bert", {"weights": "./absent"}, (7,), 30, "there is no folder './absent'"),
         ("bert", {"weights": "a/b/c"}, (7,), 30, "there is no folder 'a/b/c'"),
         ("bert", {"weights": "nobody/nothing"}, (7,), 30, "loading the configuration failed"),
         ("vit", {}, (3, 8, 9), None, r"'shape' must be \(channels, size, size\)"),
         ("vit", {}, (3, 8, 8), None, "images of 8×8 pixels hold no patch of 16×16"),
-        ("vit", {"config": {"image_size": 32}}, (3, 64, 64), None, "reads 3 channels of 32×32 .* 3 of 64×64"),
+        (
+            "vit",
+            {"config": {"image_size": 32}},
+            (3, 64, 64),
+            None,
+            "reads 3 channels of 32×32 .* 3 of 64×64",
+        ),
         ("vit", {}, (7,), 30, "ViT does not read text"),
-        ("ast", {}, (2, 128, 1024), None, r"'shape' must be \(1, mels, frames\), found \(2, 128, 1024\)"),
-        ("ast", {"config": {"max_length": 9}}, (1, 128, 99), None, "reads 128 mels and 9 frames, .* 128 and 99"),
+        (
+            "ast",
+            {},
+            (2, 128, 1024),
+            None,
+            r"'shape' must be \(1, mels, frames\), found \(2, 128, 1024\)",
+        ),
+        (
+            "ast",
+            {"config": {"max_length": 9}},
+            (1, 128, 99),
+            None,
+            "reads 128 mels and 9 frames, .* 128 and 99",
+        ),
         ("ast", {}, (1, 8, 99), None, "8 mels and 99 frames hold no patch"),
-        ("clip-image", {"pooling": "mean"}, (3, 64, 64), None, "'pooling' must be one of projection, token"),
+        (
+            "clip-image",
+            {"pooling": "mean"},
+            (3, 64, 64),
+            None,
+            "'pooling' must be one of projection, token",
+        ),
         ("clip-text", {}, (78,), 30, "reads at most 77 tokens"),
     ],
 )
-def test_what_cannot_be_built_is_one_clear_line(name, options, shape, vocabulary, message, monkeypatch):
+def test_what_cannot_be_built_is_one_clear_line(
+    name, options, shape, vocabulary, message, monkeypatch
+):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigError, match=message) as caught:
         build_encoder(name, options, shape, vocabulary)
@@ -251,7 +336,9 @@ def test_adapters_that_cannot_be_built_are_one_clear_line(options, message):
 
 def test_adapters_without_peft_say_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
-    with pytest.raises(ConfigError, match=r"needs peft, .* pip install 'equipoise\[transformers\]'"):
+    with pytest.raises(
+        ConfigError, match=r"needs peft, .* pip install 'equipoise\[transformers\]'"
+    ):
         build("bert", tuning="lora")
 
 

@@ -7,7 +7,12 @@ from equipoise.encoders import build_encoder
 
 transformers = pytest.importorskip("transformers")
 
-SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+SIZES = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+}
 LENGTHS = torch.tensor([6, 1, 4]).unsqueeze(1)
 
 
@@ -27,7 +32,9 @@ def test_bert_equals_the_librarys_with_an_attention_mask(pooling):
     theirs = transformers.BertModel(transformers.BertConfig(**SIZES, vocab_size=30)).eval()
     theirs.load_state_dict(encoder.network.state_dict(), strict=False)
     ids = texts()
-    states = theirs(input_ids=ids, attention_mask=(torch.arange(8) < LENGTHS).long()).last_hidden_state
+    states = theirs(
+        input_ids=ids, attention_mask=(torch.arange(8) < LENGTHS).long()
+    ).last_hidden_state
     for row, length in enumerate(LENGTHS[:, 0]):
         expected = states[row, 0] if pooling == "cls" else states[row, :length].mean(0)
         assert torch.allclose(encoder(ids)[row], expected, atol=1e-5)
@@ -47,7 +54,9 @@ def test_padding_does_not_change_the_feature(name, options):
     ids = texts()
     longer = torch.cat([ids, torch.zeros(3, 4, dtype=torch.int64)], dim=1)
     assert torch.allclose(encoder(longer), encoder(ids), atol=1e-5)
-    alone = torch.cat([encoder(ids[row : row + 1, :length]) for row, length in enumerate(LENGTHS[:, 0])])
+    alone = torch.cat(
+        [encoder(ids[row : row + 1, :length]) for row, length in enumerate(LENGTHS[:, 0])]
+    )
     assert torch.allclose(alone, encoder(ids), atol=1e-5)
 
 
@@ -65,14 +74,18 @@ def test_cliptext_equals_the_librarys_at_its_end_of_text_id():
         **SIZES, projection_dim=5, vocab_size=30, eos_token_id=29, bos_token_id=28, pad_token_id=0
     )
     theirs = disturbed(transformers.CLIPTextModelWithProjection(config))
-    encoder = build_encoder("clip-text", {"config": {**SIZES, "projection_dim": 5}}, (8,), 30).eval()
+    encoder = build_encoder(
+        "clip-text", {"config": {**SIZES, "projection_dim": 5}}, (8,), 30
+    ).eval()
     encoder.network.load_state_dict(theirs.state_dict())
     ids = texts(vocabulary=28)
     ids.scatter_(1, LENGTHS - 1, 29)
     assert torch.allclose(encoder(ids), theirs(input_ids=ids).text_embeds, atol=1e-5)
 
 
-@pytest.mark.parametrize(("half", "shape", "vocabulary"), [("text", (8,), 30), ("vision", (3, 8, 8), None)])
+@pytest.mark.parametrize(
+    ("half", "shape", "vocabulary"), [("text", (8,), 30), ("vision", (3, 8, 8), None)]
+)
 def test_weights_of_a_whole_clip_give_either_half(tmp_path, half, shape, vocabulary):
     config = transformers.CLIPConfig(
         text_config={
@@ -93,10 +106,14 @@ def test_weights_of_a_whole_clip_give_either_half(tmp_path, half, shape, vocabul
     assert encoder.width == 5
     if half == "text":
         ids = texts(vocabulary=28).scatter_(1, LENGTHS - 1, 29)
-        assert torch.allclose(encoder(ids), whole.get_text_features(input_ids=ids).pooler_output, atol=1e-5)
+        assert torch.allclose(
+            encoder(ids), whole.get_text_features(input_ids=ids).pooler_output, atol=1e-5
+        )
     else:
         images = torch.randn(2, 3, 8, 8)
-        assert torch.allclose(encoder(images), whole.get_image_features(images).pooler_output, atol=1e-5)
+        assert torch.allclose(
+            encoder(images), whole.get_image_features(images).pooler_output, atol=1e-5
+        )
 
 
 def test_a_token_is_what_the_projection_is_made_of():

@@ -36,7 +36,11 @@ def file_of(folder, state):
 @pytest.mark.parametrize("width", [None, 7])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_torchvisions_layout_loads_and_its_classifier_is_dropped(tmp_path, trained, prefix, width):
-    state = {**trained.state_dict(), "fc.weight": torch.randn(1000, 512), "fc.bias": torch.randn(1000)}
+    state = {
+        **trained.state_dict(),
+        "fc.weight": torch.randn(1000, 512),
+        "fc.bias": torch.randn(1000),
+    }
     path = file_of(tmp_path, {prefix + name: value for name, value in state.items()})
     loaded = ResNet(SHAPE, width=width, weights=path).eval()
     images = torch.randn(2, *SHAPE)
@@ -46,10 +50,14 @@ def test_torchvisions_layout_loads_and_its_classifier_is_dropped(tmp_path, train
 def test_files_from_before_the_step_counter_load(tmp_path, trained):
     state = {n: v for n, v in trained.state_dict().items() if not n.endswith("num_batches_tracked")}
     images = torch.randn(2, *SHAPE)
-    assert torch.equal(ResNet(SHAPE, weights=file_of(tmp_path, state)).eval()(images), trained(images))
+    assert torch.equal(
+        ResNet(SHAPE, weights=file_of(tmp_path, state)).eval()(images), trained(images)
+    )
 
 
-@pytest.mark.parametrize(("depth", "kind", "widths"), [(18, "basic", 1), (34, "basic", 1), (50, "bottleneck", 4)])
+@pytest.mark.parametrize(
+    ("depth", "kind", "widths"), [(18, "basic", 1), (34, "basic", 1), (50, "bottleneck", 4)]
+)
 @pytest.mark.parametrize("prefix", ["", "resnet."])
 def test_transformers_layout_gives_transformers_features(tmp_path, depth, kind, widths, prefix):
     transformers = pytest.importorskip("transformers")
@@ -63,7 +71,9 @@ def test_transformers_layout_gives_transformers_features(tmp_path, depth, kind, 
     save_file({**state, "classifier.1.weight": torch.randn(3, 512 * widths)}, path)
     images = torch.randn(2, *SHAPE)
     expected = theirs(images).pooler_output.flatten(1)
-    assert torch.allclose(ResNet(SHAPE, depth=depth, weights=path).eval()(images), expected, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(
+        ResNet(SHAPE, depth=depth, weights=path).eval()(images), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
@@ -79,7 +89,10 @@ def test_rgb_filters_are_spread_over_other_channels(tmp_path, trained, channels)
     ("options", "message"),
     [
         ({"depth": 34}, "ResNet: the weights do not fit: missing: layer1.2.conv1.weight"),
-        ({"depth": 50}, r"of another shape: layer1.0.conv1.weight \(64, 64, 3, 3\) for \(64, 64, 1, 1\)"),
+        (
+            {"depth": 50},
+            r"of another shape: layer1.0.conv1.weight \(64, 64, 3, 3\) for \(64, 64, 1, 1\)",
+        ),
     ],
 )
 def test_weights_of_another_network_are_refused_in_one_line(tmp_path, trained, options, message):

@@ -11,7 +11,8 @@ from equipoise.errors import ConfigError
 
 
 @pytest.mark.parametrize(
-    ("shape", "parameters"), [((50, 300), 17_106_944), ((500, 74), 16_875_520), ((500, 35), 16_835_584)]
+    ("shape", "parameters"),
+    [((50, 300), 17_106_944), ((500, 74), 16_875_520), ((500, 35), 16_835_584)],
 )
 def test_it_has_the_size_of_balancemms(shape, parameters):
     """Text, audio and vision of CMU-MOSEI."""
@@ -23,7 +24,9 @@ def test_it_has_the_size_of_balancemms(shape, parameters):
 def post_norm_layer(layer, steps):
     """Attention, add, norm, feed-forward, add, norm, written out for one sequence (L, width)."""
     attention = layer.self_attn
-    queries, keys, values = (steps @ attention.in_proj_weight.T + attention.in_proj_bias).chunk(3, dim=1)
+    queries, keys, values = (steps @ attention.in_proj_weight.T + attention.in_proj_bias).chunk(
+        3, dim=1
+    )
     seen = []
     for head in range(attention.num_heads):
         part = slice(head * attention.head_dim, (head + 1) * attention.head_dim)
@@ -35,7 +38,10 @@ def post_norm_layer(layer, steps):
 
 def norm(layer, steps):
     centred = steps - steps.mean(1, keepdim=True)
-    return centred / (centred.square().mean(1, keepdim=True) + layer.eps).sqrt() * layer.weight + layer.bias
+    return (
+        centred / (centred.square().mean(1, keepdim=True) + layer.eps).sqrt() * layer.weight
+        + layer.bias
+    )
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])

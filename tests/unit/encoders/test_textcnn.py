@@ -67,7 +67,10 @@ def test_dropout_acts_in_training_only():
     ("options", "message"),
     [
         ({"windows": []}, "'windows' must be a list of one or more"),
-        ({"windows": [3, 0]}, r"'windows' must be a list of one or more positive whole numbers, found \[3, 0\]"),
+        (
+            {"windows": [3, 0]},
+            r"'windows' must be a list of one or more positive whole numbers, found \[3, 0\]",
+        ),
         ({"dropout": 1.0}, r"'dropout' must be in \[0, 1\), found 1.0"),
         ({"embedding": 0}, "'embedding' must be a positive whole number, found 0"),
         ({"width": 1.5}, "'width' must be a positive whole number, found 1.5"),
@@ -80,5 +83,7 @@ def test_wrong_options_are_one_clear_line(options, message):
 
 
 def test_it_reads_text_only():
-    with pytest.raises(ConfigError, match="TextCNN reads text; declare the modality as name=column:text"):
+    with pytest.raises(
+        ConfigError, match="TextCNN reads text; declare the modality as name=column:text"
+    ):
         build_encoder("textcnn", {}, (9,))

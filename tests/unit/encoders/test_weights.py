@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from equipoise.encoders.weights import load_strictly, read_weights
+from equipoise.encoders.parts.weights import load_strictly, read_weights
 from equipoise.errors import ConfigError
 
 
@@ -15,7 +15,9 @@ def network():
 
 
 def same(left, right):
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+    return left.keys() == right.keys() and all(
+        torch.equal(left[name], right[name]) for name in left
+    )
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors"])

@@ -27,7 +27,9 @@ def rng() -> np.random.Generator:
 def draw(rng: np.random.Generator, classes: int, rows: int = 200) -> tuple[np.ndarray, np.ndarray]:
     """Logits that are right more often than not, and labels in which every class occurs."""
     label = rng.permutation(np.arange(rows) % classes)
-    logits = rng.standard_normal((rows, classes)) + 1.5 * np.eye(classes)[label] * rng.random((rows, 1))
+    logits = rng.standard_normal((rows, classes)) + 1.5 * np.eye(classes)[label] * rng.random(
+        (rows, 1)
+    )
     return (4 * logits).astype(np.float32), label
 
 
@@ -43,7 +45,9 @@ def test_agrees_with_torchmetrics(rng: np.random.Generator, classes: int) -> Non
         "calibration_error": multiclass_calibration_error(**options, n_bins=15, norm="l1"),
     }
     found = metrics.score(logits, label)
-    assert found == {name: pytest.approx(float(value), abs=1e-5) for name, value in expected.items()}
+    assert found == {
+        name: pytest.approx(float(value), abs=1e-5) for name, value in expected.items()
+    }
 
 
 def test_classes_that_do_not_occur_do_not_count(rng: np.random.Generator) -> None:
@@ -51,9 +55,13 @@ def test_classes_that_do_not_occur_do_not_count(rng: np.random.Generator) -> Non
     label[label == 4] = 0
     predicted = logits.argmax(1)
     found = metrics.score(logits, label)
-    one_by_one = [f1_score(label == k, predicted == k) for k in range(5) if k in label or k in predicted]
+    one_by_one = [
+        f1_score(label == k, predicted == k) for k in range(5) if k in label or k in predicted
+    ]
     assert found["macro_f1"] == pytest.approx(np.mean(one_by_one))
-    precisions = [average_precision_score(label == k, metrics.softmax(logits)[:, k]) for k in range(4)]
+    precisions = [
+        average_precision_score(label == k, metrics.softmax(logits)[:, k]) for k in range(4)
+    ]
     assert found["mean_average_precision"] == pytest.approx(np.mean(precisions))
 
 
@@ -70,20 +78,31 @@ def test_calibration_error_is_the_weighted_gap_of_each_bin(rng: np.random.Genera
 
 
 def test_neighbouring_bins_are_told_apart() -> None:
-    probability = np.array([[0.95, 0.05], [0.9, 0.1]])  # on both sides of 14/15: one too sure, one not enough
-    assert metrics.calibration_error(probability, np.array([1, 0])) == pytest.approx((0.95 + 0.1) / 2)
+    probability = np.array(
+        [[0.95, 0.05], [0.9, 0.1]]
+    )  # on both sides of 14/15: one too sure, one not enough
+    assert metrics.calibration_error(probability, np.array([1, 0])) == pytest.approx(
+        (0.95 + 0.1) / 2
+    )
 
 
 def test_a_perfect_and_certain_prediction() -> None:
     label = np.arange(6) % 3
     found = metrics.score(200 * np.eye(3, dtype=np.float32)[label], label)
-    assert found == {"accuracy": 1, "macro_f1": 1, "mean_average_precision": 1, "calibration_error": pytest.approx(0)}
+    assert found == {
+        "accuracy": 1,
+        "macro_f1": 1,
+        "mean_average_precision": 1,
+        "calibration_error": pytest.approx(0),
+    }
 
 
 def test_order_of_samples_and_offset_of_logits_do_not_matter(rng: np.random.Generator) -> None:
     logits, label = draw(rng, 4)
     order = rng.permutation(len(label))
-    expected = {name: pytest.approx(value, abs=1e-9) for name, value in metrics.score(logits, label).items()}
+    expected = {
+        name: pytest.approx(value, abs=1e-9) for name, value in metrics.score(logits, label).items()
+    }
     assert metrics.score(logits[order], label[order]) == expected
     assert metrics.score(logits.astype(np.float64) + 1e4, label) == {
         name: pytest.approx(value, abs=1e-6)

@@ -50,7 +50,9 @@ def test_holds_what_the_format_says_and_nothing_else(tmp_path: Path) -> None:
         assert set(stored.files) == {"index", "label", "classes", "fused"} | parts
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "text", "half", "flipped", "array", "folder", "other"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "empty", "text", "half", "flipped", "array", "folder", "other"]
+)
 def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "p.npz"
     save_predictions(draw(("a", "b")), path)
@@ -72,7 +74,9 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
         path.mkdir()
     elif damage == "other":
         np.savez(path, something=np.zeros(3))
-    with pytest.raises(RunError, match=r"p\.npz: no readable predictions .*; train or evaluate again") as caught:
+    with pytest.raises(
+        RunError, match=r"p\.npz: no readable predictions .*; train or evaluate again"
+    ) as caught:
         load_predictions(path)
     assert "\n" not in str(caught.value)
 

@@ -51,7 +51,9 @@ def test_the_same_predictions_differ_by_nothing(rng: np.random.Generator) -> Non
 def test_exchanging_the_methods_turns_the_sign_and_a_seed_repeats(rng: np.random.Generator) -> None:
     a, b = rng.random((1, 200)) < 0.8, rng.random((1, 200)) < 0.6
     one, other = paired_bootstrap(a, b, seed=5), paired_bootstrap(b, a, seed=5)
-    assert (one.difference, one.low, one.high) == pytest.approx((-other.difference, -other.high, -other.low))
+    assert (one.difference, one.low, one.high) == pytest.approx(
+        (-other.difference, -other.high, -other.low)
+    )
     assert one.p == other.p
     assert one == paired_bootstrap(a, b, seed=5)
     assert len({paired_bootstrap(a, b, seed=seed) for seed in range(8)}) > 1

@@ -25,7 +25,9 @@ def seed() -> int:
 def given() -> Callable[..., Given]:
     """Features {modality: (rows, d_m)} and presence; `absent` lists the rows each modality lacks."""
 
-    def make(widths: dict[str, int], rows: int = 6, absent: dict[str, list[int]] | None = None) -> Given:
+    def make(
+        widths: dict[str, int], rows: int = 6, absent: dict[str, list[int]] | None = None
+    ) -> Given:
         features = {m: torch.randn(rows, width, requires_grad=True) for m, width in widths.items()}
         present = {m: torch.ones(rows, dtype=torch.bool) for m in widths}
         for modality, lacking in (absent or {}).items():

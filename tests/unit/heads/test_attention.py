@@ -16,7 +16,9 @@ WIDTHS = {"a": 3, "b": 5, "c": 2}
 def block(layer, x):
     """A pre-norm transformer layer on one sample's tokens (K, D), from its parameters."""
     normed = F.layer_norm(x, (D,), layer.norm1.weight, layer.norm1.bias)
-    query, key, value = F.linear(normed, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias).split(D, 1)
+    query, key, value = F.linear(
+        normed, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias
+    ).split(D, 1)
     heads = []
     for part in torch.arange(D).split(D // HEADS):
         share = torch.softmax(query[:, part] @ key[:, part].T / (D // HEADS) ** 0.5, 1)
@@ -49,7 +51,9 @@ def test_a_row_is_read_from_its_present_tokens(head, given, training):
         fused = head(features, present).fused
         for row in range(6):
             names = [m for m in WIDTHS if present[m][row]]
-            torch.testing.assert_close(fused[row], reference(head, features, names, row), atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(
+                fused[row], reference(head, features, names, row), atol=1e-5, rtol=1e-4
+            )
 
 
 def test_one_modality_alone_is_its_token_only(head, given):
@@ -75,7 +79,13 @@ def test_rows_without_any_modality_are_finite_and_alike(head, given):
 
 
 def test_unusable_settings_are_refused():
-    wrong = ({"width": 6, "heads": 4}, {"layers": 0}, {"heads": 0}, {"read_out": "max"}, {"dropout": -0.1})
+    wrong = (
+        {"width": 6, "heads": 4},
+        {"layers": 0},
+        {"heads": 0},
+        {"read_out": "max"},
+        {"dropout": -0.1},
+    )
     for options in wrong:
         with pytest.raises(ConfigError, match=next(iter(options))):
             Attention(WIDTHS, C, **options)

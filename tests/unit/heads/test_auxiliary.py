@@ -26,7 +26,9 @@ def test_fused_prediction_is_that_of_concat():
 def test_logits_are_those_of_the_own_classifier():
     head, features, present = example()
     own = head.blocks["b"].own
-    torch.testing.assert_close(head(features, present).logits["b"], features["b"] @ own.weight.T + own.bias)
+    torch.testing.assert_close(
+        head(features, present).logits["b"], features["b"] @ own.weight.T + own.bias
+    )
     assert sum(p.numel() for p in head.blocks["b"].parameters()) == 2 * 5 * 4 + 4
 
 

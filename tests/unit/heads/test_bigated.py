@@ -27,7 +27,9 @@ def test_one_gate_for_all_others(given):
     head = BiGated(WIDTHS, C, gate="b", width=7)
     h = hidden(head, features)
     gate = 1 / (1 + torch.exp(-h["b"]))
-    torch.testing.assert_close(head(features, present).fused, classify(head, {m: gate * h[m] for m in ("a", "c")}))
+    torch.testing.assert_close(
+        head(features, present).fused, classify(head, {m: gate * h[m] for m in ("a", "c")})
+    )
     total = BiGated(WIDTHS, C, gate="b", width=7, combine="sum")
     total.blocks.load_state_dict(head.blocks.state_dict())
     expected = F.linear(gate * (h["a"] + h["c"]), total.classifier.weight, total.classifier.bias)
@@ -53,7 +55,9 @@ def test_default_is_the_first_modality_and_the_published_size():
 
 
 @pytest.mark.parametrize(("bias", "opening"), [(0.0, 0.5), (50.0, 1.0), (-200.0, 0.0)])
-def test_a_constant_gate_is_a_linear_classifier_that_ignores_the_gating_modality(given, bias, opening):
+def test_a_constant_gate_is_a_linear_classifier_that_ignores_the_gating_modality(
+    given, bias, opening
+):
     features, present = given(WIDTHS)
     head = BiGated(WIDTHS, C, width=7)
     with torch.no_grad():
@@ -72,8 +76,12 @@ def test_one_modality_alone_meets_zero_features_which_do_not_learn(given):
     h = hidden(head, features)
     bias = {m: head.blocks[m].bias for m in h}
     output = head(features, present)
-    torch.testing.assert_close(output.logits["a"], classify(head, {"b": h["a"].sigmoid() * bias["b"]}))
-    torch.testing.assert_close(output.logits["b"], classify(head, {"b": bias["a"].sigmoid() * h["b"]}))
+    torch.testing.assert_close(
+        output.logits["a"], classify(head, {"b": h["a"].sigmoid() * bias["b"]})
+    )
+    torch.testing.assert_close(
+        output.logits["b"], classify(head, {"b": bias["a"].sigmoid() * h["b"]})
+    )
     output.logits["b"].sum().backward()
     assert all(p.grad is None for p in head.blocks["a"].parameters())
 

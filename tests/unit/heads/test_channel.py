@@ -23,7 +23,9 @@ def example(**options):
 def branches(head, squeezes, features, scale=2):
     """MMTM's equations, written with one matrix for the concatenation."""
     weight = torch.cat([head.squeeze.columns[m].weight for m in WIDTHS], 1)
-    joint = torch.relu(F.linear(torch.cat([squeezes[m] for m in WIDTHS], 1), weight, head.squeeze.bias))
+    joint = torch.relu(
+        F.linear(torch.cat([squeezes[m] for m in WIDTHS], 1), weight, head.squeeze.bias)
+    )
     found = {}
     for m, z in features.items():
         excitation, classifier = head.blocks[m]["excitation"], head.blocks[m]["classifier"]
@@ -85,7 +87,10 @@ def test_one_modality_alone_sees_the_stored_means_of_the_others(given):
 def test_absent_cells_are_their_mean_and_do_not_vote(given):
     features, present = given(WIDTHS, absent={"a": [0, 1], "b": [1, 2]})
     head = example()
-    squeezes = {m: torch.where(present[m].unsqueeze(1), features[m], head.get_buffer(f"mean_{m}")) for m in WIDTHS}
+    squeezes = {
+        m: torch.where(present[m].unsqueeze(1), features[m], head.get_buffer(f"mean_{m}"))
+        for m in WIDTHS
+    }
     votes = torch.stack(list(branches(head, squeezes, features).values()))
     shown = torch.stack([present[m] for m in WIDTHS]).float().unsqueeze(-1)
     output = head(features, present)

@@ -23,7 +23,9 @@ def test_a_cosine_worked_out_by_hand():
     head = Cosine({"a": 2}, 2, scale=10.0).double()
     with torch.no_grad():
         head.blocks["a"].weight.copy_(torch.tensor([[2.0, 0.0], [1.0, 1.0]]))
-    fused = head({"a": torch.tensor([[0.0, 5.0]], dtype=torch.float64)}, {"a": torch.tensor([True])}).fused
+    fused = head(
+        {"a": torch.tensor([[0.0, 5.0]], dtype=torch.float64)}, {"a": torch.tensor([True])}
+    ).fused
     torch.testing.assert_close(fused, torch.tensor([[0.0, 10 / math.sqrt(2)]], dtype=torch.float64))
 
 

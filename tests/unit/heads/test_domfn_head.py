@@ -63,7 +63,9 @@ def test_penalties_leave_absent_modalities_out() -> None:
 
 def test_gate_compares_with_a_share_of_the_bound_or_literally() -> None:
     present = torch.tensor([[True] * 4, [True] * 4, [True, True, False, False]])
-    divergence = torch.tensor([[0.35, 0.36, 0.19, 0.21], [0.0] * 4, [0.0] * 4])  # bounds 0.444 and, for two, 0.25
+    divergence = torch.tensor(
+        [[0.35, 0.36, 0.19, 0.21], [0.0] * 4, [0.0] * 4]
+    )  # bounds 0.444 and, for two, 0.25
     assert DOMFN(WIDTHS, CLASSES).gate(divergence, present).tolist() == [True, False, True, False]
     literal = DOMFN(WIDTHS, CLASSES, gamma=0.8, tau=0.25)
     assert literal.gate(divergence, present).tolist() == [False, False, True, False]
@@ -79,7 +81,9 @@ def test_the_fused_predictor_answers_where_the_gate_is_open_and_the_surest_elsew
     weight = torch.cat([head.blocks[m].weight for m in WIDTHS], 1)
     hidden = F.linear(torch.cat(list(features.values()), 1), weight, head.bias).relu()
     assert weights is None
-    torch.testing.assert_close(fused[3:], F.linear(hidden, head.output.weight, head.output.bias)[3:])
+    torch.testing.assert_close(
+        fused[3:], F.linear(hidden, head.output.weight, head.output.bias)[3:]
+    )
     torch.testing.assert_close(fused[:3], logits["a"][:3])
     present["a"][:2] = False  # the two others agree, then one is alone
     present["b"][1] = False
@@ -92,7 +96,9 @@ def test_the_fused_predictor_answers_where_the_gate_is_open_and_the_surest_elsew
 def test_the_first_of_equally_sure_modalities_answers() -> None:
     head = DOMFN(WIDTHS, CLASSES)
     features, present = example()
-    logits = {m: 5 * F.one_hot(torch.full((ROWS,), k), CLASSES).float() for k, m in enumerate(WIDTHS)}
+    logits = {
+        m: 5 * F.one_hot(torch.full((ROWS,), k), CLASSES).float() for k, m in enumerate(WIDTHS)
+    }
     fused, _ = head.fuse(features, logits, present)
     torch.testing.assert_close(fused, logits["a"])
 

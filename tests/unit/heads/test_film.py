@@ -39,7 +39,9 @@ def test_targets_of_one_width_share_scale_and_shift(given, residual):
     torch.testing.assert_close(head(features, present).fused, classify(head, modulated))
     total = FiLM(ALIKE, C, combine="sum", residual_gamma=residual)
     total.blocks.load_state_dict(head.blocks.state_dict())
-    expected = F.linear(modulated["b"] + modulated["c"], total.classifier.weight, total.classifier.bias)
+    expected = F.linear(
+        modulated["b"] + modulated["c"], total.classifier.weight, total.classifier.bias
+    )
     torch.testing.assert_close(total(features, present).fused, expected)
 
 
@@ -71,7 +73,9 @@ def test_affine_in_the_target_and_in_the_conditioner(given):
     for parts in (("a",), ("b", "c")):
 
         def scaled(factor, parts=parts):
-            return head({m: factor * z if m in parts else z for m, z in features.items()}, present).fused
+            return head(
+                {m: factor * z if m in parts else z for m, z in features.items()}, present
+            ).fused
 
         torch.testing.assert_close(scaled(2.5) - scaled(0.0), 2.5 * (scaled(1.0) - scaled(0.0)))
 

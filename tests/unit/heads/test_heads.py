@@ -11,8 +11,8 @@ from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
 from equipoise.heads.base import Head
 from equipoise.heads.concat import Concat
-from equipoise.heads.fusion import RULES, entropy, entropy_weights, rule
 from equipoise.heads.linear import Late, Sum
+from equipoise.heads.parts.fusion import RULES, entropy, entropy_weights, rule
 from equipoise.heads.per_modality import PerModality
 from equipoise.heads.shared import Shared
 
@@ -20,7 +20,12 @@ CLASSES, ROWS = 4, 6
 WIDTHS = {"a": 3, "b": 5, "c": 2, "d": 4}
 COUNTS = [2, 3, 4]
 ONE_WIDTH = ("shared", "weight-elementwise", "boosted-sum", "if-mmin")
-ORDERED = ("film", "affine", "bigated", "ml-lstm")  # the first modality acts on the others, or the last speaks last
+ORDERED = (
+    "film",
+    "affine",
+    "bigated",
+    "ml-lstm",
+)  # the first modality acts on the others, or the last speaks last
 
 
 def widths(count: int) -> dict[str, int]:
@@ -35,7 +40,9 @@ def given(count: int, width: int | None = None) -> tuple[dict[str, Tensor], dict
 
 def build(name: str, count: int) -> tuple[Head, dict[str, Tensor], dict[str, Tensor]]:
     features, present = given(count, 3 if name in ONE_WIDTH else None)
-    head: Head = HEADS.build(name, widths={m: x.shape[1] for m, x in features.items()}, classes=CLASSES)
+    head: Head = HEADS.build(
+        name, widths={m: x.shape[1] for m, x in features.items()}, classes=CLASSES
+    )
     return head, features, present
 
 
@@ -66,7 +73,9 @@ def test_one_active_modality_of_concat_keeps_the_whole_bias(count: int) -> None:
     assert isinstance(head, Concat)
     only = {m: p if m == "a" else torch.zeros_like(p) for m, p in present.items()}
     alone = head({"a": features["a"]}, only)
-    torch.testing.assert_close(alone.fused - alone.logits["a"], (head.bias * (1 - 1 / count)).expand(ROWS, -1))
+    torch.testing.assert_close(
+        alone.fused - alone.logits["a"], (head.bias * (1 - 1 / count)).expand(ROWS, -1)
+    )
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -129,7 +138,9 @@ def test_probability_fusion_is_the_mean_of_the_probabilities() -> None:
 def test_per_modality_is_the_published_classifier() -> None:
     layers = list(PerModality({"a": 3}, CLASSES).blocks["a"])
     assert [type(layer).__name__ for layer in layers] == ["Linear", "ReLU", "Linear", "Linear"]
-    assert [(layer.in_features, layer.out_features) for layer in layers if hasattr(layer, "weight")] == [
+    assert [
+        (layer.in_features, layer.out_features) for layer in layers if hasattr(layer, "weight")
+    ] == [
         (3, 256),
         (256, 64),
         (64, CLASSES),
@@ -141,7 +152,9 @@ def test_shared_reads_every_modality_with_one_classifier() -> None:
     assert isinstance(head, Shared)
     output = head(features, present)
     for m, z in features.items():
-        torch.testing.assert_close(output.logits[m], z @ head.classifier.weight.T + head.classifier.bias)
+        torch.testing.assert_close(
+            output.logits[m], z @ head.classifier.weight.T + head.classifier.bias
+        )
     with pytest.raises(ConfigError, match="features of one width, found a 3, b 5"):
         Shared(widths(2), CLASSES)
 
@@ -151,7 +164,9 @@ def test_shared_reads_every_modality_with_one_classifier() -> None:
 def test_the_order_of_the_modalities_does_not_matter(name: str, count: int) -> None:
     head, features, present = build(name, count)
     backwards = dict(reversed(features.items()))
-    other: Head = HEADS.build(name, widths={m: x.shape[1] for m, x in backwards.items()}, classes=CLASSES)
+    other: Head = HEADS.build(
+        name, widths={m: x.shape[1] for m, x in backwards.items()}, classes=CLASSES
+    )
     other.load_state_dict(head.state_dict())
     torch.testing.assert_close(other(backwards, present).fused, head(features, present).fused)
 
@@ -175,7 +190,9 @@ def test_a_prediction_does_not_depend_on_the_batch_it_is_in(name: str) -> None:
     present = {**present, "c": torch.arange(ROWS) < 2}
     whole = head(features, present).fused
     for rows in (slice(0, 1), slice(2, 5)):
-        part = head({m: x[rows] for m, x in features.items()}, {m: p[rows] for m, p in present.items()})
+        part = head(
+            {m: x[rows] for m, x in features.items()}, {m: p[rows] for m, p in present.items()}
+        )
         torch.testing.assert_close(part.fused, whole[rows])
 
 
@@ -213,7 +230,9 @@ def test_batch_entropy_is_that_of_the_published_code() -> None:
     probability = logits.softmax(1)
     e = -(probability * probability.log()).sum((1, 2))
     expected = (e.max() - e).exp() / (e.max() - e).exp().sum()
-    fused, weights = rule("test", "entropy-batch", ("a", "b"))(logits, torch.ones(2, ROWS, dtype=torch.bool))
+    fused, weights = rule("test", "entropy-batch", ("a", "b"))(
+        logits, torch.ones(2, ROWS, dtype=torch.bool)
+    )
     torch.testing.assert_close(weights, expected.expand(ROWS, 2))
     torch.testing.assert_close(fused, expected[0] * logits[0] + expected[1] * logits[1])
 
@@ -235,12 +254,20 @@ def test_fixed_weights_are_renormalised_over_the_present() -> None:
     present[1, 1] = False
     _, weights = rule("test", "fixed", ("a", "b", "c"), share)(torch.randn(3, 2, CLASSES), present)
     assert weights is not None
-    torch.testing.assert_close(weights, torch.tensor([[0.35, 0.25, 0.4], [0.35 / 0.75, 0.0, 0.4 / 0.75]]))
+    torch.testing.assert_close(
+        weights, torch.tensor([[0.35, 0.25, 0.4], [0.35 / 0.75, 0.0, 0.4 / 0.75]])
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "share"),
-    [("median", None), ("fixed", None), ("mean", {"a": 1.0}), ("fixed", {"a": 1.0}), ("fixed", {"a": 1.0, "b": 0.0})],
+    [
+        ("median", None),
+        ("fixed", None),
+        ("mean", {"a": 1.0}),
+        ("fixed", {"a": 1.0}),
+        ("fixed", {"a": 1.0, "b": 0.0}),
+    ],
 )
 def test_wrong_rules_and_weights_are_refused(name: str, share: dict[str, float] | None) -> None:
     with pytest.raises(ConfigError, match="Late: 'fusion"):

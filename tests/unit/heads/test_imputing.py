@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
 from equipoise.heads.ae import AE
-from equipoise.heads.cascade import FORMS, Cascade
 from equipoise.heads.cra import CRA
 from equipoise.heads.if_mmin import IFMMIN
-from equipoise.heads.imputing import ImputingHead, shown
 from equipoise.heads.mmin import MMIN
+from equipoise.heads.parts.cascade import FORMS, Cascade
+from equipoise.heads.parts.imputing import ImputingHead, shown
 
 WIDTHS = {"b": 3, "a": 3, "c": 3}
 NAMES = ["ae", "cra", "mmin", "if-mmin"]
@@ -33,7 +33,9 @@ def test_content_of_absent_cells_and_order_of_declaration_do_not_matter(name: st
     present = {m: torch.rand(5) < 0.6 for m in WIDTHS}
     present["a"] = torch.ones(5, dtype=torch.bool)
     fused = head(features, present).fused
-    noise = {m: torch.where(p.unsqueeze(1), features[m], torch.randn(5, 3)) for m, p in present.items()}
+    noise = {
+        m: torch.where(p.unsqueeze(1), features[m], torch.randn(5, 3)) for m, p in present.items()
+    }
     assert torch.equal(head(noise, present).fused, fused)
     names = sorted(WIDTHS)
     other: ImputingHead = HEADS.build(name, widths=dict.fromkeys(names, 3), classes=4)
@@ -49,7 +51,9 @@ def test_a_modality_alone_is_the_prediction_with_all_others_absent(name: str) ->
     features = {m: torch.randn(5, 3) for m in WIDTHS}
     full = {m: torch.ones(5, dtype=torch.bool) for m in WIDTHS}
     alone = {m: p if m == "c" else ~p for m, p in full.items()}
-    torch.testing.assert_close(head(features, full).logits["c"], head({"c": features["c"]}, alone).fused)
+    torch.testing.assert_close(
+        head(features, full).logits["c"], head({"c": features["c"]}, alone).fused
+    )
 
 
 def test_the_joint_vector_comes_apart_again() -> None:
@@ -70,7 +74,9 @@ def test_cra_without_corrections_is_the_identity() -> None:
 
 def test_the_last_block_zeroed_is_a_cascade_without_it() -> None:
     long, short = Cascade("test", 9, 4, [6, 5]), Cascade("test", 9, 3, [6, 5])
-    short.load_state_dict({k: v for k, v in long.state_dict().items() if not k.startswith("blocks.3")})
+    short.load_state_dict(
+        {k: v for k, v in long.state_dict().items() if not k.startswith("blocks.3")}
+    )
     zero_last(long, 1)
     vector = torch.randn(5, 9)
     torch.testing.assert_close(long(vector)[0], short(vector)[0])
@@ -115,11 +121,17 @@ def by_hand(form: str, cascade: Cascade, x: Tensor, invariant: Tensor) -> Tensor
 def test_forms_of_the_cascade(form: str) -> None:
     cascade = Cascade("test", 9, 4, [6, 5], form).double()
     vector, invariant = torch.randn(2, 5, 9, dtype=torch.float64)
-    torch.testing.assert_close(cascade(vector, invariant)[0], by_hand(form, cascade, vector, invariant))
+    torch.testing.assert_close(
+        cascade(vector, invariant)[0], by_hand(form, cascade, vector, invariant)
+    )
 
 
-def test_without_invariants_the_residual_form_is_mmins_and_the_legacy_form_trains_one_decoder() -> None:
-    residual, plain, legacy = (Cascade("test", 9, 3, [6, 5], f) for f in ("residual", "residual", "legacy"))
+def test_without_invariants_the_residual_form_is_mmins_and_the_legacy_form_trains_one_decoder() -> (
+    None
+):
+    residual, plain, legacy = (
+        Cascade("test", 9, 3, [6, 5], f) for f in ("residual", "residual", "legacy")
+    )
     plain.load_state_dict(residual.state_dict())
     vector = torch.randn(5, 9)
     torch.testing.assert_close(residual(vector, torch.zeros(5, 9))[0], plain(vector)[0])
@@ -142,7 +154,10 @@ def test_ae_restores_by_decoders_of_what_it_classifies() -> None:
     code, joint = head.restore(torch.randn(6, 8))
     assert code is joint
     assert bool((joint >= 0).all())
-    assert {m: tuple(x.shape) for m, x in head.estimates(joint).items()} == {"a": (6, 3), "b": (6, 5)}
+    assert {m: tuple(x.shape) for m, x in head.estimates(joint).items()} == {
+        "a": (6, 3),
+        "b": (6, 5),
+    }
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,9 @@ def test_rows_are_fitted_each_for_itself() -> None:
     features = {m: torch.randn(6, d) for m, d in WIDTHS.items()}
     present = {m: torch.rand(6) < 0.7 for m in WIDTHS}
     order = torch.randperm(6)
-    shuffled = head({m: z[order] for m, z in features.items()}, {m: p[order] for m, p in present.items()}).fused
+    shuffled = head(
+        {m: z[order] for m, z in features.items()}, {m: p[order] for m, p in present.items()}
+    ).fused
     torch.testing.assert_close(shuffled, head(features, present).fused[order])
 
 

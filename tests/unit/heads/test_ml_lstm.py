@@ -46,10 +46,14 @@ def test_one_modality_alone_is_a_sequence_of_one_step(given):
     head = MLLSTM(WIDTHS, C, hidden=H)
     logits = head(features, present).logits
     for m, z in features.items():
-        expected = [head.classifier(reference(head, head.blocks[m](z[row : row + 1]))) for row in range(6)]
+        expected = [
+            head.classifier(reference(head, head.blocks[m](z[row : row + 1]))) for row in range(6)
+        ]
         torch.testing.assert_close(logits[m], torch.stack(expected))
     single = MLLSTM({"b": 5}, C, hidden=H)
-    single.load_state_dict({k: v for k, v in head.state_dict().items() if not k.startswith(("blocks.a", "blocks.c"))})
+    single.load_state_dict(
+        {k: v for k, v in head.state_dict().items() if not k.startswith(("blocks.a", "blocks.c"))}
+    )
     torch.testing.assert_close(single({"b": features["b"]}, {"b": present["b"]}).fused, logits["b"])
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
 from equipoise.heads.evidential import ETMC, TMC
-from equipoise.heads.opinions import combine, opinion, uncertainty
+from equipoise.heads.parts.opinions import combine, opinion, uncertainty
 
 WIDTHS = {"a": 3, "b": 5, "c": 2}
 ROWS, CLASSES = 6, 4
@@ -31,7 +31,10 @@ def everyone(opinions: Tensor) -> Tensor:
 def dempster(first: Tensor, second: Tensor) -> Tensor:
     """The rule as printed: beliefs and doubts of two pieces of evidence (B, K), the conflict divided out."""
     classes = first.shape[1]
-    (b, u), (c, v) = ((e / (e.sum(1, True) + classes), classes / (e.sum(1, True) + classes)) for e in (first, second))
+    (b, u), (c, v) = (
+        (e / (e.sum(1, True) + classes), classes / (e.sum(1, True) + classes))
+        for e in (first, second)
+    )
     conflict = b.sum(1, True) * c.sum(1, True) - (b * c).sum(1, True)
     belief, doubt = (b * c + b * v + c * u) / (1 - conflict), u * v / (1 - conflict)
     torch.testing.assert_close(belief.sum(1, True) + doubt, torch.ones_like(doubt))
@@ -42,7 +45,9 @@ def dempster(first: Tensor, second: Tensor) -> Tensor:
     ("first", "second", "expected", "doubt"),
     [([4, 1, 0], [0, 2, 2], [4, 11 / 3, 2], 0.236842), ([3, 0, 0], [0, 3, 0], [3, 3, 0], 1 / 3)],
 )
-def test_reference_values(first: list[float], second: list[float], expected: list[float], doubt: float) -> None:
+def test_reference_values(
+    first: list[float], second: list[float], expected: list[float], doubt: float
+) -> None:
     opinions = log_alpha(first, second)
     combined = combine(opinions, everyone(opinions))
     assert combined.expm1().flatten().tolist() == pytest.approx(expected, abs=1e-9)
@@ -79,7 +84,9 @@ def test_an_absent_opinion_is_vacuous() -> None:
     absent = everyone(opinions)
     absent[1] = False
     torch.testing.assert_close(combine(opinions, absent), opinions[0])
-    torch.testing.assert_close(uncertainty(combine(opinions, ~everyone(opinions))), torch.ones(ROWS).double())
+    torch.testing.assert_close(
+        uncertainty(combine(opinions, ~everyone(opinions))), torch.ones(ROWS).double()
+    )
 
 
 def test_softmax_of_an_opinion_is_the_expected_probability() -> None:
@@ -99,7 +106,10 @@ def test_tmc_combines_the_opinions_of_linear_classifiers() -> None:
     head = TMC(WIDTHS, CLASSES)
     features, present = example(head)
     present["b"][:3] = False
-    evidence = {m: F.softplus(F.linear(z, head.blocks[m].weight, head.blocks[m].bias)) for m, z in features.items()}
+    evidence = {
+        m: F.softplus(F.linear(z, head.blocks[m].weight, head.blocks[m].bias))
+        for m, z in features.items()
+    }
     output = head(features, present)
     torch.testing.assert_close(output.logits["c"].expm1(), evidence["c"])
     whole = reduce(dempster, evidence.values())

@@ -9,7 +9,10 @@ from torch import Tensor
 from equipoise.heads import HEADS
 from equipoise.heads.base import Head
 
-OPTIONS = [*((name, {}) for name in HEADS.names()), ("attention", {"read_out": "mean", "layers": 2})]
+OPTIONS = [
+    *((name, {}) for name in HEADS.names()),
+    ("attention", {"read_out": "mean", "layers": 2}),
+]
 OPTIONS += [
     ("ml-lstm", {"bidirectional": True}),
     ("boosted-sum", {"hidden": 0}),
@@ -31,7 +34,9 @@ def reached(head: Head, logits: Tensor) -> dict[str, Tensor]:
     """{parameter: where the gradient of the logits is not zero}, of the parameters where it is anywhere."""
     named = dict(head.named_parameters())
     loss = (logits * torch.randn_like(logits)).sum()
-    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        loss, list(named.values()), allow_unused=True, materialize_grads=True
+    )
     there = {n: g.abs() > 1e-12 for n, g in zip(named, found, strict=True)}
     return {n: g for n, g in there.items() if g.any()}
 
@@ -46,10 +51,15 @@ def paths(head: Head) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
 
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=str)
-def test_a_head_says_what_only_the_fused_loss_trains(name: str, options: dict[str, object], count: int) -> None:
+def test_a_head_says_what_only_the_fused_loss_trains(
+    name: str, options: dict[str, object], count: int
+) -> None:
     head = build(name, options, count)
     fused, own = paths(head)
-    for found in (fused, *own.values()):  # queries and keys are rows of a parameter that also holds the values
+    for found in (
+        fused,
+        *own.values(),
+    ):  # queries and keys are rows of a parameter that also holds the values
         for whole in [n for n in found if n.endswith("in_proj_weight")]:
             if found[whole][: 2 * len(found[whole]) // 3].any():
                 found[f"{whole} of queries and keys"] = found[whole]
@@ -59,7 +69,9 @@ def test_a_head_says_what_only_the_fused_loss_trains(name: str, options: dict[st
 
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=str)
-def test_a_head_says_what_only_unimodal_losses_train(name: str, options: dict[str, object], count: int) -> None:
+def test_a_head_says_what_only_unimodal_losses_train(
+    name: str, options: dict[str, object], count: int
+) -> None:
     head = build(name, options, count)
     fused, own = paths(head)
     names = {id(p): n for n, p in head.named_parameters()}

@@ -73,7 +73,9 @@ def test_evaluation_falls_back_on_the_mean_without_confidence() -> None:
     features, present = example()
     present["a"][0] = False
     logits = {m: torch.randn(ROWS, CLASSES) for m in WIDTHS}
-    low = {m: x - 30 * (torch.arange(ROWS) < 3).unsqueeze(1) for m, x in logits.items()}  # the first three rows
+    low = {
+        m: x - 30 * (torch.arange(ROWS) < 3).unsqueeze(1) for m, x in logits.items()
+    }  # the first three rows
     trained, _ = head.fuse(features, low, present)
     fused, weights = head.eval().fuse(features, low, present)
     torch.testing.assert_close(fused[0], (low["b"] + low["c"])[0] / 2)

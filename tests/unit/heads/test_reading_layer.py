@@ -11,8 +11,28 @@ from equipoise.heads.base import Head
 
 WIDTHS = {"a": 6, "b": 6, "c": 6}
 READ = [
-    *("concat", "auxiliary", "sum", "late", "shared", "per-modality", "tmc", "qmf", "bigated", "ml-lstm"),
-    *("weight-hidden", "weight-elementwise", "attention", "mixed-sum", "boosted-sum", "vote", "sustained", "tate"),
+    *(
+        "concat",
+        "auxiliary",
+        "sum",
+        "late",
+        "shared",
+        "per-modality",
+        "tmc",
+        "qmf",
+        "bigated",
+        "ml-lstm",
+    ),
+    *(
+        "weight-hidden",
+        "weight-elementwise",
+        "attention",
+        "mixed-sum",
+        "boosted-sum",
+        "vote",
+        "sustained",
+        "tate",
+    ),
 ]
 
 
@@ -28,7 +48,9 @@ def alone(head: Head, modality: str, features: Tensor) -> Tensor:
 
 
 def test_those_that_name_a_layer_for_every_modality() -> None:
-    found = [e.name for e in HEADS if all(build(e.name).reading_layer(m) is not None for m in WIDTHS)]
+    found = [
+        e.name for e in HEADS if all(build(e.name).reading_layer(m) is not None for m in WIDTHS)
+    ]
     assert sorted(found) == sorted(READ)
 
 
@@ -48,7 +70,9 @@ def test_features_reach_the_prediction_by_the_named_layer_alone(name: str, modal
         layer.weight.copy_(weight + change)
         assert not torch.allclose(alone(head, modality, features), before, atol=1e-4)
         layer.weight.zero_()
-        torch.testing.assert_close(*(alone(head, modality, x) for x in (features, torch.randn(3, 6))))
+        torch.testing.assert_close(
+            *(alone(head, modality, x) for x in (features, torch.randn(3, 6)))
+        )
 
 
 def test_only_the_conditioner_of_film_is_read_as_it_is() -> None:

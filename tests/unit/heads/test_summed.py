@@ -32,7 +32,10 @@ def test_mixed_sum_is_a_linear_layer_on_the_sum():
 def test_boosted_sum_multiplies_one_classifiers_outputs():
     head, z, present = example(BoostedSum, hidden=7, rate=0.3)
     first, _, second = head.classifier
-    own = {m: torch.relu(z[m] @ first.weight.T + first.bias) @ second.weight.T + second.bias for m in NAMES}
+    own = {
+        m: torch.relu(z[m] @ first.weight.T + first.bias) @ second.weight.T + second.bias
+        for m in NAMES
+    }
     total = sum(own[m] * present[m].unsqueeze(1) for m in NAMES)
     output = head(z, present)
     torch.testing.assert_close(output.fused, 0.3 * total, rtol=1e-6, atol=1e-6)
@@ -49,7 +52,9 @@ def test_boosted_sum_does_not_depend_on_the_order_of_the_modalities():
 def test_boosted_sum_without_a_hidden_layer_is_linear():
     head, z, present = example(BoostedSum, hidden=0)
     doubled = head({"a": 2 * z["a"]}, present).logits["a"] - head.classifier.bias
-    torch.testing.assert_close(doubled, 2 * (head({"a": z["a"]}, present).logits["a"] - head.classifier.bias))
+    torch.testing.assert_close(
+        doubled, 2 * (head({"a": z["a"]}, present).logits["a"] - head.classifier.bias)
+    )
 
 
 @pytest.mark.parametrize("options", [{"hidden": -1}, {"rate": 0.0}, {"rate": float("nan")}])

@@ -43,7 +43,9 @@ def test_widths_fit_whatever_the_number_of_modalities(count: int) -> None:
 
 
 @pytest.mark.parametrize(("widths", "expected"), [((5, 6), 8), ((5, 400), 300), ((1,) * 10, 12)])
-def test_tokens_are_no_wider_than_the_published_or_the_features(widths: tuple[int, ...], expected: int) -> None:
+def test_tokens_are_no_wider_than_the_published_or_the_features(
+    widths: tuple[int, ...], expected: int
+) -> None:
     head = TATE({f"m{k}": width for k, width in enumerate(widths)}, 4)
     assert head.width == expected
 
@@ -52,7 +54,9 @@ def test_absent_content_does_not_matter_and_gets_no_gradient() -> None:
     head = TATE({"a": 3, "b": 5}, 4, width=12)
     features = {"a": torch.randn(6, 3), "b": torch.randn(6, 5)}
     present = {"a": torch.ones(6, dtype=torch.bool), "b": torch.zeros(6, dtype=torch.bool)}
-    torch.testing.assert_close(head(features, present).fused, head({"a": features["a"]}, present).fused)
+    torch.testing.assert_close(
+        head(features, present).fused, head({"a": features["a"]}, present).fused
+    )
     head({"a": features["a"]}, present).fused.sum().backward()
     assert all(p.grad is None for p in head.blocks["b"].parameters())
 

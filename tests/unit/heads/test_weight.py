@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from equipoise.errors import ConfigError
-from equipoise.heads.scorer import Scorer
+from equipoise.heads.parts.scorer import Scorer
 from equipoise.heads.weight import Weight
 from equipoise.heads.weight_elementwise import WeightElementwise
 from equipoise.heads.weight_hidden import WeightHidden
@@ -25,7 +25,9 @@ def score(scorer, h):
 
 def expected_weights(head, features, present):
     """Softmax over the present modalities of the scores, written out; (B, M)."""
-    raw = torch.stack([score(head.scorer, head.blocks[m]["projection"](features[m])) for m in WIDTHS], 1).exp()
+    raw = torch.stack(
+        [score(head.scorer, head.blocks[m]["projection"](features[m])) for m in WIDTHS], 1
+    ).exp()
     raw = raw * torch.stack([present[m] for m in WIDTHS], 1)
     return raw / raw.sum(1, keepdim=True)
 
@@ -47,7 +49,10 @@ def test_predictions_are_weighed_by_the_scores(given):
     output = head(features, present)
     weights = expected_weights(head, features, present)
     own = torch.stack(
-        [z @ head.blocks[m]["classifier"].weight.T + head.blocks[m]["classifier"].bias for m, z in features.items()],
+        [
+            z @ head.blocks[m]["classifier"].weight.T + head.blocks[m]["classifier"].bias
+            for m, z in features.items()
+        ],
         1,
     )
     torch.testing.assert_close(output.weights, weights)
@@ -108,7 +113,9 @@ def test_hidden_features_are_weighed_before_one_classifier(given):
     weights = expected_weights(head, features, present)
     hidden = torch.stack([head.blocks[m]["projection"](z) for m, z in features.items()], 1)
     torch.testing.assert_close(output.weights, weights)
-    torch.testing.assert_close(output.fused, head.classifier((weights.unsqueeze(-1) * hidden).sum(1)))
+    torch.testing.assert_close(
+        output.fused, head.classifier((weights.unsqueeze(-1) * hidden).sum(1))
+    )
     torch.testing.assert_close(output.logits["b"], head.blocks["b"]["classifier"](hidden[:, 1]))
 
 
@@ -127,6 +134,8 @@ def test_equal_features_are_that_feature(given):
     (z,) = given({"a": 5})[0].values()
     head = WeightElementwise({"a": 5, "b": 5}, C)
     shown = torch.ones(6, dtype=torch.bool)
-    torch.testing.assert_close(head({"a": z, "b": z}, {"a": shown, "b": shown}).fused, head.classifier(z))
+    torch.testing.assert_close(
+        head({"a": z, "b": z}, {"a": shown, "b": shown}).fused, head.classifier(z)
+    )
     with pytest.raises(ConfigError, match="one width, found a 3, b 5, c 2"):
         WeightElementwise(WIDTHS, C)

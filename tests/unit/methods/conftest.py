@@ -13,11 +13,11 @@ from torch import nn
 from equipoise.batch import Batch
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
-from equipoise.methods.base import Method
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
+from equipoise.training.method import Method
 
 CLASSES = 4
 
@@ -54,7 +54,9 @@ class Batches:
         return iter(self.all[start:])
 
 
-def make_batch(inputs: dict[str, int], rows: int = 8, absent: dict[str, list[int]] | None = None) -> Batch:
+def make_batch(
+    inputs: dict[str, int], rows: int = 8, absent: dict[str, list[int]] | None = None
+) -> Batch:
     """A random batch; `absent` lists the rows each modality lacks."""
     present = {m: torch.ones(rows, dtype=torch.bool) for m in inputs}
     for modality, missing in (absent or {}).items():
@@ -69,9 +71,13 @@ def make_model(head: str, inputs: dict[str, int], width: int = 5, **options: obj
     return Model(encoders, built)
 
 
-def make_context(model: Model, batches: list[Batch], epochs: int = 1, **optimiser: object) -> Context:
+def make_context(
+    model: Model, batches: list[Batch], epochs: int = 1, **optimiser: object
+) -> Context:
     settings = OptimiserSettings(**{"lr": 0.1, **optimiser})  # type: ignore[arg-type]
-    return Context(model, Batches(batches), holdout=Batches(batches), optimiser=settings, epochs=epochs)  # type: ignore[arg-type]
+    return Context(
+        model, Batches(batches), holdout=Batches(batches), optimiser=settings, epochs=epochs
+    )  # type: ignore[arg-type]
 
 
 def train(method: Method | str, ctx: Context, epochs: int = 1, **options: object) -> Method:
@@ -86,5 +92,10 @@ def train(method: Method | str, ctx: Context, epochs: int = 1, **options: object
 def world() -> SimpleNamespace:
     """The builders above."""
     return SimpleNamespace(
-        batch=make_batch, model=make_model, context=make_context, train=train, classes=CLASSES, encoder=Encoder
+        batch=make_batch,
+        model=make_model,
+        context=make_context,
+        train=train,
+        classes=CLASSES,
+        encoder=Encoder,
     )

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError
-from equipoise.methods.ae import AE
-from equipoise.methods.cra import CRA
-from equipoise.methods.hiding import lose_one
+from equipoise.methods.missing.ae import AE
+from equipoise.methods.missing.cra import CRA
+from equipoise.methods.parts.hiding import lose_one
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 KINDS = {"ae": AE, "cra": CRA}
@@ -48,11 +48,15 @@ def test_cra_counts_every_known_cell_as_the_paper_does(seed: int, world: SimpleN
     model = world.model("cra", INPUTS)
     batch = world.batch(INPUTS, absent={"c": [0, 1]})
     ctx = world.context(model, [batch])
-    total = CRA(weight=1.0, hide=0.0).objective(batch, ctx) - CRA(weight=0.0, hide=0.0).objective(batch, ctx)
+    total = CRA(weight=1.0, hide=0.0).objective(batch, ctx) - CRA(weight=0.0, hide=0.0).objective(
+        batch, ctx
+    )
     features = model(batch).features
     joint = model.head.joint(features, 8)
     estimates = model.head.split(model.head.restore(joint).joint)
-    errors = [((estimates[m] - features[m]).square().mean(1) * batch.present[m]).sum() for m in INPUTS]
+    errors = [
+        ((estimates[m] - features[m]).square().mean(1) * batch.present[m]).sum() for m in INPUTS
+    ]
     torch.testing.assert_close(total, torch.stack(errors).sum())
 
 
@@ -67,7 +71,9 @@ def test_a_complete_batch_has_nothing_to_restore(seed: int, world: SimpleNamespa
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_content_that_is_truly_missing_does_not_matter(seed: int, world: SimpleNamespace, name: str) -> None:
+def test_content_that_is_truly_missing_does_not_matter(
+    seed: int, world: SimpleNamespace, name: str
+) -> None:
     model = world.model(name, INPUTS)
     batch = world.batch(INPUTS, absent={"b": [0, 1, 2]})
     other = Batch(
@@ -93,7 +99,9 @@ def test_the_target_is_not_trained(seed: int, world: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_hidden_content_reaches_the_target_alone(seed: int, world: SimpleNamespace, name: str) -> None:
+def test_hidden_content_reaches_the_target_alone(
+    seed: int, world: SimpleNamespace, name: str
+) -> None:
     """Batch normalisation would otherwise carry it into the features that are shown, and into its memory."""
     model = world.model(name, INPUTS)
     for encoder in model.encoders.values():
@@ -108,7 +116,9 @@ def test_hidden_content_reaches_the_target_alone(seed: int, world: SimpleNamespa
         for weight in (0.0, 1.0):
             twin = copy.deepcopy(model)
             ctx = world.context(twin, [batch])
-            loss = KINDS[name](weight=weight, hide=0.5).objective(replace(batch, whole=content), ctx)
+            loss = KINDS[name](weight=weight, hide=0.5).objective(
+                replace(batch, whole=content), ctx
+            )
             found.append((loss, [p.clone() for p in twin.buffers()]))
             assert twin.encoders["b"].training
             assert frozen.training == twin.encoders["a"].layers[-1].training
@@ -119,7 +129,9 @@ def test_hidden_content_reaches_the_target_alone(seed: int, world: SimpleNamespa
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_cell_hidden_at_random_is_kept_from_the_input_too(seed: int, world: SimpleNamespace, name: str) -> None:
+def test_a_cell_hidden_at_random_is_kept_from_the_input_too(
+    seed: int, world: SimpleNamespace, name: str
+) -> None:
     model = world.model(name, INPUTS)
     for encoder in model.encoders.values():
         encoder.layers.append(torch.nn.BatchNorm1d(encoder.width))
@@ -163,7 +175,9 @@ def test_gradients_are_clipped(seed: int, world: SimpleNamespace) -> None:
     batch = world.batch(INPUTS)
     before = [p.detach().clone() for p in model.parameters()]
     AE(clip=1e-3).step(batch, world.context(model, [batch], lr=1.0, momentum=0.0, weight_decay=0.0))
-    moved = [(p.detach() - q).square().sum() for p, q in zip(model.parameters(), before, strict=True)]
+    moved = [
+        (p.detach() - q).square().sum() for p, q in zip(model.parameters(), before, strict=True)
+    ]
     assert float(torch.stack(moved).sum().sqrt()) == pytest.approx(1e-3, rel=1e-2)
 
 

@@ -12,14 +12,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.agm import AGM
-from equipoise.methods.responses import coefficients, relative
-from equipoise.methods.shapley import shapley_value, subsets
+from equipoise.evaluation.shapley import shapley_value, subsets
+from equipoise.methods.balance.agm import AGM, coefficients, relative
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
 
-def set_up(world: SimpleNamespace, model: nn.Module, batch: object, **options: object) -> tuple[AGM, object]:
+def set_up(
+    world: SimpleNamespace, model: nn.Module, batch: object, **options: object
+) -> tuple[AGM, object]:
     ctx = world.context(model, [batch])
     method = AGM(**options)  # type: ignore[arg-type]
     method.setup(ctx)
@@ -28,7 +29,9 @@ def set_up(world: SimpleNamespace, model: nn.Module, batch: object, **options: o
 
 def gradients(loss: torch.Tensor, model: nn.Module) -> dict[str, torch.Tensor]:
     named = dict(model.named_parameters())
-    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        loss, list(named.values()), allow_unused=True, materialize_grads=True
+    )
     return dict(zip(named, found, strict=True))
 
 
@@ -72,17 +75,23 @@ def test_coefficients_by_hand(seed: int) -> None:
     assert expected[0] < 1 < expected[1]  # the first is further ahead than it used to be
     three = torch.rand(3, dtype=torch.float64)
     assert float(relative(three).prod()) == pytest.approx(1)
-    pairs = [math.exp(float(sum(three[j] - three[m] for j in range(3) if j != m)) / 2) for m in range(3)]
+    pairs = [
+        math.exp(float(sum(three[j] - three[m] for j in range(3) if j != m)) / 2) for m in range(3)
+    ]
     assert relative(three).tolist() == pytest.approx(pairs)
 
 
 @pytest.mark.parametrize("head", ["concat", "late"])
 @pytest.mark.parametrize("count", [2, 3])
-def test_gradients_are_those_of_scaled_responses(seed: int, world: SimpleNamespace, head: str, count: int) -> None:
+def test_gradients_are_those_of_scaled_responses(
+    seed: int, world: SimpleNamespace, head: str, count: int
+) -> None:
     """Against responses written out, with an identity on each whose gradient is multiplied by κ."""
     inputs = dict(list(INPUTS.items())[:count])
     model = world.model(head, inputs).double()
-    batch = world.batch(inputs, absent={"b": [2]}).apply(lambda t: t.double() if t.is_floating_point() else t)
+    batch = world.batch(inputs, absent={"b": [2]}).apply(
+        lambda t: t.double() if t.is_floating_point() else t
+    )
     method, ctx = set_up(world, model, batch, alpha=0.7)
     method.mean_score.copy_(torch.rand(count))
     means = method.mean_score.clone()
@@ -121,13 +130,19 @@ def test_additive_and_without_biases_an_encoder_is_scaled_by_its_coefficient(
     found = gradients(method.loss(output, batch, ctx), model)
     factors = {**dict(zip(INPUTS, kappa, strict=True)), "bias": kappa.mean()}
     for name, gradient in found.items():
-        part = name.split(".")[1 if name.startswith("encoders") else -1 if name == "head.bias" else 2]
+        part = name.split(".")[
+            1 if name.startswith("encoders") else -1 if name == "head.bias" else 2
+        ]
         torch.testing.assert_close(gradient, factors[part] * plain[name], msg=name)
 
 
 def test_remembers_the_mean_of_all_scores(seed: int, world: SimpleNamespace) -> None:
     model = world.model("concat", INPUTS)
-    batches = [world.batch(INPUTS), world.batch(INPUTS, absent={"c": list(range(8))}), world.batch(INPUTS)]
+    batches = [
+        world.batch(INPUTS),
+        world.batch(INPUTS, absent={"c": list(range(8))}),
+        world.batch(INPUTS),
+    ]
     ctx = world.context(model, batches)
     method = AGM()
     method.setup(ctx)
@@ -138,17 +153,22 @@ def test_remembers_the_mean_of_all_scores(seed: int, world: SimpleNamespace) -> 
         for modality, score in zip(shown, method.scores(shown, fused, batch, ctx), strict=True):
             seen[modality].append(float(score))
         method.step(batch, ctx)
-    assert method.mean_score.tolist() == pytest.approx([sum(v) / len(v) for v in seen.values()], rel=1e-5)
+    assert method.mean_score.tolist() == pytest.approx(
+        [sum(v) / len(v) for v in seen.values()], rel=1e-5
+    )
     assert method.steps.tolist() == [3, 3, 2]
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_the_first_step_compares_with_equal_means(seed: int, world: SimpleNamespace, count: int) -> None:
+def test_the_first_step_compares_with_equal_means(
+    seed: int, world: SimpleNamespace, count: int
+) -> None:
     inputs = dict(list(INPUTS.items())[:count])
     method, ctx = set_up(world, world.model("concat", inputs), None, alpha=0.3)
     scores = torch.rand(count)
     torch.testing.assert_close(
-        method.factors(list(inputs), scores, ctx), torch.exp(0.3 * (1 - relative(scores)).clamp_max(10))
+        method.factors(list(inputs), scores, ctx),
+        torch.exp(0.3 * (1 - relative(scores)).clamp_max(10)),
     )
 
 

@@ -13,8 +13,8 @@ from scipy.spatial.distance import jensenshannon
 
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError
-from equipoise.heads.checks import one_width
-from equipoise.methods.alignment import alignment_loss, info_nce, jensen_shannon
+from equipoise.heads.parts.checks import one_width
+from equipoise.methods.parts.alignment import alignment_loss, info_nce, jensen_shannon
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -26,7 +26,10 @@ def named(count: int) -> dict[str, int]:
 def by_hand(first: torch.Tensor, second: torch.Tensor, temperature: float) -> float:
     """InfoNCE as a double loop over samples."""
     a, b = first.double().numpy(), second.double().numpy()
-    a, b = a / np.linalg.norm(a, axis=1, keepdims=True), b / np.linalg.norm(b, axis=1, keepdims=True)
+    a, b = (
+        a / np.linalg.norm(a, axis=1, keepdims=True),
+        b / np.linalg.norm(b, axis=1, keepdims=True),
+    )
     total = 0.0
     for x, y in ((a, b), (b, a)):
         for i in range(len(x)):
@@ -41,7 +44,9 @@ def test_info_nce_is_its_definition_and_symmetric(seed: int, temperature: float)
     found = info_nce(first, second, temperature)
     assert float(found) == pytest.approx(by_hand(first, second, temperature), rel=1e-9)
     torch.testing.assert_close(found, info_nce(second, first, temperature))
-    torch.testing.assert_close(found, info_nce(3 * first, 0.1 * second, temperature))  # only directions count
+    torch.testing.assert_close(
+        found, info_nce(3 * first, 0.1 * second, temperature)
+    )  # only directions count
 
 
 def test_info_nce_of_identical_features_vanishes_with_the_temperature(seed: int) -> None:
@@ -82,7 +87,11 @@ def test_the_loss_is_the_mean_over_pairs_of_the_samples_that_have_both(
     for first, second in combinations(inputs, 2):
         both = batch.present[first] & batch.present[second]
         if kind == "js":
-            losses.append(float(jensen_shannon(output.logits[first][both], output.logits[second][both]).mean()))
+            losses.append(
+                float(
+                    jensen_shannon(output.logits[first][both], output.logits[second][both]).mean()
+                )
+            )
         else:
             pair = (output.features[m][both].detach() for m in (first, second))
             losses.append(by_hand(*pair, 0.2))
@@ -91,10 +100,15 @@ def test_the_loss_is_the_mean_over_pairs_of_the_samples_that_have_both(
 
 
 @pytest.mark.parametrize("kind", ["infonce", "js"])
-def test_absent_content_and_absent_modalities_say_nothing(seed: int, world: SimpleNamespace, kind: str) -> None:
+def test_absent_content_and_absent_modalities_say_nothing(
+    seed: int, world: SimpleNamespace, kind: str
+) -> None:
     model = world.model("sum", INPUTS)
     batch = world.batch(INPUTS, absent={"a": [0], "c": list(range(8))})
-    noise = {m: torch.where(batch.present[m].unsqueeze(1), x, torch.randn_like(x)) for m, x in batch.inputs.items()}
+    noise = {
+        m: torch.where(batch.present[m].unsqueeze(1), x, torch.randn_like(x))
+        for m, x in batch.inputs.items()
+    }
     other = Batch(noise, batch.present, batch.label, batch.index)
     ctx = world.context(model, [batch])
     first, second = (alignment_loss(kind, model(b), b, ctx, 0.2) for b in (batch, other))
@@ -108,7 +122,10 @@ def test_a_batch_without_any_pair_costs_nothing(seed: int, world: SimpleNamespac
     model = world.model("sum", named(2))
     batch = world.batch(named(2), absent={"a": [0, 1, 2, 3], "b": [4, 5, 6, 7]})
     for kind in ("infonce", "js"):
-        assert float(alignment_loss(kind, model(batch), batch, world.context(model, [batch]), 0.1)) == 0
+        assert (
+            float(alignment_loss(kind, model(batch), batch, world.context(model, [batch]), 0.1))
+            == 0
+        )
 
 
 def test_widths_that_differ_are_refused(world: SimpleNamespace) -> None:

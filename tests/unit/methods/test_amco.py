@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.amco import AMCo, default_threshold, masked_count, masses
-from equipoise.methods.auxiliary import auxiliary_loss
+from equipoise.methods.balance.amco import AMCo, default_threshold, masked_count, masses
+from equipoise.methods.parts.auxiliary import auxiliary_loss
 from equipoise.training.position import Position
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
@@ -41,12 +41,20 @@ def test_masses_are_blocks_of_one_softmax(seed: int) -> None:
 
 def test_the_mask_grows_within_an_epoch() -> None:
     assert [masked_count(0, b, 0.3, 8) for b in (0, 1, 100)] == [0, 0, 0]
-    assert [masked_count(1, b, 0.3, 8) for b in range(5)] == [0, 4, 6, 8, 8]  # sin π/6 = 1/2, sin π/3 = 0.87
+    assert [masked_count(1, b, 0.3, 8) for b in range(5)] == [
+        0,
+        4,
+        6,
+        8,
+        8,
+    ]  # sin π/6 = 1/2, sin π/3 = 0.87
     assert masked_count(3, 1, 0.3, 8) == 8
     assert masked_count(2, 1, 0.4, 100) == math.floor(100 * math.sin(math.pi / 4))
 
 
-def test_a_dependent_modality_loses_all_its_classes_in_the_end(seed: int, world: SimpleNamespace) -> None:
+def test_a_dependent_modality_loses_all_its_classes_in_the_end(
+    seed: int, world: SimpleNamespace
+) -> None:
     batch = world.batch(INPUTS)
     method, ctx, output = build(world, batch, threshold=0.5)
     method.dependence.copy_(torch.tensor([0.2, 0.6, 0.2]))
@@ -57,10 +65,14 @@ def test_a_dependent_modality_loses_all_its_classes_in_the_end(seed: int, world:
     loss = method.loss(output, batch, ctx)
     torch.testing.assert_close(loss, expected)
     loss.backward()
-    assert not any(p.grad.any() for p in (*ctx.model.group("b").encoder, *ctx.model.group("b").head))
+    assert not any(
+        p.grad.any() for p in (*ctx.model.group("b").encoder, *ctx.model.group("b").head)
+    )
 
 
-def test_a_partial_mask_hides_the_same_classes_of_every_dependent_modality(seed: int, world: SimpleNamespace) -> None:
+def test_a_partial_mask_hides_the_same_classes_of_every_dependent_modality(
+    seed: int, world: SimpleNamespace
+) -> None:
     batch = world.batch(INPUTS)
     method, ctx, output = build(world, batch, threshold=0.3, ramp=0.3)
     ctx.position.batch = 2
@@ -102,14 +114,18 @@ def test_dependence_is_remembered_from_the_whole_logits(seed: int, world: Simple
     method, ctx, output = build(world, batch)
     method.dependence.fill_(0.9)  # everything is masked
     method.loss(output, batch, ctx)
-    found = masses(torch.stack(list(output.logits.values())), torch.stack(list(batch.present.values())))
+    found = masses(
+        torch.stack(list(output.logits.values())), torch.stack(list(batch.present.values()))
+    )
     expected = found[:, [0, 1, 3, 4, 5, 6, 7]].mean(1)  # all but the sample with c alone
     torch.testing.assert_close(method.dependence, expected)
     assert float(method.dependence.sum()) == pytest.approx(1)
     assert not method.dependence.requires_grad
 
 
-def test_samples_of_one_modality_say_nothing_about_dependence(seed: int, world: SimpleNamespace) -> None:
+def test_samples_of_one_modality_say_nothing_about_dependence(
+    seed: int, world: SimpleNamespace
+) -> None:
     batch = world.batch(INPUTS, absent={"b": list(range(8)), "c": list(range(8))})
     method, ctx, output = build(world, batch)
     method.loss(output, batch, ctx)
@@ -129,7 +145,9 @@ def test_wants_logits_that_meet(world: SimpleNamespace, head: str) -> None:
         AMCo().setup(world.context(world.model(head, INPUTS), []))
 
 
-@pytest.mark.parametrize("options", [{"threshold": 0.0}, {"threshold": 1.5}, {"ramp": 0.0}, {"ramp": math.nan}])
+@pytest.mark.parametrize(
+    "options", [{"threshold": 0.0}, {"threshold": 1.5}, {"ramp": 0.0}, {"ramp": math.nan}]
+)
 def test_refuses_bad_options(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"AMCo: '{next(iter(options))}' must be"):
         AMCo(**options)

@@ -10,7 +10,7 @@ import torch
 
 from equipoise.errors import ConfigError
 from equipoise.heads.sustained import Sustained
-from equipoise.methods.aug import AUG, boosting_losses, lagging
+from equipoise.methods.balance.aug import AUG, boosting_losses, lagging
 from equipoise.testing.world import World, snapshot
 from equipoise.training.loop import fit
 
@@ -26,20 +26,29 @@ def test_the_loss_follows_the_residual_target(seed: int, residual: str) -> None:
     label = torch.randint(4, (6,))
     one_hot = torch.nn.functional.one_hot(label, 4).double()
     first, second = parts[0], parts[1]
-    known = first.softmax(1) + second.softmax(1) if residual == "each" else (first + second).softmax(1)
+    known = (
+        first.softmax(1) + second.softmax(1) if residual == "each" else (first + second).softmax(1)
+    )
     target = one_hot - 0.3 * one_hot * known.detach()
     before = parts[0] + parts[1]
-    expected = soft_target(parts[2], target) + soft_target(before + parts[2], one_hot) + soft_target(before, one_hot)
+    expected = (
+        soft_target(parts[2], target)
+        + soft_target(before + parts[2], one_hot)
+        + soft_target(before, one_hot)
+    )
     found = boosting_losses(parts, label, 0.3, residual)
     torch.testing.assert_close(found, expected)
-    for mine, theirs in zip(*(torch.autograd.grad(x.sum(), parts) for x in (found, expected)), strict=True):
+    for mine, theirs in zip(
+        *(torch.autograd.grad(x.sum(), parts) for x in (found, expected)), strict=True
+    ):
         torch.testing.assert_close(mine, theirs)
 
 
 def test_one_classifier_learns_the_label(seed: int) -> None:
     logits, label = torch.randn(6, 4), torch.randint(4, (6,))
     torch.testing.assert_close(
-        boosting_losses([logits], label, 0.5), torch.nn.functional.cross_entropy(logits, label, reduction="none")
+        boosting_losses([logits], label, 0.5),
+        torch.nn.functional.cross_entropy(logits, label, reduction="none"),
     )
 
 
@@ -63,11 +72,13 @@ def test_the_weakest_lags_behind_by_more_than_the_margin() -> None:
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_weak_modality_gets_another_classifier(seed: int, count: int) -> None:
-    method, ctx = World("aug", count, seed % 9999, options={"every": 2}, missing=0.2, precision="float64").build()
+    method, ctx = World(
+        "aug", count, seed % 9999, options={"every": 2}, missing=0.2, precision="float64"
+    ).build()
     head = ctx.model.head
     fit(method, ctx, 2)
-    # The second epoch's mean probability of the true class, each batch as the weights were then, is hard to redo:
-    # set it, and see who gets the classifier.
+    # The second epoch's mean probability of the true class, each batch as the weights were then, is
+    # hard to redo: set it, and see who gets the classifier.
     scores = torch.linspace(0.8, 0.4, count, dtype=torch.float64)
     samples = 50.0 * torch.arange(1, count + 1)  # the sums point the other way: the mean decides
     method.confidence.copy_(torch.stack([scores * samples, samples]))
@@ -92,7 +103,9 @@ def test_a_modality_that_has_all_classifiers_is_warned_of_once(seed: int) -> Non
             ctx.position.epoch = epoch
             method.confidence.copy_(torch.tensor([[40.0, 10.0], [50.0, 50.0]]))
             method.on_epoch_start(ctx)
-    assert [str(w.message) for w in caught] == ["method 'aug': 'beta' has the head's 'most' classifiers, no more"]
+    assert [str(w.message) for w in caught] == [
+        "method 'aug': 'beta' has the head's 'most' classifiers, no more"
+    ]
     assert head.counts.tolist() == before
 
 
@@ -120,7 +133,9 @@ def test_the_head_sums_the_classifiers_that_are_on(seed: int) -> None:
     one = head.output(torch.relu(head.blocks["a"][0](z)))
     torch.testing.assert_close(head.unimodal("a", z), one)
     assert head.add("a")
-    torch.testing.assert_close(head.unimodal("a", z), one + head.output(torch.relu(head.blocks["a"][1](z))))
+    torch.testing.assert_close(
+        head.unimodal("a", z), one + head.output(torch.relu(head.blocks["a"][1](z)))
+    )
     head.unimodal("a", z).sum().backward()
     moved = [layer.weight.grad is not None for m in ("a", "b") for layer in head.blocks[m]]
     assert moved == [True, True, False, False, False, False]
@@ -141,7 +156,8 @@ def test_the_number_of_classifiers_is_saved_with_the_weights(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"residual_weight": 1.1}, {"residual": "mean"}, {"every": 0}, {"factor": 0}, {"margin": -1}]
+    "options",
+    [{"residual_weight": 1.1}, {"residual": "mean"}, {"every": 0}, {"factor": 0}, {"margin": -1}],
 )
 def test_refuses_bad_options(options: dict[str, object], seed: int) -> None:
     with pytest.raises(ConfigError, match=f"AUG: '{next(iter(options))}' must be"):

@@ -10,8 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.bss import BSS
-from equipoise.methods.difficulty import curriculum_share, difficulty, similarity
+from equipoise.methods.balance.bss import BSS, curriculum_share, difficulty, similarity
 from equipoise.testing.world import World
 from equipoise.training.loop import fit
 
@@ -32,7 +31,9 @@ def test_the_share_grows_from_the_start_to_all() -> None:
     assert curriculum_share(19, 0.1, 40) == pytest.approx(math.sqrt(0.505))
     assert curriculum_share(39, 0.1, 40) == pytest.approx(1.0)
     assert curriculum_share(100, 0.1, 40) == 1.0
-    assert all(curriculum_share(t - 1, start, t) == 1 for t in range(1, 200) for start in (0.1, 0.3, 0.7))
+    assert all(
+        curriculum_share(t - 1, start, t) == 1 for t in range(1, 200) for start in (0.1, 0.3, 0.7)
+    )
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -52,14 +53,18 @@ def test_the_score_by_hand(seed: int, count: int) -> None:
         own = sum(-output.logits[m][row].log_softmax(0)[label] for m in here)
         losses.append(float(-0.1 * joint[row].log_softmax(0)[label] + 0.9 * own))
         pairs = [
-            F.cosine_similarity(output.logits[m][row].softmax(0), output.logits[j][row].softmax(0), dim=0)
+            F.cosine_similarity(
+                output.logits[m][row].softmax(0), output.logits[j][row].softmax(0), dim=0
+            )
             for k, m in enumerate(here)
             for j in here[k + 1 :]
         ]
         alike.append(float(sum(pairs)) / len(pairs) if pairs else 0.0)
     torch.testing.assert_close(similarity(output, batch), torch.tensor(alike), atol=1e-5, rtol=1e-4)
     lost, same = (torch.tensor(x, dtype=torch.float64) for x in (losses, alike))
-    expected = (lost - lost.min()) / (lost.max() - lost.min()) - (same - same.min()) / (same.max() - same.min())
+    expected = (lost - lost.min()) / (lost.max() - lost.min()) - (same - same.min()) / (
+        same.max() - same.min()
+    )
     torch.testing.assert_close(method.score(ctx), expected, atol=1e-4, rtol=1e-4)
 
 
@@ -103,7 +108,9 @@ def test_the_curriculum_takes_the_easiest_first(seed: int) -> None:
     assert sizes == [int(len(scores) * math.sqrt(0.505)), len(scores)]
 
 
-def test_self_paced_orders_put_the_balanced_first(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_self_paced_orders_put_the_balanced_first(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     method, ctx = build(seed)
     count = len(ctx.train.table)
     hard = torch.arange(count) % 2 == 0
@@ -127,7 +134,9 @@ def test_options_of_the_curriculum_are_not_ignored_in_silence(options: dict[str,
 def test_by_default_the_curriculum_comes_to_all_samples(seed: int, epochs: int, grow: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        method, ctx = World("bss", 2, seed % 9999, {"schedule": "curriculum"}, epochs=epochs).build()
+        method, ctx = World(
+            "bss", 2, seed % 9999, {"schedule": "curriculum"}, epochs=epochs
+        ).build()
     for epoch in range(epochs):
         assert method.share(epoch, ctx) == curriculum_share(epoch, 0.1, grow)
     assert method.share(epochs - 1, ctx) == 1
@@ -139,7 +148,9 @@ def test_a_curriculum_longer_than_the_training_is_warned_of(seed: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         World("bss", 2, seed % 9999, {"schedule": "curriculum", "grow": 4}, epochs=4).build()
-        World("bss", 2, seed % 9999, {"schedule": "curriculum", "grow": 5, "start": 1.0}, epochs=4).build()
+        World(
+            "bss", 2, seed % 9999, {"schedule": "curriculum", "grow": 5, "start": 1.0}, epochs=4
+        ).build()
 
 
 @pytest.mark.parametrize("schedule", ["self-paced", "curriculum"])
@@ -147,12 +158,15 @@ def test_scoring_moves_no_weight(seed: int, schedule: str) -> None:
     method, ctx = build(seed, schedule=schedule)
     before = [p.clone() for p in ctx.model.state_dict().values()]
     method.on_epoch_start(ctx)
-    assert all(torch.equal(p, q) for p, q in zip(before, ctx.model.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(p, q) for p, q in zip(before, ctx.model.state_dict().values(), strict=True)
+    )
     fit(method, ctx, 1)
 
 
 @pytest.mark.parametrize(
-    "options", [{"schedule": "random"}, {"joint_weight": 1.5}, {"start": 0.0}, {"grow": 0}, {"grow": 2.5}]
+    "options",
+    [{"schedule": "random"}, {"joint_weight": 1.5}, {"start": 0.0}, {"grow": 0}, {"grow": 2.5}],
 )
 def test_refuses_bad_options(options: dict[str, object], seed: int) -> None:
     with pytest.raises(ConfigError, match=f"BSS: '{next(iter(options))}' must be"):

@@ -9,10 +9,10 @@ from sklearn.cross_decomposition import CCA as Reference
 
 from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
-from equipoise.methods import canonical
-from equipoise.methods.cca import hinge_loss
-from equipoise.methods.feature_table import FeatureTable, read_features
-from equipoise.methods.fit_projections import fit_projections
+from equipoise.methods.missing.cca import hinge_loss
+from equipoise.methods.parts import canonical
+from equipoise.methods.parts.canonical import fit_projections
+from equipoise.methods.parts.table_values import FeatureTable, read_features
 from equipoise.testing.world import World, differing, small_splits, snapshot
 from equipoise.training.loop import fit
 
@@ -40,7 +40,9 @@ def complete(table):
 
 def fitted(table, multi="pairwise", components=3, ridge=RIDGE):
     widths = {m: x.shape[1] for m, x in table.features.items()}
-    head = HEADS.build("cca", {"components": components, "multi": multi}, widths=widths, classes=4).double()
+    head = HEADS.build(
+        "cca", {"components": components, "multi": multi}, widths=widths, classes=4
+    ).double()
     return head, fit_projections(head, table, ridge)
 
 
@@ -68,7 +70,9 @@ def test_projections_of_the_training_features_are_white_and_correlate_in_decreas
     start = 0
     for m in "abc":
         width = table.features[m].shape[1]
-        block = whole[start : start + width, start : start + width] + RIDGE * torch.eye(width, dtype=torch.float64)
+        block = whole[start : start + width, start : start + width] + RIDGE * torch.eye(
+            width, dtype=torch.float64
+        )
         for partner in range(2):
             basis = head.branch(m).basis[:, 3 * partner : 3 * partner + 3]
             torch.testing.assert_close(basis.T @ block @ basis, own)
@@ -93,16 +97,26 @@ def test_correlations_are_those_of_scikit_learn(table):
 def test_affine_maps_leave_the_correlations_and_a_copy_correlates_fully(table):
     whole = complete(table)
     _, plain = fitted(whole, ridge=1e-12)
-    moved = {m: x @ torch.randn(x.shape[1], x.shape[1], dtype=torch.float64) - 5 for m, x in whole.features.items()}
-    torch.testing.assert_close(fitted(FeatureTable(moved, whole.present), ridge=1e-12)[1], plain, atol=1e-6, rtol=0)
-    copy = {"a": whole.features["a"], "b": whole.features["a"] @ torch.randn(4, 4, dtype=torch.float64) + 1}
+    moved = {
+        m: x @ torch.randn(x.shape[1], x.shape[1], dtype=torch.float64) - 5
+        for m, x in whole.features.items()
+    }
+    torch.testing.assert_close(
+        fitted(FeatureTable(moved, whole.present), ridge=1e-12)[1], plain, atol=1e-6, rtol=0
+    )
+    copy = {
+        "a": whole.features["a"],
+        "b": whole.features["a"] @ torch.randn(4, 4, dtype=torch.float64) + 1,
+    }
     _, full = fitted(FeatureTable(copy, {m: whole.present[m] for m in copy}), ridge=1e-12)
     torch.testing.assert_close(full, torch.ones_like(full), atol=1e-6, rtol=0)
 
 
 def test_independent_features_hardly_correlate(seed):
     features = {m: torch.randn(20_000, 3, dtype=torch.float64) for m in "ab"}
-    _, correlations = fitted(FeatureTable(features, {m: torch.ones(20_000, dtype=torch.bool) for m in "ab"}))
+    _, correlations = fitted(
+        FeatureTable(features, {m: torch.ones(20_000, dtype=torch.bool) for m in "ab"})
+    )
     assert correlations.max() < 0.06
 
 
@@ -119,45 +133,57 @@ def test_all_at_once_finds_the_directions_of_generalised_cca(table):
     whole = complete(table)
     head, _ = fitted(whole, "mcca", components=2, ridge=1e-12)
     centred = {m: x - x.mean(0) for m, x in whole.features.items()}
-    common = torch.linalg.eigh(sum(x @ torch.linalg.pinv(x) for x in centred.values()))[1].flip(1)[:, :2]
+    common = torch.linalg.eigh(sum(x @ torch.linalg.pinv(x) for x in centred.values()))[1].flip(1)[
+        :, :2
+    ]
     for m, x in centred.items():
         expected = torch.linalg.pinv(x) @ common
         found = head.branch(m).basis
         cosine = (expected * found).sum(0) / expected.norm(dim=0) / found.norm(dim=0)
-        torch.testing.assert_close(cosine.abs(), torch.ones(2, dtype=torch.float64), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            cosine.abs(), torch.ones(2, dtype=torch.float64), atol=1e-6, rtol=0
+        )
 
 
 def test_an_absent_modality_counts_as_its_mean(table):
     head, _ = fitted(table)
     rows = {m: x[:6].float().double() for m, x in table.features.items()}
     present = {m: torch.arange(6) != k for k, m in enumerate("abc")}
-    at_mean = {m: torch.where(present[m].unsqueeze(1), x, head.branch(m).mean) for m, x in rows.items()}
+    at_mean = {
+        m: torch.where(present[m].unsqueeze(1), x, head.branch(m).mean) for m, x in rows.items()
+    }
     everything = {m: torch.ones(6, dtype=torch.bool) for m in rows}
     torch.testing.assert_close(head(rows, present).fused, head(at_mean, everything).fused)
 
 
 def test_hinge_loss_by_hand():
     logits = torch.tensor([[2.0, -0.5, -3.0], [0.0, 0.0, 0.0], [-1.0, 1.0, 1.0]])
-    torch.testing.assert_close(hinge_loss(logits, torch.tensor([0, 1, 1])), torch.tensor([0.25, 3.0, 4.0]))
+    torch.testing.assert_close(
+        hinge_loss(logits, torch.tensor([0, 1, 1])), torch.tensor([0.25, 3.0, 4.0])
+    )
 
 
-@pytest.mark.parametrize(("name", "loss"), [("cca", "logistic"), ("cca", "svm"), ("dccae", "logistic")])
+@pytest.mark.parametrize(
+    ("name", "loss"), [("cca", "logistic"), ("cca", "svm"), ("dccae", "logistic")]
+)
 def test_the_classifier_alone_moves_once_the_projections_are_fitted(seed, name, loss):
     passes = {} if name == "cca" else {"passes": 2}
     world = World(name, 3, seed % 1000, {"loss": loss, **passes}, missing=0.3, epochs=2)
     method, ctx = world.build()
-    for _ in ctx.phases(method, 2):
-        if ctx.position.phase == 1:
-            before = snapshot(ctx.model)
-            method.on_phase_start(ctx)
-            fitted = ("mean", "basis") if name == "cca" else ("mean", "basis", "weight", "bias")
-            assert all(n.startswith("head.") and n.endswith(fitted) for n in differing(before, snapshot(ctx.model)))
-            before = snapshot(ctx.model)
-        while ctx.wants_epoch():
-            for batch in ctx.steps():
-                method.step(batch, ctx)
-            ctx.end_epoch()
-    moved = differing(before, snapshot(ctx.model))
+    states = []
+    fit_projections = method.on_phase_start
+
+    def on_phase_start(ctx):
+        states.append(snapshot(ctx.model))
+        fit_projections(ctx)
+        states.append(snapshot(ctx.model))
+
+    method.on_phase_start = on_phase_start
+    fit(method, ctx, 2)
+    before, after = states[-2:]
+    fitted = ("mean", "basis") if name == "cca" else ("mean", "basis", "weight", "bias")
+    assert all(n.startswith("head.") and n.endswith(fitted) for n in differing(before, after))
+    moved = differing(after, snapshot(ctx.model))
     assert moved
     classifier = {"head.bias", *(f"head.blocks.{m}.weight" for m in ctx.model.modalities)}
     assert set(moved) == classifier
@@ -201,10 +227,16 @@ def test_modalities_that_never_meet_are_told_and_networks_stay_as_they_are(seed,
     rows = np.arange(len(splits.train))
     alone = {m: rows % 3 == k for k, m in enumerate(splits.train.modalities)}
     lonely = replace(splits, train=splits.train.with_present(alone))
-    with pytest.warns(UserWarning, match="no training sample has both 'alpha' and 'beta', 'alpha' and 'gamma'"):
+    with pytest.warns(
+        UserWarning, match="no training sample has both 'alpha' and 'beta', 'alpha' and 'gamma'"
+    ):
         method, ctx = World(name, 3, seed, epochs=4, splits=lonely).build()
     before = {n: p.clone() for n, p in ctx.model.head.named_parameters() if ".represent." in n}
     fit(method, ctx, 4)
-    moved = [n for n, p in ctx.model.head.named_parameters() if n in before and not torch.equal(p, before[n])]
+    moved = [
+        n
+        for n, p in ctx.model.head.named_parameters()
+        if n in before and not torch.equal(p, before[n])
+    ]
     assert not moved
     assert all(torch.isfinite(p).all() for p in ctx.model.parameters())

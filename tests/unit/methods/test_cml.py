@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.cml import CML, chain, rises
+from equipoise.methods.balance.cml import CML, chain, rises
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -19,7 +19,9 @@ def double(batch: object) -> object:
     return batch.apply(lambda t: t.double() if t.is_floating_point() else t)  # type: ignore[attr-defined]
 
 
-def looped(model: torch.nn.Module, batch: object, sets: list[tuple[str, ...]], weight: float, where: str) -> float:
+def looped(
+    model: torch.nn.Module, batch: object, sets: list[tuple[str, ...]], weight: float, where: str
+) -> float:
     """The loss one sample and one set at a time, for the head concat."""
     z, blocks, bias = model(batch).features, model.head.blocks, model.head.bias
     entropy: list[list[float]] = [[] for _ in sets]
@@ -58,7 +60,9 @@ def test_loss_is_that_of_the_loop_over_samples_and_sets(
         assert found == pytest.approx(looped(model, batch, sets, 0.7, where), rel=1e-9)
 
 
-def test_without_weight_it_is_the_mean_cross_entropy_over_the_chain(seed: int, world: SimpleNamespace) -> None:
+def test_without_weight_it_is_the_mean_cross_entropy_over_the_chain(
+    seed: int, world: SimpleNamespace
+) -> None:
     model = world.model("concat", {"a": 3, "b": 4}).double()
     batch = double(world.batch({"a": 3, "b": 4}))
     ctx = world.context(model, [batch])
@@ -67,7 +71,9 @@ def test_without_weight_it_is_the_mean_cross_entropy_over_the_chain(seed: int, w
     gone = ({"a", "b"} - set(chain(ctx.training, ctx)[1])).pop()
     ctx.rng.set_state(state)
     alone = output.fused - output.logits[gone] + model.head.bias / 2  # the bias stays whole
-    expected = (F.cross_entropy(output.fused, batch.label) + F.cross_entropy(alone, batch.label)) / 2
+    expected = (
+        F.cross_entropy(output.fused, batch.label) + F.cross_entropy(alone, batch.label)
+    ) / 2
     torch.testing.assert_close(CML(weight=0.0).loss(output, batch, ctx), expected)
 
 
@@ -88,13 +94,16 @@ def test_calibration_is_a_sum_over_samples(seed: int, world: SimpleNamespace) ->
     method = CML()
     whole = method.calibration(larger, smaller, some, batch, ctx)
     parts = [
-        method.calibration(larger[s], smaller[s], some[s], batch.rows(s), ctx) for s in (slice(0, 3), slice(3, 8))
+        method.calibration(larger[s], smaller[s], some[s], batch.rows(s), ctx)
+        for s in (slice(0, 3), slice(3, 8))
     ]
     torch.testing.assert_close(whole, parts[0] + parts[1])
     torch.testing.assert_close(whole, rises(larger, smaller)[some].sum())
 
 
-def test_the_chain_shrinks_by_one_whatever_the_order_of_declaration(seed: int, world: SimpleNamespace) -> None:
+def test_the_chain_shrinks_by_one_whatever_the_order_of_declaration(
+    seed: int, world: SimpleNamespace
+) -> None:
     ctx = world.context(world.model("concat", INPUTS), [])
     seen = set()
     for _ in range(60):

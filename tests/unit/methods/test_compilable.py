@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 from torch import Tensor, nn
 
-from equipoise.build import build_method, build_model
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
+from equipoise.runs.build import build_method, build_model
 from equipoise.settings import Settings
 from equipoise.testing import world as worlds
 from equipoise.testing.world import World
@@ -50,7 +50,9 @@ def most_derivatives(world: World, monkeypatch: pytest.MonkeyPatch) -> int:
     return max(counts.values(), default=0)
 
 
-@pytest.mark.parametrize(("name", "options"), OPTIONS, ids=[f"{n}-{'-'.join(map(str, o))}" for n, o in OPTIONS])
+@pytest.mark.parametrize(
+    ("name", "options"), OPTIONS, ids=[f"{n}-{'-'.join(map(str, o))}" for n, o in OPTIONS]
+)
 def test_the_flag_is_what_the_training_does(
     seed: int, monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, object]
 ) -> None:
@@ -64,9 +66,13 @@ def compiled(name: str, **options: object) -> Settings:
     return World(name, 2, 0, options, settings={"compile": True}).run_settings()
 
 
-@pytest.mark.parametrize(("name", "options"), [("lfm-lb", {}), ("mmpareto", {}), ("mie", {"sam": "head"})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("lfm-lb", {}), ("mmpareto", {}), ("mie", {"sam": "head"})]
+)
 def test_compiled_encoders_are_refused_by_name(name: str, options: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=f"method '{name}' differentiates an encoder's pass twice.*--compile"):
+    with pytest.raises(
+        ConfigError, match=f"method '{name}' differentiates an encoder's pass twice.*--compile"
+    ):
         build_method(compiled(name, **options))
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from equipoise.data.loader import Loader
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table import Table
+from equipoise.data.table.loader import Loader
+from equipoise.data.table.table import Table
 from equipoise.errors import ConfigError
-from equipoise.methods.compose import Compose
+from equipoise.methods.balance.compose import Compose
 from equipoise.settings import OptimiserSettings
 from equipoise.training.context import Context
 from equipoise.training.observer import Silent
@@ -47,7 +47,12 @@ SAME = [
         {"alignment": "js", "alpha": "stepwise", "alpha_value": 0.3},
     ),
     ("mie", {}, "per-modality", {"schedule": "phase", "projection": "flat", "flatness": "sam"}),
-    ("mie", {"sam": "none", "cycles": 2}, "per-modality", {"schedule": "phase", "projection": "flat", "cycles": 2}),
+    (
+        "mie",
+        {"sam": "none", "cycles": 2},
+        "per-modality",
+        {"schedule": "phase", "projection": "flat", "cycles": 2},
+    ),
     ("mie", {"tau": 0.0, "rho": 0.2}, "late", {"schedule": "phase", "flatness": "sam", "rho": 0.2}),
 ]
 
@@ -77,7 +82,14 @@ def context(model: torch.nn.Module, data: Table, epochs: int, clip: float = 0.0)
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize(("method", "options", "head", "settings"), SAME)
 def test_the_papers_methods_are_settings(
-    seed: int, world: SimpleNamespace, method: str, options: dict, head: str, settings: dict, count: int, clip: float
+    seed: int,
+    world: SimpleNamespace,
+    method: str,
+    options: dict,
+    head: str,
+    settings: dict,
+    count: int,
+    clip: float,
 ) -> None:
     inputs = dict(list(INPUTS.items())[:count])
     model = world.model(head, inputs)
@@ -98,7 +110,10 @@ def test_the_papers_methods_are_settings(
     ("schedule", "projection", "flatness", "alignment"),
     list(
         product(
-            ["joint", "step", "phase"], ["none", "orthogonal", "flat"], ["none", "sam"], ["none", "infonce", "js"]
+            ["joint", "step", "phase"],
+            ["none", "orthogonal", "flat"],
+            ["none", "sam"],
+            ["none", "infonce", "js"],
         )
     ),
 )
@@ -121,18 +136,25 @@ def test_every_combination_trains(
         assert torch.equal(value, before[name]) == (name == "head.active"), name
 
 
-def test_aligning_in_turn_moves_the_modality_in_hand_only(seed: int, world: SimpleNamespace) -> None:
+def test_aligning_in_turn_moves_the_modality_in_hand_only(
+    seed: int, world: SimpleNamespace
+) -> None:
     model = world.model("late", INPUTS)
     for encoder in model.encoders.values():
         encoder.layers.append(torch.nn.BatchNorm1d(encoder.width))
-    method = Compose(schedule="phase", alignment="infonce", alpha="constant", alpha_value=1.0, cycles=1)
+    method = Compose(
+        schedule="phase", alignment="infonce", alpha="constant", alpha_value=1.0, cycles=1
+    )
     ctx = context(model, table(INPUTS), 1)
     method.setup(ctx)
     ctx.phase = next(iter(method.phases(1)))
     before = {m: copy.deepcopy(model.encoders[m].state_dict()) for m in INPUTS}
     method.step(next(ctx.steps()), ctx)
     for m in INPUTS:
-        same = [torch.equal(value, before[m][name]) for name, value in model.encoders[m].state_dict().items()]
+        same = [
+            torch.equal(value, before[m][name])
+            for name, value in model.encoders[m].state_dict().items()
+        ]
         assert not any(same[:2]) if m == "a" else all(same)
 
 
@@ -154,7 +176,9 @@ def test_the_alignment_follows_the_epochs_of_the_modality_in_hand(
     assert logged == {moving: pytest.approx([0.9, 0.9, 0.1, 0.1]) for moving in expected}
 
 
-def test_orthogonal_memory_of_a_joint_step_sees_every_modality(seed: int, world: SimpleNamespace) -> None:
+def test_orthogonal_memory_of_a_joint_step_sees_every_modality(
+    seed: int, world: SimpleNamespace
+) -> None:
     model = world.model("shared", INPUTS, fusion="mean")
     ctx = context(model, table(INPUTS), 1)
     method = world.train("compose", ctx, projection="orthogonal")
@@ -162,10 +186,14 @@ def test_orthogonal_memory_of_a_joint_step_sees_every_modality(seed: int, world:
 
 
 @pytest.mark.parametrize("alignment", ["infonce", "js"])
-def test_a_single_modality_is_trained_but_not_aligned(seed: int, world: SimpleNamespace, alignment: str) -> None:
+def test_a_single_modality_is_trained_but_not_aligned(
+    seed: int, world: SimpleNamespace, alignment: str
+) -> None:
     alone = {"a": 3}
     world.train("compose", context(world.model("concat", alone), table(alone), 1))
-    with pytest.raises(ConfigError, match=r"Compose aligns modalities .* only 'a'; set 'alignment' to none"):
+    with pytest.raises(
+        ConfigError, match=r"Compose aligns modalities .* only 'a'; set 'alignment' to none"
+    ):
         Compose(alignment=alignment).setup(context(world.model("concat", alone), table(alone), 1))
 
 
@@ -227,9 +255,13 @@ def test_refuses_bad_options(given: dict[str, object], option: str, value: objec
         ({"schedule": "phase"}, "loss", "fused"),
     ],
 )
-def test_refuses_options_without_effect(given: dict[str, object], option: str, value: object) -> None:
+def test_refuses_options_without_effect(
+    given: dict[str, object], option: str, value: object
+) -> None:
     Compose(**given)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=f"Compose: '{option}' must be (left out|false) unless|separate where"):
+    with pytest.raises(
+        ConfigError, match=f"Compose: '{option}' must be (left out|false) unless|separate where"
+    ):
         Compose(**given, **{option: value})  # type: ignore[arg-type]
 
 

@@ -9,8 +9,13 @@ import torch
 
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError
-from equipoise.methods.cpm_net import CPMNet, class_scores, clustering_loss, decoding_loss
-from equipoise.methods.latents import Latents
+from equipoise.methods.missing.cpm_net import (
+    CPMNet,
+    Latents,
+    class_scores,
+    clustering_loss,
+    decoding_loss,
+)
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 H = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.8]])
@@ -18,7 +23,9 @@ H = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.8]])
 
 def scores(latent: torch.Tensor, label: torch.Tensor, classes: int = 2) -> torch.Tensor:
     sums = torch.zeros(classes, latent.shape[1]).index_add(0, label, latent)
-    return class_scores(latent, latent, label, sums, torch.bincount(label, minlength=classes).float())
+    return class_scores(
+        latent, latent, label, sums, torch.bincount(label, minlength=classes).float()
+    )
 
 
 def ready(world: SimpleNamespace, batches: list[Batch], **options: object) -> tuple:
@@ -35,8 +42,12 @@ def ready(world: SimpleNamespace, batches: list[Batch], **options: object) -> tu
 def test_class_scores_and_losses_of_the_reference() -> None:
     label = torch.tensor([0, 0, 1, 1])
     found = scores(H, label)
-    torch.testing.assert_close(found, torch.tensor([[0.9, 0.05], [0.9, 0.135], [0.05, 0.8], [0.135, 0.8]]))
-    torch.testing.assert_close(clustering_loss(found, label), torch.tensor([0.150, 0.235, 0.250, 0.335]))
+    torch.testing.assert_close(
+        found, torch.tensor([[0.9, 0.05], [0.9, 0.135], [0.05, 0.8], [0.135, 0.8]])
+    )
+    torch.testing.assert_close(
+        clustering_loss(found, label), torch.tensor([0.150, 0.235, 0.250, 0.335])
+    )
     assert not bool(clustering_loss(found, label, "code").any())
     mixed = torch.tensor([0, 1, 1, 0])
     expected = torch.tensor([1.350, 1.435, 1.300, 1.385])
@@ -64,7 +75,8 @@ def test_decoding_counts_present_cells_alone(seed: int, world: SimpleNamespace) 
     latent = torch.randn(8, 6)
     loss = decoding_loss(model.head, latent, features, batch)
     expected = sum(
-        ((model.head.decode(m, latent) - features[m]) ** 2).sum(1) * batch.present[m].float() for m in INPUTS
+        ((model.head.decode(m, latent) - features[m]) ** 2).sum(1) * batch.present[m].float()
+        for m in INPUTS
     )
     torch.testing.assert_close(loss, expected)
     loss.sum().backward()
@@ -99,25 +111,32 @@ def test_the_slope_is_that_of_both_terms(seed: int, world: SimpleNamespace) -> N
     found = method.slope(model.head, features, batch)
     latent = method.memory.latent.clone().requires_grad_()
     means = [
-        [latent.detach()[[j for j in range(8) if batch.label[j] == y and j != n]] for y in range(4)] for n in range(8)
+        [latent.detach()[[j for j in range(8) if batch.label[j] == y and j != n]] for y in range(4)]
+        for n in range(8)
     ]
     total = decoding_loss(model.head, latent, features, batch).sum()
     for n in range(8):
-        g = torch.stack([(latent[n] * (rows.mean(0) if len(rows) else 0)).sum() for rows in means[n]])
+        g = torch.stack(
+            [(latent[n] * (rows.mean(0) if len(rows) else 0)).sum() for rows in means[n]]
+        )
         margin = torch.ones(4)
         margin[batch.label[n]] = 0
         total = total + 3 * (margin + g - g[batch.label[n]]).max()
     torch.testing.assert_close(found, torch.autograd.grad(total, latent)[0])
 
 
-def test_a_step_moves_decoders_latents_and_class_means_but_no_encoder(seed: int, world: SimpleNamespace) -> None:
+def test_a_step_moves_decoders_latents_and_class_means_but_no_encoder(
+    seed: int, world: SimpleNamespace
+) -> None:
     first, second = world.batch(INPUTS), world.batch(INPUTS)
     second = Batch(second.inputs, second.present, second.label, second.index + 8)
     model, ctx, method = ready(world, [first, second])
     encoders = [p.detach().clone() for p in model.encoders.parameters()]
     before, decoder = method.memory.latent.clone(), model.head.blocks["a"].weight.detach().clone()
     method.step(second, ctx)
-    assert all(torch.equal(p, q) for p, q in zip(encoders, model.encoders.parameters(), strict=True))
+    assert all(
+        torch.equal(p, q) for p, q in zip(encoders, model.encoders.parameters(), strict=True)
+    )
     assert not torch.equal(decoder, model.head.blocks["a"].weight)
     assert torch.equal(method.memory.latent[:8], before[:8])
     assert bool((method.memory.latent[8:] != before[8:]).any(1).all())
@@ -151,7 +170,10 @@ def test_encoders_train_first(seed: int, world: SimpleNamespace) -> None:
     assert [phase.epochs for phase in CPMNet(pretrain=0.25).phases(8)] == [2, 6]
     assert [phase.epochs for phase in CPMNet(pretrain=0).phases(8)] == [0, 8]
     ctx.position.phase = 0
-    latent, encoder = method.memory.latent.clone(), model.encoders["a"].layers[0].weight.detach().clone()
+    latent, encoder = (
+        method.memory.latent.clone(),
+        model.encoders["a"].layers[0].weight.detach().clone(),
+    )
     method.step(batch, ctx)
     assert torch.equal(latent, method.memory.latent)
     assert not torch.equal(encoder, model.encoders["a"].layers[0].weight)

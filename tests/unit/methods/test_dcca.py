@@ -5,10 +5,10 @@ import torch
 
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
-from equipoise.methods.dcca import correlation_loss, whitened
-from equipoise.methods.dccae import reconstruction_loss
-from equipoise.methods.feature_table import FeatureTable, read_features
-from equipoise.methods.fit_projections import fit_projections
+from equipoise.methods.missing.dcca import correlation_loss, whitened
+from equipoise.methods.missing.dccae import reconstruction_loss
+from equipoise.methods.parts.canonical import fit_projections
+from equipoise.methods.parts.table_values import FeatureTable, read_features
 from equipoise.testing.world import World, differing, snapshot
 
 
@@ -22,14 +22,18 @@ def loss(outputs, ridge=1e-3):
 
 @pytest.fixture
 def golden():
-    first = torch.tensor([[1.0, 0], [0, 1], [-1, 0], [0, -1]], dtype=torch.float64, requires_grad=True)
+    first = torch.tensor(
+        [[1.0, 0], [0, 1], [-1, 0], [0, -1]], dtype=torch.float64, requires_grad=True
+    )
     second = torch.tensor([[1.0], [0], [-1], [0]], dtype=torch.float64, requires_grad=True)
     return {"a": first, "b": second}
 
 
 def test_golden_value(golden):
     present = everywhere(golden)
-    product = whitened(golden["a"], present["a"], 1e-3) @ whitened(golden["b"], present["b"], 1e-3).T
+    product = (
+        whitened(golden["a"], present["a"], 1e-3) @ whitened(golden["b"], present["b"], 1e-3).T
+    )
     assert float(torch.linalg.svdvals(product.detach())) == pytest.approx(0.998502, abs=1e-6)
     assert float(loss(golden).detach()) == pytest.approx(-0.999003, abs=1e-6)
 
@@ -48,11 +52,14 @@ def test_gradients_are_finite_where_eigenvalues_coincide_and_where_nothing_corre
 def test_it_is_the_nuclear_norm_of_the_whitened_cross_covariance_of_all_pairs(seed):
     outputs = {m: torch.randn(200, 4, dtype=torch.float64) + torch.randn(200, 1) for m in "abc"}
     inverse = {
-        m: torch.linalg.inv(torch.linalg.cholesky(torch.cov(h.T) + 1e-9 * torch.eye(4))) for m, h in outputs.items()
+        m: torch.linalg.inv(torch.linalg.cholesky(torch.cov(h.T) + 1e-9 * torch.eye(4)))
+        for m, h in outputs.items()
     }
     centred = {m: h - h.mean(0) for m, h in outputs.items()}
     expected = -sum(
-        torch.linalg.matrix_norm(inverse[i] @ (centred[i].T @ centred[j] / 199) @ inverse[j].T, "nuc")
+        torch.linalg.matrix_norm(
+            inverse[i] @ (centred[i].T @ centred[j] / 199) @ inverse[j].T, "nuc"
+        )
         for i, j in ("ab", "ac", "bc")
     )
     torch.testing.assert_close(loss(outputs, 1e-9), expected, atol=1e-5, rtol=0)
@@ -81,7 +88,9 @@ def test_absent_rows_count_as_the_mean_and_get_no_gradient(seed):
 def test_reconstruction_counts_present_rows_only():
     features = torch.tensor([[1.0, 2], [0, 0], [3, 3]])
     decoded = torch.tensor([[1.0, 0], [9, 9], [3, 2]])
-    assert float(reconstruction_loss(decoded, features, torch.tensor([True, False, True]))) == pytest.approx(1.25)
+    assert float(
+        reconstruction_loss(decoded, features, torch.tensor([True, False, True]))
+    ) == pytest.approx(1.25)
     assert float(reconstruction_loss(decoded, features, torch.zeros(3, dtype=torch.bool))) == 0
     assert float(reconstruction_loss(features, features, torch.ones(3, dtype=torch.bool))) == 0
 
@@ -90,7 +99,10 @@ def test_reconstruction_counts_present_rows_only():
 def test_learning_raises_correlations_and_moves_the_networks_alone(seed, name):
     method, ctx = World(name, 3, seed % 1000, {"passes": 60}, missing=0.3).build()
     table = read_features(ctx)
-    before, start = snapshot(ctx.model), float(method.objective(method.head(ctx.model), table).detach())
+    before, start = (
+        snapshot(ctx.model),
+        float(method.objective(method.head(ctx.model), table).detach()),
+    )
     passes = ctx.passes.state_dict()
     method.learn(table, ctx)
     assert float(method.objective(method.head(ctx.model), table).detach()) < start - 1

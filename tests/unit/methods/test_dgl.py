@@ -10,12 +10,14 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.dgl import DGL
+from equipoise.methods.balance.dgl import DGL
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
 
-def gradients_of_a_step(world: SimpleNamespace, model: torch.nn.Module, batch: object, alpha: float) -> dict:
+def gradients_of_a_step(
+    world: SimpleNamespace, model: torch.nn.Module, batch: object, alpha: float
+) -> dict:
     """What the optimiser would see: the step is taken without one."""
     ctx = world.context(model, [batch])
     ctx.update = lambda: None
@@ -24,7 +26,9 @@ def gradients_of_a_step(world: SimpleNamespace, model: torch.nn.Module, batch: o
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_encoders_learn_alone_and_the_head_from_all(seed: int, world: SimpleNamespace, count: int) -> None:
+def test_encoders_learn_alone_and_the_head_from_all(
+    seed: int, world: SimpleNamespace, count: int
+) -> None:
     inputs = dict(list(INPUTS.items())[:count])
     model = world.model("concat", inputs)
     batch = world.batch(inputs, absent={"b": [0, 3]})
@@ -47,16 +51,24 @@ def test_encoders_learn_alone_and_the_head_from_all(seed: int, world: SimpleName
 def test_alpha_scales_the_encoders_only(seed: int, world: SimpleNamespace) -> None:
     model = world.model("sum", INPUTS)
     batch = world.batch(INPUTS)
-    one, four = (gradients_of_a_step(world, copy.deepcopy(model), batch, alpha) for alpha in (1.0, 4.0))
+    one, four = (
+        gradients_of_a_step(world, copy.deepcopy(model), batch, alpha) for alpha in (1.0, 4.0)
+    )
     for name in one:
-        torch.testing.assert_close(four[name], one[name] * (4 if name.startswith("encoders.") else 1))
+        torch.testing.assert_close(
+            four[name], one[name] * (4 if name.startswith("encoders.") else 1)
+        )
 
 
 def test_an_absent_modality_gets_no_gradient(seed: int, world: SimpleNamespace) -> None:
     model = world.model("concat", INPUTS)
-    found = gradients_of_a_step(world, model, world.batch(INPUTS, absent={"b": list(range(8))}), 4.0)
+    found = gradients_of_a_step(
+        world, model, world.batch(INPUTS, absent={"b": list(range(8))}), 4.0
+    )
     missing = {name for name, gradient in found.items() if gradient is None}
-    assert missing == {name for name in found if name.split(".")[1] == "b" or name.startswith("head.blocks.b")}
+    assert missing == {
+        name for name in found if name.split(".")[1] == "b" or name.startswith("head.blocks.b")
+    }
 
 
 def test_refuses_what_it_cannot_train(world: SimpleNamespace) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Dirichlet, kl_divergence
 
-from equipoise.methods.dirichlet import (
+from equipoise.methods.fusion.tmc import (
     annealed,
     expected_cross_entropy,
     expected_squared_error,
@@ -23,8 +23,12 @@ def drawn() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_reference_values() -> None:
     first = torch.zeros(1, dtype=torch.int64)
-    assert float(expected_cross_entropy(torch.tensor([[5.0, 2, 1]]), first)) == pytest.approx(0.509524, abs=1e-6)
-    assert float(misleading_evidence(torch.tensor([[9.0, 2, 1]]), first)) == pytest.approx(0.265279, abs=1e-6)
+    assert float(expected_cross_entropy(torch.tensor([[5.0, 2, 1]]), first)) == pytest.approx(
+        0.509524, abs=1e-6
+    )
+    assert float(misleading_evidence(torch.tensor([[9.0, 2, 1]]), first)) == pytest.approx(
+        0.265279, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +49,9 @@ def test_fits_are_expectations_under_the_distribution(seed: int) -> None:
     alpha, label = drawn()
     samples = Dirichlet(alpha).sample((200_000,))
     log_true = samples[:, torch.arange(ROWS), label].log()
-    torch.testing.assert_close(expected_cross_entropy(alpha, label), -log_true.mean(0), rtol=0.05, atol=0.01)
+    torch.testing.assert_close(
+        expected_cross_entropy(alpha, label), -log_true.mean(0), rtol=0.05, atol=0.01
+    )
     distribution, target = Dirichlet(alpha), torch.nn.functional.one_hot(label, CLASSES)
     squares = (target - distribution.mean).square() + distribution.variance
     torch.testing.assert_close(expected_squared_error(alpha, label), squares.sum(1))
@@ -61,7 +67,9 @@ def test_price_is_the_divergence_from_uniform_without_the_true_class(seed: int) 
     assert bool((found > 0).all())
     right = torch.ones_like(alpha)
     right[torch.arange(ROWS), label] = 40
-    torch.testing.assert_close(misleading_evidence(right, label), torch.zeros(ROWS, dtype=torch.float64))
+    torch.testing.assert_close(
+        misleading_evidence(right, label), torch.zeros(ROWS, dtype=torch.float64)
+    )
 
 
 def test_the_chosen_fit_is_the_one_used(seed: int) -> None:

@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
 from equipoise.heads.domfn import penalties
-from equipoise.methods.domfn import DOMFN
-from equipoise.training.context import Context
+from equipoise.methods.fusion.domfn import DOMFN
 from equipoise.training.observer import Silent
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
@@ -57,7 +56,8 @@ def test_loss_and_gradient_are_those_of_the_published_objective(
         found = DOMFN(eta=0.3, pretraining=0.0).loss(model(batch), batch, ctx)
         torch.testing.assert_close(found, expected)
         gradients = [
-            torch.autograd.grad(x, list(model.parameters()), materialize_grads=True) for x in (found, expected)
+            torch.autograd.grad(x, list(model.parameters()), materialize_grads=True)
+            for x in (found, expected)
         ]
         for one, other in zip(*gradients, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
@@ -80,7 +80,9 @@ def test_the_modalities_train_apart_at_first(seed: int, world: SimpleNamespace) 
     batch = world.batch(INPUTS, absent={"a": [0, 1]})
     ctx = world.context(model, [batch], epochs=10)
     method = DOMFN(pretraining=0.31)
-    expected = sum(F.cross_entropy(model(batch).logits[m][p], batch.label[p]) for m, p in batch.present.items())
+    expected = sum(
+        F.cross_entropy(model(batch).logits[m][p], batch.label[p]) for m, p in batch.present.items()
+    )
     for epoch in (0, 2):
         ctx.position.epoch = epoch
         torch.testing.assert_close(method.loss(model(batch), batch, ctx), expected)
@@ -91,14 +93,16 @@ def test_the_modalities_train_apart_at_first(seed: int, world: SimpleNamespace) 
     assert all(p.grad is not None for p in model.parameters())
 
 
-def test_no_fused_prediction_is_made_before_the_fused_predictor_trains(seed: int, world: SimpleNamespace) -> None:
+def test_no_fused_prediction_is_made_before_the_fused_predictor_trains(
+    seed: int, world: SimpleNamespace
+) -> None:
     model = world.model("domfn", INPUTS)
     batch = world.batch(INPUTS)  # untrained classifiers agree: every gate would be open
     ctx = world.context(model, [batch], epochs=4)
     shares = []
 
     class Validation(Silent):
-        def validate(self, ctx: Context) -> float:
+        def validate(self) -> float:
             output = model(batch)
             own = torch.stack(list(output.logits.values()))
             shares.append(float((output.fused == own).all(-1).any(0).float().mean()))
@@ -112,7 +116,9 @@ def test_no_fused_prediction_is_made_before_the_fused_predictor_trains(seed: int
 
 def test_share_of_fused_samples_is_logged(seed: int, world: SimpleNamespace) -> None:
     model = world.model("domfn", {"a": 3, "b": 4})
-    batch = world.batch({"a": 3, "b": 4}, absent={"a": [0, 1]})  # alone, and untrained classifiers agree
+    batch = world.batch(
+        {"a": 3, "b": 4}, absent={"a": [0, 1]}
+    )  # alone, and untrained classifiers agree
     ctx = world.context(model, [batch])
     DOMFN().loss(model(batch), batch, ctx)
     assert ctx.read_journal()["method/fused"] == pytest.approx(6 / 8)
@@ -120,7 +126,9 @@ def test_share_of_fused_samples_is_logged(seed: int, world: SimpleNamespace) -> 
 
 def test_warns_of_a_gate_that_never_closes(world: SimpleNamespace) -> None:
     published = {"gamma": 0.8, "tau": 0.5}
-    with pytest.warns(UserWarning, match=r"never closes: γτ = 0.4, and 2 modalities diverge by 0.25 at most"):
+    with pytest.warns(
+        UserWarning, match=r"never closes: γτ = 0.4, and 2 modalities diverge by 0.25 at most"
+    ):
         DOMFN().setup(world.context(world.model("domfn", {"a": 3, "b": 4}, **published), []))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
-from equipoise.methods.draws import sample_uniform
+from equipoise.methods.parts.draws import sample_uniform
 
 
 def draw(seed: int, names: list[str], rows: list[int], rank: int = 0) -> dict[str, torch.Tensor]:

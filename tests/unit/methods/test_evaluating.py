@@ -14,17 +14,16 @@ from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.evaluating import evaluating
-from equipoise.features import cache_features
 from equipoise.heads.base import Head
-from equipoise.methods.agm import AGM
-from equipoise.methods.compose_objective import beside
-from equipoise.methods.feature_table import read_features
-from equipoise.methods.flat_memory import FlatMemory
-from equipoise.methods.frozen_encoders import FrozenEncoders
-from equipoise.methods.prototypes import Prototypes
-from equipoise.methods.reconstruction import encoded_aside
-from equipoise.methods.table_values import table_values
-from equipoise.methods.teacher import Teacher
+from equipoise.methods.balance.agm import AGM
+from equipoise.methods.balance.compose import beside
+from equipoise.methods.balance.pmr import Prototypes
+from equipoise.methods.parts.frozen_encoders import FrozenEncoders
+from equipoise.methods.parts.projection.flat import FlatMemory
+from equipoise.methods.parts.reconstruction import encoded_aside
+from equipoise.methods.parts.table_values import read_features, table_means, table_values
+from equipoise.methods.parts.teacher import Teacher
+from equipoise.runs.frozen_features import cache_features
 from equipoise.testing.world import World, differing, snapshot
 from equipoise.training.context import Context
 
@@ -74,7 +73,11 @@ def values(ctx: Context) -> Tensor:
 
 
 def losses(ctx: Context) -> Tensor:
-    return ctx.loss_on(ctx.train, lambda output, batch: F.cross_entropy(output.fused, batch.label, reduction="none"))
+    return table_means(
+        ctx,
+        ctx.train,
+        lambda output, batch: F.cross_entropy(output.fused, batch.label, reduction="none"),
+    )
 
 
 def features(ctx: Context) -> Tensor:
@@ -131,7 +134,9 @@ ASKED = [prototypes, values, losses, features, aside, others, blank, directions,
 
 
 @pytest.mark.parametrize("ask", ASKED)
-def test_training_asks_as_evaluation_does_and_goes_on_as_before(seed: int, ask: Callable[[Context], Tensor]) -> None:
+def test_training_asks_as_evaluation_does_and_goes_on_as_before(
+    seed: int, ask: Callable[[Context], Tensor]
+) -> None:
     ctx = unsteady(seed)
     before, modes = snapshot(ctx.model), [part.training for part in ctx.model.modules()]
     found = ask(ctx)
@@ -170,7 +175,9 @@ def test_modes_come_back_after_an_exception_too(seed: int, world: SimpleNamespac
     with pytest.raises(RuntimeError, match="broken"):
         fail()
     parts = {part for module in chosen for part in module.modules()}
-    assert inside == [m and part not in parts for part, m in zip(model.modules(), modes, strict=True)]
+    assert inside == [
+        m and part not in parts for part, m in zip(model.modules(), modes, strict=True)
+    ]
     assert [part.training for part in model.modules()] == modes
 
 

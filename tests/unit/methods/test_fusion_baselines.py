@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.channel import Channel
-from equipoise.methods.weight import Weight
+from equipoise.methods.fusion.channel import Channel
+from equipoise.methods.fusion.weight import Weight
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -26,7 +26,10 @@ def test_weight_adds_own_losses_to_lambda_times_the_fused_one(seed, world, head)
     absent = {"a": [0, 1], "b": [2]}
     method = Weight(fused_weight=1.7)
     batch, ctx, output = started(world, method, head, absent)
-    own = [F.cross_entropy(output.logits[m][batch.present[m]], batch.label[batch.present[m]]) for m in INPUTS]
+    own = [
+        F.cross_entropy(output.logits[m][batch.present[m]], batch.label[batch.present[m]])
+        for m in INPUTS
+    ]
     expected = sum(own) + 1.7 * F.cross_entropy(output.fused, batch.label)
     torch.testing.assert_close(method.loss(output, batch, ctx), expected)
     assert Weight().fused_weight == 2.0
@@ -55,7 +58,9 @@ def test_channel_moves_the_means_of_what_is_present(seed, world):
     head.mean_a.fill_(2.0)
     head.mean_b.fill_(3.0)
     method.step(batch, ctx)
-    torch.testing.assert_close(head.mean_a, 0.7 * 2.0 + 0.3 * output.features["a"][batch.present["a"]].mean(0))
+    torch.testing.assert_close(
+        head.mean_a, 0.7 * 2.0 + 0.3 * output.features["a"][batch.present["a"]].mean(0)
+    )
     torch.testing.assert_close(head.mean_c, 0.3 * output.features["c"].mean(0))
     assert bool((head.mean_b == 3.0).all())  # nobody has it
     assert not head.mean_a.requires_grad

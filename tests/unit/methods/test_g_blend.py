@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.base import Phase
-from equipoise.methods.g_blend import GBlend, blend, measured
-from equipoise.methods.trial import run
-from equipoise.methods.unimodal import Unimodal
+from equipoise.methods.balance.g_blend import GBlend, blend, measured
+from equipoise.methods.baselines.unimodal import Unimodal
 from equipoise.testing.world import World, differing, snapshot
+from equipoise.training.phase import Phase
+from equipoise.training.trial import fork, try_out
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -43,8 +43,12 @@ def test_weights_are_shares_whatever_the_scale_and_order(seed: int, count: int) 
 def test_weights_where_nothing_is_gained_or_nothing_overfits() -> None:
     ones = torch.ones(2, 3, dtype=torch.float64)
     assert blend(ones, 2 * ones, 1e-4).tolist() == pytest.approx([1 / 3] * 3)
-    assert blend(2 * ones, ones, 1e-4).tolist() == pytest.approx([1 / 3] * 3)  # no overfitting: the same for all
-    one = blend(2 * ones, torch.tensor([[1.0, 1.0, 1.0], [1.0, 2.5, torch.nan]], dtype=torch.float64), 1e-4)
+    assert blend(2 * ones, ones, 1e-4).tolist() == pytest.approx(
+        [1 / 3] * 3
+    )  # no overfitting: the same for all
+    one = blend(
+        2 * ones, torch.tensor([[1.0, 1.0, 1.0], [1.0, 2.5, torch.nan]], dtype=torch.float64), 1e-4
+    )
     assert one.tolist() == [1.0, 0.0, 0.0]
 
 
@@ -59,7 +63,9 @@ def test_the_loss_blends_all_classifiers(seed: int, world: SimpleNamespace) -> N
     method.setup(ctx)
     method.blended.copy_(weights)
     torch.testing.assert_close(method.loss(output, batch, ctx), expected)
-    given = GBlend(weights={**dict(zip(INPUTS, weights.tolist(), strict=False)), "fused": float(weights[3])})
+    given = GBlend(
+        weights={**dict(zip(INPUTS, weights.tolist(), strict=False)), "fused": float(weights[3])}
+    )
     given.setup(ctx)
     torch.testing.assert_close(given.loss(output, batch, ctx), expected)
 
@@ -69,8 +75,12 @@ def test_an_estimate_is_what_each_classifier_learns_alone(seed: int) -> None:
     method, ctx = World("g-blend", 3, seed, missing=0.3).build()
     before, columns = measured(ctx), []
     for number, modality in enumerate(ctx.model.modalities):
-        twin = run(ctx.fork(), Unimodal(modality), Phase(2, (modality,)))
-        others = [n for n in differing(snapshot(ctx.model), snapshot(twin.model)) if f".{modality}." not in n]
+        twin = try_out(fork(ctx), Unimodal(modality), Phase(2, (modality,)))
+        others = [
+            n
+            for n in differing(snapshot(ctx.model), snapshot(twin.model))
+            if f".{modality}." not in n
+        ]
         assert not others
         columns.append(measured(twin)[:, number])
     joint = World("joint", 3, seed, missing=0.3, head="auxiliary").train()[1]
@@ -114,7 +124,9 @@ def test_refuses_what_it_cannot_use(world: SimpleNamespace) -> None:
     with pytest.raises(ConfigError, match="'floor' must be positive"):
         GBlend(floor=0.0)
     for weights in ([1, 2], {"a": "much"}, {"a": -1.0}, {"a": float("nan")}, {}, 2.0):
-        with pytest.raises(ConfigError, match="'weights' must be a number of at least 0 for each name"):
+        with pytest.raises(
+            ConfigError, match="'weights' must be a number of at least 0 for each name"
+        ):
             GBlend(weights=weights)  # type: ignore[arg-type]
     for super_epoch in (0, 1.5, True):
         with pytest.raises(ConfigError, match="'super_epoch' must be a positive whole number"):

@@ -12,13 +12,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.greedy import Greedy
-from equipoise.methods.learning_speed import bypass_rates, neediest, speed
+from equipoise.methods.balance.greedy import Greedy, bypass_rates, neediest, speed
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
 
-def set_up(world: SimpleNamespace, inputs: dict[str, int] = INPUTS, **options: object) -> tuple[Greedy, object]:
+def set_up(
+    world: SimpleNamespace, inputs: dict[str, int] = INPUTS, **options: object
+) -> tuple[Greedy, object]:
     batches = [world.batch(inputs, rows=12, absent={"b": [1, 5]}) for _ in range(12)]
     ctx = world.context(world.model("channel", inputs), batches)
     method = Greedy(**options)  # type: ignore[arg-type]
@@ -51,7 +52,10 @@ def test_sums_are_those_of_bypass_and_main(seed: int, world: SimpleNamespace, co
     for batch in ctx.train.all[:3]:
         twin = copy.deepcopy(ctx.model)
         logits = twin.head.branches(twin(batch).features, batch.present)
-        sum(F.cross_entropy(v[batch.present[m]], batch.label[batch.present[m]]) for m, v in logits.items()).backward()
+        sum(
+            F.cross_entropy(v[batch.present[m]], batch.label[batch.present[m]])
+            for m, v in logits.items()
+        ).backward()
         for number, m in enumerate(head.modalities):
             block = twin.head.blocks[m]
             for row, modules in enumerate(
@@ -59,9 +63,13 @@ def test_sums_are_those_of_bypass_and_main(seed: int, world: SimpleNamespace, co
             ):
                 parameters = [p for module in modules for p in module.parameters()]
                 moved = sum(float(p.grad.square().sum()) for p in parameters)
-                expected[row, number] += moved / sum(float(p.detach().square().sum()) for p in parameters)
+                expected[row, number] += moved / sum(
+                    float(p.detach().square().sum()) for p in parameters
+                )
         method.step(batch, ctx)
-    torch.testing.assert_close(torch.stack([method.bypass, method.main]), expected, rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(
+        torch.stack([method.bypass, method.main]), expected, rtol=1e-4, atol=1e-8
+    )
 
 
 def test_a_branch_is_cared_for_exactly_so_many_steps(seed: int, world: SimpleNamespace) -> None:
@@ -126,7 +134,9 @@ def test_a_held_gate_is_the_mean_of_all_gates(seed: int, world: SimpleNamespace)
     torch.testing.assert_close(method.gate_mean, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_with_an_infinite_tolerance_the_branches_train_as_they_are(seed: int, world: SimpleNamespace) -> None:
+def test_with_an_infinite_tolerance_the_branches_train_as_they_are(
+    seed: int, world: SimpleNamespace
+) -> None:
     method, ctx = set_up(world, tolerance=math.inf, start_epoch=0)
     twin = copy.deepcopy(ctx.model)
     optimiser = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
@@ -135,7 +145,10 @@ def test_with_an_infinite_tolerance_the_branches_train_as_they_are(seed: int, wo
             twin.head.get_buffer(name).copy_(squeeze)
         logits = twin.head.branches(twin(batch).features, batch.present)
         optimiser.zero_grad()
-        sum(F.cross_entropy(v[batch.present[m]], batch.label[batch.present[m]]) for m, v in logits.items()).backward()
+        sum(
+            F.cross_entropy(v[batch.present[m]], batch.label[batch.present[m]])
+            for m, v in logits.items()
+        ).backward()
         optimiser.step()
         method.step(batch, ctx)
     for p, q in zip(ctx.model.parameters(), twin.parameters(), strict=True):
@@ -152,7 +165,9 @@ def test_the_means_that_stand_for_absent_squeezes_move(seed: int, world: SimpleN
         torch.testing.assert_close(head.get_buffer(f"mean_{m}"), 0.1 * z[batch.present[m]].mean(0))
 
 
-@pytest.mark.parametrize("wrong", [{"hold": 1.5}, {"hold": 0}, {"start_epoch": 0.5}, {"tolerance": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"hold": 1.5}, {"hold": 0}, {"start_epoch": 0.5}, {"tolerance": -1.0}]
+)
 def test_refuses_bad_options(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"Greedy: '{next(iter(wrong))}' must be"):
         Greedy(**wrong)  # type: ignore[arg-type]

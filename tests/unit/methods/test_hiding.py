@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from equipoise.methods.hiding import hidden, keep_some, lose_one
+from equipoise.methods.parts.hiding import hidden, keep_some, lose_one
 
 INPUTS = {"b": 2, "a": 2, "c": 2}
 ROWS = 9000
@@ -32,7 +32,9 @@ def patterns(kept: dict[str, torch.Tensor]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("complete", [True, False])
-def test_every_set_is_kept_alike(seed: int, world: SimpleNamespace, inputs: dict[str, int], complete: bool) -> None:
+def test_every_set_is_kept_alike(
+    seed: int, world: SimpleNamespace, inputs: dict[str, int], complete: bool
+) -> None:
     found = patterns(keep_some(world.batch(inputs, ROWS), context(world, seed, inputs), complete))
     sets = 2 ** len(inputs) - (1 if complete else 2)
     assert len(found) == sets
@@ -49,7 +51,9 @@ def test_one_is_lost_as_often_as_asked_and_each_alike(
     assert all(abs(count / ROWS - 0.3 / len(inputs)) < 0.025 for count in found.values())
 
 
-def test_of_several_one_is_lost_but_never_the_last(seed: int, world: SimpleNamespace, inputs: dict[str, int]) -> None:
+def test_of_several_one_is_lost_but_never_the_last(
+    seed: int, world: SimpleNamespace, inputs: dict[str, int]
+) -> None:
     half = list(range(ROWS // 2))
     batch = world.batch(inputs, ROWS, absent={m: half for m in inputs if m != "a"})
     for kept in (

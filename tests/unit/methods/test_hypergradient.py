@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from equipoise.methods.hypergradient import conjugate_gradients, implicit_gradient, neumann
+from equipoise.methods.parts.hypergradient import conjugate_gradients, implicit_gradient, neumann
 
 SIZE = 6
 Quadratic = tuple[Tensor, Tensor]
@@ -45,13 +45,19 @@ def ctx(world: SimpleNamespace) -> object:
 
 
 def found(
-    ctx: object, parts: tuple[Quadratic, Quadratic, Quadratic], theta: Tensor, alpha: float, **options
+    ctx: object,
+    parts: tuple[Quadratic, Quadratic, Quadratic],
+    theta: Tensor,
+    alpha: float,
+    **options,
 ) -> float:
     classify, match, outer = parts
     parameters = split(theta)
     inner = value(classify, parameters), value(match, parameters)
     settings = {"solver": "cg", "iterations": 20, "damping": 0.0, **options}
-    gradient = implicit_gradient(inner, torch.tensor(alpha), value(outer, parameters), parameters, ctx, **settings)
+    gradient = implicit_gradient(
+        inner, torch.tensor(alpha), value(outer, parameters), parameters, ctx, **settings
+    )
     assert all(p.grad is None for p in parameters)  # nothing is left for an optimiser
     return float(gradient)
 
@@ -75,15 +81,31 @@ def test_equals_the_derivative_of_the_outer_loss_at_the_inner_minimum(
 def test_equals_equation_3_anywhere(seed: int, ctx: object, solver: str, damping: float) -> None:
     classify, match, outer = quadratic(), quadratic(), quadratic()
     theta, alpha = torch.randn(SIZE, dtype=torch.float64), 0.3
-    gradients = {name: of[0] @ theta - of[1] for name, of in zip("cmo", (classify, match, outer), strict=True)}
-    hessian = (1 - alpha) * classify[0] + alpha * match[0] + damping * torch.eye(SIZE, dtype=torch.float64)
+    gradients = {
+        name: of[0] @ theta - of[1]
+        for name, of in zip("cmo", (classify, match, outer), strict=True)
+    }
+    hessian = (
+        (1 - alpha) * classify[0]
+        + alpha * match[0]
+        + damping * torch.eye(SIZE, dtype=torch.float64)
+    )
     solved = gradients["o"] if solver == "identity" else torch.linalg.solve(hessian, gradients["o"])
     expected = float(-(gradients["m"] - gradients["c"]) @ solved)
-    options = {"solver": solver, "damping": damping, "iterations": 20 if solver == "cg" else 400, "step": 0.4}
-    assert found(ctx, (classify, match, outer), theta, alpha, **options) == pytest.approx(expected, rel=1e-6)
+    options = {
+        "solver": solver,
+        "damping": damping,
+        "iterations": 20 if solver == "cg" else 400,
+        "step": 0.4,
+    }
+    assert found(ctx, (classify, match, outer), theta, alpha, **options) == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
-def test_conjugate_gradients_solve_in_as_many_steps_as_dimensions_and_keep_to_the_budget(seed: int) -> None:
+def test_conjugate_gradients_solve_in_as_many_steps_as_dimensions_and_keep_to_the_budget(
+    seed: int,
+) -> None:
     matrix, target = quadratic()
     calls = 0
 
@@ -96,7 +118,8 @@ def test_conjugate_gradients_solve_in_as_many_steps_as_dimensions_and_keep_to_th
     torch.testing.assert_close(solution, torch.linalg.solve(matrix, target), rtol=1e-6, atol=1e-8)
     assert calls <= SIZE
     errors = [
-        float((conjugate_gradients(product, target, iterations=k, damping=0.0) - solution).norm()) for k in (1, 2, 4)
+        float((conjugate_gradients(product, target, iterations=k, damping=0.0) - solution).norm())
+        for k in (1, 2, 4)
     ]
     assert errors == sorted(errors, reverse=True)
 
@@ -111,7 +134,9 @@ def test_conjugate_gradients_stop_at_curvature_that_is_not_positive(seed: int) -
 
 def test_neumann_is_the_series_written_out(seed: int) -> None:
     matrix, target = quadratic()
-    inside = torch.eye(SIZE, dtype=torch.float64) - 0.3 * (matrix + 0.1 * torch.eye(SIZE, dtype=torch.float64))
+    inside = torch.eye(SIZE, dtype=torch.float64) - 0.3 * (
+        matrix + 0.1 * torch.eye(SIZE, dtype=torch.float64)
+    )
     for terms in (1, 2, 5):
         expected = 0.3 * sum(torch.linalg.matrix_power(inside, k) @ target for k in range(terms))
         series = neumann(lambda v: matrix @ v, target, iterations=terms, damping=0.1, step=0.3)

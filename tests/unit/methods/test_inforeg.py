@@ -11,15 +11,16 @@ import torch
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
-from equipoise.methods.inforeg import InfoReg
-from equipoise.methods.regulation import growth, leads, pull
+from equipoise.methods.balance.inforeg import InfoReg, growth, leads, pull
 from equipoise.model import Model
 from equipoise.training.context import Context
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
 
-def edited(method: InfoReg, batch: Batch, ctx: Context) -> tuple[Model, Output, dict[str, torch.Tensor]]:
+def edited(
+    method: InfoReg, batch: Batch, ctx: Context
+) -> tuple[Model, Output, dict[str, torch.Tensor]]:
     """Move all weights and let the method edit the gradients there.
 
     Returns:
@@ -52,7 +53,9 @@ def test_growth_of_the_smoothed_trace() -> None:
     for epochs in (3, 4, 50):
         assert growth(history, epochs).tolist() == pytest.approx([0.5])
     assert growth(torch.zeros(2, 11), 20).tolist() == [0, 0]
-    assert growth(7 * history, 3).tolist() == pytest.approx(growth(history, 3).tolist()), "free of the loss's scale"
+    assert growth(7 * history, 3).tolist() == pytest.approx(growth(history, 3).tolist()), (
+        "free of the loss's scale"
+    )
 
 
 def test_a_mean_is_over_the_epochs_there_are() -> None:
@@ -68,7 +71,9 @@ def test_a_mean_is_over_the_epochs_there_are() -> None:
     assert found[2] == pytest.approx([(14 / 3 - 6) / (14 / 3), (3 - 1.5) / 3])
 
 
-def test_outside_the_window_nobody_is_pulled_to_the_start_of_the_epoch(seed: int, world: SimpleNamespace) -> None:
+def test_outside_the_window_nobody_is_pulled_to_the_start_of_the_epoch(
+    seed: int, world: SimpleNamespace
+) -> None:
     """In the third epoch: towards the weights with which it began, and only where the trace still grows."""
     model = world.model("concat", INPUTS)
     batch = world.batch(INPUTS)
@@ -99,7 +104,9 @@ def test_only_who_leads_and_still_grows_is_held() -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
-def test_the_gradient_is_that_of_the_proximal_term(seed: int, world: SimpleNamespace, weight: float) -> None:
+def test_the_gradient_is_that_of_the_proximal_term(
+    seed: int, world: SimpleNamespace, weight: float
+) -> None:
     model = world.model("concat", INPUTS)
     batch = world.batch(INPUTS, absent={"b": [2]})
     ctx = world.context(model, [batch])
@@ -108,7 +115,11 @@ def test_the_gradient_is_that_of_the_proximal_term(seed: int, world: SimpleNames
     method.on_epoch_start(ctx)
     start, output, plain = edited(method, batch, ctx)
     true = {
-        m: output.logits[m].detach().softmax(1)[torch.arange(8), batch.label][batch.present[m]].mean() for m in INPUTS
+        m: output.logits[m]
+        .detach()
+        .softmax(1)[torch.arange(8), batch.label][batch.present[m]]
+        .mean()
+        for m in INPUTS
     }
     held = 0
     for name, parameter in model.named_parameters():
@@ -122,8 +133,12 @@ def test_the_gradient_is_that_of_the_proximal_term(seed: int, world: SimpleNames
         torch.testing.assert_close(parameter.grad, expected)
     assert held, "somebody is ahead"
     for k, m in enumerate(INPUTS):
-        squares = sum(float(g.square().sum()) for n, g in plain.items() if n.startswith(f"encoders.{m}."))
-        assert float(method.trace[k]) == pytest.approx(squares, rel=1e-4), "the trace is of the loss alone"
+        squares = sum(
+            float(g.square().sum()) for n, g in plain.items() if n.startswith(f"encoders.{m}.")
+        )
+        assert float(method.trace[k]) == pytest.approx(squares, rel=1e-4), (
+            "the trace is of the loss alone"
+        )
 
 
 def test_the_window_closes(seed: int, world: SimpleNamespace) -> None:
@@ -149,7 +164,9 @@ def test_strength_zero_is_joint_training(seed: int, world: SimpleNamespace) -> N
     batches = [world.batch(INPUTS) for _ in range(3)]
     world.train("inforeg", world.context(model, batches), 2, strength=0.0)
     world.train("joint", world.context(other, batches), 2)
-    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True))
+    assert all(
+        torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True)
+    )
 
 
 def test_regulation_changes_the_encoders(seed: int, world: SimpleNamespace) -> None:
@@ -158,15 +175,20 @@ def test_regulation_changes_the_encoders(seed: int, world: SimpleNamespace) -> N
     batches = [world.batch(INPUTS) for _ in range(3)]
     world.train("inforeg", world.context(model, batches), 1)
     world.train("joint", world.context(other, batches), 1)
-    assert not all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True))
+    assert not all(
+        torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True)
+    )
 
 
-def test_a_head_whose_classifiers_the_fused_loss_trains_is_welcome(seed: int, world: SimpleNamespace) -> None:
+def test_a_head_whose_classifiers_the_fused_loss_trains_is_welcome(
+    seed: int, world: SimpleNamespace
+) -> None:
     world.train("inforeg", world.context(world.model("sum", INPUTS), [world.batch(INPUTS)]))
 
 
 @pytest.mark.parametrize(
-    "options", [{"strength": -1}, {"beta": -1}, {"threshold": -1}, {"smoothing": 0}, {"unimodal_weight": -1}]
+    "options",
+    [{"strength": -1}, {"beta": -1}, {"threshold": -1}, {"smoothing": 0}, {"unimodal_weight": -1}],
 )
 def test_refuses_bad_options(options: dict[str, object], world: SimpleNamespace) -> None:
     with pytest.raises(ConfigError, match=f"InfoReg: '{next(iter(options))}' must be"):

@@ -10,7 +10,7 @@ import torch
 
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError
-from equipoise.methods.late import Late
+from equipoise.methods.baselines.late import Late
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 

@@ -15,14 +15,14 @@ from torch import nn
 from torch.nn import functional as F
 
 import equipoise
-from equipoise.data.loader import Loader
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table import Table
+from equipoise.data.table.loader import Loader
+from equipoise.data.table.table import Table
 from equipoise.errors import ConfigError
-from equipoise.methods import lfm_learned
-from equipoise.methods.alignment import info_nce
-from equipoise.methods.lfm import LFM
-from equipoise.methods.lfm_learned import LFMLearned
+from equipoise.methods.balance import lfm_learned
+from equipoise.methods.balance.lfm import LFM
+from equipoise.methods.balance.lfm_learned import LFMLearned
+from equipoise.methods.parts.alignment import info_nce
 from equipoise.settings import OptimiserSettings
 from equipoise.training.context import Context
 
@@ -39,10 +39,20 @@ def table(inputs: dict[str, int], rows: int) -> Table:
     present = {m: torch.ones(rows, dtype=torch.bool).numpy() for m in inputs}
     index = torch.arange(rows).numpy()
     label = torch.randint(4, (rows,)).numpy()
-    return Table(specs, arrays, index, label, present, ["w", "x", "y", "z"], [str(row) for row in range(rows)])
+    return Table(
+        specs,
+        arrays,
+        index,
+        label,
+        present,
+        ["w", "x", "y", "z"],
+        [str(row) for row in range(rows)],
+    )
 
 
-def held_out_context(model: nn.Module, rows: int = 24, epochs: int = 1, lr: float = 0.05) -> Context:
+def held_out_context(
+    model: nn.Module, rows: int = 24, epochs: int = 1, lr: float = 0.05
+) -> Context:
     inputs = {m: encoder.layers[0].in_features for m, encoder in model.encoders.items()}
     train, held = (Loader(table(inputs, n), 8, seed=3, shuffle=True) for n in (rows, 12))
     return Context(model, train, holdout=held, optimiser=OptimiserSettings(lr=lr), epochs=epochs)  # type: ignore[arg-type]
@@ -64,11 +74,15 @@ def assert_same(model: nn.Module, other: nn.Module) -> None:
 @pytest.mark.parametrize(
     "options", [{"alpha": "constant", "alpha_value": 0}, {"alpha": "stepwise", "alpha_value": 0.0}]
 )
-def test_alpha_zero_is_joint_training(seed: int, world: SimpleNamespace, count: int, options: dict) -> None:
+def test_alpha_zero_is_joint_training(
+    seed: int, world: SimpleNamespace, count: int, options: dict
+) -> None:
     model = normalised(world, named(count))
     other, start = copy.deepcopy(model), copy.deepcopy(model.state_dict())
     batches = [world.batch(named(count), absent={"b": [1, 2]}) for _ in range(3)]
-    world.train("lfm", world.context(model, batches, epochs=8), 4, **options)  # the first half of 8 epochs
+    world.train(
+        "lfm", world.context(model, batches, epochs=8), 4, **options
+    )  # the first half of 8 epochs
     world.train("joint", world.context(other, batches, epochs=8), 4)
     assert_same(model, other)
     assert any(not torch.equal(value, start[name]) for name, value in model.state_dict().items())
@@ -84,7 +98,9 @@ def test_alpha_one_never_moves_the_head(seed: int, world: SimpleNamespace) -> No
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
-def test_the_loss_is_equation_1_with_the_weight_of_the_epoch(seed: int, world: SimpleNamespace, scale: float) -> None:
+def test_the_loss_is_equation_1_with_the_weight_of_the_epoch(
+    seed: int, world: SimpleNamespace, scale: float
+) -> None:
     model = world.model("concat", named(2))
     batch = world.batch(named(2))
     ctx = world.context(model, [batch], epochs=4)
@@ -94,7 +110,9 @@ def test_the_loss_is_equation_1_with_the_weight_of_the_epoch(seed: int, world: S
     for epoch, alpha in enumerate((0.632121, 0.393469, 0.283469)):
         ctx.position.epoch = epoch
         expected = scale * ((1 - alpha) * classification + alpha * matching)
-        torch.testing.assert_close(LFM(temperature=0.2, loss_scale=scale).loss(output, batch, ctx), expected)
+        torch.testing.assert_close(
+            LFM(temperature=0.2, loss_scale=scale).loss(output, batch, ctx), expected
+        )
 
 
 def test_the_weight_is_logged_for_every_epoch(seed: int, world: SimpleNamespace) -> None:
@@ -105,9 +123,13 @@ def test_the_weight_is_logged_for_every_epoch(seed: int, world: SimpleNamespace)
 
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("solver", ["cg", "neumann", "identity"])
-def test_learned_weight_stays_in_its_bounds(seed: int, world: SimpleNamespace, count: int, solver: str) -> None:
+def test_learned_weight_stays_in_its_bounds(
+    seed: int, world: SimpleNamespace, count: int, solver: str
+) -> None:
     for lr in (1e3, -1e3):
-        method = LFMLearned(hypergradient=solver, alpha_init=0.5, alpha_bounds=(0.2, 0.7), outer_every=1)
+        method = LFMLearned(
+            hypergradient=solver, alpha_init=0.5, alpha_bounds=(0.2, 0.7), outer_every=1
+        )
         method.alpha_lr = lr  # to either side, far too fast
         ctx = held_out_context(world.model("concat", named(count)))
         world.train(method, ctx)
@@ -119,13 +141,17 @@ def test_learned_weight_moves_against_the_hypergradient(
     seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = iter([0.4, -1.0, 2.0])
-    monkeypatch.setattr(lfm_learned, "implicit_gradient", lambda *args, **kwargs: torch.tensor(next(given)))
+    monkeypatch.setattr(
+        lfm_learned, "implicit_gradient", lambda *args, **kwargs: torch.tensor(next(given))
+    )
     method = LFMLearned(alpha_init=0.5, alpha_lr=0.1, alpha_halving=1)
     world.train(method, held_out_context(world.model("concat", named(2))), 3)
     assert float(method.alpha) == pytest.approx(0.5 - 0.1 * 0.4 + 0.05 * 1.0 - 0.025 * 2.0)
 
 
-def test_without_curvature_a_step_on_the_weight_is_a_product_of_gradients(seed: int, world: SimpleNamespace) -> None:
+def test_without_curvature_a_step_on_the_weight_is_a_product_of_gradients(
+    seed: int, world: SimpleNamespace
+) -> None:
     model = world.model("concat", named(2))
     ctx = held_out_context(model)
     method = LFMLearned(hypergradient="identity", alpha_init=0.5, alpha_lr=1e-3)
@@ -150,11 +176,15 @@ def test_outer_iterations_come_every_so_many_steps(
     seed: int, world: SimpleNamespace, every: int, iterations: int
 ) -> None:
     method = LFMLearned(outer_every=every, alpha_lr=0.0, iterations=1)
-    world.train(method, held_out_context(world.model("concat", named(2)), epochs=4), 4)  # 3 batches an epoch
+    world.train(
+        method, held_out_context(world.model("concat", named(2)), epochs=4), 4
+    )  # 3 batches an epoch
     assert int(method.outer_iterations) == iterations
 
 
-def test_a_weight_that_does_not_learn_is_a_constant_weight(seed: int, world: SimpleNamespace) -> None:
+def test_a_weight_that_does_not_learn_is_a_constant_weight(
+    seed: int, world: SimpleNamespace
+) -> None:
     """Looking at held-out samples leaves no trace in the network, batch statistics included."""
     model = normalised(world, named(2))
     other = copy.deepcopy(model)
@@ -165,7 +195,9 @@ def test_a_weight_that_does_not_learn_is_a_constant_weight(seed: int, world: Sim
     assert_same(model, other)
 
 
-def test_outer_batches_differ_and_have_the_size_asked_for(seed: int, world: SimpleNamespace) -> None:
+def test_outer_batches_differ_and_have_the_size_asked_for(
+    seed: int, world: SimpleNamespace
+) -> None:
     ctx = held_out_context(world.model("concat", named(2)))
     method = LFMLearned(outer_batch_size=5)
     first = method.held_out(ctx)
@@ -189,7 +221,9 @@ def test_without_held_out_samples_it_says_what_to_set(world: SimpleNamespace) ->
 @pytest.mark.parametrize("alignment", ["infonce", "js"])
 def test_a_single_modality_is_refused(world: SimpleNamespace, build: type, alignment: str) -> None:
     ctx = world.context(world.model("concat", named(1)), [])
-    with pytest.raises(ConfigError, match=rf"{build.__name__} aligns modalities .* only 'a'; use method 'joint'"):
+    with pytest.raises(
+        ConfigError, match=rf"{build.__name__} aligns modalities .* only 'a'; use method 'joint'"
+    ):
         build(alignment=alignment).setup(ctx)
 
 
@@ -252,7 +286,9 @@ def test_refuses_bad_options_where_they_have_an_effect(
         (LFMLearned, {"hypergradient": "identity"}, "damping", 0.01),
     ],
 )
-def test_refuses_options_without_effect(build: type, given: dict[str, object], option: str, value: object) -> None:
+def test_refuses_options_without_effect(
+    build: type, given: dict[str, object], option: str, value: object
+) -> None:
     build(**given)
     with pytest.raises(ConfigError, match=f"{build.__name__}: '{option}' must be left out unless"):
         build(**given, **{option: value})
@@ -263,13 +299,21 @@ def test_alpha_is_learned_through_attention_and_recurrence(tmp_path):
     rng = np.random.default_rng()
     texts = [" ".join(rng.choice(["yes", "no", "so"], 5)) for _ in range(60)]
     frame = pd.DataFrame({"a": texts, "b": texts[::-1], "label": list("ab") * 30})
-    config = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    config = {
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+    }
     run = equipoise.fit(
         frame,
         method={"name": "lfm-lb", "iterations": 2},
         out=tmp_path / "run",
         modality=["a=a:text", "b=b:text"],
-        encoder={"a": {"name": "bert", "config": config, "width": 6}, "b": {"name": "gru", "width": 6}},
+        encoder={
+            "a": {"name": "bert", "config": config, "width": 6},
+            "b": {"name": "gru", "width": 6},
+        },
         epochs=1,
         **{"data.options.a.length": 7, "data.options.b.length": 7, "data.cache": str(tmp_path)},
     )

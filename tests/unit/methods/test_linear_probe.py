@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError, RunError
-from equipoise.methods.linear_probe import LinearProbe
-from equipoise.run import train
+from equipoise.methods.baselines.linear_probe import LinearProbe
+from equipoise.runs.run import train
 from equipoise.testing.world import World, snapshot
 from equipoise.training.loop import fit
 
@@ -40,20 +40,30 @@ def test_probes_are_independent_least_losses(seed: int) -> None:
     torch.testing.assert_close(loss, sum(separate.values()))
     for modality in ctx.model.modalities:
         own = head.blocks[modality].own.weight
-        whole, alone = (torch.autograd.grad(x, own, retain_graph=True)[0] for x in (loss, separate[modality]))
+        whole, alone = (
+            torch.autograd.grad(x, own, retain_graph=True)[0] for x in (loss, separate[modality])
+        )
         torch.testing.assert_close(whole, alone)
         column = head.blocks[modality].weight
-        whole, alone = (torch.autograd.grad(x, column, retain_graph=True)[0] for x in (loss, separate["fused"]))
+        whole, alone = (
+            torch.autograd.grad(x, column, retain_graph=True)[0] for x in (loss, separate["fused"])
+        )
         torch.testing.assert_close(whole, alone)
 
 
 def test_reads_the_encoders_of_the_best_epoch(seed: int, tmp_path: Path) -> None:
     world = World("joint", 2, seed % 9999)
     train(world.run_settings(), tmp_path / "run", splits=world.data())
-    from equipoise.trained import Trained
+    from equipoise.runs.trained import Trained
 
     expected = snapshot(Trained(tmp_path / "run").model.encoders)
-    probing = World("linear-probe", 2, seed % 9999 + 1, splits=world.data(), options={"run": str(tmp_path / "run")})
+    probing = World(
+        "linear-probe",
+        2,
+        seed % 9999 + 1,
+        splits=world.data(),
+        options={"run": str(tmp_path / "run")},
+    )
     _, ctx = probing.build()
     assert all(torch.equal(expected[n], w) for n, w in snapshot(ctx.model.encoders).items())
     with pytest.raises(ConfigError, match="encoders are not those of this model"):
@@ -72,5 +82,6 @@ def test_a_head_without_own_classifiers_has_one_probe(seed: int) -> None:
     batch = next(ctx.train.batches(0))
     output = ctx.model(batch)
     torch.testing.assert_close(
-        method.loss(output, batch, ctx), torch.nn.functional.cross_entropy(output.fused, batch.label)
+        method.loss(output, batch, ctx),
+        torch.nn.functional.cross_entropy(output.fused, batch.label),
     )

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.mbsd import MBSD, distillation, divergence
+from equipoise.methods.balance.mbsd import MBSD, distillation, divergence
 
 COMPARED = ["probabilities", "logits"]
 
@@ -34,7 +34,9 @@ def test_each_sample_by_hand(seed: int, compare: str) -> None:
     found = distillation(first, second, label, compare=compare)
     for row in range(30):
         pair = sorted((first[row], second[row]), key=lambda u: float(u.softmax(0)[label[row]]))
-        assert float(found[row]) == pytest.approx(by_hand(*pair, int(label[row]), compare), abs=1e-12)
+        assert float(found[row]) == pytest.approx(
+            by_hand(*pair, int(label[row]), compare), abs=1e-12
+        )
     torch.testing.assert_close(found, distillation(second, first, label, compare=compare))
 
 
@@ -66,7 +68,9 @@ def test_nothing_where_alike_or_both_wrong(seed: int) -> None:
     assert not distillation(wrong, wrong / 2, label).any()
 
 
-def test_the_loss_averages_the_pairs_over_the_samples_that_have_both(seed: int, world: SimpleNamespace) -> None:
+def test_the_loss_averages_the_pairs_over_the_samples_that_have_both(
+    seed: int, world: SimpleNamespace
+) -> None:
     inputs = {"a": 3, "b": 4, "c": 2}
     model = world.model("concat", inputs)
     batch = world.batch(inputs, absent={"b": [0, 1], "c": [1, 4]})
@@ -89,13 +93,23 @@ def test_without_weights_it_is_joint_training(seed: int, world: SimpleNamespace)
     model = world.model("concat", inputs)
     other = copy.deepcopy(model)
     batches = [world.batch(inputs, absent={"b": [1]})]
-    world.train("mbsd", world.context(model, batches), 2, unimodal_weight=0.0, distillation_weight=0.0)
+    world.train(
+        "mbsd", world.context(model, batches), 2, unimodal_weight=0.0, distillation_weight=0.0
+    )
     world.train("joint", world.context(other, batches), 2)
-    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True))
+    assert all(
+        torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
-    "options", [{"unimodal_weight": -1}, {"distillation_weight": -0.1}, {"divergence": "kl"}, {"compare": "features"}]
+    "options",
+    [
+        {"unimodal_weight": -1},
+        {"distillation_weight": -0.1},
+        {"divergence": "kl"},
+        {"compare": "features"},
+    ],
 )
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"MBSD: '{next(iter(options))}' must be"):
@@ -104,8 +118,14 @@ def test_refuses_bad_options(options: dict[str, object]) -> None:
 
 def test_wants_the_classifiers_it_distils_between_to_be_trained(world: SimpleNamespace) -> None:
     inputs = {"a": 3, "b": 4}
-    with pytest.raises(ConfigError, match=r"only unimodal losses train, .*; set 'unimodal_weight' above 0"):
+    with pytest.raises(
+        ConfigError, match=r"only unimodal losses train, .*; set 'unimodal_weight' above 0"
+    ):
         MBSD(unimodal_weight=0.0).setup(world.context(world.model("auxiliary", inputs), []))
     MBSD().setup(world.context(world.model("auxiliary", inputs), []))
-    MBSD(unimodal_weight=0.0).setup(world.context(world.model("sum", inputs), []))  # the fused loss trains them
-    MBSD(unimodal_weight=0.0, distillation_weight=0.0).setup(world.context(world.model("auxiliary", inputs), []))
+    MBSD(unimodal_weight=0.0).setup(
+        world.context(world.model("sum", inputs), [])
+    )  # the fused loss trains them
+    MBSD(unimodal_weight=0.0, distillation_weight=0.0).setup(
+        world.context(world.model("auxiliary", inputs), [])
+    )

@@ -14,23 +14,23 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from equipoise.data.loader import Loader
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table import Table
+from equipoise.data.table.loader import Loader
+from equipoise.data.table.table import Table
 from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
-from equipoise.methods.base import Phase
-from equipoise.methods.mie import MIE
-from equipoise.methods.projected_layers import deepest_layers
-from equipoise.methods.projections import flat_projection
-from equipoise.methods.stages import spread
+from equipoise.methods.balance.mie import MIE
+from equipoise.methods.parts.projection.layers import deepest_layers
+from equipoise.methods.parts.projection.matrices import flat_projection
+from equipoise.methods.parts.stages import spread
 from equipoise.settings import OptimiserSettings
 from equipoise.testing import World
 from equipoise.testing.methods import resumes
 from equipoise.testing.world import CastLoader, differing, snapshot
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
+from equipoise.training.phase import Phase
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 HIDDEN = {"hidden": [6, 5]}
@@ -40,7 +40,9 @@ def named(count: int) -> dict[str, int]:
     return dict(list(INPUTS.items())[:count])
 
 
-def context(model: nn.Module, shapes: dict[str, tuple[int, ...]], epochs: int = 1, **optimiser: object) -> Context:
+def context(
+    model: nn.Module, shapes: dict[str, tuple[int, ...]], epochs: int = 1, **optimiser: object
+) -> Context:
     """Over a real loader of 24 rows, a sixth of the cells absent: the statistic is taken from the whole table."""
     present = {m: torch.rand(24) < 5 / 6 for m in shapes}
     present["a"] |= ~torch.stack(list(present.values())).any(0)
@@ -81,19 +83,25 @@ def ready(method: MIE, ctx: Context, phase: int) -> MIE:
 def inputs_of(layers: Sequence[nn.Module], run: Callable[[], object]) -> list[torch.Tensor]:
     """What each layer reads while this runs; every one of them has to be called."""
     found: dict[nn.Module, torch.Tensor] = {}
-    handles = [layer.register_forward_pre_hook(lambda m, x: found.__setitem__(m, x[0])) for layer in layers]
+    handles = [
+        layer.register_forward_pre_hook(lambda m, x: found.__setitem__(m, x[0])) for layer in layers
+    ]
     run()
     for handle in handles:
         handle.remove()
     return [found[layer] for layer in layers]
 
 
-def gradients(method: MIE, ctx: Context, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+def gradients(
+    method: MIE, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, torch.Tensor]:
     """What one step hands to the optimiser, by parameter name."""
     found: dict[str, torch.Tensor] = {}
 
     def keep(modalities: tuple[str, ...]) -> None:
-        found.update({n: p.grad.clone() for n, p in ctx.model.named_parameters() if p.grad is not None})
+        found.update(
+            {n: p.grad.clone() for n, p in ctx.model.named_parameters() if p.grad is not None}
+        )
         ctx.model.zero_grad()
 
     monkeypatch.setattr(ctx, "update", keep)
@@ -104,7 +112,9 @@ def gradients(method: MIE, ctx: Context, monkeypatch: pytest.MonkeyPatch) -> dic
     return found
 
 
-def two_lines(model: nn.Module, batch: object, modality: str, rho: float) -> dict[str, torch.Tensor]:
+def two_lines(
+    model: nn.Module, batch: object, modality: str, rho: float
+) -> dict[str, torch.Tensor]:
     """Sharpness-aware minimisation of one modality, on a copy of the network."""
     moved = copy.deepcopy(model)
     rows = batch.present[modality]
@@ -125,7 +135,11 @@ def two_lines(model: nn.Module, batch: object, modality: str, rho: float) -> dic
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("flat_weight", [1.0, 0.3, 0.0])
 def test_the_gradient_is_that_of_sharpness_aware_minimisation(
-    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, count: int, flat_weight: float
+    seed: int,
+    world: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    flat_weight: float,
 ) -> None:
     model = normalised(world, named(count))
     ctx = context(model, vectors(named(count)))
@@ -151,7 +165,10 @@ def test_sam_of_the_head_goes_by_the_features_of_the_first_pass(
     ctx = context(model, vectors(named(2)))
     batch = next(ctx.batches(ctx.train))
     rows, other = batch.present["a"], copy.deepcopy(model)
-    head, features = other.head.blocks["a"], other.encoders["a"](batch.inputs["a"][batch.present["a"]])
+    head, features = (
+        other.head.blocks["a"],
+        other.encoders["a"](batch.inputs["a"][batch.present["a"]]),
+    )
     first = torch.autograd.grad(
         F.cross_entropy(head(features), batch.label[rows]), head.parameters(), retain_graph=True
     )
@@ -163,7 +180,9 @@ def test_sam_of_the_head_goes_by_the_features_of_the_first_pass(
     found = gradients(ready(MIE(rho=0.2, sam="head"), ctx, 0), ctx, monkeypatch)
     for name, parameter in other.named_parameters():
         if parameter.grad is not None:
-            torch.testing.assert_close(found.pop(name), parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
+            torch.testing.assert_close(
+                found.pop(name), parameter.grad, rtol=1e-4, atol=1e-6, msg=name
+            )
     assert not found
 
 
@@ -183,7 +202,9 @@ def test_the_second_pass_leaves_no_trace_in_the_batch_statistics(
 
 
 @pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("options", [{"sam": "none", "tau": 0.0}, {"rho": 0.0, "tau": 0.0, "sam": "head"}])
+@pytest.mark.parametrize(
+    "options", [{"sam": "none", "tau": 0.0}, {"rho": 0.0, "tau": 0.0, "sam": "head"}]
+)
 def test_without_radius_and_modification_it_is_plain_training_in_turn(
     seed: int, world: SimpleNamespace, count: int, options: dict[str, object]
 ) -> None:
@@ -205,10 +226,14 @@ def test_without_radius_and_modification_it_is_plain_training_in_turn(
                 rows = batch.present[modality]
                 if rows.any():
                     features = alone.encode(batch, (modality,))[modality][rows]
-                    F.cross_entropy(alone.head.blocks[modality](features), batch.label[rows]).backward()
+                    F.cross_entropy(
+                        alone.head.blocks[modality](features), batch.label[rows]
+                    ).backward()
                     ctx.optimisers.step((modality,))
     for (name, p), q in zip(model.named_parameters(), alone.parameters(), strict=True):
-        torch.testing.assert_close(p, q, rtol=1e-2, atol=1e-3, msg=name)  # batch norm of two rows magnifies rounding
+        torch.testing.assert_close(
+            p, q, rtol=1e-2, atol=1e-3, msg=name
+        )  # batch norm of two rows magnifies rounding
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -257,7 +282,9 @@ def test_the_gradients_of_a_head_go_through_the_transforms_of_the_one_before(
             torch.testing.assert_close(gradient, expected, msg=f"{name} in phase {phase}")
 
 
-def test_one_direction_modifies_one_modality_once_the_other_has_trained(seed: int, world: SimpleNamespace) -> None:
+def test_one_direction_modifies_one_modality_once_the_other_has_trained(
+    seed: int, world: SimpleNamespace
+) -> None:
     ctx = context(world.model("per-modality", INPUTS, **HIDDEN), vectors(INPUTS))
     method = ready(MIE(one_direction=["c", "a"]), ctx, 0)
     sources = []
@@ -283,7 +310,11 @@ class Convolutional(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(1, 2, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(2, 3, 2), nn.Flatten(), nn.Linear(12, 5)
+            nn.Conv2d(1, 2, 3, padding=1, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(2, 3, 2),
+            nn.Flatten(),
+            nn.Linear(12, 5),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -307,7 +338,9 @@ def test_scope_is_a_share_of_the_parameters_from_the_logits_back(
     taken = [len(s.transform) for s in method.memory.spectra["a"]]
     assert taken == [5, 6, 5, 12, 2 * 4, 9][: len(taken)]
     weights = [5 * 4, 6 * 5, 5 * 6, 12 * 5, 3 * 2 * 4, 2 * 9][: len(taken)]
-    asked = share * sum(p.numel() for m in (model.encoders["a"], model.head.blocks["a"]) for p in m.parameters())
+    asked = share * sum(
+        p.numel() for m in (model.encoders["a"], model.head.blocks["a"]) for p in m.parameters()
+    )
     assert len(taken) >= 3
     assert len(taken) == 3 or sum(weights[:-1]) < asked
     assert len(taken) == 6 or sum(weights) >= asked
@@ -364,7 +397,9 @@ def test_deep_scope_modifies_convolutions_by_their_patches(
                 patch = padded[i : i + 3, j : j + 3].reshape(-1)
                 moment += torch.outer(patch, patch)
     expected = flat_projection(moment, 0.4)
-    torch.testing.assert_close(method.memory.spectra["a"][5].transform, expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        method.memory.spectra["a"][5].transform, expected, rtol=1e-3, atol=1e-3
+    )
     ctx.phase = Phase(1, ("b",))
     raw, found = (gradients(m, ctx, monkeypatch) for m in (plain, method))
     name = "encoders.b.layers.0.weight"
@@ -379,7 +414,9 @@ def test_every_modality_sees_the_data_as_often_as_asked(
     world: SimpleNamespace, epochs: int, cycles: int, count: int
 ) -> None:
     method = MIE(cycles=cycles)
-    method.setup(context(world.model("per-modality", named(count), **HIDDEN), vectors(named(count))))
+    method.setup(
+        context(world.model("per-modality", named(count), **HIDDEN), vectors(named(count)))
+    )
     phases = list(method.phases(epochs))
     order = [m for (m,) in (p.modalities for p in phases)]
     assert order == list(named(count)) * min(epochs, cycles)
@@ -399,7 +436,9 @@ def test_given_phases_run_as_given(world: SimpleNamespace) -> None:
 def test_phases_leave_no_modality_out(world: SimpleNamespace, count: int) -> None:
     ctx = context(world.model("per-modality", named(count), **HIDDEN), vectors(named(count)))
     MIE(phases=[1] * count).setup(ctx)
-    with pytest.raises(ConfigError, match=f"'phases' must be at least {count}, one for each modality"):
+    with pytest.raises(
+        ConfigError, match=f"'phases' must be at least {count}, one for each modality"
+    ):
         MIE(phases=[4] * (count - 1)).setup(ctx)
 
 
@@ -430,7 +469,9 @@ def test_phases_that_do_not_fit_the_schedule_are_warned_of(
         method.setup(ctx)
 
 
-def test_a_fresh_optimiser_forgets_the_momentum_of_the_phase_before(seed: int, world: SimpleNamespace) -> None:
+def test_a_fresh_optimiser_forgets_the_momentum_of_the_phase_before(
+    seed: int, world: SimpleNamespace
+) -> None:
     model = world.model("per-modality", named(2), **HIDDEN)
     for fresh in (True, False):
         ctx = context(copy.deepcopy(model), vectors(named(2)))
@@ -487,9 +528,13 @@ def test_a_head_suits_or_is_refused_before_training(
 
 
 @pytest.mark.parametrize("head", ["concat", "vote", "cca", "cpm-net", "sustained"])
-def test_a_head_whose_layers_are_not_called_is_refused_with_the_reason(world: SimpleNamespace, head: str) -> None:
+def test_a_head_whose_layers_are_not_called_is_refused_with_the_reason(
+    world: SimpleNamespace, head: str
+) -> None:
     ctx = world.context(world.model(head, named(2)), [])
-    with pytest.raises(ConfigError, match=r"method 'mie' needs a head per modality, .*; use head 'per-modality'"):
+    with pytest.raises(
+        ConfigError, match=r"method 'mie' needs a head per modality, .*; use head 'per-modality'"
+    ):
         MIE().setup(ctx)
 
 
@@ -538,7 +583,9 @@ def test_refuses_bad_options(option: str, value: object) -> None:
         ({"phases": [2, 2]}, "cycles", 3),
     ],
 )
-def test_refuses_options_without_effect(given: dict[str, object], option: str, value: object) -> None:
+def test_refuses_options_without_effect(
+    given: dict[str, object], option: str, value: object
+) -> None:
     MIE(**given)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=f"MIE: '{option}' must be left out unless"):
         MIE(**given, **{option: value})  # type: ignore[arg-type]
@@ -549,7 +596,10 @@ def test_a_phase_ends_with_the_best_weights_and_their_transforms_if_asked(
     seed: int, world: SimpleNamespace, tau: float
 ) -> None:
     ctx = context(world.model("per-modality", named(2), **HIDDEN), vectors(named(2)))
-    best = {n: torch.randn_like(v) if v.is_floating_point() else v for n, v in ctx.model.state_dict().items()}
+    best = {
+        n: torch.randn_like(v) if v.is_floating_point() else v
+        for n, v in ctx.model.state_dict().items()
+    }
     method = ready(MIE(reload_best=True, tau=tau), ctx, 0)
     method.on_phase_end(ctx)  # nothing was validated yet: the weights stay
     assert not torch.equal(next(ctx.model.parameters()), next(iter(best.values())))

@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 from torch.nn import functional as F
 
-from equipoise.methods.mixup import mixup
+from equipoise.methods.parts.mixup import mixup
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -24,7 +24,9 @@ def partners(batch: object, blended: torch.Tensor, share: float) -> list[int]:
 
 
 @pytest.mark.parametrize("strength", [0.3, 1.0, 4.0])
-def test_rows_are_blended_with_a_permutation_in_one_share(seed: int, world: SimpleNamespace, strength: float) -> None:
+def test_rows_are_blended_with_a_permutation_in_one_share(
+    seed: int, world: SimpleNamespace, strength: float
+) -> None:
     batch = world.batch(INPUTS)
     ctx = world.context(world.model("late", INPUTS), [batch])
     ctx.rng.manual_seed(seed)
@@ -49,7 +51,9 @@ def test_the_loss_shares_the_labels_as_the_inputs(seed: int, world: SimpleNamesp
     output = model(blend.batch)
     share = float(blend.share[0])
     soft = share * F.one_hot(batch.label, 4) + (1 - share) * F.one_hot(blend.partner_label, 4)
-    torch.testing.assert_close(blend.loss("a", output, ctx), F.cross_entropy(output.logits["a"], soft))
+    torch.testing.assert_close(
+        blend.loss("a", output, ctx), F.cross_entropy(output.logits["a"], soft)
+    )
 
 
 def test_shares_follow_the_beta_distribution(seed: int, world: SimpleNamespace) -> None:
@@ -72,7 +76,9 @@ def test_absent_rows_are_neither_blended_nor_partners(seed: int, world: SimpleNa
     assert not changed[blend.share == 1].any()
 
 
-def test_strength_zero_leaves_the_batch_and_the_draws_alone(seed: int, world: SimpleNamespace) -> None:
+def test_strength_zero_leaves_the_batch_and_the_draws_alone(
+    seed: int, world: SimpleNamespace
+) -> None:
     batch = world.batch(INPUTS)
     ctx = world.context(world.model("late", INPUTS), [batch])
     state = ctx.rng.get_state()
@@ -82,7 +88,9 @@ def test_strength_zero_leaves_the_batch_and_the_draws_alone(seed: int, world: Si
     assert torch.equal(ctx.rng.get_state(), state)
 
 
-def test_every_named_tensor_of_a_modality_is_blended_alike(seed: int, world: SimpleNamespace) -> None:
+def test_every_named_tensor_of_a_modality_is_blended_alike(
+    seed: int, world: SimpleNamespace
+) -> None:
     batch = world.batch(INPUTS)
     twice = {"x": batch.inputs["a"], "y": 2 * batch.inputs["a"].double()}
     ctx = world.context(world.model("late", INPUTS), [batch])
@@ -97,9 +105,13 @@ def text(rows: int = 8) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_token_ids_are_not_mixed_nor_their_labels(seed: int, world: SimpleNamespace, masked: bool) -> None:
+def test_token_ids_are_not_mixed_nor_their_labels(
+    seed: int, world: SimpleNamespace, masked: bool
+) -> None:
     batch, ids = world.batch(INPUTS), text()
-    batch = replace(batch, inputs={**batch.inputs, "a": {"ids": ids, "mask": ids > 25} if masked else ids})
+    batch = replace(
+        batch, inputs={**batch.inputs, "a": {"ids": ids, "mask": ids > 25} if masked else ids}
+    )
     ctx = world.context(world.model("late", INPUTS), [batch])
     state = ctx.rng.get_state()
     blend = mixup("a", batch, 1.0, ctx)

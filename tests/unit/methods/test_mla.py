@@ -11,9 +11,9 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.base import Phase
-from equipoise.methods.mla import MLA, alpha_at
+from equipoise.methods.balance.mla import MLA, alpha_at
 from equipoise.model import Model
+from equipoise.training.phase import Phase
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -22,7 +22,9 @@ def named(count: int) -> dict[str, int]:
     return dict(list(INPUTS.items())[:count])
 
 
-def algorithm_1(model: Model, batches: list, alpha: float, lr: float, order: str, normalize: bool) -> None:
+def algorithm_1(
+    model: Model, batches: list, alpha: float, lr: float, order: str, normalize: bool
+) -> None:
     """Algorithm 1 of the paper with plain gradient descent, written without the library's methods."""
     weight, bias = model.head.classifier.weight, model.head.classifier.bias
     projection = torch.eye(weight.shape[1])
@@ -51,7 +53,9 @@ def algorithm_1(model: Model, batches: list, alpha: float, lr: float, order: str
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("order", ["current", "previous"])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_equals_algorithm_1(seed: int, world: SimpleNamespace, count: int, order: str, normalize: bool) -> None:
+def test_equals_algorithm_1(
+    seed: int, world: SimpleNamespace, count: int, order: str, normalize: bool
+) -> None:
     model = world.model("shared", named(count))
     other = copy.deepcopy(model)
     batches = [world.batch(named(count)) for _ in range(4)]
@@ -63,7 +67,9 @@ def test_equals_algorithm_1(seed: int, world: SimpleNamespace, count: int, order
         torch.testing.assert_close(p, q, msg=name, rtol=1e-4, atol=1e-6)
 
 
-def test_with_one_modality_and_infinite_alpha_it_is_plain_training(seed: int, world: SimpleNamespace) -> None:
+def test_with_one_modality_and_infinite_alpha_it_is_plain_training(
+    seed: int, world: SimpleNamespace
+) -> None:
     model = world.model("shared", named(1))
     other = copy.deepcopy(model)
     batches = [world.batch(named(1)) for _ in range(4)]
@@ -73,7 +79,9 @@ def test_with_one_modality_and_infinite_alpha_it_is_plain_training(seed: int, wo
         assert torch.equal(p, q)
 
 
-def test_without_projection_infinite_alpha_changes_nothing(seed: int, world: SimpleNamespace) -> None:
+def test_without_projection_infinite_alpha_changes_nothing(
+    seed: int, world: SimpleNamespace
+) -> None:
     model = world.model("shared", INPUTS)
     other = copy.deepcopy(model)
     batches = [world.batch(INPUTS) for _ in range(4)]
@@ -83,7 +91,9 @@ def test_without_projection_infinite_alpha_changes_nothing(seed: int, world: Sim
         assert torch.equal(p, q)
 
 
-def test_a_modality_in_hand_leaves_the_others_bit_identical(seed: int, world: SimpleNamespace) -> None:
+def test_a_modality_in_hand_leaves_the_others_bit_identical(
+    seed: int, world: SimpleNamespace
+) -> None:
     model = world.model("shared", INPUTS)
     for encoder in model.encoders.values():
         encoder.layers.append(torch.nn.BatchNorm1d(encoder.width))
@@ -96,7 +106,10 @@ def test_a_modality_in_hand_leaves_the_others_bit_identical(seed: int, world: Si
     model.train()
     method.step(batches[0], ctx)
     for m in INPUTS:
-        same = [torch.equal(value, before[m][name]) for name, value in model.encoders[m].state_dict().items()]
+        same = [
+            torch.equal(value, before[m][name])
+            for name, value in model.encoders[m].state_dict().items()
+        ]
         assert all(same) if m != "b" else not any(same)
 
 
@@ -129,7 +142,9 @@ def test_the_mean_feature_is_that_of_the_present_rows(seed: int, world: SimpleNa
     torch.testing.assert_close(method.memory.projection, expected)
 
 
-def test_memory_holds_the_projection_and_nothing_of_the_model(seed: int, world: SimpleNamespace) -> None:
+def test_memory_holds_the_projection_and_nothing_of_the_model(
+    seed: int, world: SimpleNamespace
+) -> None:
     ctx = world.context(world.model("shared", named(2)), [world.batch(named(2)) for _ in range(2)])
     method = world.train("mla", ctx)
     assert set(method.state_dict()) == {"memory.projection", "memory.updates"}
@@ -172,7 +187,9 @@ def test_refuses_bad_options(options: dict[str, object]) -> None:
         MLA(**options)  # type: ignore[arg-type]
 
 
-def test_a_normalised_identity_still_shrinks_the_heads_gradient(seed: int, world: SimpleNamespace) -> None:
+def test_a_normalised_identity_still_shrinks_the_heads_gradient(
+    seed: int, world: SimpleNamespace
+) -> None:
     """What the option's text says of an infinite α."""
     ctx = world.context(world.model("shared", named(2)), [world.batch(named(2)) for _ in range(3)])
     method = world.train("mla", ctx, alpha=math.inf, normalize_projection=True)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.mmcosine import MMCosine
+from equipoise.methods.balance.mmcosine import MMCosine
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -22,7 +22,9 @@ def test_loss_is_the_cross_entropy_of_summed_cosines(seed: int, world: SimpleNam
     method.setup(ctx)
     output = model(batch)
     cosines = {
-        m: F.cosine_similarity(output.features[m].unsqueeze(1), model.head.blocks[m].weight.unsqueeze(0), dim=2)
+        m: F.cosine_similarity(
+            output.features[m].unsqueeze(1), model.head.blocks[m].weight.unsqueeze(0), dim=2
+        )
         for m in INPUTS
     }
     total = sum(15 * cosines[m] * batch.present[m].unsqueeze(1) for m in INPUTS)

@@ -10,9 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.if_mmin import IFMMIN
-from equipoise.methods.mmin import MMIN, imagination_loss
-from equipoise.methods.moments import discrepancy
+from equipoise.methods.missing.if_mmin import IFMMIN, discrepancy
+from equipoise.methods.missing.mmin import MMIN, imagination_loss
 from equipoise.model import Model
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
@@ -73,17 +72,27 @@ def test_samples_without_hidden_content_have_no_target(seed: int, world: SimpleN
     whole = imagination_loss(imagined, features, batch.present, batch, ctx)
     part = batch.rows(slice(0, 4))
     expected = imagination_loss(
-        {m: x[:4] for m, x in imagined.items()}, {m: x[:4] for m, x in features.items()}, part.present, part, ctx
+        {m: x[:4] for m, x in imagined.items()},
+        {m: x[:4] for m, x in features.items()},
+        part.present,
+        part,
+        ctx,
     )
     torch.testing.assert_close(whole, expected)
     rest = batch.rows(slice(4, 8))
     none = imagination_loss(
-        {m: x[4:] for m, x in imagined.items()}, {m: x[4:] for m, x in features.items()}, rest.present, rest, ctx
+        {m: x[4:] for m, x in imagined.items()},
+        {m: x[4:] for m, x in features.items()},
+        rest.present,
+        rest,
+        ctx,
     )
     assert float(none) == 0
 
 
-def test_shown_cells_have_the_target_zero_whatever_the_teacher_says(seed: int, world: SimpleNamespace) -> None:
+def test_shown_cells_have_the_target_zero_whatever_the_teacher_says(
+    seed: int, world: SimpleNamespace
+) -> None:
     batch = masked(world).rows(slice(0, 4))
     imagined = {m: torch.randn(4, 5) for m in INPUTS}
     ctx = world.context(world.model("mmin", INPUTS), [batch])
@@ -102,7 +111,10 @@ def test_the_teacher_is_frozen(seed: int, world: SimpleNamespace, name: str) -> 
         ctx.position.phase = 1
         method.step(batch, ctx)
     assert all(torch.equal(b, kept[n]) for n, b in method.teacher.named_buffers())
-    assert any(not torch.equal(b, p) for b, p in zip(kept.values(), model.state_dict().values(), strict=True))
+    assert any(
+        not torch.equal(b, p)
+        for b, p in zip(kept.values(), model.state_dict().values(), strict=True)
+    )
     assert not list(method.parameters())
 
 
@@ -130,7 +142,9 @@ def test_the_cycle_does_not_train_its_target(seed: int, world: SimpleNamespace) 
     torch.testing.assert_close(found, plain)
 
 
-def test_the_first_phase_makes_the_teacher_and_the_student_starts_there(seed: int, world: SimpleNamespace) -> None:
+def test_the_first_phase_makes_the_teacher_and_the_student_starts_there(
+    seed: int, world: SimpleNamespace
+) -> None:
     model = world.model("mmin", INPUTS)
     batches = [world.batch(INPUTS) for _ in range(2)]
     twin = copy.deepcopy(model)
@@ -142,9 +156,14 @@ def test_the_first_phase_makes_the_teacher_and_the_student_starts_there(seed: in
     for batch in batches:
         method.step(batch, ctx)
     method.on_phase_end(ctx)
-    assert all(torch.equal(b, p) for b, p in zip(method.teacher.buffers(), twin.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(b, p)
+        for b, p in zip(method.teacher.buffers(), twin.state_dict().values(), strict=True)
+    )
     assert torch.equal(twin.head.transition[0].weight, model.head.transition[0].weight)
-    assert not torch.equal(twin.encoders["a"].layers[0].weight, model.encoders["a"].layers[0].weight)
+    assert not torch.equal(
+        twin.encoders["a"].layers[0].weight, model.encoders["a"].layers[0].weight
+    )
 
 
 def test_central_moment_discrepancy(seed: int, world: SimpleNamespace) -> None:
@@ -154,7 +173,10 @@ def test_central_moment_discrepancy(seed: int, world: SimpleNamespace) -> None:
     def cmd(x: torch.Tensor, y: torch.Tensor) -> float:
         return float(discrepancy({"x": x, "y": y}, full, ctx))
 
-    x, y = torch.tensor([[0.0, 1], [1, 0], [2, 2]]).double(), torch.tensor([[1.0, 1], [1, 3], [4, 2]]).double()
+    x, y = (
+        torch.tensor([[0.0, 1], [1, 0], [2, 2]]).double(),
+        torch.tensor([[1.0, 1], [1, 3], [4, 2]]).double(),
+    )
     assert cmd(x, y) == pytest.approx(20.080879, abs=2e-5)
     assert cmd(x, y) == pytest.approx(cmd(y, x))
     assert cmd(x, x) == 0
@@ -162,10 +184,16 @@ def test_central_moment_discrepancy(seed: int, world: SimpleNamespace) -> None:
     assert cmd(x, x + shift) == pytest.approx(float(shift.norm()), abs=1e-5)
 
 
-def test_discrepancy_compares_the_rows_that_have_the_modality(seed: int, world: SimpleNamespace) -> None:
+def test_discrepancy_compares_the_rows_that_have_the_modality(
+    seed: int, world: SimpleNamespace
+) -> None:
     ctx = world.context(world.model("concat", INPUTS), [])
     values = {m: torch.randn(6, 4).requires_grad_() for m in INPUTS}
-    present = {"a": torch.arange(6) < 4, "b": torch.arange(6) > 2, "c": torch.zeros(6, dtype=torch.bool)}
+    present = {
+        "a": torch.arange(6) < 4,
+        "b": torch.arange(6) > 2,
+        "c": torch.zeros(6, dtype=torch.bool),
+    }
     found = discrepancy(values, present, ctx)
     full = {m: torch.ones(p, dtype=torch.bool) for m, p in (("a", 4), ("b", 3))}
     rows = {"a": values["a"][:4], "b": values["b"][3:]}

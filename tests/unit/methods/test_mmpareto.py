@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.mmpareto import MMPareto, combine, dot, share
+from equipoise.methods.balance.mmpareto import MMPareto, combine, dot, share
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -56,7 +56,9 @@ def test_in_conflict_neither_loss_is_harmed_and_length_is_restored(seed: int) ->
         found, h = flat(combined), 2 * a * flat(g) + 2 * (1 - a) * flat(u)
         assert float(found @ flat(g)) >= 0
         assert float(found @ flat(u)) >= 0
-        assert float(found.norm()) == pytest.approx(1.5 * max(float(h.norm()), float((flat(g) + flat(u)).norm())))
+        assert float(found.norm()) == pytest.approx(
+            1.5 * max(float(h.norm()), float((flat(g) + flat(u)).norm()))
+        )
         assert float(F.cosine_similarity(found, h, dim=0)) == pytest.approx(1)
 
 
@@ -87,7 +89,9 @@ def test_encoders_take_the_combination_and_heads_the_summed_loss(
 ) -> None:
     inputs = {m: INPUTS[m] for m in names}
     model = world.model("auxiliary", inputs).double()
-    batch = world.batch(inputs, absent={"b": [1, 4]}).apply(lambda t: t.double() if t.is_floating_point() else t)
+    batch = world.batch(inputs, absent={"b": [1, 4]}).apply(
+        lambda t: t.double() if t.is_floating_point() else t
+    )
     output = model(batch)
     there = {m: batch.present[m] for m in names}
     own = {m: F.cross_entropy(output.logits[m][there[m]], batch.label[there[m]]) for m in names}

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.mses import MSES
+from equipoise.methods.balance.mses import MSES
 from equipoise.testing.world import World, differing, snapshot
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
 
-def set_up(world: SimpleNamespace, inputs: dict[str, int] = INPUTS, **options: object) -> tuple[MSES, object]:
+def set_up(
+    world: SimpleNamespace, inputs: dict[str, int] = INPUTS, **options: object
+) -> tuple[MSES, object]:
     ctx = world.context(world.model("auxiliary", inputs), [world.batch(inputs) for _ in range(2)])
     method = MSES(**options)  # type: ignore[arg-type]
     method.setup(ctx)
@@ -29,7 +31,9 @@ def scramble(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return snapshot(module)
 
 
-def test_stops_after_the_fifth_epoch_and_goes_back_to_the_second(seed: int, world: SimpleNamespace) -> None:
+def test_stops_after_the_fifth_epoch_and_goes_back_to_the_second(
+    seed: int, world: SimpleNamespace
+) -> None:
     """The scripted case of the reference: V = 1, 0.9, 0.95, 1, 1.1 with P = 2 and no smoothing."""
     method, ctx = set_up(world, smoothing=0.0, patience=2)
     states, stops = [], []
@@ -52,7 +56,9 @@ def test_smoothing_is_a_mean_of_two_epochs(seed: int, world: SimpleNamespace) ->
     losses = torch.rand(3, 3, dtype=torch.float64).sort(0, descending=True).values
     for epoch, row in enumerate(losses, start=1):
         method.judge(row, epoch)
-    smooth = torch.stack([losses[0], 0.25 * losses[0] + 0.75 * losses[1], 0.25 * losses[1] + 0.75 * losses[2]])
+    smooth = torch.stack(
+        [losses[0], 0.25 * losses[0] + 0.75 * losses[1], 0.25 * losses[1] + 0.75 * losses[2]]
+    )
     torch.testing.assert_close(method.best, smooth.amin(0))
     assert method.best_epoch.tolist() == (smooth.argmin(0) + 1).tolist()
 
@@ -67,7 +73,9 @@ def test_what_cannot_be_measured_does_not_stop(seed: int, world: SimpleNamespace
 def test_a_stopped_modality_does_not_move_at_all(seed: int, world: SimpleNamespace) -> None:
     model = world.model("auxiliary", INPUTS)
     model.encoders["b"].layers.append(torch.nn.BatchNorm1d(5))
-    ctx = world.context(model, [world.batch(INPUTS) for _ in range(3)], momentum=0.9, weight_decay=0.1)
+    ctx = world.context(
+        model, [world.batch(INPUTS) for _ in range(3)], momentum=0.9, weight_decay=0.1
+    )
     method = world.train(MSES(patience=0, smoothing=0.0), ctx)
     method.judge(torch.tensor([2.0, 2.0, 2.0]), 1)
     method.judge(torch.tensor([1.0, 3.0, 1.0]), 2)
@@ -81,13 +89,17 @@ def test_a_stopped_modality_does_not_move_at_all(seed: int, world: SimpleNamespa
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_the_loss_is_the_sum_of_all_classifiers(seed: int, world: SimpleNamespace, count: int) -> None:
+def test_the_loss_is_the_sum_of_all_classifiers(
+    seed: int, world: SimpleNamespace, count: int
+) -> None:
     inputs = dict(list(INPUTS.items())[:count])
     method, ctx = set_up(world, inputs, weight=0.7)
     batch = world.batch(inputs)
     output = ctx.model(batch)
     entropy = torch.nn.functional.cross_entropy
-    expected = entropy(output.fused, batch.label) + 0.7 * sum(entropy(v, batch.label) for v in output.logits.values())
+    expected = entropy(output.fused, batch.label) + 0.7 * sum(
+        entropy(v, batch.label) for v in output.logits.values()
+    )
     torch.testing.assert_close(method.loss(output, batch, ctx), expected)
 
 
@@ -102,7 +114,11 @@ def test_monitors_held_out_samples_only(seed: int, world: SimpleNamespace) -> No
     with torch.no_grad():
         output = ctx.model(held)
     expected = [
-        float(torch.nn.functional.cross_entropy(output.logits[m][held.present[m]], held.label[held.present[m]]))
+        float(
+            torch.nn.functional.cross_entropy(
+                output.logits[m][held.present[m]], held.label[held.present[m]]
+            )
+        )
         for m in INPUTS
     ]
     assert method.previous.tolist() == pytest.approx(expected, rel=1e-5)
@@ -116,7 +132,9 @@ def test_a_stop_survives_a_checkpoint(seed: int) -> None:
     other, twin = world.build()
     other.load_state_dict(method.state_dict())
     assert other.active(twin) == method.active(ctx) == (ctx.model.modalities[1],)
-    assert not any(p.requires_grad for p in twin.model.encoders[ctx.model.modalities[0]].parameters())
+    assert not any(
+        p.requires_grad for p in twin.model.encoders[ctx.model.modalities[0]].parameters()
+    )
 
 
 def test_wants_classifiers_and_a_holdout(seed: int, world: SimpleNamespace) -> None:
@@ -130,7 +148,11 @@ def test_wants_classifiers_and_a_holdout(seed: int, world: SimpleNamespace) -> N
 
 
 def test_wants_the_classifiers_it_monitors_to_be_trained(world: SimpleNamespace) -> None:
-    with pytest.raises(ConfigError, match=r"by classifiers of Auxiliary that only unimodal.*; set 'weight' above 0"):
+    with pytest.raises(
+        ConfigError, match=r"by classifiers of Auxiliary that only unimodal.*; set 'weight' above 0"
+    ):
         MSES(weight=0).setup(world.context(world.model("auxiliary", INPUTS), []))
-    MSES(weight=0).setup(world.context(world.model("late", INPUTS), []))  # its fused loss trains them
+    MSES(weight=0).setup(
+        world.context(world.model("late", INPUTS), [])
+    )  # its fused loss trains them
     MSES(weight=0, patience=float("inf")).setup(world.context(world.model("auxiliary", INPUTS), []))

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.mslr import MSLR
-from equipoise.methods.rates import smooth
-from equipoise.methods.scores import right
+from equipoise.methods.balance.mslr import MSLR, smooth
+from equipoise.methods.parts.scores import right
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -90,7 +89,9 @@ def test_accuracy_counts_only_who_has_the_modality(seed: int, world: SimpleNames
     assert found[:, 0].tolist() == (predicted == batch.label).double().tolist()
 
 
-def test_reads_the_holdout_after_every_epoch_but_the_last(seed: int, world: SimpleNamespace) -> None:
+def test_reads_the_holdout_after_every_epoch_but_the_last(
+    seed: int, world: SimpleNamespace
+) -> None:
     batch = world.batch(INPUTS)
     ctx = world.context(
         world.model("sum", INPUTS), [batch], epochs=4, lr=1e-9
@@ -107,13 +108,23 @@ def test_reads_the_holdout_after_every_epoch_but_the_last(seed: int, world: Simp
 def test_refuses_unknown_modalities_and_bad_options(world: SimpleNamespace) -> None:
     with pytest.raises(ConfigError, match="no modality 'aa'; did you mean 'a'"):
         set_up(world, rates={"aa": 1.0})
-    with pytest.raises(ConfigError, match=r"by classifiers of Auxiliary that only unimodal.*; use head 'sum'"):
+    with pytest.raises(
+        ConfigError, match=r"by classifiers of Auxiliary that only unimodal.*; use head 'sum'"
+    ):
         MSLR().setup(world.context(world.model("auxiliary", INPUTS), []))
-    with pytest.raises(ConfigError, match="'cumulative' must be false unless 'strategy' is dynamic"):
+    with pytest.raises(
+        ConfigError, match="'cumulative' must be false unless 'strategy' is dynamic"
+    ):
         MSLR(strategy="keep", cumulative=True)
     with pytest.raises(ConfigError, match="'window' must be at least 1, or 2 if 'cumulative'"):
         MSLR(window=1, cumulative=True)  # compares an accuracy with itself
-    wrong = [("strategy", "slow"), ("rates", {"a": 0.0}), ("smoothing", 2.0), ("window", 0), ("window", 2.5)]
+    wrong = [
+        ("strategy", "slow"),
+        ("rates", {"a": 0.0}),
+        ("smoothing", 2.0),
+        ("window", 0),
+        ("window", 2.5),
+    ]
     wrong += [("rates", 2.0), ("rates", [1, 2]), ("rates", {"a": "fast"}), ("cumulative", "no")]
     wrong += [("smoothing", 0.5), ("window", True)]  # of another strategy; no count
     for option, value in wrong:
@@ -122,7 +133,9 @@ def test_refuses_unknown_modalities_and_bad_options(world: SimpleNamespace) -> N
 
 
 def test_options_of_another_strategy_are_not_ignored_in_silence() -> None:
-    with pytest.raises(ConfigError, match="'smoothing' must be left out unless 'strategy' is smooth"):
+    with pytest.raises(
+        ConfigError, match="'smoothing' must be left out unless 'strategy' is smooth"
+    ):
         MSLR(strategy="keep", smoothing=0.5)
     with pytest.raises(ConfigError, match="'window' must be left out unless 'strategy' is dynamic"):
         MSLR(strategy="smooth", window=5)
@@ -130,12 +143,14 @@ def test_options_of_another_strategy_are_not_ignored_in_silence() -> None:
     assert (MSLR(window=3).window, MSLR(strategy="smooth", smoothing=0.0).smoothing) == (3, 0.0)
 
 
-def test_the_rates_of_an_epoch_are_those_of_the_optimisers(seed: int, world: SimpleNamespace) -> None:
+def test_the_rates_of_an_epoch_are_those_of_the_optimisers(
+    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     method, ctx = set_up(world, window=1, rates={"b": 2.0})
     before = torch.tensor([0.5, 0.5, 0.5], dtype=torch.float64)
     method.adapt(before)
     now = torch.tensor([0.6, 0.4, 0.5], dtype=torch.float64)
-    ctx.loss_on = lambda loader, losses: now
+    monkeypatch.setattr("equipoise.methods.balance.mslr.table_means", lambda *_: now)
     ctx.position.epoch = 2
     method.on_epoch_start(ctx)
     assert rates(ctx) == pytest.approx([0.1 * 1.2, 0.2 * 0.8, 0.1])

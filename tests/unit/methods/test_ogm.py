@@ -11,14 +11,15 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.gradient_noise import gradient_noise
-from equipoise.methods.ogm import OGM, OGMGE, coefficients
-from equipoise.methods.scores import ratios, true_class_scores
+from equipoise.methods.balance.ogm import OGM, OGMGE, coefficients, gradient_noise
+from equipoise.methods.parts.scores import ratios, true_class_scores
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
 
-def one_step(world: SimpleNamespace, model: torch.nn.Module, batch: object, method: OGM, **context: object) -> dict:
+def one_step(
+    world: SimpleNamespace, model: torch.nn.Module, batch: object, method: OGM, **context: object
+) -> dict:
     """The gradients a method leaves for the optimiser."""
     ctx = world.context(model, [batch], **context)
     method.setup(ctx)
@@ -30,7 +31,9 @@ def one_step(world: SimpleNamespace, model: torch.nn.Module, batch: object, meth
 
 
 @pytest.mark.parametrize("head", ["concat", "sum"])
-def test_alpha_zero_without_noise_is_joint_training(seed: int, world: SimpleNamespace, head: str) -> None:
+def test_alpha_zero_without_noise_is_joint_training(
+    seed: int, world: SimpleNamespace, head: str
+) -> None:
     model = world.model(head, INPUTS)
     other = copy.deepcopy(model)
     batches = [world.batch(INPUTS, absent={"b": [1]}) for _ in range(3)]
@@ -46,14 +49,16 @@ def test_two_modalities_follow_the_published_form(seed: int) -> None:
     found = coefficients(ratios(scores), 0.8)
     expected = [1 - math.tanh(0.8 * r) if r > 1 else 1.0 for r in (rho, 1 / rho)]
     assert found.tolist() == pytest.approx(expected, rel=1e-5)
-    assert [float(coefficients(torch.tensor([1.0 + 1e-6]), a)) for a in (0.1, 0.3, 0.8)] == pytest.approx(
-        [0.900, 0.709, 0.336], abs=1e-3
-    )
+    assert [
+        float(coefficients(torch.tensor([1.0 + 1e-6]), a)) for a in (0.1, 0.3, 0.8)
+    ] == pytest.approx([0.900, 0.709, 0.336], abs=1e-3)
 
 
 @pytest.mark.parametrize("others", ["mean", "sum", "min"])
 def test_the_weakest_modality_is_never_damped(seed: int, others: str) -> None:
-    for scores in torch.rand(50, 4, dtype=torch.float64) + 0.1:  # tanh reaches 1 in float32 at a ratio near 10
+    for scores in (
+        torch.rand(50, 4, dtype=torch.float64) + 0.1
+    ):  # tanh reaches 1 in float32 at a ratio near 10
         found = coefficients(ratios(scores, others), 0.8)
         assert float(found[scores.argmin()]) == 1.0
         assert bool(((found > 0) & (found <= 1)).all())
@@ -68,14 +73,18 @@ def test_rules_for_more_than_two_differ_as_stated() -> None:
     assert ratios(scores, "min").tolist() == pytest.approx([3.0, 1.5, 2 / 3])
 
 
-def test_only_encoder_matrices_of_the_leading_modality_are_scaled(seed: int, world: SimpleNamespace) -> None:
+def test_only_encoder_matrices_of_the_leading_modality_are_scaled(
+    seed: int, world: SimpleNamespace
+) -> None:
     model = world.model("concat", INPUTS)
     batch = world.batch(INPUTS)
     plain = one_step(world, copy.deepcopy(model), batch, OGM(alpha=0.0))
     found = one_step(world, model, batch, OGM(alpha=0.5))
     with torch.no_grad():
         logits = model(batch).logits
-        scores = torch.stack([logits[m].softmax(1)[torch.arange(8), batch.label].mean() for m in INPUTS])
+        scores = torch.stack(
+            [logits[m].softmax(1)[torch.arange(8), batch.label].mean() for m in INPUTS]
+        )
     factors = dict(zip(INPUTS, coefficients(ratios(scores), 0.5), strict=True))
     assert min(factors.values()) < 1
     for name, gradient in found.items():
@@ -167,7 +176,14 @@ def test_warns_under_adam(world: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"alpha": -0.1}, {"window": [3, 1]}, {"window": [1]}, {"others": "max"}, {"parameters": "all"}]
+    "options",
+    [
+        {"alpha": -0.1},
+        {"window": [3, 1]},
+        {"window": [1]},
+        {"others": "max"},
+        {"parameters": "all"},
+    ],
 )
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"OGMGE: '{next(iter(options))}' must be"):
@@ -175,7 +191,9 @@ def test_refuses_bad_options(options: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(("options", "frozen"), [({"parameters": "conv"}, False), ({}, True)])
-def test_warns_where_nothing_is_edited(world: SimpleNamespace, options: dict[str, str], frozen: bool) -> None:
+def test_warns_where_nothing_is_edited(
+    world: SimpleNamespace, options: dict[str, str], frozen: bool
+) -> None:
     model = world.model("concat", {"a": 3, "b": 4})
     for encoder in model.encoders.values() if frozen else ():
         encoder.requires_grad_(False)

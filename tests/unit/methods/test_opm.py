@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from equipoise.batch import Output
 from equipoise.errors import ConfigError
-from equipoise.methods import opm
-from equipoise.methods.losses import fused_loss
-from equipoise.methods.opm import OPM, drop, drop_rates
-from equipoise.methods.scores import ratios
+from equipoise.methods.balance import opm
+from equipoise.methods.balance.opm import OPM, drop, drop_rates
+from equipoise.methods.parts.losses import fused_loss
+from equipoise.methods.parts.scores import ratios
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -45,13 +45,17 @@ def test_expected_active_dimensions_are_made_up_for(seed: int, world: SimpleName
     left = drop(rates, Output(ones, {}, torch.empty(0)), batch, ctx)
     lost = (0.7 * 3 + 0.2 * 8) / 16
     assert float(left.features["c"][0, 0]) == pytest.approx(1 / (1 - lost))
-    active = sum(float((left.features[m] * left.present[m].unsqueeze(1)).sum(1).mean()) for m in widths)
+    active = sum(
+        float((left.features[m] * left.present[m].unsqueeze(1)).sum(1).mean()) for m in widths
+    )
     assert active == pytest.approx(16, rel=0.02)
     assert float(left.present["a"].float().mean()) == pytest.approx(0.3, abs=0.02)
     assert bool(left.present["b"].all())
 
 
-def test_a_sample_is_made_up_for_what_it_is_to_lose_itself(seed: int, world: SimpleNamespace) -> None:
+def test_a_sample_is_made_up_for_what_it_is_to_lose_itself(
+    seed: int, world: SimpleNamespace
+) -> None:
     """Over the modalities that it has: one that lacks those that are dropped stays as it is."""
     batch = world.batch(INPUTS, rows=4, absent={"a": [0], "b": [1], "c": [1, 2]})
     ctx = world.context(world.model("concat", INPUTS), [batch])
@@ -68,19 +72,27 @@ def test_a_sample_is_made_up_for_what_it_is_to_lose_itself(seed: int, world: Sim
     assert not left.present["a"].any()
 
 
-def test_loss_is_taken_on_what_is_left(seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_is_taken_on_what_is_left(
+    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = world.model("concat", INPUTS).double()
     batch = world.batch(INPUTS, absent={"b": [0, 1], "c": [0, 2]}).apply(
         lambda t: t.double() if t.is_floating_point() else t
     )
     ctx = world.context(model, [batch])
-    monkeypatch.setattr(opm, "drop_rates", lambda *_: torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+    monkeypatch.setattr(
+        opm, "drop_rates", lambda *_: torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+    )
     output = model(batch)
     z, blocks = output.features, model.head.blocks
     kept = slice(1, None)  # the first sample has nothing but a
-    widths = 5 * torch.stack([batch.present[m] for m in INPUTS]).sum(0, keepdim=True).T  # of each sample's features
+    widths = (
+        5 * torch.stack([batch.present[m] for m in INPUTS]).sum(0, keepdim=True).T
+    )  # of each sample's features
     shown = {m: z[m] * batch.present[m].unsqueeze(1) for m in "bc"}
-    logits = widths[kept] / (widths[kept] - 5) * sum(shown[m][kept] @ blocks[m].weight.T for m in "bc")
+    logits = (
+        widths[kept] / (widths[kept] - 5) * sum(shown[m][kept] @ blocks[m].weight.T for m in "bc")
+    )
     logits = logits + model.head.bias
     expected = F.cross_entropy(logits, batch.label[kept])
     found = OPM(probability=1.0, warm_up=0).loss(output, batch, ctx)
@@ -95,12 +107,16 @@ def test_scores_decide_who_is_dropped(seed: int, world: SimpleNamespace) -> None
             p.zero_()
     output = model(batch)
     output.logits["a"].data.copy_(20 * F.one_hot(batch.label, world.classes).float())
-    OPM(base=1.0, probability=1.0, warm_up=0).loss(output, batch, world.context(model, [batch])).backward()
+    OPM(base=1.0, probability=1.0, warm_up=0).loss(
+        output, batch, world.context(model, [batch])
+    ).backward()
     assert all(p.grad is None or not p.grad.any() for p in model.group("a").encoder)
     assert any(p.grad is not None and bool(p.grad.any()) for p in model.group("b").head)
 
 
-@pytest.mark.parametrize("options", [{"warm_up": 1}, {"probability": 0.0, "warm_up": 0}, {"base": 0.0, "warm_up": 0}])
+@pytest.mark.parametrize(
+    "options", [{"warm_up": 1}, {"probability": 0.0, "warm_up": 0}, {"base": 0.0, "warm_up": 0}]
+)
 def test_is_joint_training_where_nothing_is_dropped(
     seed: int, world: SimpleNamespace, options: dict[str, float]
 ) -> None:
@@ -109,7 +125,8 @@ def test_is_joint_training_where_nothing_is_dropped(
     output = model(batch)
     ctx = world.context(model, [batch])
     torch.testing.assert_close(
-        OPM(**{"probability": 1.0, **options}).loss(output, batch, ctx), fused_loss(output, batch, ctx)
+        OPM(**{"probability": 1.0, **options}).loss(output, batch, ctx),
+        fused_loss(output, batch, ctx),
     )
 
 
@@ -132,7 +149,9 @@ def test_training_depends_on_the_contexts_stream_only(seed: int, world: SimpleNa
     for number, which in enumerate((model, other)):
         torch.manual_seed(number)
         world.train("opm", world.context(which, batches), 2, warm_up=0)
-    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True))
+    assert all(
+        torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True)
+    )
 
 
 def test_wants_a_decomposable_head(world: SimpleNamespace) -> None:
@@ -141,7 +160,8 @@ def test_wants_a_decomposable_head(world: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"base": 1.1}, {"lead": -0.1}, {"probability": 1.2}, {"warm_up": -1}, {"warm_up": 1.5}]
+    "options",
+    [{"base": 1.1}, {"lead": -0.1}, {"probability": 1.2}, {"warm_up": -1}, {"warm_up": 1.5}],
 )
 def test_refuses_bad_options(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"OPM: '{next(iter(options))}' must be"):

@@ -10,7 +10,7 @@ import torch
 from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
-from equipoise.methods.own_head import OwnHead
+from equipoise.methods.parts.own_head import OwnHead
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 NAMES = [entry.name for entry in METHODS if issubclass(entry.load(), OwnHead)]
@@ -19,7 +19,11 @@ NAMES = [entry.name for entry in METHODS if issubclass(entry.load(), OwnHead)]
 @pytest.mark.parametrize("name", NAMES)
 def test_wants_its_own_head(world: SimpleNamespace, name: str) -> None:
     kind = METHODS[name].load().kind
-    others = [head for head in ("concat", "sum", "auxiliary", *NAMES) if not issubclass(HEADS[head].load(), kind)]
+    others = [
+        head
+        for head in ("concat", "sum", "auxiliary", *NAMES)
+        if not issubclass(HEADS[head].load(), kind)
+    ]
     assert len(others) > len(NAMES)
     for head in others:
         with pytest.raises(ConfigError, match=f"use head '{name}'"):
@@ -33,7 +37,9 @@ def test_a_complete_student_agrees_with_the_teacher_it_started_from(
     seed: int, world: SimpleNamespace, name: str, option: str, weight: float
 ) -> None:
     model = world.model(name, INPUTS)
-    batch = world.batch(INPUTS, 3, absent={"a": [0, 1], "b": [0, 2], "c": [1, 2]})  # one modality: nothing is hidden
+    batch = world.batch(
+        INPUTS, 3, absent={"a": [0, 1], "b": [0, 2], "c": [1, 2]}
+    )  # one modality: nothing is hidden
     ctx = world.context(model, [batch])
     losses = []
     for value in (0.0, weight):

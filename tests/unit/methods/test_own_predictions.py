@@ -58,7 +58,9 @@ def behind_own_predictions(model: Model, batch: Batch) -> set[str]:
     logits = probe(batch).logits
     named = dict(probe.head.named_parameters())
     loss = torch.stack([(own * torch.randn_like(own)).sum() for own in logits.values()]).sum()
-    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        loss, list(named.values()), allow_unused=True, materialize_grads=True
+    )
     return {n for n, g in zip(named, found, strict=True) if (g.abs() > 1e-9).any()}
 
 
@@ -77,7 +79,10 @@ def test_heads_are_refused_whose_own_predictions_a_fused_loss_does_not_train(
     seed: int, world: SimpleNamespace, head: str, count: int
 ) -> None:
     ctx, batch = small(world, head, count)
-    before, own = copy.deepcopy(ctx.model.head.state_dict()), behind_own_predictions(ctx.model, batch)
+    before, own = (
+        copy.deepcopy(ctx.model.head.state_dict()),
+        behind_own_predictions(ctx.model, batch),
+    )
     fit(METHODS.build("joint"), ctx, 1)
     after = dict(ctx.model.head.named_parameters())
     untrained = [n for n in own if torch.equal(before[n], after[n])]

@@ -11,15 +11,18 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.pmr import PMR, lag, lead
-from equipoise.methods.prototypes import log_distribution
+from equipoise.methods.balance.pmr import PMR, lag, lead, log_distribution
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 ALL = torch.ones(4, dtype=torch.bool)
 
 
-def set_up(world: SimpleNamespace, inputs: dict[str, int], **options: object) -> tuple[PMR, object, object]:
-    batch = replace(world.batch(inputs, rows=24, absent={"b": [1, 5]}), label=torch.arange(24) % world.classes)
+def set_up(
+    world: SimpleNamespace, inputs: dict[str, int], **options: object
+) -> tuple[PMR, object, object]:
+    batch = replace(
+        world.batch(inputs, rows=24, absent={"b": [1, 5]}), label=torch.arange(24) % world.classes
+    )
     ctx = world.context(world.model("concat", inputs), [batch])
     method = PMR(**{"share": 1.0, **options})  # type: ignore[arg-type]
     method.setup(ctx)
@@ -67,7 +70,9 @@ def test_coefficients_of_three_ignore_who_is_absent() -> None:
     assert lead(scores, some).tolist() == pytest.approx([0.0, 0.25, 0.0])
 
 
-def test_prototypes_are_the_class_means_of_who_has_the_modality(seed: int, world: SimpleNamespace) -> None:
+def test_prototypes_are_the_class_means_of_who_has_the_modality(
+    seed: int, world: SimpleNamespace
+) -> None:
     method, ctx, batch = set_up(world, INPUTS, momentum=1.0)
     model = ctx.model
     method.on_epoch_start(ctx)
@@ -93,7 +98,9 @@ def test_the_only_sample_of_a_class_is_its_prototype(seed: int, world: SimpleNam
     torch.testing.assert_close(method.prototypes.means[batch.label], features)
 
 
-def test_momentum_is_the_share_of_the_newest_as_in_batch_normalisation(seed: int, world: SimpleNamespace) -> None:
+def test_momentum_is_the_share_of_the_newest_as_in_batch_normalisation(
+    seed: int, world: SimpleNamespace
+) -> None:
     norm = torch.nn.BatchNorm1d(5 * len(INPUTS), momentum=0.25).train()
     method, ctx, batch = set_up(world, INPUTS, momentum=norm.momentum)
     method.on_epoch_start(ctx)
@@ -134,18 +141,25 @@ def test_the_loss_written_out(seed: int, world: SimpleNamespace, count: int, epo
     scores = torch.stack([true[m].mean() for m in inputs]).detach()
     expected = F.cross_entropy(output.fused, batch.label)
     for number, m in enumerate(inputs):
-        expected = expected - 1.5 * (scores.max() / scores[number] - 1).clamp(0, 1) * true[m].log().mean()
+        expected = (
+            expected - 1.5 * (scores.max() / scores[number] - 1).clamp(0, 1) * true[m].log().mean()
+        )
         if epoch < 2:
             entropy = -(q[m] * q[m].log()).sum(1).mean()
             expected = expected - 0.3 * (scores[number] / scores.min() - 1).clamp(0, 1) * entropy
     found = method.loss(output, batch, ctx)
     torch.testing.assert_close(found, expected)
     parameters = [p for m in inputs for p in ctx.model.encoders[m].parameters()]
-    for a, b in zip(*(torch.autograd.grad(x, parameters, retain_graph=True) for x in (found, expected)), strict=True):
+    for a, b in zip(
+        *(torch.autograd.grad(x, parameters, retain_graph=True) for x in (found, expected)),
+        strict=True,
+    ):
         torch.testing.assert_close(a, b)
 
 
-def test_it_reaches_neither_the_head_nor_the_leading_encoder(seed: int, world: SimpleNamespace) -> None:
+def test_it_reaches_neither_the_head_nor_the_leading_encoder(
+    seed: int, world: SimpleNamespace
+) -> None:
     inputs = {"a": 3, "b": 4}
     method, ctx, batch = set_up(world, inputs, alpha=5.0, mu=0.0)
     method.on_epoch_start(ctx)
@@ -156,7 +170,9 @@ def test_it_reaches_neither_the_head_nor_the_leading_encoder(seed: int, world: S
     leader = list(inputs)[int(scores.argmax())]
     named = dict(ctx.model.named_parameters())
     extra = method.loss(output, batch, ctx) - F.cross_entropy(output.fused, batch.label)
-    found = torch.autograd.grad(extra, list(named.values()), allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        extra, list(named.values()), allow_unused=True, materialize_grads=True
+    )
     moved = {name for name, g in zip(named, found, strict=True) if g.abs().max() > 1e-6}
     assert moved
     assert not any(name.startswith(("head", f"encoders.{leader}")) for name in moved)
@@ -164,7 +180,9 @@ def test_it_reaches_neither_the_head_nor_the_leading_encoder(seed: int, world: S
 
 def test_binary_coefficients(seed: int, world: SimpleNamespace) -> None:
     method, _, _ = set_up(world, INPUTS, clipped=False)
-    beta, gamma = method.coefficients(torch.tensor([0.5, 0.6, 0.7]), torch.ones(3, dtype=torch.bool))
+    beta, gamma = method.coefficients(
+        torch.tensor([0.5, 0.6, 0.7]), torch.ones(3, dtype=torch.bool)
+    )
     assert beta.tolist() == [1, 1, 0]
     assert gamma.tolist() == [0, 1, 1]
 
@@ -205,7 +223,9 @@ def test_prototypes_come_from_a_share_of_the_batches(seed: int, world: SimpleNam
     assert ctx.model.training
 
 
-@pytest.mark.parametrize("wrong", [{"entropy_epochs": 1.5}, {"clipped": "no"}, {"alpha": -1.0}, {"momentum": 0.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"entropy_epochs": 1.5}, {"clipped": "no"}, {"alpha": -1.0}, {"momentum": 0.0}]
+)
 def test_refuses_counts_and_switches_that_are_none(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"PMR: '{next(iter(wrong))}' must be"):
         PMR(**wrong)  # type: ignore[arg-type]

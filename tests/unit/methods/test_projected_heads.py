@@ -13,7 +13,18 @@ from equipoise.testing.world import World
 
 ONE_FOR_ALL = ("shared", "boosted-sum", "weight-elementwise")
 READ = [
-    *("concat", "auxiliary", "sum", "late", "per-modality", "tmc", "qmf", "bigated", "ml-lstm", "weight-hidden"),
+    *(
+        "concat",
+        "auxiliary",
+        "sum",
+        "late",
+        "per-modality",
+        "tmc",
+        "qmf",
+        "bigated",
+        "ml-lstm",
+        "weight-hidden",
+    ),
     *("attention", "mixed-sum", "vote", "sustained", "tate", *ONE_FOR_ALL),
 ]
 
@@ -33,7 +44,9 @@ def trains(method: str, head: str, count: int, seed: int, **options: Any) -> Non
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("head", HEADS.names())
 def test_mla(seed: int, head: str, count: int) -> None:
-    if head in ONE_FOR_ALL and head != "boosted-sum":  # its scale is trained by the fused loss, which MLA has not
+    if (
+        head in ONE_FOR_ALL and head != "boosted-sum"
+    ):  # its scale is trained by the fused loss, which MLA has not
         trains("mla", head, count, seed)
         return
     with pytest.raises(ConfigError, match="use head 'shared'"):

@@ -10,10 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise.methods.flat_memory import FlatMemory
-from equipoise.methods.orthogonal_memory import OrthogonalMemory
-from equipoise.methods.projected_layers import weighted_layers
-from equipoise.methods.projections import flat_projection, orthogonal_update, project, quantiles
+from equipoise.methods.parts.projection.flat import FlatMemory
+from equipoise.methods.parts.projection.layers import weighted_layers
+from equipoise.methods.parts.projection.matrices import (
+    flat_projection,
+    orthogonal_update,
+    project,
+    quantiles,
+)
+from equipoise.methods.parts.projection.orthogonal import OrthogonalMemory
 
 WIDTH = 7
 
@@ -50,7 +55,9 @@ def test_orthogonal_projection_stays_symmetric_positive_and_never_grows(seed: in
 def test_a_seen_direction_is_removed_and_seeing_it_again_changes_less(seed: int) -> None:
     r = torch.randn(WIDTH, dtype=torch.float64)
     identity = torch.eye(WIDTH, dtype=torch.float64)
-    left = [float((orthogonal_update(identity, r, alpha) @ r).norm()) for alpha in (1.0, 1e-3, 1e-6)]
+    left = [
+        float((orthogonal_update(identity, r, alpha) @ r).norm()) for alpha in (1.0, 1e-3, 1e-6)
+    ]
     assert left[0] > left[1] > left[2]
     assert left[2] < 1e-5
     once = orthogonal_update(identity, r, 0.1)
@@ -59,7 +66,9 @@ def test_a_seen_direction_is_removed_and_seeing_it_again_changes_less(seed: int)
 
 
 def test_infinite_alpha_leaves_the_identity(seed: int) -> None:
-    assert torch.equal(orthogonal_update(torch.eye(WIDTH), torch.randn(WIDTH), math.inf), torch.eye(WIDTH))
+    assert torch.equal(
+        orthogonal_update(torch.eye(WIDTH), torch.randn(WIDTH), math.inf), torch.eye(WIDTH)
+    )
 
 
 @pytest.mark.parametrize("order", ["current", "previous"])
@@ -82,7 +91,10 @@ def test_memory_leaves_the_first_gradient_and_changes_the_second(seed: int, orde
 
 def test_normalised_memory_has_unit_norm_and_survives_a_round_trip(seed: int) -> None:
     weight = nn.Parameter(torch.randn(3, WIDTH))
-    memory, copy = OrthogonalMemory(weight, normalize=True), OrthogonalMemory(weight, normalize=True)
+    memory, copy = (
+        OrthogonalMemory(weight, normalize=True),
+        OrthogonalMemory(weight, normalize=True),
+    )
     memory.update(torch.randn(WIDTH), 0.1)
     assert float(memory.projection.norm()) == pytest.approx(1)
     copy.load_state_dict(memory.state_dict())
@@ -132,7 +144,9 @@ def test_flat_projection_with_tau_zero_is_the_identity(seed: int) -> None:
 def test_quantiles_run_from_the_smallest_to_the_largest(seed: int, points: int) -> None:
     values = torch.randn(9, dtype=torch.float64)
     found = quantiles(values, points)
-    assert found == pytest.approx(np.quantile(values.numpy(), [k / (points - 1) for k in range(points)]).tolist())
+    assert found == pytest.approx(
+        np.quantile(values.numpy(), [k / (points - 1) for k in range(points)]).tolist()
+    )
     assert (found[0], found[-1]) == (values.min(), values.max())
 
 
@@ -174,10 +188,14 @@ def test_flat_memory_collects_the_inputs_of_every_layer(seed: int, world: Simple
             for moment, seen in zip(expected, (z, h, second(h)), strict=True):
                 moment += torch.outer(seen.mean(0), seen.mean(0))
     for spectrum, moment in zip(memory.spectra["a"], expected, strict=True):
-        torch.testing.assert_close(spectrum.transform, flat_projection(moment, 0.4), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            spectrum.transform, flat_projection(moment, 0.4), rtol=1e-3, atol=1e-3
+        )
     assert all(torch.equal(s.transform, torch.eye(len(s.transform))) for s in memory.spectra["b"])
     assert len(memory.spectrum("a", 0)) == 16
-    assert {name.split(".")[-1] for name in memory.state_dict()} == {"transform"}  # what a step reads
+    assert {name.split(".")[-1] for name in memory.state_dict()} == {
+        "transform"
+    }  # what a step reads
 
 
 def test_flat_memory_modifies_layers_of_equal_width_only(seed: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.qmf import MARGINS, QMF, normalised, rank_loss
+from equipoise.methods.fusion.qmf import MARGINS, QMF, normalised, rank_loss
 from equipoise.testing.world import World
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
@@ -38,12 +38,16 @@ def test_reference_values(margin: str, expected: float) -> None:
 
 @pytest.mark.parametrize("margin", MARGINS)
 @pytest.mark.parametrize("rows", [1, 2, 5, 16])
-def test_pairs_are_consecutive_samples_that_have_the_modality(seed: int, margin: str, rows: int) -> None:
+def test_pairs_are_consecutive_samples_that_have_the_modality(
+    seed: int, margin: str, rows: int
+) -> None:
     for _ in range(10):
         confidence, difficulty = torch.randn(rows), torch.rand(rows).round(decimals=1)
         present = torch.rand(rows) < 0.6
         found = rank_loss(confidence, difficulty, present, margin)
-        assert float(found) == pytest.approx(over_pairs(confidence, difficulty, present, margin), abs=1e-6)
+        assert float(found) == pytest.approx(
+            over_pairs(confidence, difficulty, present, margin), abs=1e-6
+        )
         other = torch.where(present, confidence, torch.randn(rows))
         assert torch.equal(found, rank_loss(other, difficulty, present, margin))
 
@@ -51,11 +55,17 @@ def test_pairs_are_consecutive_samples_that_have_the_modality(seed: int, margin:
 def test_what_costs_nothing(seed: int) -> None:
     everyone, difficulty = torch.ones(9, dtype=torch.bool), torch.rand(9)
     assert float(rank_loss(torch.full((9,), 0.4), difficulty, everyone)) == 0  # all alike
-    assert float(rank_loss(torch.randn(9), normalised(torch.zeros(1, 9))[0], everyone)) == 0  # no history
+    assert (
+        float(rank_loss(torch.randn(9), normalised(torch.zeros(1, 9))[0], everyone)) == 0
+    )  # no history
     assert float(rank_loss(torch.randn(1), torch.rand(1), everyone[:1])) == 0  # its own partner
-    tolerated = torch.tensor([0.5, 0.1]) * 0.9  # the harder one surer, by less than the difference in difficulty
+    tolerated = (
+        torch.tensor([0.5, 0.1]) * 0.9
+    )  # the harder one surer, by less than the difference in difficulty
     assert float(rank_loss(tolerated, torch.tensor([0.5, 0.1]), everyone[:2])) == 0
-    assert float(rank_loss(tolerated, torch.tensor([0.5, 0.1]), everyone[:2], "none")) == pytest.approx(0.36)
+    assert float(
+        rank_loss(tolerated, torch.tensor([0.5, 0.1]), everyone[:2], "none")
+    ) == pytest.approx(0.36)
 
 
 def test_normalisation_is_over_all_samples_of_a_modality() -> None:
@@ -113,7 +123,9 @@ def test_ranking_trains_the_confidences(training: tuple[QMF, SimpleNamespace]) -
     method.rank_margin = "margin"
     batch = next(ctx.train.batches(0))
     output = ctx.model(batch)
-    found = torch.autograd.grad(method.ranking(output, batch, ctx), list(output.logits.values()), retain_graph=True)
+    found = torch.autograd.grad(
+        method.ranking(output, batch, ctx), list(output.logits.values()), retain_graph=True
+    )
     difficulty = normalised(method.history)[:, batch.index]
     for place, m in enumerate(ctx.model.modalities):
         confidence = output.logits[m].logsumexp(1) / 10
@@ -124,7 +136,9 @@ def test_ranking_trains_the_confidences(training: tuple[QMF, SimpleNamespace]) -
 
 
 def test_confidence_is_that_of_the_head(seed: int) -> None:
-    world = World("qmf", 2, seed % 10_000, settings={"head": {"name": "auto", "confidence_scale": 0.7}})
+    world = World(
+        "qmf", 2, seed % 10_000, settings={"head": {"name": "auto", "confidence_scale": 0.7}}
+    )
     method, ctx = world.build()
     assert isinstance(method, QMF)
     batch = next(ctx.train.batches(0))
@@ -132,7 +146,9 @@ def test_confidence_is_that_of_the_head(seed: int) -> None:
     found = method.ranking(output, batch, ctx)
     difficulty = normalised(method.history)[:, batch.index]
     terms = [
-        over_pairs(0.7 * output.logits[m].logsumexp(1), difficulty[place], batch.present[m], "published")
+        over_pairs(
+            0.7 * output.logits[m].logsumexp(1), difficulty[place], batch.present[m], "published"
+        )
         for place, m in enumerate(ctx.model.modalities)
     ]
     assert float(found.detach()) == pytest.approx(sum(terms), abs=1e-5)

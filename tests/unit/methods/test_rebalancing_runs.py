@@ -24,7 +24,11 @@ ACTIVE = [
 
 @pytest.mark.parametrize(("name", "options"), ACTIVE, ids=[name for name, _ in ACTIVE])
 def test_resumed_is_uninterrupted(seed: int, name: str, options: dict[str, object]) -> None:
-    resumes(World(name, 2, seed % 9999, options, missing=0.2, epochs=3, settings={"checkpoint_every": 2}))
+    resumes(
+        World(
+            name, 2, seed % 9999, options, missing=0.2, epochs=3, settings={"checkpoint_every": 2}
+        )
+    )
 
 
 def test_two_ranks_equal_one_process(seed: int) -> None:
@@ -37,14 +41,18 @@ def test_two_ranks_equal_one_process(seed: int) -> None:
     assert not apart
 
 
-@pytest.mark.parametrize("name", ["inforeg", "relearning", "dgl", "aug", "bss", "mbsd", "smv-sample"])
+@pytest.mark.parametrize(
+    "name", ["inforeg", "relearning", "dgl", "aug", "bss", "mbsd", "smv-sample"]
+)
 def test_frozen_encoders_are_no_obstacle(seed: int, name: str) -> None:
     method, ctx = World(name, 2, seed % 9999).build()
     for modality in ctx.model.modalities:
         ctx.model.encoders[modality].requires_grad_(False)
     before = snapshot(ctx.model.encoders)
     does_nothing = (
-        pytest.warns(UserWarning, match="does nothing") if name in ("inforeg", "relearning") else nullcontext()
+        pytest.warns(UserWarning, match="does nothing")
+        if name in ("inforeg", "relearning")
+        else nullcontext()
     )
     with does_nothing:
         method.setup(ctx)

@@ -11,14 +11,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.base import Phase
-from equipoise.methods.reconboost import ReconBoost, consolidated, reconciled
-from equipoise.methods.stages import stages
+from equipoise.methods.balance.reconboost import ReconBoost, consolidated, reconciled
+from equipoise.methods.parts.stages import stages
+from equipoise.training.phase import Phase
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
 
-def build(world: SimpleNamespace, batch: object, stage: str, phase: int = 0, **options: float) -> tuple:
+def build(
+    world: SimpleNamespace, batch: object, stage: str, phase: int = 0, **options: float
+) -> tuple:
     """A method in the alternation of one modality, and its context."""
     ctx = world.context(world.model("boosted-sum", INPUTS), [batch], epochs=16)
     method = ReconBoost(**options)  # type: ignore[arg-type]
@@ -39,7 +41,9 @@ def test_every_modality_sees_the_data_as_often_as_asked(seed: int, names: str) -
             assert all(p.epochs > 0 for p in plan)
             rounds = len(alone) // len(names)
             length = alternation + len(names) * rectification
-            assert rounds == max(1, epochs // length), "none shorter than asked for, if there is time for one"
+            assert rounds == max(1, epochs // length), (
+                "none shorter than asked for, if there is time for one"
+            )
 
 
 def test_a_round_has_the_published_lengths() -> None:
@@ -51,15 +55,22 @@ def test_a_round_has_the_published_lengths() -> None:
 def test_boosting_loss_counts_less_where_the_others_are_right(seed: int) -> None:
     logits, others = torch.randn(2, 9, 6, dtype=torch.float64) * 2
     label = torch.randint(6, (9,))
-    own, right = logits.log_softmax(1)[torch.arange(9), label], others.softmax(1)[torch.arange(9), label]
-    torch.testing.assert_close(reconciled(logits, others, label, 5.0, 1.5), -(5 - 1.5 * right) * own / 6)
+    own, right = (
+        logits.log_softmax(1)[torch.arange(9), label],
+        others.softmax(1)[torch.arange(9), label],
+    )
+    torch.testing.assert_close(
+        reconciled(logits, others, label, 5.0, 1.5), -(5 - 1.5 * right) * own / 6
+    )
     weight = reconciled(logits, others, label, 5.0, 1.5) / -own * 6
     assert bool(((weight >= 3.5) & (weight <= 5)).all())
     sure = 1000.0 * F.one_hot(label, 6)
     torch.testing.assert_close(reconciled(logits, sure, label, 5.0, 1.5), -3.5 * own / 6)
 
 
-def test_without_the_others_it_is_plain_unimodal_training(seed: int, world: SimpleNamespace) -> None:
+def test_without_the_others_it_is_plain_unimodal_training(
+    seed: int, world: SimpleNamespace
+) -> None:
     batch = world.batch(INPUTS, absent={"b": [2]})
     method, ctx = build(world, batch, "b", phase=2, reconcilement=0.0, consolidation=0.0)
     output, others = ctx.model(batch, only=("b",)), ctx.model(batch, only=("a", "c"))
@@ -68,7 +79,9 @@ def test_without_the_others_it_is_plain_unimodal_training(seed: int, world: Simp
     torch.testing.assert_close(method.boosting_loss("b", output, others, batch, ctx), expected)
 
 
-def test_consolidation_is_the_distance_from_the_modality_trained_before(seed: int, world: SimpleNamespace) -> None:
+def test_consolidation_is_the_distance_from_the_modality_trained_before(
+    seed: int, world: SimpleNamespace
+) -> None:
     batch = world.batch(INPUTS, absent={"a": [1], "b": [2]})
     method, ctx = build(world, batch, "b", phase=2, consolidation=2.0)
     without = build(world, batch, "b", phase=2, consolidation=0.0)[0]
@@ -77,7 +90,9 @@ def test_consolidation_is_the_distance_from_the_modality_trained_before(seed: in
     both = batch.present["a"] & batch.present["b"]
     p, q = (x[both].softmax(1) for x in (output.logits["b"], others.logits["a"].detach()))
     found = method.boosting_loss("b", output, others, batch, ctx)
-    torch.testing.assert_close(found, without.boosting_loss("b", output, others, batch, ctx) + 2 * F.mse_loss(p, q))
+    torch.testing.assert_close(
+        found, without.boosting_loss("b", output, others, batch, ctx) + 2 * F.mse_loss(p, q)
+    )
     gradient = torch.autograd.grad(
         consolidated(output.logits["b"], q.new_zeros(8, 4)).mean(), ctx.model.group("b").encoder
     )
@@ -105,7 +120,9 @@ def test_a_single_modality_has_nobody_before_it(seed: int, world: SimpleNamespac
     torch.testing.assert_close(method.boosting_loss("a", output, others, batch, ctx), expected)
 
 
-def test_in_alternation_only_one_encoder_and_the_classifier_move(seed: int, world: SimpleNamespace) -> None:
+def test_in_alternation_only_one_encoder_and_the_classifier_move(
+    seed: int, world: SimpleNamespace
+) -> None:
     batch = world.batch(INPUTS)
     method, ctx = build(world, batch, "b", phase=2)
     for encoder in ctx.model.encoders.values():
@@ -122,10 +139,14 @@ def test_in_alternation_only_one_encoder_and_the_classifier_move(seed: int, worl
     assert all(encoder.training for encoder in ctx.model.encoders.values())
 
 
-def test_a_step_of_the_alternation_follows_the_loss_written_out(seed: int, world: SimpleNamespace) -> None:
+def test_a_step_of_the_alternation_follows_the_loss_written_out(
+    seed: int, world: SimpleNamespace
+) -> None:
     """With q of all the others together, F without k, and p' of the modality trained before."""
     batch = world.batch(INPUTS, absent={"a": [1, 4], "b": [2]})
-    method, ctx = build(world, batch, "b", phase=2, strength=4.0, reconcilement=3.0, consolidation=2.0)
+    method, ctx = build(
+        world, batch, "b", phase=2, strength=4.0, reconcilement=3.0, consolidation=2.0
+    )
     twin = copy.deepcopy(ctx.model)
     moved: dict[str, torch.Tensor] = {}
     ctx.update = lambda: moved.update(
@@ -135,7 +156,9 @@ def test_a_step_of_the_alternation_follows_the_loss_written_out(seed: int, world
     head = twin.head
     logits = {m: head.classifier(twin.encoders[m](batch.inputs[m])) for m in INPUTS}
     shown = {m: v * batch.present[m].unsqueeze(1) for m, v in logits.items()}
-    right = (head.rate * (shown["a"] + shown["c"])).softmax(1).detach()[torch.arange(8), batch.label]
+    right = (
+        (head.rate * (shown["a"] + shown["c"])).softmax(1).detach()[torch.arange(8), batch.label]
+    )
     own = F.cross_entropy(logits["b"], batch.label, reduction="none")
     here, both = batch.present["b"], batch.present["b"] & batch.present["a"]
     distance = (logits["b"].softmax(1) - logits["a"].softmax(1).detach()).square().mean(1)
@@ -155,7 +178,9 @@ def test_rectification_is_joint_training(seed: int, world: SimpleNamespace) -> N
     ctx.phase = Phase(1)
     method.step(batch, ctx)
     world.train("joint", world.context(other, [batch]))
-    assert all(torch.equal(p, q) for p, q in zip(ctx.model.parameters(), other.parameters(), strict=True))
+    assert all(
+        torch.equal(p, q) for p, q in zip(ctx.model.parameters(), other.parameters(), strict=True)
+    )
 
 
 def test_a_phase_starts_without_momentum(seed: int, world: SimpleNamespace) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.relearning import Relearning, cluster_purity, strength
+from equipoise.methods.balance.relearning import Relearning, cluster_purity, strength
 from equipoise.testing.world import World, snapshot
 from equipoise.training.loop import fit
 
@@ -19,7 +19,9 @@ def test_purity_of_separated_clusters_is_one(seed: int) -> None:
     label = rng.permutation(np.repeat(np.arange(4), 15))
     features = np.eye(4)[label] * 50 + rng.normal(size=(60, 4))
     assert cluster_purity(features, label, 4) == 1.0
-    assert cluster_purity(features * [1, 1e6, 1e-6, 1] + 3, label, 4) == 1.0, "each dimension is scaled"
+    assert cluster_purity(features * [1, 1e6, 1e-6, 1] + 3, label, 4) == 1.0, (
+        "each dimension is scaled"
+    )
 
 
 def test_purity_counts_the_majority_of_each_cluster() -> None:
@@ -40,14 +42,23 @@ def test_strength() -> None:
     assert strength(0.9, 0.6, 1e6) == 1.0
 
 
-@pytest.mark.parametrize(("scale", "purity"), [(3.0, {"alpha": (0.9, 0.6), "beta": (0.5, 0.5)}), (1e9, None)])
+@pytest.mark.parametrize(
+    ("scale", "purity"), [(3.0, {"alpha": (0.9, 0.6), "beta": (0.5, 0.5)}), (1e9, None)]
+)
 def test_encoders_move_towards_their_initial_weights(
-    seed: int, scale: float, purity: dict[str, tuple[float, float]] | None, monkeypatch: pytest.MonkeyPatch
+    seed: int,
+    scale: float,
+    purity: dict[str, tuple[float, float]] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    method, ctx = World("relearning", 2, seed % 9999, options={"every": 1, "strength": scale}).build()
+    method, ctx = World(
+        "relearning", 2, seed % 9999, options={"every": 1, "strength": scale}
+    ).build()
     purity = purity or {"alpha": (0.9, 0.6), "beta": (0.9, 0.8)}
     monkeypatch.setattr(
-        method, "purities", lambda loader, _: {m: p[loader is ctx.holdout] for m, p in purity.items()}
+        method,
+        "purities",
+        lambda loader, _: {m: p[loader is ctx.holdout] for m, p in purity.items()},
     )
     initial = snapshot(ctx.model)
     fit(method, ctx, 2)
@@ -62,10 +73,14 @@ def test_encoders_move_towards_their_initial_weights(
         if weight in (0.0, 1.0):
             assert torch.equal(after[name], initial[name] if weight else before[name]), name
         else:
-            torch.testing.assert_close(after[name], weight * initial[name] + (1 - weight) * before[name])
+            torch.testing.assert_close(
+                after[name], weight * initial[name] + (1 - weight) * before[name]
+            )
 
 
-def test_happens_after_the_epochs_of_the_schedule(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_happens_after_the_epochs_of_the_schedule(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     method, ctx = World("relearning", 2, seed % 9999, options={"every": 3, "times": 2}).build()
     asked = []
 
@@ -92,15 +107,21 @@ def test_purities_are_of_the_samples_that_have_the_modality(seed: int) -> None:
         assert purity == pytest.approx(cluster_purity(features, table.label[here], 3), abs=0.03)
 
 
-def test_a_modality_that_cannot_be_judged_is_left_alone(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_modality_that_cannot_be_judged_is_left_alone(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     method, ctx = World("relearning", 2, seed % 9999, options={"every": 1}, epochs=3).build()
     ctx.holdout.table.present["beta"][:] = False
     fit(method, ctx, 2)
     assert set(method.purities(ctx.holdout, ctx)) == {"alpha"}
-    monkeypatch.setattr("equipoise.methods.relearning.strength", lambda *_: 0.5)
+    monkeypatch.setattr("equipoise.methods.balance.relearning.strength", lambda *_: 0.5)
     before = snapshot(ctx.model.encoders)
     method.on_epoch_start(ctx)
-    moved = {n.split(".")[0] for n, w in snapshot(ctx.model.encoders).items() if not torch.equal(w, before[n])}
+    moved = {
+        n.split(".")[0]
+        for n, w in snapshot(ctx.model.encoders).items()
+        if not torch.equal(w, before[n])
+    }
     assert moved == {"alpha"}
 
 

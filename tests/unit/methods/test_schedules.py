@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from equipoise.methods.schedules import SCHEDULES, schedule
+from equipoise.methods.parts.schedules import SCHEDULES, schedule
 
 
 def test_heuristic_is_the_papers_sequence() -> None:
@@ -18,7 +18,9 @@ def test_heuristic_is_the_papers_sequence() -> None:
 @pytest.mark.parametrize(("epochs", "first"), [(10, 5), (7, 3), (1, 0)])
 def test_stepwise_changes_after_the_first_half(epochs: int, first: int) -> None:
     alpha = schedule("stepwise", 0.9)
-    assert [alpha(t, epochs) for t in range(1, epochs + 1)] == pytest.approx([0.9] * first + [0.1] * (epochs - first))
+    assert [alpha(t, epochs) for t in range(1, epochs + 1)] == pytest.approx(
+        [0.9] * first + [0.1] * (epochs - first)
+    )
 
 
 def test_polynomial_is_the_reported_fit_clipped() -> None:

@@ -25,7 +25,16 @@ SEPARATE = [
     ("compose", {"schedule": "phase", "cycles": 1}),
 ]
 REASON = "trains each modality's own classifier only"
-UNFUSED = {"auxiliary", "weight", "weight-hidden", "mixed-sum", "boosted-sum", "domfn", "etmc", "ml-lstm"}
+UNFUSED = {
+    "auxiliary",
+    "weight",
+    "weight-hidden",
+    "mixed-sum",
+    "boosted-sum",
+    "domfn",
+    "etmc",
+    "ml-lstm",
+}
 
 
 def used(model: Model, batch: object) -> set[str]:
@@ -34,7 +43,9 @@ def used(model: Model, batch: object) -> set[str]:
     fused = probe(batch).fused
     named = dict(probe.head.named_parameters())
     loss = (fused * torch.randn_like(fused)).sum()
-    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        loss, list(named.values()), allow_unused=True, materialize_grads=True
+    )
     return {n for n, g in zip(named, found, strict=True) if (g.abs() > 1e-9).any()}
 
 
@@ -44,7 +55,9 @@ def double(value: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("head", HEADS.names())
-def test_what_is_not_refused_is_trained(seed: int, world: SimpleNamespace, head: str, count: int) -> None:
+def test_what_is_not_refused_is_trained(
+    seed: int, world: SimpleNamespace, head: str, count: int
+) -> None:
     inputs = {"a": 3, "b": 4, "c": 2} if count == 3 else {"a": 3, "b": 4}
     batches = [world.batch(inputs, absent={"b": [1]}).apply(double) for _ in range(2)]
     accepted, reasons = [], []

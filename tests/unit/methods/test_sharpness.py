@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise.methods.sharpness import frozen_statistics, perturbation, perturbed
+from equipoise.methods.parts.sharpness import frozen_statistics, perturbation, perturbed
 
 
 def test_perturbation_has_radius_rho_along_the_gradient(seed: int) -> None:
@@ -49,7 +49,9 @@ def test_the_gradient_at_the_perturbed_point_is_that_of_a_moved_copy(seed: int) 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_batch_statistics_are_used_and_not_remembered(seed: int, training: bool) -> None:
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.BatchNorm1d(4, track_running_stats=False))
+    model = nn.Sequential(
+        nn.Linear(3, 4), nn.BatchNorm1d(4), nn.BatchNorm1d(4, track_running_stats=False)
+    )
     model(torch.randn(9, 3))
     model.train(training)
     before = copy.deepcopy(model.state_dict())

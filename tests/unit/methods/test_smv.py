@@ -10,8 +10,15 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.shapley import shapley_value, subsets, valuation
-from equipoise.methods.smv import ModalityValuation, SampleValuation, copies, share
+from equipoise.methods.balance.smv import (
+    ModalityValuation,
+    SampleValuation,
+    copies,
+    shapley_value,
+    share,
+    subsets,
+    valuation,
+)
 from equipoise.testing.world import World, differing, snapshot
 
 NAMES = ("a", "b", "c")
@@ -48,7 +55,9 @@ def test_two_modalities_follow_the_published_form() -> None:
     assert set(torch.stack(found).flatten().tolist()) == {-0.5, 0.0, 0.5, 1.0, 1.5}
 
 
-def test_a_valuation_sums_to_what_is_there_where_all_are_right(seed: int, world: SimpleNamespace) -> None:
+def test_a_valuation_sums_to_what_is_there_where_all_are_right(
+    seed: int, world: SimpleNamespace
+) -> None:
     inputs = {"a": 3, "b": 4, "c": 2}
     model = world.model("concat", inputs).eval()
     batch = world.batch(inputs, rows=40, absent={"b": [0, 1, 2], "c": [1, 5]})
@@ -57,11 +66,15 @@ def test_a_valuation_sums_to_what_is_there_where_all_are_right(seed: int, world:
     there = torch.stack([batch.present[m] for m in inputs], 1)
     right = output.fused.argmax(1) == batch.label
     torch.testing.assert_close(found.sum(1), (right * there.sum(1)).double())
-    assert bool((found[~there].abs() < 1e-12).all()), "a modality that is not there is worth nothing"
+    assert bool((found[~there].abs() < 1e-12).all()), (
+        "a modality that is not there is worth nothing"
+    )
     alone = batch.rows(slice(1, 2))
     assert float(found[1, 0]) == float(model(alone).fused.argmax(1) == alone.label)
     # Two modalities: the value of row 0 is that of the game without b.
-    pair = [valuation_of(model, batch.rows(slice(0, 1)), only) for only in (["a"], ["c"], ["a", "c"])]
+    pair = [
+        valuation_of(model, batch.rows(slice(0, 1)), only) for only in (["a"], ["c"], ["a", "c"])
+    ]
     assert float(found[0, 0]) == (pair[0] + 2 * pair[2] - pair[1]) / 2
 
 
@@ -72,7 +85,9 @@ def valuation_of(model: torch.nn.Module, batch: object, only: list[str]) -> floa
 def test_copies_by_value() -> None:
     values = torch.tensor([-0.5, -0.1, 0.0, 0.4, 0.5, 2 / 3, 1.0, 1.5], dtype=torch.float64)
     assert copies(values, (1, 2, 3)).tolist() == [3, 2, 2, 2, 1, 1, 0, 0]
-    assert copies(torch.zeros(2, 2), (1, 2, 3)).tolist() == [[2, 2], [2, 2]], "all wrong: two copies each"
+    assert copies(torch.zeros(2, 2), (1, 2, 3)).tolist() == [[2, 2], [2, 2]], (
+        "all wrong: two copies each"
+    )
     assert copies(torch.ones(2, 2), (1, 2, 3)).sum() == 0, "all right: none"
 
 
@@ -87,7 +102,9 @@ def test_share_by_gap() -> None:
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_table_grows_by_the_copies(seed: int, count: int) -> None:
-    method, ctx = World("smv-sample", count, seed % 9999, missing=0.3, options={"warm_up": 0}).build()
+    method, ctx = World(
+        "smv-sample", count, seed % 9999, missing=0.3, options={"warm_up": 0}
+    ).build()
     table, names = ctx.train.table, ctx.model.modalities
     values, present = method.values(ctx.train, ctx)
     method.on_epoch_start(ctx)
@@ -104,7 +121,9 @@ def test_the_table_grows_by_the_copies(seed: int, count: int) -> None:
         for k, m in enumerate(names):
             if present[row, k]:
                 expected[(m,)] = expected.get((m,), 0) + int(copies(values[row, k], (1, 2, 3)))
-        assert {s: n for (r, s), n in seen.items() if r == row} == {s: n for s, n in expected.items() if n}
+        assert {s: n for (r, s), n in seen.items() if r == row} == {
+            s: n for s, n in expected.items() if n
+        }
 
 
 def test_copies_of_the_weakest_modality_only(seed: int) -> None:
@@ -123,7 +142,9 @@ def test_copies_of_the_weakest_modality_only(seed: int) -> None:
 @pytest.mark.parametrize(
     ("name", "options"), [("smv-sample", {"copies": [0, 0, 0]}), ("smv-modality", {"alpha": 0.0})]
 )
-def test_without_copies_it_is_joint_training(seed: int, name: str, options: dict[str, object]) -> None:
+def test_without_copies_it_is_joint_training(
+    seed: int, name: str, options: dict[str, object]
+) -> None:
     mine = World(name, 2, seed % 9999, options={**options, "warm_up": 0})
     joint = replace(mine, method="joint", options={})
     assert not differing(snapshot(mine.train()[1].model), snapshot(joint.train()[1].model))
@@ -134,14 +155,19 @@ def test_the_table_grows_at_most_so_many_times(count: int, most: int) -> None:
     sets = subsets(NAMES[:count])
     grown = set()
     for right in product([0.0, 1.0], repeat=len(sets)):
-        worth = {s: torch.tensor([r * len(s)], dtype=torch.float64) for s, r in zip(sets, right, strict=True)}
+        worth = {
+            s: torch.tensor([r * len(s)], dtype=torch.float64)
+            for s, r in zip(sets, right, strict=True)
+        }
         values = torch.cat([shapley_value(m, worth, count) for m in NAMES[:count]])
         grown.add(1 + int(copies(values, (1, 2, 3)).sum()))
     assert max(grown) == most
 
 
 def test_who_adds_nothing_values_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    method, ctx = World("smv-sample", 2, seed % 9999, options={"warm_up": 0, "copies": [0, 0, 0]}).build()
+    method, ctx = World(
+        "smv-sample", 2, seed % 9999, options={"warm_up": 0, "copies": [0, 0, 0]}
+    ).build()
     monkeypatch.setattr(method, "values", lambda *_: pytest.fail("an evaluation pass for nothing"))
     method.on_epoch_start(ctx)
 

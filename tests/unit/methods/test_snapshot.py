@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from equipoise.methods.snapshot import Snapshot
+from equipoise.methods.parts.snapshot import Snapshot
 
 
 def test_goes_back_to_what_was_taken_last(seed: int) -> None:
@@ -18,7 +18,13 @@ def test_goes_back_to_what_was_taken_last(seed: int) -> None:
             for parameter in (*module.parameters(), *other.parameters()):
                 parameter.normal_()
         module(torch.randn(5, 3))
-        states.append({k: v.clone() for m in (module, other) for k, v in m.state_dict(prefix=f"{id(m)}").items()})
+        states.append(
+            {
+                k: v.clone()
+                for m in (module, other)
+                for k, v in m.state_dict(prefix=f"{id(m)}").items()
+            }
+        )
         if len(states) == 1:
             snapshot.take()
     snapshot.restore()
@@ -32,4 +38,6 @@ def test_only_the_copies_are_saved(seed: int) -> None:
     first, second = Snapshot(module), Snapshot(nn.Linear(3, 2))
     assert not list(first.parameters())
     second.load_state_dict(first.state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(second.buffers(), module.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(second.buffers(), module.parameters(), strict=True)
+    )

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
 from equipoise.heads.tate import missing_tag
-from equipoise.methods.tate import TATE, symmetric_divergence
+from equipoise.methods.missing.tate import TATE, symmetric_divergence
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -40,7 +40,9 @@ def test_the_loss_by_hand(seed: int, world: SimpleNamespace) -> None:
     found = method.study(batch, ctx)
     head, whole = model.head, batch.revealed()
     features = model(whole).features
-    reading = head.interpret({m: z * batch.present[m].unsqueeze(1) for m, z in features.items()}, batch.present)
+    reading = head.interpret(
+        {m: z * batch.present[m].unsqueeze(1) for m, z in features.items()}, batch.present
+    )
     taught = head.interpret(features, whole.present)
     told = reading.pooled[:, head.width : head.width + 4].sigmoid()
     expected = (
@@ -52,7 +54,9 @@ def test_the_loss_by_hand(seed: int, world: SimpleNamespace) -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_the_teacher_learns_from_what_is_hidden_from_the_student(seed: int, world: SimpleNamespace) -> None:
+def test_the_teacher_learns_from_what_is_hidden_from_the_student(
+    seed: int, world: SimpleNamespace
+) -> None:
     model, batch = world.model("tate", INPUTS), masked(world)
     ctx = world.context(model, [batch])
     method = TATE()
@@ -66,7 +70,8 @@ def test_the_teacher_learns_from_what_is_hidden_from_the_student(seed: int, worl
 
 
 @pytest.mark.parametrize(
-    "options", [{"forward_weight": -1}, {"backward_weight": -1}, {"tag_weight": -1}, {"teacher": -0.1}]
+    "options",
+    [{"forward_weight": -1}, {"backward_weight": -1}, {"tag_weight": -1}, {"teacher": -0.1}],
 )
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"TATE: '{next(iter(options))}' must be"):

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.dirichlet import opinion_loss
-from equipoise.methods.etmc import ETMC
-from equipoise.methods.tmc import TMC
+from equipoise.methods.fusion.etmc import ETMC
+from equipoise.methods.fusion.tmc import TMC, opinion_loss
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -31,7 +30,9 @@ def test_loss_sums_all_opinions_where_they_are(
         expected = opinion_loss(output.fused, batch.label, weight).mean()
         for m in inputs:
             rows = batch.present[m]
-            expected = expected + opinion_loss(output.logits[m][rows], batch.label[rows], weight).mean()
+            expected = (
+                expected + opinion_loss(output.logits[m][rows], batch.label[rows], weight).mean()
+            )
         if kind is ETMC:
             pseudo, _ = model.head.pseudo_view(output.features, batch.present)
             expected = expected + opinion_loss(pseudo[3:], batch.label[3:], weight).mean()
@@ -46,7 +47,9 @@ def test_the_options_set_price_and_fit(seed: int, world: SimpleNamespace) -> Non
 
 
 @pytest.mark.parametrize("name", ["tmc", "etmc"])
-def test_a_modality_nobody_has_gets_no_gradient(seed: int, world: SimpleNamespace, name: str) -> None:
+def test_a_modality_nobody_has_gets_no_gradient(
+    seed: int, world: SimpleNamespace, name: str
+) -> None:
     model = world.model(name, INPUTS)
     batch = world.batch(INPUTS, absent={"b": list(range(8))})
     world.train(name, world.context(model, [batch]))
@@ -69,13 +72,17 @@ def test_uncertainties_are_logged(seed: int, world: SimpleNamespace) -> None:
     assert "method/uncertainty/pseudo-view" in logged
 
 
-@pytest.mark.parametrize("options", [{"annealing_epochs": 0}, {"annealing_start": -1}, {"fit": "hinge"}])
+@pytest.mark.parametrize(
+    "options", [{"annealing_epochs": 0}, {"annealing_start": -1}, {"fit": "hinge"}]
+)
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"ETMC: '{next(iter(options))}' must be"):
         ETMC(**options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", [{"annealing_epochs": 1.5}, {"annealing_start": 0.5}, {"fit": "mse"}])
+@pytest.mark.parametrize(
+    "wrong", [{"annealing_epochs": 1.5}, {"annealing_start": 0.5}, {"fit": "mse"}]
+)
 def test_refuses_counts_that_are_none(wrong: dict[str, object]) -> None:
     for kind in (TMC, ETMC):
         with pytest.raises(ConfigError, match=f"{kind.__name__}: '{next(iter(wrong))}' must be"):

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.umt import UMT
+from equipoise.methods.balance.umt import UMT
 from equipoise.testing.world import World, differing, snapshot
 from equipoise.training.loop import fit
 
@@ -28,10 +28,14 @@ def set_up(world: SimpleNamespace, **options: object) -> tuple[UMT, object, obje
 
 @pytest.mark.parametrize("schedule", ["none", "cosine"])
 @pytest.mark.parametrize("epochs", [None, 2, 5])
-def test_teachers_are_what_late_fusion_would_be(seed: int, epochs: int | None, schedule: str) -> None:
+def test_teachers_are_what_late_fusion_would_be(
+    seed: int, epochs: int | None, schedule: str
+) -> None:
     """Against the method `late`, trained for as long, from the same encoders and classifiers of zeros."""
     settings = {"optimiser": {"lr": 0.05, "momentum": 0.9, "schedule": schedule}}
-    mine = World("umt", 3, seed, {"teacher_epochs": epochs}, missing=0.3, epochs=3, settings=settings)
+    mine = World(
+        "umt", 3, seed, {"teacher_epochs": epochs}, missing=0.3, epochs=3, settings=settings
+    )
     method, ctx = mine.build()
     with torch.no_grad():
         for parameter in ctx.model.encoders.parameters():
@@ -84,7 +88,9 @@ def test_an_encoder_that_agrees_has_nothing_to_learn(seed: int, world: SimpleNam
     ctx.model.encoders.load_state_dict(method.teachers.encoders.state_dict())
     ctx.model.eval()
     output = ctx.model(batch)
-    torch.testing.assert_close(method.loss(output, batch, ctx), F.cross_entropy(output.fused, batch.label))
+    torch.testing.assert_close(
+        method.loss(output, batch, ctx), F.cross_entropy(output.fused, batch.label)
+    )
 
 
 def test_the_distance_reaches_encoders_only(seed: int, world: SimpleNamespace) -> None:
@@ -95,7 +101,9 @@ def test_the_distance_reaches_encoders_only(seed: int, world: SimpleNamespace) -
     output = ctx.model(batch)
     extra = method.loss(output, batch, ctx) - F.cross_entropy(output.fused, batch.label)
     named = dict(ctx.model.named_parameters())
-    found = torch.autograd.grad(extra, list(named.values()), allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        extra, list(named.values()), allow_unused=True, materialize_grads=True
+    )
     moved = {name for name, g in zip(named, found, strict=True) if g.abs().max() > 1e-6}
     assert {name.split(".")[1] for name in moved} == set(INPUTS)
     assert all(name.startswith("encoders.") for name in moved)
@@ -114,7 +122,9 @@ def test_statistics_of_teachers_are_frozen(seed: int, world: SimpleNamespace) ->
     assert not differing(before, snapshot(method.teachers))
 
 
-@pytest.mark.parametrize("options", [{"weight": -1.0}, {"teacher_epochs": 0}, {"teacher_epochs": 1.5}])
+@pytest.mark.parametrize(
+    "options", [{"weight": -1.0}, {"teacher_epochs": 0}, {"teacher_epochs": 1.5}]
+)
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"UMT: '{next(iter(options))}' must be"):
         UMT(**options)  # type: ignore[arg-type]
@@ -123,7 +133,9 @@ def test_refuses_bad_options(options: dict[str, object]) -> None:
 def test_encoders_that_do_not_train_have_no_teachers(seed: int, world: SimpleNamespace) -> None:
     ctx = world.context(world.model("concat", INPUTS), [world.batch(INPUTS)])
     ctx.model.encoders.requires_grad_(False)
-    with pytest.warns(UserWarning, match="method 'umt' does nothing: no encoder has a parameter that trains"):
+    with pytest.warns(
+        UserWarning, match="method 'umt' does nothing: no encoder has a parameter that trains"
+    ):
         method = world.train("umt", ctx)
     assert not method.state_dict()
     ctx.model.encoders["a"].requires_grad_(True)  # one is enough

@@ -10,7 +10,7 @@ import torch
 
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError
-from equipoise.methods.unimodal import Unimodal
+from equipoise.methods.baselines.unimodal import Unimodal
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -37,7 +37,9 @@ def test_the_fused_prediction_is_the_modality_s_own(seed: int, world: SimpleName
     output = model(batch)
     there = batch.present["b"]
     torch.testing.assert_close(output.fused[there].softmax(1), output.logits["b"][there].softmax(1))
-    torch.testing.assert_close(output.fused[2].softmax(0), torch.full((world.classes,), 1 / world.classes))
+    torch.testing.assert_close(
+        output.fused[2].softmax(0), torch.full((world.classes,), 1 / world.classes)
+    )
     # and it is so for whoever loads the weights
     other = world.model("late", INPUTS)
     other.load_state_dict(model.state_dict())

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from equipoise.build import build_model
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
-from equipoise.run import train
+from equipoise.runs.build import build_model
+from equipoise.runs.run import train
+from equipoise.runs.trained import Trained
 from equipoise.testing.world import World
-from equipoise.trained import Trained
 
-COMPLAINT = "method '{}' does not train the classifiers of Auxiliary that predict from one modality alone"
+COMPLAINT = (
+    "method '{}' does not train the classifiers of Auxiliary that predict from one modality alone"
+)
 
 
 def moves_and_complaints(world: World, folder: Path) -> tuple[dict[str, bool], list[str]]:
@@ -29,7 +31,9 @@ def moves_and_complaints(world: World, folder: Path) -> tuple[dict[str, bool], l
     with torch.random.fork_rng():
         before = build_model(settings, splits.train.specs, splits.train.classes).head.blocks
     after = Trained(run.folder).model.head.blocks
-    moved = {m: not torch.equal(block.own.weight, after[m].own.weight) for m, block in before.items()}
+    moved = {
+        m: not torch.equal(block.own.weight, after[m].own.weight) for m, block in before.items()
+    }
     return moved, [str(w.message) for w in caught if "does not train" in str(w.message)]
 
 
@@ -37,7 +41,9 @@ def test_every_method_trains_them_or_says_so(tmp_path: Path, seed: int) -> None:
     trained, untrained = set(), set()
     for name in METHODS.names():
         try:
-            moved, complaints = moves_and_complaints(World(name, 2, seed % 9999, head="auxiliary"), tmp_path / name)
+            moved, complaints = moves_and_complaints(
+                World(name, 2, seed % 9999, head="auxiliary"), tmp_path / name
+            )
         except ConfigError:
             continue
         assert len(set(moved.values())) == 1, f"{name}: {moved}"
@@ -59,7 +65,9 @@ def test_every_method_trains_them_or_says_so(tmp_path: Path, seed: int) -> None:
 def test_options_that_leave_no_unimodal_loss_count(
     tmp_path: Path, seed: int, name: str, options: Mapping[str, object]
 ) -> None:
-    moved, complaints = moves_and_complaints(World(name, 3, seed % 9999, options, head="auxiliary"), tmp_path / "run")
+    moved, complaints = moves_and_complaints(
+        World(name, 3, seed % 9999, options, head="auxiliary"), tmp_path / "run"
+    )
     assert not any(moved.values())
     assert len(complaints) == 1
 
@@ -72,9 +80,16 @@ def test_classifiers_beside_layers_that_the_fused_loss_trains_count(
     tmp_path: Path, seed: int, head: Mapping[str, object], count: int
 ) -> None:
     """The gate of `domfn` is always open, and of `weight-hidden` it is the projections that train."""
-    world = World("joint", count, seed % 9999, epochs=1, settings={"head": head, "optimiser": {"weight_decay": 0}})
+    world = World(
+        "joint",
+        count,
+        seed % 9999,
+        epochs=1,
+        settings={"head": head, "optimiser": {"weight_decay": 0}},
+    )
     with pytest.warns(
-        UserWarning, match=r"method 'joint' does not train the classifiers of (WeightHidden|DOMFN) that"
+        UserWarning,
+        match=r"method 'joint' does not train the classifiers of (WeightHidden|DOMFN) that",
     ):
         train(world.run_settings(), tmp_path / "run", splits=world.data())
 
@@ -90,7 +105,11 @@ def test_heads_whose_fused_loss_trains_them_pass_in_silence(tmp_path: Path, seed
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("mie", {}, "method 'mie' trains each modality's own classifier only.*use head 'per-modality'"),
+        (
+            "mie",
+            {},
+            "method 'mie' trains each modality's own classifier only.*use head 'per-modality'",
+        ),
         (
             "compose",
             {"loss": "separate"},

@@ -58,8 +58,16 @@ def make_run(
         }
         for e in range(3)
     ]
-    (folder / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in epochs), encoding="utf-8")
-    cost = {"forward_passes": 2.0, "backward_passes": 1.0, "seconds": 1.5, "peak_memory_mb": 7, "parameters": 1234}
+    (folder / "metrics.jsonl").write_text(
+        "\n".join(json.dumps(line) for line in epochs), encoding="utf-8"
+    )
+    cost = {
+        "forward_passes": 2.0,
+        "backward_passes": 1.0,
+        "seconds": 1.5,
+        "peak_memory_mb": 7,
+        "parameters": 1234,
+    }
     result: dict[str, Any] = {
         "method": "joint",
         "label": label,
@@ -81,7 +89,9 @@ def make_run(
     return folder
 
 
-def make_bench(folder: Path, shares: dict[str, list[float]], names: tuple[str, ...] = ("a", "b")) -> Path:
+def make_bench(
+    folder: Path, shares: dict[str, list[float]], names: tuple[str, ...] = ("a", "b")
+) -> Path:
     """A comparison: a cell for each label and seed."""
     for label, rights in shares.items():
         for seed, right in enumerate(rights):
@@ -128,7 +138,9 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c")])
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_every_run_stands_in_page_and_tables(tmp_path: Path, names: tuple[str, ...], seeds: int) -> None:
+def test_every_run_stands_in_page_and_tables(
+    tmp_path: Path, names: tuple[str, ...], seeds: int
+) -> None:
     shares = {"one": [0.5] * seeds, "two": [0.8] * seeds, "three": [0.7] * seeds}
     index = write_report([make_bench(tmp_path / "bench", shares, names)], tmp_path / "out")
     page = Page(index)
@@ -171,14 +183,18 @@ def test_calibration_is_best_where_it_is_lowest_and_ties_share_a_place(tmp_path:
 
 
 def test_the_page_needs_no_network(tmp_path: Path) -> None:
-    index = write_report([make_bench(tmp_path / "bench", {"one": [0.5], "two": [0.8]})], tmp_path / "out")
+    index = write_report(
+        [make_bench(tmp_path / "bench", {"one": [0.5], "two": [0.8]})], tmp_path / "out"
+    )
     for link in Page(index).links:
         assert link.startswith("#") or (index.parent / link).is_file(), link
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", index.read_text(encoding="utf-8"))
 
 
 def test_odd_names_are_shown_and_never_become_markup(tmp_path: Path) -> None:
-    plain = write_report([make_run(tmp_path / "p", "two", 0, 0.5, ("m", "b"))], tmp_path / "plain", title="plain")
+    plain = write_report(
+        [make_run(tmp_path / "p", "two", 0, 0.5, ("m", "b"))], tmp_path / "plain", title="plain"
+    )
     run = make_run(tmp_path / "q", ODD, 0, 0.5, ("m", "b"), (ODD, "y", "z"))
     odd = write_report([run], tmp_path / "odd", title=ODD)
     assert Page(odd).tags == Page(plain).tags  # the same page but for its texts
@@ -197,13 +213,17 @@ def test_figures_show_odd_names_as_they_are(tmp_path: Path) -> None:
 def test_latex_compiles_whatever_the_names(tmp_path: Path) -> None:
     groups, _ = read_runs([make_run(tmp_path / "q", r"a_b & 50% $x^2$ #1 {y} ~ \cmd", 0, 0.5)])
     row = next(line for line in to_latex(leaderboard(groups)).splitlines() if "cmd" in line)
-    expected = r"a\_b \& 50\% \$x\textasciicircum{}2\$ \#1 \{y\} \textasciitilde{} \textbackslash{}cmd"
+    expected = (
+        r"a\_b \& 50\% \$x\textasciicircum{}2\$ \#1 \{y\} \textasciitilde{} \textbackslash{}cmd"
+    )
     assert row.startswith(expected + " & ")
     assert row.endswith(r" \\")
 
 
 def test_latex_sets_the_best_in_bold_and_the_second_underlined(tmp_path: Path) -> None:
-    groups, _ = read_runs([make_bench(tmp_path, {"one": [0.5, 0.5], "two": [0.8, 0.8], "three": [0.7, 0.7]})])
+    groups, _ = read_runs(
+        [make_bench(tmp_path, {"one": [0.5, 0.5], "two": [0.8, 0.8], "three": [0.7, 0.7]})]
+    )
     text = to_latex(leaderboard(groups))
     for cell in (r"\textbf{80.0 $\pm$ 0.0}", r"\underline{70.0 $\pm$ 0.0}", "& 50.0 $\\pm$ 0.0 &"):
         assert cell in text
@@ -219,7 +239,10 @@ def test_a_bar_in_a_name_does_not_break_markdown(tmp_path: Path) -> None:
 
 def test_csv_reads_back_whatever_the_names(tmp_path: Path) -> None:
     groups, _ = read_runs([make_run(tmp_path / "q", 'a,"b"\nc', 0, 0.5)])
-    assert next(csv.DictReader(to_csv(leaderboard(groups)).splitlines(keepends=True)))["method"] == 'a,"b"\nc'
+    assert (
+        next(csv.DictReader(to_csv(leaderboard(groups)).splitlines(keepends=True)))["method"]
+        == 'a,"b"\nc'
+    )
 
 
 def test_failed_cells_are_named_with_their_reason(tmp_path: Path) -> None:
@@ -237,11 +260,17 @@ def test_runs_and_comparisons_can_be_reported_together(tmp_path: Path) -> None:
     groups, _ = read_runs(
         [bench, make_run(tmp_path / "more", "one", 7, 0.7), make_run(tmp_path / "x", "two", 0, 0.7)]
     )
-    assert {g.label: [r.result["seed"] for r in g.runs] for g in groups} == {"one": [0, 1, 7], "two": [0]}
+    assert {g.label: [r.result["seed"] for r in g.runs] for g in groups} == {
+        "one": [0, 1, 7],
+        "two": [0],
+    }
 
 
 def test_methods_with_other_modalities_have_empty_cells(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path / "p", "two", 0, 0.5), make_run(tmp_path / "q", "three", 0, 0.6, ("a", "b", "c"))]
+    runs = [
+        make_run(tmp_path / "p", "two", 0, 0.5),
+        make_run(tmp_path / "q", "three", 0, 0.6, ("a", "b", "c")),
+    ]
     groups, _ = read_runs(runs)
     assert leaderboard(groups).rows["two"][-1].text() == "–"
     assert leaderboard(groups).rows["three"][-1].text() == "60.0"
@@ -254,12 +283,16 @@ def last_cell(index: Path, label: str) -> str:
 
 
 def test_the_difference_is_in_points_against_the_first_method(tmp_path: Path) -> None:
-    index = write_report([make_bench(tmp_path / "bench", {"one": [0.5], "two": [0.8]})], tmp_path / "out")
+    index = write_report(
+        [make_bench(tmp_path / "bench", {"one": [0.5], "two": [0.8]})], tmp_path / "out"
+    )
     assert last_cell(index, "one") == "–"
     assert re.fullmatch(r"\+30\.0\[\+\d+\.\d, \+\d+\.\d\]", last_cell(index, "two"))
 
 
-def test_figures_show_the_yardstick_and_the_best_of_many_and_tables_show_all(tmp_path: Path) -> None:
+def test_figures_show_the_yardstick_and_the_best_of_many_and_tables_show_all(
+    tmp_path: Path,
+) -> None:
     rights = np.random.default_rng().permutation(60)[:12] / 60
     folder = make_bench(tmp_path, {f"m{k}": [right] for k, right in enumerate(rights)})
     page = Page(write_report([folder], tmp_path / "report"))
@@ -268,14 +301,18 @@ def test_figures_show_the_yardstick_and_the_best_of_many_and_tables_show_all(tmp
     assert {group.label for group in drawn} == {f"m{k}" for k in (0, *best)}
     assert "Shown are m0 and the 7 methods of highest accuracy on validation, of 12." in page.said
     assert {f"m{k}" for k in range(12)} <= {row[0] for row in page.rows}
-    few = Page(write_report([folder / "cells" / f"m{k}" / "seed-0" for k in range(8)], tmp_path / "few"))
+    few = Page(
+        write_report([folder / "cells" / f"m{k}" / "seed-0" for k in range(8)], tmp_path / "few")
+    )
     assert "Shown are" not in few.said
 
 
 def test_runs_on_other_samples_are_not_paired(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "p", "one", 0, 0.5), make_run(tmp_path / "q", "two", 0, 0.8)]
     other = predictions(("a", "b"), 0.8, ("x", "y", "z"))
-    turned = Predictions(other.index, (LABEL + 1) % 3, other.present, other.logits, other.fused, other.classes)
+    turned = Predictions(
+        other.index, (LABEL + 1) % 3, other.present, other.logits, other.fused, other.classes
+    )
     save_predictions(turned, runs[1] / "predictions" / "test.npz")
     assert last_cell(write_report(runs, tmp_path / "out"), "two") == "–"
 
@@ -292,14 +329,18 @@ def test_an_earlier_report_is_replaced_and_anything_else_is_not(tmp_path: Path) 
     write_report([run], mine)  # an empty folder is free to use
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("keep", encoding="utf-8")
-    with pytest.raises(RunError, match=r"thesis: holds something other than a report; choose another folder"):
+    with pytest.raises(
+        RunError, match=r"thesis: holds something other than a report; choose another folder"
+    ):
         write_report([run], tmp_path / "thesis")
     assert (tmp_path / "thesis" / "chapter.tex").read_text(encoding="utf-8") == "keep"
     with pytest.raises(RunError, match="chapter"):
         write_report([run], tmp_path / "thesis" / "chapter.tex")
 
 
-@pytest.mark.parametrize("damage", ["nothing", "no cells", "json", "metrics", "predictions", "gone"])
+@pytest.mark.parametrize(
+    "damage", ["nothing", "no cells", "json", "metrics", "predictions", "gone"]
+)
 def test_what_cannot_be_read_is_named(tmp_path: Path, damage: str) -> None:
     run = make_run(tmp_path / "p", "one", 0, 0.5)
     if damage == "nothing":
@@ -335,10 +376,14 @@ def test_a_run_without_test_samples_reports_validation(tmp_path: Path) -> None:
 def test_a_test_split_without_labels_is_reported_as_unknown(tmp_path: Path) -> None:
     run = make_run(tmp_path / "p", "one", 0, 0.5)
     made = predictions(("a", "b"), 0.5, ("x", "y", "z"))
-    blind = Predictions(made.index, np.full(60, -1), made.present, made.logits, made.fused, made.classes)
+    blind = Predictions(
+        made.index, np.full(60, -1), made.present, made.logits, made.fused, made.classes
+    )
     save_predictions(blind, run / "predictions" / "test.npz")
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    (run / "result.json").write_text(json.dumps({**result, "test": measure(blind), "contribution": {}}))
+    (run / "result.json").write_text(
+        json.dumps({**result, "test": measure(blind), "contribution": {}})
+    )
     page = Page(write_report([run], tmp_path / "out"))
     assert next(row for row in page.rows if row and row[0] == "one")[2] == "–"
 
@@ -355,7 +400,9 @@ def hide_half(folder: Path) -> None:
     """Half of one of two modalities is absent from what a run was tested on."""
     made = predictions(("a", "b"), 0.5, ("x", "y", "z"))
     present = {"a": np.ones(60, dtype=bool), "b": np.arange(60) < 30}
-    measured = measure(Predictions(made.index, LABEL, present, made.logits, made.fused, made.classes))
+    measured = measure(
+        Predictions(made.index, LABEL, present, made.logits, made.fused, made.classes)
+    )
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     (folder / "result.json").write_text(json.dumps({**result, "test": measured}), encoding="utf-8")
 
@@ -375,7 +422,10 @@ def test_methods_are_ranked_at_every_rate_in_ascending_order(sweep: Path, tmp_pa
 
 def test_every_rate_has_a_page_and_all_work_from_disk(sweep: Path, tmp_path: Path) -> None:
     index = write_report([sweep], tmp_path / "out")
-    pages = [index, *(tmp_path / "out" / f"missing-{rate}" / "index.html" for rate in ("0.05", "0.1"))]
+    pages = [
+        index,
+        *(tmp_path / "out" / f"missing-{rate}" / "index.html" for rate in ("0.05", "0.1")),
+    ]
     for page in pages:
         for link in Page(page).links:
             assert link.startswith("#") or (page.parent / link).is_file(), link
@@ -388,7 +438,10 @@ def test_the_share_of_absent_cells_is_told(sweep: Path, tmp_path: Path) -> None:
     for cell in (sweep / "missing-0.1").glob("cells/*/*"):
         hide_half(cell)
     page = Page(write_report([sweep], tmp_path / "out"))
-    assert next(row for row in page.rows if row[0].startswith("cells absent"))[2:] == ["0.0", "25.0"]
+    assert next(row for row in page.rows if row[0].startswith("cells absent"))[2:] == [
+        "0.0",
+        "25.0",
+    ]
 
 
 def test_curves_hold_means_and_deviations(sweep: Path) -> None:
@@ -415,7 +468,9 @@ def test_what_failed_at_a_rate_leaves_a_gap(sweep: Path, tmp_path: Path) -> None
     assert "missing 0.2, one, seed 0: the disk is full" in page.said
 
 
-def test_sweeps_of_other_methods_share_a_page_and_single_runs_do_not(sweep: Path, tmp_path: Path) -> None:
+def test_sweeps_of_other_methods_share_a_page_and_single_runs_do_not(
+    sweep: Path, tmp_path: Path
+) -> None:
     make_bench(tmp_path / "more" / "missing-0.1", {"three": [0.4]})
     page = Page(write_report([sweep, tmp_path / "more"], tmp_path / "out"))
     assert next(row for row in page.rows if row[0] == "three")[1:] == ["1", "–", "40.0"]

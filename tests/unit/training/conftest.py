@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from equipoise import run
+from equipoise.runs import run
 from equipoise.settings import Settings
 from equipoise.testing.world import fresh_seed
 
@@ -79,7 +79,10 @@ def final():
 
     def read(folder):
         newest = sorted((folder / "checkpoints").glob("epoch-*"))[-1]
-        return {**load_file(newest / "model.safetensors"), **load_file(newest / "method.safetensors")}
+        return {
+            **load_file(newest / "model.safetensors"),
+            **load_file(newest / "method.safetensors"),
+        }
 
     return read
 

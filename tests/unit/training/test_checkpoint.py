@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from equipoise import run
 from equipoise.cli import main
 from equipoise.errors import RunError
+from equipoise.runs import run
 from equipoise.testing.world import differing
 from equipoise.training import checkpoint
 from equipoise.training.checkpoint import Checkpoints
@@ -39,7 +39,9 @@ def random_tensors():
 
 def save(checkpoints, step):
     state = {"step": step, "momentum": torch.randn(4)}
-    return checkpoints.save(f"epoch-00000-step-{step:08d}", random_tensors(), random_tensors(), state)
+    return checkpoints.save(
+        f"epoch-00000-step-{step:08d}", random_tensors(), random_tensors(), state
+    )
 
 
 def cut_short(path):
@@ -78,7 +80,9 @@ def test_a_damaged_file_is_refused(checkpoints, damage, file, seed):
             checkpoints.load(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
-        assert "train again in a new folder" in str(caught.value), "there is no earlier one to offer"
+        assert "train again in a new folder" in str(caught.value), (
+            "there is no earlier one to offer"
+        )
 
 
 @pytest.mark.parametrize("damage", [cut_short, remove])
@@ -108,7 +112,10 @@ def test_an_object_is_never_unpickled(checkpoints):
 @pytest.mark.parametrize(
     ("identity", "words"),
     [
-        ({**IDENTITY, "settings": {"optimiser": {"lr": 0.2}, "epochs": 3}}, ("optimiser.lr", "0.1", "0.2")),
+        (
+            {**IDENTITY, "settings": {"optimiser": {"lr": 0.2}, "epochs": 3}},
+            ("optimiser.lr", "0.1", "0.2"),
+        ),
         ({**IDENTITY, "data": "abd"}, ("data", "'abc'", "'abd'")),
         ({**IDENTITY, "devices": 2}, ("devices", "1", "2")),
     ],
@@ -172,7 +179,9 @@ def test_a_stopped_run_ends_like_an_uninterrupted_one(settings, stopped, whole, 
 
 
 @pytest.mark.parametrize("damage", [cut_short, edit, remove])
-def test_the_previous_checkpoint_is_taken_on_request(damage, settings, stopped, whole, final, newest, seed):
+def test_the_previous_checkpoint_is_taken_on_request(
+    damage, settings, stopped, whole, final, newest, seed
+):
     damage(newest(stopped) / random.choice(FILES[:3]))
     with pytest.raises(RunError, match="add --checkpoint previous"):
         run.train(settings, stopped, resume=True)
@@ -180,7 +189,9 @@ def test_the_previous_checkpoint_is_taken_on_request(damage, settings, stopped, 
     assert not differing(final(whole), final(stopped))
 
 
-def test_the_command_line_offers_the_previous_checkpoint(stopped, whole, final, newest, capsys, seed):
+def test_the_command_line_offers_the_previous_checkpoint(
+    stopped, whole, final, newest, capsys, seed
+):
     cut_short(newest(stopped) / "model.safetensors")
     assert main(["train", "--resume", str(stopped)]) == 1
     said = capsys.readouterr().err

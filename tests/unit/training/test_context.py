@@ -8,11 +8,11 @@ import signal
 import pytest
 import torch
 
-from equipoise import run
 from equipoise.cli import main
 from equipoise.errors import Interrupted, TrainingError
-from equipoise.methods.joint import Joint
-from equipoise.methods.mla import MLA
+from equipoise.methods.balance.mla import MLA
+from equipoise.methods.baselines.joint import Joint
+from equipoise.runs import run
 from equipoise.settings import OptimiserSettings
 from equipoise.testing.world import NAMES, World, differing, snapshot
 from equipoise.training.checkpoint import Checkpoints
@@ -26,7 +26,9 @@ def context(seed):
 
     def build(count=2, head="auto", **optimiser):
         ctx = World("joint", count, seed, head=head).build()[1]
-        return Context(ctx.model, ctx.train, optimiser=OptimiserSettings(**optimiser), epochs=2, seed=seed)
+        return Context(
+            ctx.model, ctx.train, optimiser=OptimiserSettings(**optimiser), epochs=2, seed=seed
+        )
 
     return build
 
@@ -52,7 +54,9 @@ def test_a_sample_mean_is_over_the_samples_that_have_it(context, shape, count):
         torch.testing.assert_close(mean, expected)
         mean.sum().backward()
         each = torch.where(where, 1 / max(int(where.sum()), 1), 0.0)
-        torch.testing.assert_close(values.grad, each.view(-1, *(1,) * (len(shape) - 1)).expand(shape).contiguous())
+        torch.testing.assert_close(
+            values.grad, each.view(-1, *(1,) * (len(shape) - 1)).expand(shape).contiguous()
+        )
 
 
 def test_a_sample_mean_of_all_and_of_hidden_nonsense(context):
@@ -70,7 +74,10 @@ def test_an_update_moves_the_groups_asked_for_and_the_shared_one(context, count,
     ctx = context(count, head, lr=0.1, momentum=0.9, weight_decay=0.1)
     for chosen in (NAMES[:1], NAMES[1:count], ()):
         fill_gradients(ctx.model)
-        before, gradients = snapshot(ctx.model), {n: p.grad.clone() for n, p in ctx.model.named_parameters()}
+        before, gradients = (
+            snapshot(ctx.model),
+            {n: p.grad.clone() for n, p in ctx.model.named_parameters()},
+        )
         ctx.update(chosen)
         expected = {id(p) for m in chosen for group in ctx.model.group(m) for p in group}
         expected |= {id(p) for p in ctx.model.shared}
@@ -114,7 +121,10 @@ def test_the_random_stream_depends_on_the_step_alone(context):
         drawn.append((torch.rand((), generator=ctx.rng), torch.rand(()), batch.index.tolist()))
         torch.rand(random.randrange(9))  # what one step draws does not shift the next
         torch.rand(random.randrange(9), generator=ctx.rng)
-    again = [(torch.rand((), generator=other.rng), torch.rand(()), b.index.tolist()) for b in other.steps()]
+    again = [
+        (torch.rand((), generator=other.rng), torch.rand(()), b.index.tolist())
+        for b in other.steps()
+    ]
     assert drawn == again
     assert len({float(own) for own, _, _ in drawn}) == len(drawn)
 
@@ -164,7 +174,9 @@ def test_a_loss_that_is_not_finite_is_named(context, value):
 
 @pytest.mark.parametrize("spoils", ["loss", "parameter"])
 @pytest.mark.parametrize("at_end", [False, True])
-def test_no_checkpoint_holds_what_follows_a_bad_step(settings, tmp_path, monkeypatch, spoils, at_end, seed):
+def test_no_checkpoint_holds_what_follows_a_bad_step(
+    settings, tmp_path, monkeypatch, spoils, at_end, seed
+):
     steps = -(-len(run.load_splits(settings, Joint()).train) // settings.batch_size)
     at = 2 * steps - 1 if at_end else random.randrange(1, 2 * steps)
     monkeypatch.setattr(run, "build_method", lambda settings: Breaks(at, float("nan"), spoils))
@@ -175,11 +187,16 @@ def test_no_checkpoint_holds_what_follows_a_bad_step(settings, tmp_path, monkeyp
     newest = Checkpoints(folder, {}).resumable()[0]
     assert newest.name.endswith(f"step-{at:08d}"), "the step before the bad one"
     for path in folder.iterdir():
-        assert all(torch.isfinite(value).all() for value in Checkpoints(folder, {}).load(path).model.values())
+        assert all(
+            torch.isfinite(value).all()
+            for value in Checkpoints(folder, {}).load(path).model.values()
+        )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_after_the_step_and_the_run_goes_on(settings, tmp_path, whole, final, number, monkeypatch):
+def test_a_signal_stops_after_the_step_and_the_run_goes_on(
+    settings, tmp_path, whole, final, number, monkeypatch
+):
     folder = tmp_path / "run"
     handler = signal.getsignal(number)
     at = random.randrange(1, 15)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from equipoise import run
 from equipoise.errors import RunError
-from equipoise.training.lock import alone
+from equipoise.runs import run
+from equipoise.runs.lock import alone
 from equipoise.training.runtime import Runtime
 
 BUSY = "another process trains in this folder"
@@ -50,7 +50,9 @@ def test_a_run_holds_its_folder_until_it_ends_however_it_ends(settings, stopped,
 
 def test_the_lock_goes_with_the_process_that_held_it(tmp_path):
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLDER, str(tmp_path / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as holder:
         holder.stdout.readline()
         with pytest.raises(RunError, match=BUSY), alone(tmp_path):

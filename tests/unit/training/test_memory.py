@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from equipoise.training import memory
+from equipoise.runs import memory
 
 CPU = torch.device("cpu")
 BIG = 200 * 2**20

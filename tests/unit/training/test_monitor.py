@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from equipoise import run
-from equipoise.data.table import Table
+from equipoise.data.table.table import Table
 from equipoise.errors import RunError
-from equipoise.methods.joint import Joint
+from equipoise.methods.baselines.joint import Joint
+from equipoise.runs import run
 from equipoise.testing.world import differing
 
 
@@ -43,7 +43,9 @@ def test_the_first_epoch_that_is_best_on_validation_is_chosen(settings, tmp_path
     assert [line["epoch"] for line in lines] == list(range(settings.epochs))
     assert done.result["best_epoch"] == int(np.argmax(metrics))
     assert done.result["validation"]["fused"][select] == pytest.approx(max(metrics))
-    assert [p.name for p in (done.folder / "checkpoints").glob("best-*")] == [f"best-epoch-{np.argmax(metrics):05d}"]
+    assert [p.name for p in (done.folder / "checkpoints").glob("best-*")] == [
+        f"best-epoch-{np.argmax(metrics):05d}"
+    ]
 
 
 def test_the_test_split_chooses_nothing(settings, splits, tmp_path):
@@ -78,7 +80,9 @@ def test_the_test_split_is_read_after_training_only(settings, splits, tmp_path):
 @pytest.mark.parametrize("patience", [1, 2])
 def test_patience(settings, tmp_path, patience):
     """A rate too small to change a prediction: the first epoch stays the best."""
-    still = replace(settings, patience=patience, epochs=6, optimiser=replace(settings.optimiser, lr=1e-12))
+    still = replace(
+        settings, patience=patience, epochs=6, optimiser=replace(settings.optimiser, lr=1e-12)
+    )
     done = run.train(still, tmp_path / "run")
     assert done.result["best_epoch"] == 0
     assert done.result["epochs"] == len(history(done.folder)) == patience + 1
@@ -146,7 +150,9 @@ def test_checkpoints_fall_inside_epochs_as_asked(settings, splits, tmp_path, mon
     every, names = random.randrange(1, 4), []
     save = run.Checkpoints.save
     monkeypatch.setattr(
-        run.Checkpoints, "save", lambda self, name, *rest: names.append(name) or save(self, name, *rest)
+        run.Checkpoints,
+        "save",
+        lambda self, name, *rest: names.append(name) or save(self, name, *rest),
     )
     run.train(replace(settings, checkpoint_every=every, epochs=2), tmp_path / "run", splits=splits)
     epoch = -(-len(splits.train) // settings.batch_size)
@@ -156,11 +162,18 @@ def test_checkpoints_fall_inside_epochs_as_asked(settings, splits, tmp_path, mon
 
 def test_the_journal_is_the_mean_over_steps(settings, splits, tmp_path):
     """The loss of an epoch, recomputed: with a rate of almost nothing every step sees the same weights."""
-    still = replace(settings, method={"name": "joint"}, epochs=1, optimiser=replace(settings.optimiser, lr=1e-12))
+    still = replace(
+        settings,
+        method={"name": "joint"},
+        epochs=1,
+        optimiser=replace(settings.optimiser, lr=1e-12),
+    )
     done = run.train(still, tmp_path / "run", splits=splits)
     model = run.build_model(still, splits.train.specs, splits.train.classes)
     loader = run.Loader(splits.train, still.batch_size, seed=still.seed, shuffle=True)
-    losses = [torch.nn.functional.cross_entropy(model(b).fused, b.label).item() for b in loader.batches(0)]
+    losses = [
+        torch.nn.functional.cross_entropy(model(b).fused, b.label).item() for b in loader.batches(0)
+    ]
     assert history(done.folder)[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from equipoise.settings import OptimiserSettings
 from equipoise.testing.world import NAMES, World, differing, snapshot
-from equipoise.training.optimisation import SHARED, Optimisers
+from equipoise.training.optimisers import SHARED, Optimisers
 
 EPOCHS = 12
 
@@ -49,9 +49,9 @@ def test_closed_forms_of_the_schedules(build, name):
     }
     for schedule, form in forms.items():
         optimisers = build(lr=lr, schedule=schedule, step_size=size, gamma=gamma)[1]
-        assert rates(optimisers, name) == pytest.approx([form(e) for e in range(EPOCHS)], rel=1e-6, abs=1e-9), (
-            schedule
-        )
+        assert rates(optimisers, name) == pytest.approx(
+            [form(e) for e in range(EPOCHS)], rel=1e-6, abs=1e-9
+        ), schedule
 
 
 @pytest.mark.parametrize("schedule", ["step", "cosine"])
@@ -116,7 +116,9 @@ def test_a_factor_stays_below_the_schedule(build, schedule):
         assert optimisers.learning_rate(NAMES[0]) == pytest.approx(factor * rate)
         optimisers.step(NAMES[:3])
         optimisers.end_epoch(NAMES[:3], 0.5)
-        assert optimisers.learning_rate(NAMES[0]) == pytest.approx(factor * optimisers.learning_rate(NAMES[1]))
+        assert optimisers.learning_rate(NAMES[0]) == pytest.approx(
+            factor * optimisers.learning_rate(NAMES[1])
+        )
 
 
 def test_plateau_waits_for_the_metric_to_rise(build):
@@ -189,7 +191,9 @@ def test_saved_and_restored_it_goes_on_bit_by_bit(build, name, schedule):
 
 
 def test_a_reset_forgets_momentum_and_schedule_of_that_group_alone(build):
-    model, optimisers = build(lr=1.0, momentum=0.9, weight_decay=0.0, schedule="step", step_size=1, gamma=0.5)
+    model, optimisers = build(
+        lr=1.0, momentum=0.9, weight_decay=0.0, schedule="step", step_size=1, gamma=0.5
+    )
     fill_gradients(model)
     optimisers.step(NAMES[:3])
     optimisers.end_epoch(NAMES[:3], 0.0)
@@ -205,7 +209,9 @@ def test_a_reset_forgets_momentum_and_schedule_of_that_group_alone(build):
 
 
 def test_forgetting_momentum_leaves_the_schedule_and_the_other_groups(build):
-    model, optimisers = build(lr=1.0, momentum=0.9, weight_decay=0.0, schedule="step", step_size=1, gamma=0.5)
+    model, optimisers = build(
+        lr=1.0, momentum=0.9, weight_decay=0.0, schedule="step", step_size=1, gamma=0.5
+    )
     fill_gradients(model)
     optimisers.step(NAMES[:3])
     optimisers.end_epoch(NAMES[:3], 0.0)
@@ -217,7 +223,9 @@ def test_forgetting_momentum_leaves_the_schedule_and_the_other_groups(build):
     optimisers.step(NAMES[:3])
     moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert not any(NAMES[0] in n or n == "head.bias" for n in moved), "momentum was kept"
-    assert all(n in moved for n, _ in model.named_parameters() if NAMES[1] in n), "momentum of another was forgotten"
+    assert all(n in moved for n, _ in model.named_parameters() if NAMES[1] in n), (
+        "momentum of another was forgotten"
+    )
 
 
 def test_frozen_parameters_belong_to_no_group(seed):

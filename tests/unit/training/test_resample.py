@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from equipoise.data.loader import Loader
+from equipoise.data.table.loader import Loader
 from equipoise.testing.world import World, differing, small_splits, snapshot
 
 
@@ -88,7 +88,12 @@ def test_ranks_share_a_drawing(seed):
     table = small_splits(2, seed).train
     rows = np.random.default_rng(seed).integers(0, len(table), 50)
     alone, *ranks = (
-        [b.index for b in Loader(table, 16, seed=seed, shuffle=True, rank=r, world=w).drawn(rows).batches(2)]
+        [
+            b.index
+            for b in Loader(table, 16, seed=seed, shuffle=True, rank=r, world=w)
+            .drawn(rows)
+            .batches(2)
+        ]
         for r, w in [(0, 1), (0, 3), (1, 3), (2, 3)]
     )
     for whole, *parts in zip(alone, *ranks, strict=True):

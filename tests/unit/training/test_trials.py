@@ -6,10 +6,12 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import Interrupted
-from equipoise.methods.losses import fused_loss
+from equipoise.methods.parts.losses import fused_loss
+from equipoise.methods.parts.table_values import table_means
 from equipoise.settings import OptimiserSettings
 from equipoise.testing.world import World, differing, snapshot
 from equipoise.training.observer import Silent
+from equipoise.training.trial import fork
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def world(seed):
 def test_what_happens_to_a_fork_leaves_the_training_alone(world):
     method, ctx = world.train()
     before, passes = snapshot(ctx.model), ctx.passes.state_dict()
-    twin = ctx.fork()
+    twin = fork(ctx)
     assert not differing(before, snapshot(twin.model))
     for batch in twin.steps():
         method.step(batch, twin)
@@ -34,7 +36,7 @@ def test_what_happens_to_a_fork_leaves_the_training_alone(world):
 
 def test_a_fork_goes_on_as_the_training_would(world):
     method, ctx = world.train()
-    twin = ctx.fork()
+    twin = fork(ctx)
     for one in (ctx, twin):
         for batch in one.steps():
             method.step(batch, one)
@@ -46,7 +48,7 @@ def test_a_fork_can_train_another_model(world):
     method, ctx = world.train()
     other = world.build()[1].model
     before, passes, start = snapshot(ctx.model), ctx.passes.state_dict(), snapshot(other)
-    twin = ctx.fork(other)
+    twin = fork(ctx, other)
     assert not differing(start, snapshot(other))
     for batch in twin.steps():
         method.step(batch, twin)
@@ -61,7 +63,9 @@ def test_a_fork_can_train_another_model_by_other_optimisers(world):
     moved = []
     for lr in (0.01, 0.02):
         other = world.build()[1].model
-        twin = ctx.fork(other, OptimiserSettings(name="sgd", lr=lr, momentum=0.0, weight_decay=0.0))
+        twin = fork(
+            ctx, other, OptimiserSettings(name="sgd", lr=lr, momentum=0.0, weight_decay=0.0)
+        )
         start = snapshot(other)
         method.step(next(twin.steps()), twin)
         moved.append({name: value - start[name] for name, value in snapshot(other).items()})
@@ -74,7 +78,7 @@ def test_passes_of_several_models_are_counted_also_after_a_fork(world):
     _, ctx = world.train()
     other = world.build()[1].model
     ctx.passes.attach(other)
-    ctx.fork()
+    fork(ctx)
     ctx.passes.active, before = True, ctx.passes.forwards
     batch = next(ctx.train.batches(0))
     ctx.model(batch)
@@ -88,16 +92,28 @@ def test_passes_of_several_models_are_counted_also_after_a_fork(world):
 
 def test_a_fork_is_judged_by_its_training_loss(seed):
     """A plateau knows nothing of the training's own metric, and sees the loss of the copy."""
-    settings = {"optimiser": {"lr": 1e-6, "momentum": 0.0, "schedule": "plateau", "step_size": 1, "gamma": 0.5}}
+    settings = {
+        "optimiser": {
+            "lr": 1e-6,
+            "momentum": 0.0,
+            "schedule": "plateau",
+            "step_size": 1,
+            "gamma": 0.5,
+        }
+    }
     method, ctx = World("joint", 2, seed, settings=settings, epochs=1).build()
     ctx.optimisers.end_epoch(ctx.training, 5.0)  # better than any of the copy's
-    ctx.optimisers.end_epoch(ctx.training, 4.0)  # one epoch without improvement: another would halve the rate
-    twin = ctx.fork()
+    ctx.optimisers.end_epoch(
+        ctx.training, 4.0
+    )  # one epoch without improvement: another would halve the rate
+    twin = fork(ctx)
     with torch.no_grad():
-        losses = [float(fused_loss(twin.model(batch), batch, twin)) for batch in twin.batches(twin.train)]
+        losses = [
+            float(fused_loss(twin.model(batch), batch, twin)) for batch in twin.batches(twin.train)
+        ]
     for batch in twin.steps():
         method.step(batch, twin)
-    found = twin.observer.validate(twin)
+    found = twin.observer.validate()
     assert found == pytest.approx(-sum(losses) / len(losses), rel=1e-3)
     rates = []
     for metric in (found, found - 1, found - 1):
@@ -113,16 +129,15 @@ def test_a_signal_during_a_trial_stops_the_training_where_it_stands(world):
     heard = []
 
     class Listener(Silent):
-        def heed(self, ctx):
-            heard.append(ctx)
+        def heed(self):
+            heard.append("step")
             if len(heard) == 2:
                 raise Interrupted("a signal")
 
     ctx.observer = Listener()
-    twin = ctx.fork()
+    twin = fork(ctx)
     with pytest.raises(Interrupted):
         list(twin.steps())
-    assert heard == [ctx, ctx]
     assert ctx.position.batch == 0
 
 
@@ -132,7 +147,7 @@ def test_any_whole_number_is_a_seed(seed):
         ctx.seed = number
         draws = []
         for _ in range(2):
-            ctx.starts_epoch()
+            ctx.seed_generators("epoch start")
             draws.append(torch.rand(()))
         assert draws[0] == draws[1]
 
@@ -145,25 +160,37 @@ def test_means_over_a_table_do_not_depend_on_its_batches(world):
     def losses(output, batch):
         """Of the fused prediction, and of a modality where it is there."""
         fused, alone = (
-            F.cross_entropy(x, batch.label, reduction="none") for x in (output.fused, output.logits["beta"])
+            F.cross_entropy(x, batch.label, reduction="none")
+            for x in (output.fused, output.logits["beta"])
         )
         return torch.stack([fused, torch.where(batch.present["beta"], alone, torch.nan)], dim=1)
 
     ctx.model.train()
-    found = [ctx.loss_on(ctx.holdout.again(table, size, seed=1, shuffle=False), losses) for size in (7, 16)]
+    found = [
+        table_means(ctx, ctx.holdout.again(table, size, seed=1, shuffle=False), losses)
+        for size in (7, 16)
+    ]
     assert ctx.model.training
     ctx.model.eval()
     with torch.no_grad():
         expected = losses(ctx.model(batch), batch).nanmean(0)
     for means in found:
         torch.testing.assert_close(means.float(), expected, atol=1e-5, rtol=1e-5)
-    none = ctx.loss_on(ctx.holdout, lambda output, batch: torch.full((len(batch),), torch.nan))
+    none = table_means(ctx, ctx.holdout, lambda output, batch: torch.full((len(batch),), torch.nan))
     assert bool(none.isnan())
 
 
 @pytest.mark.parametrize("schedule", ["none", "step", "cosine"])
 def test_a_scaled_learning_rate_stays_scaled(seed, schedule):
-    settings = {"optimiser": {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "schedule": schedule, "step_size": 1}}
+    settings = {
+        "optimiser": {
+            "lr": 0.1,
+            "momentum": 0.0,
+            "weight_decay": 0.0,
+            "schedule": schedule,
+            "step_size": 1,
+        }
+    }
     _, ctx = World("joint", 2, seed, settings=settings, epochs=4).build()
     first, second = ctx.model.modalities
     ctx.scale_learning_rate(first, 5.0)

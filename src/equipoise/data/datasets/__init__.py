@@ -8,7 +8,9 @@ DATASETS = Registry(
     "dataset",
     [
         Entry(
-            "synthetic", "equipoise.data.datasets.synthetic:load", "any number of modalities of known best accuracy"
+            "synthetic",
+            "equipoise.data.datasets.synthetic:load",
+            "any number of modalities of known best accuracy",
         ),
         Entry(
             "digits",

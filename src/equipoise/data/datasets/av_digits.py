@@ -1,10 +1,13 @@
-"""`av-digits`: each spoken digit of the Free Spoken Digit Dataset with a handwritten digit of the same class.
+"""`av-digits`: each spoken digit of the Free Spoken Digit Dataset with a handwritten digit of the
+same class.
 
-The images are scikit-learn's bundled 8×8 digits. Two speakers are held out for testing and one for validation, so the
-audio is the hard, slow modality; the images are partitioned too, and none is in two splits.
+The images are scikit-learn's bundled 8×8 digits. Two speakers are held out for testing and one for
+validation, so the audio is the hard, slow modality; the images are partitioned too, and none is in
+two splits.
 
-Test accuracy after 15 epochs, prepared with seed 0, mean of training seeds 0, 1 and 2 ± standard deviation. Both at
-`--optimiser.lr 0.03`, on validation the best of 0.003, 0.01 and 0.03; everything else at its default:
+Test accuracy after 15 epochs, prepared with seed 0, mean of training seeds 0, 1 and 2 ± standard
+deviation. Both at `--optimiser.lr 0.03`, on validation the best of 0.003, 0.01 and 0.03; everything
+else at its default:
 
     method                                    audio          image         fused
     joint                                     18.4 ± 3.0     97.7 ± 0.1    98.1 ± 0.3
@@ -20,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.data.datasets.fsdd import WHOLE, Recording, assign_speakers, find_recordings
-from equipoise.data.datasets.writing import Collection, Row, write
+from equipoise.data.datasets.preparing.writing import Collection, Row, write
 
 SHARES = {"train": 3, "validation": 1, "test": 2}  # of the six speakers, and of the images
 
@@ -49,7 +52,10 @@ def prepare(out: Path, *, fsdd: str | Path, seed: int = 0) -> dict[str, Any]:
         ["audio=audio:audio", "image=image:image"],
         list(_pairs(recordings, split_of, pools)),
         whole=WHOLE,
-        options={"audio": {"seconds": 0.6}, "image": {"size": 8, "channels": 1, "normalise": "fit"}},
+        options={
+            "audio": {"seconds": 0.6},
+            "image": {"size": 8, "channels": 1, "normalise": "fit"},
+        },
         notes=["an image goes with several recordings of its class, always within one split"],
     )
     return write(out, collection)
@@ -80,7 +86,9 @@ def save_images(folder: Path) -> None:
 
 
 def _pairs(
-    recordings: Sequence[Recording], split_of: dict[str, str], pools: dict[tuple[str, int], np.ndarray]
+    recordings: Sequence[Recording],
+    split_of: dict[str, str],
+    pools: dict[tuple[str, int], np.ndarray],
 ) -> Iterator[Row]:
     """Within a split the images of a class are dealt out in turn, so that none is used much more than another."""
     used: dict[tuple[str, int], int] = {}

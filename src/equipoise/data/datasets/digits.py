@@ -1,9 +1,10 @@
 """`digits`: scikit-learn's 1,797 real handwritten digits (8×8), each image seen as several views.
 
-The default views are the left half as a vector of pixels (an MLP reads it) and the right half as a small image (a CNN
-reads it). Each knows the digit about equally well, but the image is learned faster and joint training neglects the
-vector. Validation accuracy at the default settings, 10 epochs (`equipoise train --data digits --epochs 10 --method M
---seed S`), mean of seeds 0, 1 and 2 ± standard deviation:
+The default views are the left half as a vector of pixels (an MLP reads it) and the right half as a
+small image (a CNN reads it). Each knows the digit about equally well, but the image is learned
+faster and joint training neglects the vector. Validation accuracy at the default settings, 10
+epochs (`equipoise train --data digits --epochs 10 --method M --seed S`), mean of seeds 0, 1 and 2 ±
+standard deviation:
 
     method                                    left          right         fused
     unimodal, each view alone                 86.3 ± 1.7    92.2 ± 1.0
@@ -18,10 +19,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from equipoise.data import splits as splitting
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.steps import Arrays
-from equipoise.data.table import Splits, Table
+from equipoise.data.table import splits as splitting
+from equipoise.data.table.steps import Arrays
+from equipoise.data.table.table import Splits, Table
 from equipoise.errors import invalid, unknown
 
 
@@ -42,9 +43,14 @@ VIEWS: dict[str, tuple[str, View]] = {
 
 
 def load(
-    *, seed: int = 0, validation: float = 0.15, test: float = 0.25, views: Sequence[str] = ("left", "right")
+    *,
+    seed: int = 0,
+    validation: float = 0.15,
+    test: float = 0.25,
+    views: Sequence[str] = ("left", "right"),
 ) -> Splits:
-    """The digits as views; vectors are standardised by the training cells, once `equipoise.data.load` has cut these.
+    """The digits as views; vectors are standardised by the training cells, once
+    `equipoise.data.load` has cut these.
 
     Args:
         seed: of the splits.
@@ -55,7 +61,9 @@ def load(
     Raises:
         ConfigError: unknown view, or not a list of different ones.
     """
-    if not (isinstance(views, list | tuple) and 0 < len(views) == len({str(view) for view in views})):
+    if not (
+        isinstance(views, list | tuple) and 0 < len(views) == len({str(view) for view in views})
+    ):
         raise invalid("digits", "views", "a list of different views", views)
     unknown_views = [str(view) for view in views if str(view) not in VIEWS]
     if unknown_views:
@@ -63,9 +71,11 @@ def load(
     from sklearn.datasets import load_digits
 
     bundled = load_digits()
-    images, label = bundled.images / 16, bundled.target
+    images = bundled.images / 16
+    label = bundled.target
     split = splitting.draw(label, validation=validation, test=test, seed=seed)
-    arrays, specs = {}, {}
+    arrays = {}
+    specs = {}
     for name in views:
         kind, view = VIEWS[name]
         arrays[name] = view(images).astype(np.float32)
@@ -79,6 +89,8 @@ def load(
         [str(k) for k in range(10)],
         [f"digit-{k:04d}" for k in range(len(label))],
     )
-    train, validating, testing = (whole.take(np.flatnonzero(split == name)) for name in splitting.NAMES)
+    train, validating, testing = (
+        whole.take(np.flatnonzero(split == name)) for name in splitting.NAMES
+    )
     fitting = {name: Arrays(None) for name in views if VIEWS[name][0] == "vector"}
     return Splits(train, validating, testing, name="digits", fitting=fitting)

@@ -1,11 +1,13 @@
-"""UPMC Food-101 (Wang et al. 2015): 101 dishes, each sample a picture and the title of the web page it was found on.
+"""UPMC Food-101 (Wang et al. 2015): 101 dishes, each sample a picture and the title of the web page
+it was found on.
 
 It is not ETHZ Food-101, which has the same classes, other pictures and no text.
 
 ## What to download
 
 The cleaned copy that artelab made of the original archive of LIP6, linked from
-`artelab/Image-and-Text-fusion-for-UPMC-Food-101-using-BERT-and-CNNs` on GitHub: 90,704 pictures and the titles.
+`artelab/Image-and-Text-fusion-for-UPMC-Food-101-using-BERT-and-CNNs` on GitHub: 90,704 pictures and
+the titles.
 
 ## Licence
 
@@ -28,20 +30,23 @@ equipoise prepare food-101 --root food101 --split paper --splits LISTS
 
 ## Splits
 
-* `official` (default): the folders, 67,988 pictures for training and 22,716 for testing. Validation is carved out of
-  training, by class: `validation` pictures, 5,000 unless another number is given.
-* `paper`: the lists in the folder `splits`. MMBT's and QMF's `train.jsonl`, `dev.jsonl` and `test.jsonl` have 62,971
-  / 5,000 / 22,715 samples: MMBT dropped pictures without text and drew its 5,000 without a seed, QMF published one
-  such draw. MLA's `my_train_food.txt` and `my_test_food.txt` have 62,970 and 22,714 and no validation split, which is
-  carved as for `official`.
+* `official` (default): the folders, 67,988 pictures for training and 22,716 for testing. Validation
+  is carved out of training, by class: `validation` pictures, 5,000 unless another number is given.
+* `paper`: the lists in the folder `splits`. MMBT's and QMF's `train.jsonl`, `dev.jsonl` and
+  `test.jsonl` have 62,971 / 5,000 / 22,715 samples: MMBT dropped pictures without text and drew its
+  5,000 without a seed, QMF published one such draw. MLA's `my_train_food.txt` and
+  `my_test_food.txt` have 62,970 and 22,714 and no validation split, which is carved as for
+  `official`.
 
-Lists decide only what is in which split. Titles come from the download, as they are, where MMBT's and QMF's are
-lower-cased and without punctuation.
+Lists decide only what is in which split. Titles come from the download, as they are, where MMBT's
+and QMF's are lower-cased and without punctuation.
 
 ## Known problems
 
-* 73.5 % of the test titles contain the name of the class, so a text-only accuracy of 86 % is no surprise.
-* Some pictures are truncated, some do not show the dish, as they were found by a search for its name.
+* 73.5 % of the test titles contain the name of the class, so a text-only accuracy of 86 % is no
+  surprise.
+* Some pictures are truncated, some do not show the dish, as they were found by a search for its
+  name.
 * The number in a file name may be negative.
 """
 
@@ -53,8 +58,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.lists import published_splits
-from equipoise.data.datasets.writing import Collection, Row, carve_validation, need_file, need_folder, write
+from equipoise.data.datasets.preparing.lists import published_splits
+from equipoise.data.datasets.preparing.writing import (
+    Collection,
+    Row,
+    carve_validation,
+    need_file,
+    need_folder,
+    write,
+)
 from equipoise.errors import ConfigError, DataError, invalid
 
 FOLDERS = {"train": 67_988, "test": 22_716}
@@ -84,9 +96,10 @@ def prepare(
         What was found, see `writing.write`.
 
     Raises:
-        ConfigError: no such split policy, a `validation` that leaves a class without a picture on either side, or
-            lists without `paper` or the other way round.
-        DataError: there is nothing to take validation from, a file is not there, or a row or line is not of its form.
+        ConfigError: no such split policy, a `validation` that leaves a class without a picture on
+            either side, or lists without `paper` or the other way round.
+        DataError: there is nothing to take validation from, a file is not there, or a row or line
+            is not of its form.
     """
     if split not in ("official", "paper"):
         raise invalid("food-101", "split", "'official' or 'paper'", split)
@@ -101,13 +114,23 @@ def prepare(
     if not any(row["split"] == "validation" for row in rows):
         labels = [row["label"] for row in rows if row["split"] == "train"]
         _check_validation(folder, validation, len(labels), len(set(labels)))
-        carve_validation(rows, (validation - 0.5) / len(labels), seed)  # the share is rounded up to a count
+        carve_validation(
+            rows, (validation - 0.5) / len(labels), seed
+        )  # the share is rounded up to a count
         notes.append(f"{validation} pictures of the training list are for validation")
     published = FOLDERS if lists is None else Counter(lists.values())
     modalities = ["image=image:image", "text=text:text"]
     return write(
         out,
-        Collection("food-101", modalities, rows, folder, published=published, left_out=left_out, notes=notes),
+        Collection(
+            "food-101",
+            modalities,
+            rows,
+            folder,
+            published=published,
+            left_out=left_out,
+            notes=notes,
+        ),
     )
 
 
@@ -115,13 +138,19 @@ def _check_validation(folder: Path, validation: int, training: int, classes: int
     """Every class needs a picture for training and one for validation."""
     there = f"{training:,} training pictures of {classes} classes"
     if training < max(2 * classes, 1):
-        raise DataError(f"{folder}: {there} are too few to take some for validation; complete the download")
+        raise DataError(
+            f"{folder}: {there} are too few to take some for validation; complete the download"
+        )
     if not classes <= validation <= training - classes:
-        expected = f"from {classes} to {training - classes}, as there are {there} (give --validation)"
+        expected = (
+            f"from {classes} to {training - classes}, as there are {there} (give --validation)"
+        )
         raise invalid("food-101", "validation", expected, validation)
 
 
-def _assign(rows: Iterator[Row], lists: dict[str, str] | None) -> tuple[list[Row], list[tuple[str, str]]]:
+def _assign(
+    rows: Iterator[Row], lists: dict[str, str] | None
+) -> tuple[list[Row], list[tuple[str, str]]]:
     """The rows that have a place in the lists, with their split, and all others with what they lack."""
     found: dict[str, Row] = {}
     left_out = []
@@ -133,20 +162,37 @@ def _assign(rows: Iterator[Row], lists: dict[str, str] | None) -> tuple[list[Row
             left_out.append((row["id"], "not in the published lists"))
         else:
             found[name] = row if lists is None else {**row, "split": lists[name]}
-    left_out += [(Path(name).stem, "listed, but without a title") for name in lists or () if name not in found]
+    left_out += [
+        (Path(name).stem, "listed, but without a title")
+        for name in lists or ()
+        if name not in found
+    ]
     return list(found.values()), left_out
 
 
 def _titles(folder: Path) -> Iterator[Row]:
     """A row per line of the two tables, in their order."""
     for split in FOLDERS:
-        path = need_file(folder / "texts" / f"{split}_titles.csv", "it comes with the cleaned copy of UPMC Food-101")
+        path = need_file(
+            folder / "texts" / f"{split}_titles.csv",
+            "it comes with the cleaned copy of UPMC Food-101",
+        )
         for number, cells in _read(path):
             if len(cells) != 3 or not cells[0].strip() or not cells[2].strip():
-                raise DataError(f"{path} line {number}: expected a picture, its title and its class, found {cells}")
-            name, text, label = Path(cells[0].strip()).name, cells[1].strip(), cells[2].strip()
+                raise DataError(
+                    f"{path} line {number}: expected a picture, its title and its class, found {cells}"
+                )
+            name = Path(cells[0].strip()).name
+            text = cells[1].strip()
+            label = cells[2].strip()
             image = f"images/{split}/{label}/{name}"
-            yield {"id": Path(name).stem, "image": image, "text": text, "label": label, "split": split}
+            yield {
+                "id": Path(name).stem,
+                "image": image,
+                "text": text,
+                "label": label,
+                "split": split,
+            }
 
 
 def _read(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -159,4 +205,6 @@ def _read(path: Path) -> Iterator[tuple[int, list[str]]]:
                 if cells and not header:
                     yield reader.line_num, cells
         except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{path} line {reader.line_num + 1}: not readable as UTF-8 CSV ({error})") from None
+            raise DataError(
+                f"{path} line {reader.line_num + 1}: not readable as UTF-8 CSV ({error})"
+            ) from None

@@ -1,11 +1,13 @@
-"""`kinetics-sounds`: the 31 classes of Kinetics-400 that can be both seen and heard, in clips of ten seconds.
+"""`kinetics-sounds`: the 31 classes of Kinetics-400 that can be both seen and heard, in clips of
+ten seconds.
 
 ## What to download
 
-Kinetics-400 as archives, by the scripts of `cvdfoundation/kinetics-dataset` on GitHub (`k400_downloader.sh`, then
-`k400_extractor.sh`; several hundred GB in all). Only clips of the 31 classes are read, so that everything else may
-be deleted. About 1,400 training files are corrupted in the archives; the scripts fetch substitutes for them into
-the folder `replacement`, and those are read instead wherever they are.
+Kinetics-400 as archives, by the scripts of `cvdfoundation/kinetics-dataset` on GitHub
+(`k400_downloader.sh`, then `k400_extractor.sh`; several hundred GB in all). Only clips of the 31
+classes are read, so that everything else may be deleted. About 1,400 training files are corrupted
+in the archives; the scripts fetch substitutes for them into the folder `replacement`, and those are
+read instead wherever they are.
 
 ## Licence
 
@@ -23,38 +25,40 @@ k400/
 
 ```bash
 equipoise prepare kinetics-sounds --root k400 --out data/kinetics-sounds
-equipoise prepare kinetics-sounds --root k400 --split paper --splits OGM-GE/data/KineticSound --out data/ks-paper
-```
+equipoise prepare kinetics-sounds --root k400 --split paper --splits OGM-GE/data/KineticSound --out
+data/ks-paper ```
 
-A clip is found by the id of its video and its first second, wherever below the folder its file is. Sound and
-picture are two modalities of the same file.
+A clip is found by the id of its video and its first second, wherever below the folder its file is.
+Sound and picture are two modalities of the same file.
 
 ## Splits
 
-* `official` (default): the clips of the 31 classes in Kinetics-400's own annotation: training, validation and test.
-  The test annotation must be one with labels; the copy in `activitynet/ActivityNet` has none. As published counts
-  as many clips as the annotation names.
+* `official` (default): the clips of the 31 classes in Kinetics-400's own annotation: training,
+  validation and test. The test annotation must be one with labels; the copy in
+  `activitynet/ActivityNet` has none. As published counts as many clips as the annotation names.
 * `paper`: published lists in `--splits`, which is a folder or the JSON file itself.
-    * `KS_train_val.json` of BML: 14,799 clips for training, 1,320 for validation and 2,597 for testing. Its
-      `KS.json`, beside it, has the test clips among those for training, and is refused.
-    * `my_train.txt` and `my_test.txt` of OGM-GE (lines `<video>_<start>_<end>,10,<label>`): the same clips without
-      the validation part. A tenth of the training list is drawn for validation.
+    * `KS_train_val.json` of BML: 14,799 clips for training, 1,320 for validation and 2,597 for
+      testing. Its `KS.json`, beside it, has the test clips among those for training, and is
+      refused.
+    * `my_train.txt` and `my_test.txt` of OGM-GE (lines `<video>_<start>_<end>,10,<label>`): the
+      same clips without the validation part. A tenth of the training list is drawn for validation.
 
-What is called the test part is Kinetics-400's *test* split, not its validation split. LFM and MIE speak of 19,000
-clips, 15,000 / 1,900 / 1,900; the lists that can be had hold 18,716, and neither LFM's nor MLA's own list is
-published. Each clip of Kinetics-400 is of another video, and a drawn validation split keeps a video together all
-the same.
+What is called the test part is Kinetics-400's *test* split, not its validation split. LFM and MIE
+speak of 19,000 clips, 15,000 / 1,900 / 1,900; the lists that can be had hold 18,716, and neither
+LFM's nor MLA's own list is published. Each clip of Kinetics-400 is of another video, and a drawn
+validation split keeps a video together all the same.
 
 ## Known problems
 
-* Many videos are gone: clips without a file are counted and listed in `left_out.csv`, so that the numbers above are
-  seldom reached.
-* Some clips have no sound, and some are shorter than ten seconds. Such a file is reported in training; `--problems
-  drop` goes on without it, `--problems absent` with its other modality.
-* OGM-GE's test list gives the start without leading zeros (`_2`), its training list with them (`_000002_000012`).
-  Ids of videos may contain `_` and begin with `-`. Prepare reads all of these.
+* Many videos are gone: clips without a file are counted and listed in `left_out.csv`, so that the
+  numbers above are seldom reached.
+* Some clips have no sound, and some are shorter than ten seconds. Such a file is reported in
+  training; `--problems drop` goes on without it, `--problems absent` with its other modality.
+* OGM-GE's test list gives the start without leading zeros (`_2`), its training list with them
+  (`_000002_000012`). Ids of videos may contain `_` and begin with `-`. Prepare reads all of these.
 * OGM-GE's own loader cannot read its own lists: it expects the class in the first column.
-* The original list of Arandjelović and Zisserman has 34 classes under names that Kinetics-400 did not keep.
+* The original list of Arandjelović and Zisserman has 34 classes under names that Kinetics-400 did
+  not keep.
 """
 
 from __future__ import annotations
@@ -65,10 +69,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equipoise.data.datasets.lists import numbered_lines
-from equipoise.data.datasets.policies import bad_line, published_lists
-from equipoise.data.datasets.writing import Collection, Row, carve_validation, need_file, need_folder, write
-from equipoise.data.datasets.youtube import Clip, clip_id, index_clips, parse_clip
+from equipoise.data.datasets.preparing.lists import numbered_lines
+from equipoise.data.datasets.preparing.policies import bad_line, published_lists
+from equipoise.data.datasets.preparing.writing import (
+    Collection,
+    Row,
+    carve_validation,
+    need_file,
+    need_folder,
+    write,
+)
+from equipoise.data.datasets.preparing.youtube import Clip, clip_id, index_clips, parse_clip
 from equipoise.errors import DataError
 
 CLASSES = (
@@ -122,7 +133,12 @@ class Listed(NamedTuple):
 
 
 def prepare(
-    out: Path, *, root: str | Path, splits: str | Path | None = None, split: str = "official", seed: int = 0
+    out: Path,
+    *,
+    root: str | Path,
+    splits: str | Path | None = None,
+    split: str = "official",
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Write `manifest.csv` and `dataset.json` into an existing empty folder.
 
@@ -150,9 +166,13 @@ def prepare(
     if all(row["split"] != "validation" for row in rows):
         carve_validation(rows, VALIDATION, seed)
         published.pop("validation", None)
-        notes.append(f"validation is drawn from the published training list of {PUBLISHED['train']} clips")
+        notes.append(
+            f"validation is drawn from the published training list of {PUBLISHED['train']} clips"
+        )
     modalities = ["audio=clip:audio", "video=clip:video"]
-    return write(out, Collection("kinetics-sounds", modalities, rows, base, published=published, notes=notes))
+    return write(
+        out, Collection("kinetics-sounds", modalities, rows, base, published=published, notes=notes)
+    )
 
 
 def _row(found: Listed, files: dict[Clip, str]) -> Row:
@@ -176,11 +196,17 @@ def _annotated(folder: Path) -> list[Listed]:
             reader = csv.DictReader(file)
             lacking = {"label", "youtube_id", "time_start"} - {*(reader.fieldnames or ())}
             if lacking:
-                raise DataError(f"{path}: no column {min(lacking)!r}; take the annotation of cvdfoundation")
+                raise DataError(
+                    f"{path}: no column {min(lacking)!r}; take the annotation of cvdfoundation"
+                )
             for row in reader:
                 if row["label"] in CLASSES:
                     listed.append(
-                        Listed((row["youtube_id"], _second(path, reader.line_num, row)), row["label"], split)
+                        Listed(
+                            (row["youtube_id"], _second(path, reader.line_num, row)),
+                            row["label"],
+                            split,
+                        )
                     )
     return listed
 
@@ -190,12 +216,19 @@ def _check_annotated(clips: int) -> list[str]:
     least = sum(PUBLISHED.values())
     if clips >= least:
         return []
-    return [f"the annotation is not whole: it names {clips:,} clips of the 31 classes, the published lists {least:,}"]
+    return [
+        f"the annotation is not whole: it names {clips:,} clips of the 31 classes, the published lists {least:,}"
+    ]
 
 
 def _second(path: Path, number: int, row: dict[str, str]) -> int:
     if not (row["time_start"] or "").isdecimal():
-        raise bad_line(path, number, ",".join(str(cell) for cell in row.values()), "a whole second in time_start")
+        raise bad_line(
+            path,
+            number,
+            ",".join(str(cell) for cell in row.values()),
+            "a whole second in time_start",
+        )
     return int(row["time_start"])
 
 
@@ -230,12 +263,15 @@ def _read_json(path: Path) -> list[Listed]:
         raise DataError(f"{path}: expected {form} ({type(error).__name__}: {error})") from None
     if all(found.split != "test" for found in listed):
         merged = "BML's KS.json, for one, has the test clips among those for training"
-        raise DataError(f"{path}: no entry is of the subset 'testing' ({merged}); give {JSON} instead")
+        raise DataError(
+            f"{path}: no entry is of the subset 'testing' ({merged}); give {JSON} instead"
+        )
     return listed
 
 
 def _of_entry(name: str, label: str, subset: str) -> Listed:
-    clip, readable = parse_clip(name), label.replace("_", " ")
+    clip = parse_clip(name)
+    readable = label.replace("_", " ")
     if clip is None or readable not in CLASSES:
         raise ValueError(f"{name!r} labelled {label!r} is no clip of the 31 classes")
     return Listed(clip, readable, SUBSETS[subset])

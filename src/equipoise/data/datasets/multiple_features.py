@@ -1,4 +1,5 @@
-"""UCI Multiple Features: 2,000 handwritten digits from Dutch utility maps, each described by six sets of features.
+"""UCI Multiple Features: 2,000 handwritten digits from Dutch utility maps, each described by six
+sets of features.
 
 | view | features | what they are |
 |---|---|---|
@@ -12,7 +13,8 @@
 ## What to download
 
 Either *Multiple Features* from the UCI Machine Learning Repository, or `handwritten_6views.mat`
-(3.5 MB) from `hanmenghan/TMC` on GitHub, which holds the same digits with a split into training and test.
+(3.5 MB) from `hanmenghan/TMC` on GitHub, which holds the same digits with a split into training and
+test.
 
 ## Licence
 
@@ -32,18 +34,20 @@ equipoise prepare multiple-features --root mfeat
 equipoise prepare multiple-features --root handwritten_6views.mat --split official
 ```
 
-Each view becomes one array file of shape (2,000, features), of which a cell such as `pix.npy#17` picks a row.
+Each view becomes one array file of shape (2,000, features), of which a cell such as `pix.npy#17`
+picks a row.
 
 ## Splits
 
-* `random` (default): 70 % for training, 10 % for validation and 20 % for testing, by class, drawn with `seed`.
-* `official`: that of `handwritten_6views.mat`, 1,600 digits for training and 400 for testing; a tenth of the former
-  is carved out for validation, by class.
+* `random` (default): 70 % for training, 10 % for validation and 20 % for testing, by class, drawn
+  with `seed`.
+* `official`: that of `handwritten_6views.mat`, 1,600 digits for training and 400 for testing; a
+  tenth of the former is carved out for validation, by class.
 
 ## Known problems
 
-* The views have very different ranges. Equipoise standardises vectors by the training rows; the code of TMC scales
-  training and test data separately.
+* The views have very different ranges. Equipoise standardises vectors by the training rows; the
+  code of TMC scales training and test data separately.
 * In `handwritten_6views.mat` the classes are numbered 1 to 10, which stand for the digits 0 to 9.
 """
 
@@ -54,9 +58,16 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.datasets.counting import Whole
-from equipoise.data.datasets.lists import numbered_lines
-from equipoise.data.datasets.writing import Collection, carve_validation, draw_splits, need_file, need_folder, write
+from equipoise.data.datasets.preparing.counting import Whole
+from equipoise.data.datasets.preparing.lists import numbered_lines
+from equipoise.data.datasets.preparing.writing import (
+    Collection,
+    carve_validation,
+    draw_splits,
+    need_file,
+    need_folder,
+    write,
+)
 from equipoise.errors import ConfigError, DataError, invalid
 
 VIEWS = {"pix": 240, "fou": 76, "fac": 216, "zer": 47, "kar": 64, "mor": 6}
@@ -65,7 +76,8 @@ PER_CLASS = 200
 
 
 def prepare(out: Path, *, root: str | Path, split: str = "random", seed: int = 0) -> dict[str, Any]:
-    """Write `manifest.csv`, `dataset.json` and an array file per view into an existing empty folder.
+    """Write `manifest.csv`, `dataset.json` and an array file per view into an existing empty
+    folder.
 
     Args:
         out: the folder.
@@ -92,7 +104,12 @@ def prepare(out: Path, *, root: str | Path, split: str = "random", seed: int = 0
     for view, array in views.items():
         np.save(out / f"{view}.npy", array.astype(np.float32))
     rows = [
-        {"id": str(k), **{view: f"{view}.npy#{k}" for view in VIEWS}, "label": str(digit), "split": given}
+        {
+            "id": str(k),
+            **{view: f"{view}.npy#{k}" for view in VIEWS},
+            "label": str(digit),
+            "split": given,
+        }
         for k, (digit, given) in enumerate(zip(digits, splits, strict=True))
     ]
     if split == "official":
@@ -100,29 +117,42 @@ def prepare(out: Path, *, root: str | Path, split: str = "random", seed: int = 0
     else:
         draw_splits(rows, validation=0.1, test=0.2, seed=seed)
     published = {"train": 1_600, "test": 400} if split == "official" else {}
-    modalities, whole = [f"{view}={view}:vector" for view in VIEWS], Whole(10 * PER_CLASS)
-    return write(out, Collection("multiple-features", modalities, rows, published=published, whole=whole))
+    modalities = [f"{view}={view}:vector" for view in VIEWS]
+    whole = Whole(10 * PER_CLASS)
+    return write(
+        out, Collection("multiple-features", modalities, rows, published=published, whole=whole)
+    )
 
 
 def _read_folder(path: Path) -> tuple[dict[str, np.ndarray], list[int], list[str]]:
     """Views, digits and no splits: rows are in the same order in every file, 200 of each digit."""
-    folder = need_folder(path, "the files mfeat-pix to mfeat-mor, or handwritten_6views.mat, belong there")
-    views = {view: _read_text(folder / f"mfeat-{view}", features) for view, features in VIEWS.items()}
+    folder = need_folder(
+        path, "the files mfeat-pix to mfeat-mor, or handwritten_6views.mat, belong there"
+    )
+    views = {
+        view: _read_text(folder / f"mfeat-{view}", features) for view, features in VIEWS.items()
+    }
     return views, [k // PER_CLASS for k in range(10 * PER_CLASS)], [""] * (10 * PER_CLASS)
 
 
 def _read_text(path: Path, features: int) -> np.ndarray:
     rows = []
-    for number, line in numbered_lines(path, "it comes with Multiple Features of the UCI repository"):
+    for number, line in numbered_lines(
+        path, "it comes with Multiple Features of the UCI repository"
+    ):
         try:
             row = [float(word) for word in line.split()]
         except ValueError:
             row = []
         if len(row) != features or not np.isfinite(row).all():
-            raise DataError(f"{path} line {number}: expected {features} numbers, found {line.strip()[:60]!r}")
+            raise DataError(
+                f"{path} line {number}: expected {features} numbers, found {line.strip()[:60]!r}"
+            )
         rows.append(row)
     if len(rows) != 10 * PER_CLASS:
-        raise DataError(f"{path}: expected {10 * PER_CLASS} lines, {PER_CLASS} of each digit, found {len(rows)}")
+        raise DataError(
+            f"{path}: expected {10 * PER_CLASS} lines, {PER_CLASS} of each digit, found {len(rows)}"
+        )
     return np.array(rows)
 
 
@@ -134,7 +164,9 @@ def _read_matlab(path: Path) -> tuple[dict[str, np.ndarray], list[int], list[str
     try:
         found = loadmat(path)
     except Exception as error:  # damaged bytes can raise anything
-        raise DataError(f"{path}: not readable as a MATLAB file ({' '.join(str(error).split())})") from None
+        raise DataError(
+            f"{path}: not readable as a MATLAB file ({' '.join(str(error).split())})"
+        ) from None
     parts = {part: _matlab_part(found, part, path) for part in ("train", "test")}
     views = {view: np.concatenate([p[view] for p in parts.values()]) for view in VIEWS}
     digits = [int(code) - 1 for p in parts.values() for code in p["digit"]]
@@ -144,11 +176,19 @@ def _read_matlab(path: Path) -> tuple[dict[str, np.ndarray], list[int], list[str
 def _matlab_part(found: dict[str, Any], part: str, path: Path) -> dict[str, np.ndarray]:
     codes = np.asarray(found.get(f"gt_{part}", [])).ravel()
     if not len(codes) or not np.isin(codes, range(1, 11)).all():
-        raise DataError(f"{path}: 'gt_{part}' should hold the classes 1 to 10; is this handwritten_6views.mat?")
+        raise DataError(
+            f"{path}: 'gt_{part}' should hold the classes 1 to 10; is this handwritten_6views.mat?"
+        )
     views: dict[str, np.ndarray] = {"digit": codes}
     for k, (view, features) in enumerate(VIEWS.items(), 1):
         array: np.ndarray = np.asarray(found.get(f"x{k}_{part}", []))
-        if array.shape != (len(codes), features) or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise DataError(f"{path}: 'x{k}_{part}' should hold {len(codes)} × {features} finite numbers ({view})")
+        if (
+            array.shape != (len(codes), features)
+            or array.dtype.kind not in "fiu"
+            or not np.isfinite(array).all()
+        ):
+            raise DataError(
+                f"{path}: 'x{k}_{part}' should hold {len(codes)} × {features} finite numbers ({view})"
+            )
         views[view] = array
     return views

@@ -1,9 +1,10 @@
-"""MVSA-Single (Niu et al. 2016): the sentiment of tweets with a picture, where text and picture were labelled apart.
+"""MVSA-Single (Niu et al. 2016): the sentiment of tweets with a picture, where text and picture
+were labelled apart.
 
 ## What to download
 
-`MVSA_Single` from the page of MCRLab (University of Ottawa): 4,869 numbered tweets with a picture each.
-MVSA-Multiple, labelled by three people, is another data set.
+`MVSA_Single` from the page of MCRLab (University of Ottawa): 4,869 numbered tweets with a picture
+each. MVSA-Multiple, labelled by three people, is another data set.
 
 ## Licence
 
@@ -25,24 +26,26 @@ equipoise prepare mvsa-single --root MVSA_Single --split paper --splits LISTS
 
 ## Splits
 
-There is no official one, and there are two rules which tweets count at all. Results under different rules are results
-on different data sets.
+There is no official one, and there are two rules which tweets count at all. Results under different
+rules are results on different data sets.
 
-* `--rule agreement` (default): text and picture have the same label; 2,592 tweets, 1,398 positive, 470 neutral and
-  724 negative. QMF, MLA and the papers that follow them use these.
-* `--rule customary` (Xu and Mao 2017): a neutral label gives way to the other, positive against negative is left out;
-  4,511 tweets, 2,683 positive, 470 neutral and 1,358 negative.
+* `--rule agreement` (default): text and picture have the same label; 2,592 tweets, 1,398 positive,
+  470 neutral and 724 negative. QMF, MLA and the papers that follow them use these.
+* `--rule customary` (Xu and Mao 2017): a neutral label gives way to the other, positive against
+  negative is left out; 4,511 tweets, 2,683 positive, 470 neutral and 1,358 negative.
 
 * `--split random` (default): 8 : 1 : 1, by class, drawn with `seed`.
-* `--split paper`: the lists in the folder `splits`, which exist for the agreeing tweets. QMF's `train.jsonl`,
-  `dev.jsonl` and `test.jsonl` have 1,555 / 518 / 519. MLA's `my_train_mvsa.txt` and `my_test_mvsa.txt` have the same
-  training tweets, but 32 of the 519 test tweets are for validation in QMF's. MLA has no validation split, so a tenth
-  of its training tweets is carved out for it, by class.
+* `--split paper`: the lists in the folder `splits`, which exist for the agreeing tweets. QMF's
+  `train.jsonl`, `dev.jsonl` and `test.jsonl` have 1,555 / 518 / 519. MLA's `my_train_mvsa.txt` and
+  `my_test_mvsa.txt` have the same training tweets, but 32 of the 519 test tweets are for validation
+  in QMF's. MLA has no validation split, so a tenth of its training tweets is carved out for it, by
+  class.
 
 ## Known problems
 
-* The texts are not all UTF-8. What is not is read as GB 18030, in which `’` is the bytes that QMF's lists show as
-  `¡¯`, and what is not that either as Latin-1. Pictograms were lost before publication: they are `?`.
+* The texts are not all UTF-8. What is not is read as GB 18030, in which `’` is the bytes that QMF's
+  lists show as `¡¯`, and what is not that either as Latin-1. Pictograms were lost before
+  publication: they are `?`.
 * Texts and pictures may occur more than once, as tweets were retweeted; `prepare` counts them.
 """
 
@@ -53,9 +56,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.counting import Whole
-from equipoise.data.datasets.lists import numbered_lines, published_splits
-from equipoise.data.datasets.writing import Collection, Row, carve_validation, draw_splits, need_folder, write
+from equipoise.data.datasets.preparing.counting import Whole
+from equipoise.data.datasets.preparing.lists import numbered_lines, published_splits
+from equipoise.data.datasets.preparing.writing import (
+    Collection,
+    Row,
+    carve_validation,
+    draw_splits,
+    need_folder,
+    write,
+)
 from equipoise.errors import ConfigError, DataError, invalid
 
 CLASSES = ("negative", "neutral", "positive")
@@ -112,13 +122,17 @@ def prepare(
         raise invalid("mvsa-single", "rule", "'agreement' or 'customary'", rule)
     if (split == "paper") != (splits is not None):
         raise ConfigError("mvsa-single: --split paper and --splits LISTS go together")
-    folder = need_folder(root, "labelResultAll.txt and the folder 'data' of MVSA_Single belong there")
+    folder = need_folder(
+        root, "labelResultAll.txt and the folder 'data' of MVSA_Single belong there"
+    )
     rows, left_out = _read(folder, rule)
     published: Mapping[str, int] = {}
     whole = None
     if splits is None:
         draw_splits(rows, validation=SHARE, test=SHARE, seed=seed)
-        whole = Whole(TWEETS[rule], hint="lines of labelResultAll.txt or files of 'data' may be missing")
+        whole = Whole(
+            TWEETS[rule], hint="lines of labelResultAll.txt or files of 'data' may be missing"
+        )
     else:
         lists = published_splits(splits, "mvsa")
         published = Counter(lists.values())
@@ -138,16 +152,22 @@ def _read(folder: Path, rule: str) -> tuple[list[Row], list[tuple[str, str]]]:
     left_out = []
     decide, reason = RULES[rule]
     for identity, of_text, of_image in _labels(folder / "labelResultAll.txt"):
-        label, text = decide(of_text, of_image), folder / "data" / f"{identity}.txt"
+        label = decide(of_text, of_image)
+        text = folder / "data" / f"{identity}.txt"
         if label is None:
             left_out.append((identity, reason))
         elif not text.exists():
             left_out.append((identity, "text file not found"))
         else:
-            cells = {"image": f"data/{identity}.jpg", "text": " ".join(decode(text.read_bytes()).split())}
+            cells = {
+                "image": f"data/{identity}.jpg",
+                "text": " ".join(decode(text.read_bytes()).split()),
+            }
             rows.append({"id": identity, **cells, "label": label, "split": ""})
     if not rows:
-        raise DataError(f"{folder / 'data'}: none of the {len(left_out)} labelled tweets is here, as <id>.txt")
+        raise DataError(
+            f"{folder / 'data'}: none of the {len(left_out)} labelled tweets is here, as <id>.txt"
+        )
     return rows, left_out
 
 
@@ -169,8 +189,12 @@ def _apply(lists: dict[str, str], rows: list[Row]) -> list[tuple[str, str]]:
     split = {Path(image).stem: split for image, split in lists.items()}
     here = {row["id"] for row in rows}
     rows[:] = [{**row, "split": split[row["id"]]} for row in rows if row["id"] in split]
-    unlisted = [(identity, "not in the published lists") for identity in sorted(here - split.keys())]
-    return unlisted + [(identity, "listed, but not in the download") for identity in split if identity not in here]
+    unlisted = [
+        (identity, "not in the published lists") for identity in sorted(here - split.keys())
+    ]
+    return unlisted + [
+        (identity, "listed, but not in the download") for identity in split if identity not in here
+    ]
 
 
 def decode(content: bytes) -> str:

@@ -1,8 +1,10 @@
-"""`nvgesture`: 1,532 recordings of 25 hand gestures by 18 subjects in a car (colour, depth and, on request, flow).
+"""`nvgesture`: 1,532 recordings of 25 hand gestures by 18 subjects in a car (colour, depth and, on
+request, flow).
 
 ## What to download
 
-`nvGesture_v1.7z.001 …` (about 41 GB) from NVIDIA's research page of Molchanov et al. 2016, with the lists in it.
+`nvGesture_v1.7z.001 …` (about 41 GB) from NVIDIA's research page of Molchanov et al. 2016, with the
+lists in it.
 
 ## Licence
 
@@ -23,25 +25,26 @@ equipoise prepare nvgesture --root nvGesture --out data/nvgesture
 equipoise prepare nvgesture --root nvGesture --flow flow --out data/nvgesture-flow
 ```
 
-`rgb` and `depth` are the 80 frames of the gesture that the list gives, out of longer recordings; depth is read as
-one channel. Optical flow is not distributed. `--flow` is a folder of one array per line of the lists, numbered from
-0 as in IGM's code: height × width × 2 × frames.
+`rgb` and `depth` are the 80 frames of the gesture that the list gives, out of longer recordings;
+depth is read as one channel. Optical flow is not distributed. `--flow` is a folder of one array per
+line of the lists, numbered from 0 as in IGM's code: height × width × 2 × frames.
 
 ## Splits
 
-* `official` (default): 1,050 recordings of twelve subjects for training, 482 of six others for testing. A fifth of
-  the training subjects is drawn for validation, for there is no official validation split. MIE and IGM use the same
-  lists.
-* `group`: the lists' recordings with all 18 subjects drawn anew, a third for testing and a ninth for validation.
+* `official` (default): 1,050 recordings of twelve subjects for training, 482 of six others for
+  testing. A fifth of the training subjects is drawn for validation, for there is no official
+  validation split. MIE and IGM use the same lists.
+* `group`: the lists' recordings with all 18 subjects drawn anew, a third for testing and a ninth
+  for validation.
 
 No subject is in two splits under either.
 
 ## Known problems
 
-* The label is the `label:` of the line and not the folder `class_NN`: they differ in 15 rows of the training list
-  and 8 of the test list.
-* Two public tables of class names disagree on left and right in classes 1, 2, 5 and 6. The labels here number the
-  classes from 01 to 25, and do not name directions.
+* The label is the `label:` of the line and not the folder `class_NN`: they differ in 15 rows of the
+  training list and 8 of the test list.
+* Two public tables of class names disagree on left and right in classes 1, 2, 5 and 6. The labels
+  here number the classes from 01 to 25, and do not name directions.
 * The windows of the stereo camera (`duo_left` …) are longer, for it runs faster. They are not read.
 * How IGM computed its flow is not known, nor its scale.
 """
@@ -53,13 +56,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.counting import Whole
-from equipoise.data.datasets.lists import numbered_lines
-from equipoise.data.datasets.policies import bad_line
-from equipoise.data.datasets.writing import Collection, Row, carve_validation, draw_splits, need_folder, write
+from equipoise.data.datasets.preparing.counting import Whole
+from equipoise.data.datasets.preparing.lists import numbered_lines
+from equipoise.data.datasets.preparing.policies import bad_line
+from equipoise.data.datasets.preparing.writing import (
+    Collection,
+    Row,
+    carve_validation,
+    draw_splits,
+    need_folder,
+    write,
+)
 from equipoise.errors import DataError, invalid
 
-LISTS = ("nvgesture_{}_correct_cvpr2016.lst", "nvgesture_{}_correct_cvpr2016_v2.lst", "nvgesture_{}_correct.lst")
+LISTS = (
+    "nvgesture_{}_correct_cvpr2016.lst",
+    "nvgesture_{}_correct_cvpr2016_v2.lst",
+    "nvgesture_{}_correct.lst",
+)
 PUBLISHED = {"train": 1_050, "test": 482}
 VALIDATION = 0.2  # of the training subjects
 DRAWN = {"validation": 1 / 9, "test": 1 / 3}  # of all subjects
@@ -124,7 +138,9 @@ def prepare(
     notes = []
     if split == "official":
         carve_validation(rows, VALIDATION, seed)
-        notes.append(f"validation is drawn from the {PUBLISHED['train']} recordings of the training list, by subject")
+        notes.append(
+            f"validation is drawn from the {PUBLISHED['train']} recordings of the training list, by subject"
+        )
     else:
         draw_splits(rows, **DRAWN, seed=seed)
     collection = Collection(
@@ -146,7 +162,9 @@ def _lists(folder: Path) -> Mapping[str, Path]:
         paths = {part: folder / name.format(part) for part in PUBLISHED}
         if all(path.exists() for path in paths.values()):
             return paths
-    raise DataError(f"{folder}: {' and '.join(LISTS[0].format(part) for part in PUBLISHED)} are not here")
+    raise DataError(
+        f"{folder}: {' and '.join(LISTS[0].format(part) for part in PUBLISHED)} are not here"
+    )
 
 
 def _read(path: Path, part: str, flow: Path | None) -> list[Row]:
@@ -154,7 +172,9 @@ def _read(path: Path, part: str, flow: Path | None) -> list[Row]:
     for place, (number, line) in enumerate(numbered_lines(path)):
         row = _row(line, part)
         if row is None:
-            raise bad_line(path, number, line, "'path:… depth:<stem>:<first>:<end> color:… label:<1 to 25>'")
+            raise bad_line(
+                path, number, line, "'path:… depth:<stem>:<first>:<end> color:… label:<1 to 25>'"
+            )
         rows.append(row if flow is None else {**row, "flow": f"{flow / part / str(place)}.npy"})
     return rows
 
@@ -163,7 +183,9 @@ def _row(line: str, part: str) -> Row | None:
     """None for a line of another form."""
     fields = dict(field.partition(":")[::2] for field in line.split())
     place = _PATH.fullmatch(fields.get("path", ""))
-    windows = {modality: _WINDOW.fullmatch(fields.get(sensor, "")) for modality, sensor in SENSORS.items()}
+    windows = {
+        modality: _WINDOW.fullmatch(fields.get(sensor, "")) for modality, sensor in SENSORS.items()
+    }
     label = fields.get("label", "")
     if place is None or not label.isdecimal() or not 1 <= int(label) <= len(GESTURES):
         return None

@@ -1,11 +1,13 @@
-"""Sarcasm (Cai et al. 2019): is a tweet with a picture sarcastic? 24,635 posts with text, picture and picture words.
+"""Sarcasm (Cai et al. 2019): is a tweet with a picture sarcastic? 24,635 posts with text, picture
+and picture words.
 
 ## What to download
 
-The repository `headacheboy/data-of-multimodal-sarcasm-detection` on GitHub: `text/train.txt`, `text/valid2.txt`,
-`text/test2.txt` (4 MB) and `extract/extract_all` (3 MB), five attribute words per picture that its authors predicted
-from it. The pictures are four archive parts linked from its README; they unpack to one folder of `<post id>.jpg`.
-Without them the data set still has two modalities, the text and the attribute words.
+The repository `headacheboy/data-of-multimodal-sarcasm-detection` on GitHub: `text/train.txt`,
+`text/valid2.txt`, `text/test2.txt` (4 MB) and `extract/extract_all` (3 MB), five attribute words
+per picture that its authors predicted from it. The pictures are four archive parts linked from its
+README; they unpack to one folder of `<post id>.jpg`. Without them the data set still has two
+modalities, the text and the attribute words.
 
 ## Licence
 
@@ -26,19 +28,21 @@ equipoise prepare sarcasm --root data-of-multimodal-sarcasm-detection
 
 ## Splits
 
-The authors' own: 19,816 posts for training, 2,410 for validation and 2,409 for testing, once the posts that give
-themselves away are left out, as the authors do: those whose text has one of the words sarcasm, sarcastic, reposting,
-`<url>`, joke, jokes, humour, humor, irony, ironic and exgag. That removes 9,224 of the 29,040 training posts and no
-other. Their pictures were never published either.
+The authors' own: 19,816 posts for training, 2,410 for validation and 2,409 for testing, once the
+posts that give themselves away are left out, as the authors do: those whose text has one of the
+words sarcasm, sarcastic, reposting, `<url>`, joke, jokes, humour, humor, irony, ironic and exgag.
+That removes 9,224 of the 29,040 training posts and no other. Their pictures were never published
+either.
 
 ## Known problems
 
-* Validation and test posts have two labels: the hashtag's, and that of a person who read the post. The authors use
-  the latter, and so does `--label human`, the default; the two disagree on 87 validation and 144 test posts. Training
-  posts have the hashtag's label only.
-* 657 posts share their text with another, 376 of them with one of another split, though no id is in two splits.
-* The text is already lower-cased and split into words, with `<user>`, `<num>` and `emoji_123` in the place of names,
-  numbers and pictograms. Removing the tell-tale hashtag has left double spaces.
+* Validation and test posts have two labels: the hashtag's, and that of a person who read the post.
+  The authors use the latter, and so does `--label human`, the default; the two disagree on 87
+  validation and 144 test posts. Training posts have the hashtag's label only.
+* 657 posts share their text with another, 376 of them with one of another split, though no id is in
+  two splits.
+* The text is already lower-cased and split into words, with `<user>`, `<num>` and `emoji_123` in
+  the place of names, numbers and pictograms. Removing the tell-tale hashtag has left double spaces.
 """
 
 from __future__ import annotations
@@ -48,14 +52,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.lists import numbered_lines
-from equipoise.data.datasets.writing import Collection, Row, need_folder, write
+from equipoise.data.datasets.preparing.lists import numbered_lines
+from equipoise.data.datasets.preparing.writing import Collection, Row, need_folder, write
 from equipoise.errors import DataError, invalid
 
 FILES = {"train": "train.txt", "validation": "valid2.txt", "test": "test2.txt"}
 PUBLISHED = {"train": 19_816, "validation": 2_410, "test": 2_409}
 GIVEAWAYS = frozenset(
-    ["sarcasm", "sarcastic", "reposting", "<url>", "joke", "jokes", "humour", "humor", "irony", "ironic", "exgag"]
+    [
+        "sarcasm",
+        "sarcastic",
+        "reposting",
+        "<url>",
+        "joke",
+        "jokes",
+        "humour",
+        "humor",
+        "irony",
+        "ironic",
+        "exgag",
+    ]
 )
 CLASSES = ("not sarcastic", "sarcastic")
 LABELS = {"hashtag": 0, "human": -1}
@@ -63,14 +79,20 @@ LABELS = {"hashtag": 0, "human": -1}
 
 
 def prepare(
-    out: Path, *, root: str | Path, images: str | Path | None = None, attributes: bool = True, label: str = "human"
+    out: Path,
+    *,
+    root: str | Path,
+    images: str | Path | None = None,
+    attributes: bool = True,
+    label: str = "human",
 ) -> dict[str, Any]:
     """Write `manifest.csv` and `dataset.json` into an existing empty folder.
 
     Args:
         out: the folder.
         root: folder of the download.
-        images: folder of the pictures; `dataset_image` in `root` if there is one, else no modality of pictures.
+        images: folder of the pictures; `dataset_image` in `root` if there is one, else no modality
+            of pictures.
         attributes: whether the five words per picture are a modality.
         label: of validation and test posts, a reader's (`human`) or the `hashtag`.
 
@@ -89,7 +111,9 @@ def prepare(
     rows: list[Row] = []
     left_out = []
     for split, file in FILES.items():
-        for identity, text, sarcastic in _read_posts(_beside(folder, "text", file), split, LABELS[label]):
+        for identity, text, sarcastic in _read_posts(
+            _beside(folder, "text", file), split, LABELS[label]
+        ):
             if GIVEAWAYS.intersection(text.split()):
                 left_out.append((identity, "the text gives the label away"))
                 continue
@@ -100,7 +124,10 @@ def prepare(
     modalities = ["text=text:text"]
     modalities += ["attributes=attributes:text"] if attributes else []
     modalities += ["image=image:image"] if pictures else []
-    return write(out, Collection("sarcasm", modalities, rows, pictures, published=PUBLISHED, left_out=left_out))
+    return write(
+        out,
+        Collection("sarcasm", modalities, rows, pictures, published=PUBLISHED, left_out=left_out),
+    )
 
 
 def _pictures(folder: Path, images: str | Path | None) -> Path | None:
@@ -122,8 +149,12 @@ def _read_posts(path: Path, split: str, which: int) -> Iterator[tuple[str, str, 
     for number, line in numbered_lines(path, "it comes with data-of-multimodal-sarcasm-detection"):
         record = _literal(path, number, line, f"[{names}]")
         labels = record[2:]
-        if len(record) != fields or not all(isinstance(label, int) and label in (0, 1) for label in labels):
-            raise DataError(f"{path} line {number}: expected [{names}], each label 0 or 1, found {line[:60]!r}")
+        if len(record) != fields or not all(
+            isinstance(label, int) and label in (0, 1) for label in labels
+        ):
+            raise DataError(
+                f"{path} line {number}: expected [{names}], each label 0 or 1, found {line[:60]!r}"
+            )
         yield str(record[0]), str(record[1]), labels[which]
 
 
@@ -132,7 +163,9 @@ def _read_attributes(path: Path) -> dict[str, str]:
     found = {}
     what = "it comes with data-of-multimodal-sarcasm-detection; without it say --attributes false"
     for number, line in numbered_lines(path, what):
-        identity, *words = (str(value) for value in _literal(path, number, line, "[id, five words]"))
+        identity, *words = (
+            str(value) for value in _literal(path, number, line, "[id, five words]")
+        )
         found[identity] = " ".join(words)
     return found
 

@@ -1,4 +1,4 @@
-"""`synthetic`: modalities whose best possible accuracy is known (see `equipoise.data.synthetic`)."""
+"""`synthetic`: modalities whose best possible accuracy is known (see `equipoise.data.datasets.preparing.signals`)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data import splits as splitting
+from equipoise.data.datasets.preparing.signals import Sensor, best_accuracies, embed, signals
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.synthetic import Sensor, best_accuracies, embed, signals
-from equipoise.data.table import Splits, Table
+from equipoise.data.table import splits as splitting
+from equipoise.data.table.table import Splits, Table
 from equipoise.errors import ConfigError, invalid
 
 DEFAULT = {"easy": {"strength": 2.5}, "hard": {"strength": 2.0, "bends": 3}}
@@ -41,7 +41,8 @@ def load(
         modalities: {name: {strength, bends, noise}}; an easy and a hard one by default.
 
     Returns:
-        Splits whose `preprocessing["best_accuracy"]` holds the best possible accuracy per modality and fused.
+        Splits whose `preprocessing["best_accuracy"]` holds the best possible accuracy per modality
+        and fused.
     """
     sensors = parse(modalities or DEFAULT)
     check_counts(samples, classes)
@@ -60,7 +61,9 @@ def load(
         [f"class {k}" for k in range(classes)],
         [str(k) for k in range(samples)],
     )
-    train, validating, testing = (whole.take(np.flatnonzero(split == name)) for name in splitting.NAMES)
+    train, validating, testing = (
+        whole.take(np.flatnonzero(split == name)) for name in splitting.NAMES
+    )
     facts = {"best_accuracy": best_accuracies(sensors, classes, redundancy)}
     return Splits(train, validating, testing, name="synthetic", preprocessing=facts)
 
@@ -91,7 +94,7 @@ def prepare(
     Returns:
         The best possible accuracy per modality and fused, before the files' quantisation.
     """
-    from equipoise.data import render
+    from equipoise.data.datasets.preparing import render
 
     sensors = {"sound": Sensor(sound), "picture": Sensor(picture)}
     check_counts(samples, classes)
@@ -127,7 +130,9 @@ def check_counts(samples: int, classes: int) -> None:
     if not (isinstance(classes, int) and classes >= 2):
         raise invalid("synthetic", "classes", "a whole number of at least 2", classes)
     if not (isinstance(samples, int) and samples >= classes):
-        raise invalid("synthetic", "samples", f"a whole number of at least one per class ({classes})", samples)
+        raise invalid(
+            "synthetic", "samples", f"a whole number of at least one per class ({classes})", samples
+        )
 
 
 def parse(modalities: Mapping[str, Mapping[str, Any]]) -> dict[str, Sensor]:
@@ -141,4 +146,6 @@ def parse(modalities: Mapping[str, Mapping[str, Any]]) -> dict[str, Sensor]:
     try:
         return {name: Sensor(**options) for name, options in modalities.items()}
     except TypeError as error:
-        raise ConfigError(f"data.options.modalities: {error}; a modality has strength, bends and noise") from None
+        raise ConfigError(
+            f"data.options.modalities: {error}; a modality has strength, bends and noise"
+        ) from None

@@ -1,10 +1,11 @@
-"""Twitter2015 (Yu and Jiang 2019): the sentiment towards one person, place or thing in a tweet with a picture.
+"""Twitter2015 (Yu and Jiang 2019): the sentiment towards one person, place or thing in a tweet with
+a picture.
 
 ## What to download
 
-The repository `jefferyYu/TomBERT` on GitHub: `absa_data/twitter2015` with `train.tsv`, `dev.tsv` and `test.tsv`
-(0.6 MB). The folder `absa_data/twitter` beside it is another data set, Twitter-2017. The pictures are an archive
-linked from its README, in which they stand in `twitter2015_images`.
+The repository `jefferyYu/TomBERT` on GitHub: `absa_data/twitter2015` with `train.tsv`, `dev.tsv`
+and `test.tsv` (0.6 MB). The folder `absa_data/twitter` beside it is another data set, Twitter-2017.
+The pictures are an archive linked from its README, in which they stand in `twitter2015_images`.
 
 ## Licence
 
@@ -26,20 +27,26 @@ Without `images` the text is the only modality.
 
 ## Splits
 
-The authors' own: 3,179 / 1,122 / 1,037 targets of 2,101 / 727 / 674 tweets. No picture is in two splits; the picture
-is the `group`, so whatever is cut from the training split later keeps a tweet's targets together.
+The authors' own: 3,179 / 1,122 / 1,037 targets of 2,101 / 727 / 674 tweets. No picture is in two
+splits; the picture is the `group`, so whatever is cut from the training split later keeps a tweet's
+targets together.
 
 ## Known problems
 
-* The sentiment is that of a target, in whose place the text has `$T$`. A tweet with several targets may have several
-  labels: 277, 119 and 104 tweets do. By default the mark stays and the target is named behind the text.
-  `--target substitute` gives the tweet as it was written, which no longer shows which target is meant, so no model
-  can exceed 90.6 / 89.0 / 89.6 % accuracy. `--target ignore` drops both, which comes nearest to what the loaders of
-  some papers on imbalance do: of the mark they keep the letter T, and of the tweet up to 50 words, letters only and
-  in lower case.
-* The header of `test.tsv` names four of its five columns. Fields may begin with a quotation mark that means nothing.
-* One tweet stands in the training split twice, with two pictures and two labels (`train-660`, `train-2221`).
-* Some pictures are tiny, some are broken. TomBERT replaces what it cannot read or crop by one fixed picture.
+* The sentiment is that of a target, in whose place the text has `$T$`. A tweet with several targets
+  may have several
+  labels: 277, 119 and 104 tweets do. By default the mark stays and the target is named behind the
+      text.
+  `--target substitute` gives the tweet as it was written, which no longer shows which target is
+  meant, so no model can exceed 90.6 / 89.0 / 89.6 % accuracy. `--target ignore` drops both, which
+  comes nearest to what the loaders of some papers on imbalance do: of the mark they keep the letter
+  T, and of the tweet up to 50 words, letters only and in lower case.
+* The header of `test.tsv` names four of its five columns. Fields may begin with a quotation mark
+  that means nothing.
+* One tweet stands in the training split twice, with two pictures and two labels (`train-660`,
+  `train-2221`).
+* Some pictures are tiny, some are broken. TomBERT replaces what it cannot read or crop by one fixed
+  picture.
 """
 
 from __future__ import annotations
@@ -48,8 +55,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.lists import numbered_lines
-from equipoise.data.datasets.writing import Collection, need_folder, write
+from equipoise.data.datasets.preparing.lists import numbered_lines
+from equipoise.data.datasets.preparing.writing import Collection, need_folder, write
 from equipoise.errors import DataError, invalid
 
 FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
@@ -69,15 +76,17 @@ NOTES = {
 }
 
 
-def prepare(out: Path, *, root: str | Path, images: str | Path | None = None, target: str = "pair") -> dict[str, Any]:
+def prepare(
+    out: Path, *, root: str | Path, images: str | Path | None = None, target: str = "pair"
+) -> dict[str, Any]:
     """Write `manifest.csv` and `dataset.json` into an existing empty folder.
 
     Args:
         out: the folder.
         root: folder of the three tables.
         images: folder of the pictures; without it there is no modality of pictures.
-        target: `pair` keeps its mark in the text and names it after a `[SEP]`, `substitute` puts it back into the
-            text, `ignore` leaves it out.
+        target: `pair` keeps its mark in the text and names it after a `[SEP]`, `substitute` puts it
+            back into the text, `ignore` leaves it out.
 
     Returns:
         What was found, see `writing.write`.
@@ -89,7 +98,11 @@ def prepare(out: Path, *, root: str | Path, images: str | Path | None = None, ta
     if target not in TARGETS:
         raise invalid("twitter2015", "target", "'substitute', 'pair' or 'ignore'", target)
     folder = need_folder(root, "the tables of absa_data/twitter2015 of TomBERT belong there")
-    pictures = need_folder(images, "the pictures of Twitter2015 belong there") if images is not None else None
+    pictures = (
+        need_folder(images, "the pictures of Twitter2015 belong there")
+        if images is not None
+        else None
+    )
     rows = [
         {
             "id": f"{split}-{index}",
@@ -103,7 +116,12 @@ def prepare(out: Path, *, root: str | Path, images: str | Path | None = None, ta
         for index, polarity, image, text, phrase in _read(folder / file)
     ]
     modalities = ["text=text:text", *(["image=image:image"] if pictures else [])]
-    return write(out, Collection("twitter2015", modalities, rows, pictures, published=PUBLISHED, notes=NOTES[target]))
+    return write(
+        out,
+        Collection(
+            "twitter2015", modalities, rows, pictures, published=PUBLISHED, notes=NOTES[target]
+        ),
+    )
 
 
 def _read(path: Path) -> Iterator[list[str]]:

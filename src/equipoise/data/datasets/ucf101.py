@@ -2,9 +2,10 @@
 
 ## What to download
 
-From the CRCV of the University of Central Florida: `UCF101.rar` (6.5 GB) and the archive of the lists,
-`UCF101TrainTestSplits-RecognitionTask.zip`. Optical flow, if wanted, from `feichtenhofer/twostreamfusion` on GitHub
-(`ucf101_tvl1_flow.zip`, in parts), as grey pictures of its two components.
+From the CRCV of the University of Central Florida: `UCF101.rar` (6.5 GB) and the archive of the
+lists, `UCF101TrainTestSplits-RecognitionTask.zip`. Optical flow, if wanted, from
+`feichtenhofer/twostreamfusion` on GitHub (`ucf101_tvl1_flow.zip`, in parts), as grey pictures of
+its two components.
 
 ## Licence
 
@@ -24,20 +25,21 @@ ucf101/
 equipoise prepare ucf-101 --root ucf101 --fold 1 --out data/ucf101
 ```
 
-`rgb` is the video. Where the folder `tvl1_flow` is, `flow` is the pair of frame folders of the clip, written
-`tvl1_flow/{u,v}/<clip>`; clips without both are left out.
+`rgb` is the video. Where the folder `tvl1_flow` is, `flow` is the pair of frame folders of the
+clip, written `tvl1_flow/{u,v}/<clip>`; clips without both are left out.
 
 ## Splits
 
-The three official ones, chosen by `--fold`: 9,537 clips for training and 3,783 for testing in the first, 9,586 and
-3,734 in the second, 9,624 and 3,696 in the third. The clips of a class come in 25 groups, each of one video or
-scene, and no group is on both sides. A tenth of the training groups is drawn for validation, the same numbers in
-every class, because there is no official validation split. Papers report the mean of the three folds, or the first.
+The three official ones, chosen by `--fold`: 9,537 clips for training and 3,783 for testing in the
+first, 9,586 and 3,734 in the second, 9,624 and 3,696 in the third. The clips of a class come in 25
+groups, each of one video or scene, and no group is on both sides. A tenth of the training groups is
+drawn for validation, the same numbers in every class, because there is no official validation
+split. Papers report the mean of the three folds, or the first.
 
 ## Known problems
 
-* The folder is `HandstandPushups` and its files are `v_HandStandPushups_…`; copies and flow archives differ in
-  which they changed. Clips are found without regard to upper and lower case.
+* The folder is `HandstandPushups` and its files are `v_HandStandPushups_…`; copies and flow
+  archives differ in which they changed. Clips are found without regard to upper and lower case.
 * The lists of tests give no label; it is the folder's name.
 * Half of the classes have no sound, so that UCF-101 is no data set of sound and picture.
 * BalanceMM's loader flips the frames and either component of the flow independently of each other.
@@ -50,9 +52,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.lists import numbered_lines
-from equipoise.data.datasets.policies import bad_line
-from equipoise.data.datasets.writing import Collection, Row, carve_validation, need_folder, write
+from equipoise.data.datasets.preparing.lists import numbered_lines
+from equipoise.data.datasets.preparing.policies import bad_line
+from equipoise.data.datasets.preparing.writing import (
+    Collection,
+    Row,
+    carve_validation,
+    need_folder,
+    write,
+)
 from equipoise.errors import DataError, invalid
 
 PUBLISHED = {
@@ -88,8 +96,13 @@ def prepare(
         raise invalid("ucf-101", "fold", "1, 2 or 3", fold)
     base = need_folder(root, "give the folder that holds UCF-101 with --root")
     need_folder(base / "UCF-101", "it comes with UCF101.rar")
-    lists = need_folder(splits or base / "ucfTrainTestlist", "it comes with the archive of the lists")
-    videos = {path.stem.lower(): path.relative_to(base).as_posix() for path in base.glob("UCF-101/*/*.avi")}
+    lists = need_folder(
+        splits or base / "ucfTrainTestlist", "it comes with the archive of the lists"
+    )
+    videos = {
+        path.stem.lower(): path.relative_to(base).as_posix()
+        for path in base.glob("UCF-101/*/*.avi")
+    }
     flows = _flows(base / FLOW)
     rows = [
         row
@@ -103,7 +116,9 @@ def prepare(
         rows,
         base,
         published=PUBLISHED[fold],
-        notes=[f"validation is drawn from the official training list of {PUBLISHED[fold]['train']} clips, by group"],
+        notes=[
+            f"validation is drawn from the official training list of {PUBLISHED[fold]['train']} clips, by group"
+        ],
     )
     return write(out, collection)
 
@@ -112,7 +127,10 @@ def _flows(folder: Path) -> dict[str, str]:
     """{clip in lower case: its pair of frame folders}; empty where there is no flow at all."""
     if not folder.is_dir():
         return {}
-    names = [path.name for path in need_folder(folder / "u", "it holds one component of the flow").iterdir()]
+    names = [
+        path.name
+        for path in need_folder(folder / "u", "it holds one component of the flow").iterdir()
+    ]
     if not names:
         raise DataError(f"{folder / 'u'}: the folder is empty")
     return {name.lower(): f"{FLOW}/{{u,v}}/{name}" for name in names}
@@ -128,5 +146,7 @@ def _read(path: Path, split: str, videos: Mapping[str, str], flows: Mapping[str,
         cells = {"rgb": videos.get(clip.lower(), f"UCF-101/{match['label']}/{clip}.avi")}
         if flows:
             cells["flow"] = flows.get(clip.lower(), f"{FLOW}/{{u,v}}/{clip}")
-        rows.append({"id": clip, **cells, "label": match["label"], "split": split, "group": match["group"]})
+        rows.append(
+            {"id": clip, **cells, "label": match["label"], "split": split, "group": match["group"]}
+        )
     return rows

@@ -1,9 +1,11 @@
-"""`vggsound`: 199,176 clips of ten seconds of 309 classes of sound whose source is in the picture (audio, video).
+"""`vggsound`: 199,176 clips of ten seconds of 309 classes of sound whose source is in the picture
+(audio, video).
 
 ## What to download
 
-`vggsound.csv` from `hche11/VGGSound` on GitHub, and the videos themselves from where they were uploaded; no archive
-of them is official. Each clip is the ten seconds from the start that the table names.
+`vggsound.csv` from `hche11/VGGSound` on GitHub, and the videos themselves from where they were
+uploaded; no archive of them is official. Each clip is the ten seconds from the start that the table
+names.
 
 ## Licence
 
@@ -21,25 +23,29 @@ VGGSound/
 equipoise prepare vggsound --root VGGSound --out data/vggsound
 ```
 
-A clip is found by the id of its video and its first second, wherever below the folder its file is. The official
-test list and most download scripts write the second with six digits, OGM-GE and BalanceMM without leading zeros;
-both are found. Sound and picture are two modalities of the same file.
+A clip is found by the id of its video and its first second, wherever below the folder its file is.
+The official test list and most download scripts write the second with six digits, OGM-GE and
+BalanceMM without leading zeros; both are found. Sound and picture are two modalities of the same
+file.
 
 ## Splits
 
-The official split has 183,730 clips for training and 15,446 for testing (49 or 50 of each class). A twentieth of
-the training videos is drawn for validation with `--seed`; there is no official validation split.
+The official split has 183,730 clips for training and 15,446 for testing (49 or 50 of each class). A
+twentieth of the training videos is drawn for validation with `--seed`; there is no official
+validation split.
 
 ## Known problems
 
-* Deleted videos: LFM still found 168,618 clips for training and validation and 13,954 for testing, and more are
-  gone since. Clips without a file are counted and listed in `left_out.csv`; results on different remainders cannot
-  be compared.
+* Deleted videos: LFM still found 168,618 clips for training and validation and 13,954 for testing,
+  and more are gone since. Clips without a file are counted and listed in `left_out.csv`; results on
+  different remainders cannot be compared.
 * LFM prints 310 classes; the table has 309.
-* Label numbers differ between code bases; OGM-GE and BalanceMM number classes by their first appearance among the
-  files that are there. Here classes are known by their names, in alphabetical order.
-* Some videos have no sound, wrong frame counts in their headers, or fewer than four frames (`20sstRN_pmI_170` is
-  skipped by name in OGM-GE). Such a file is reported in training; `--problems drop` goes on without it.
+* Label numbers differ between code bases; OGM-GE and BalanceMM number classes by their first
+  appearance among the files that are there. Here classes are known by their names, in alphabetical
+  order.
+* Some videos have no sound, wrong frame counts in their headers, or fewer than four frames
+  (`20sstRN_pmI_170` is skipped by name in OGM-GE). Such a file is reported in training; `--problems
+  drop` goes on without it.
 """
 
 from __future__ import annotations
@@ -48,16 +54,25 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.policies import bad_line
-from equipoise.data.datasets.writing import Collection, Row, carve_validation, need_file, need_folder, write
-from equipoise.data.datasets.youtube import Clip, clip_id, index_clips
+from equipoise.data.datasets.preparing.policies import bad_line
+from equipoise.data.datasets.preparing.writing import (
+    Collection,
+    Row,
+    carve_validation,
+    need_file,
+    need_folder,
+    write,
+)
+from equipoise.data.datasets.preparing.youtube import Clip, clip_id, index_clips
 
 PUBLISHED = {"train": 183_730, "test": 15_446}
 VALIDATION = 0.05  # of the training videos
 TABLE = "vggsound.csv"
 
 
-def prepare(out: Path, *, root: str | Path, splits: str | Path | None = None, seed: int = 0) -> dict[str, Any]:
+def prepare(
+    out: Path, *, root: str | Path, splits: str | Path | None = None, seed: int = 0
+) -> dict[str, Any]:
     """Write `manifest.csv` and `dataset.json` into an existing empty folder.
 
     Args:
@@ -74,7 +89,9 @@ def prepare(out: Path, *, root: str | Path, splits: str | Path | None = None, se
     """
     base = need_folder(root, "give the folder of the VGGSound clips with --root")
     table = Path(splits) if splits is not None else base
-    table = need_file(table / TABLE if table.is_dir() else table, "it comes with hche11/VGGSound, in data")
+    table = need_file(
+        table / TABLE if table.is_dir() else table, "it comes with hche11/VGGSound, in data"
+    )
     rows = _read(table, index_clips(base, base))
     carve_validation(rows, VALIDATION, seed)
     collection = Collection(
@@ -83,7 +100,9 @@ def prepare(out: Path, *, root: str | Path, splits: str | Path | None = None, se
         rows,
         base,
         published=PUBLISHED,
-        notes=[f"validation is drawn from the official training list of {PUBLISHED['train']} clips"],
+        notes=[
+            f"validation is drawn from the official training list of {PUBLISHED['train']} clips"
+        ],
     )
     return write(out, collection)
 
@@ -94,8 +113,21 @@ def _read(table: Path, files: dict[Clip, str]) -> list[Row]:
         reader = csv.reader(file)
         for cells in reader:
             if len(cells) != 4 or not cells[1].isdecimal() or cells[3] not in ("train", "test"):
-                raise bad_line(table, reader.line_num, ",".join(cells), "'<video>,<start>,<label>,<train or test>'")
+                raise bad_line(
+                    table,
+                    reader.line_num,
+                    ",".join(cells),
+                    "'<video>,<start>,<label>,<train or test>'",
+                )
             clip = (cells[0], int(cells[1]))
             path = files.get(clip, f"{clip_id(clip)}.mp4")
-            rows.append({"id": clip_id(clip), "clip": path, "label": cells[2], "split": cells[3], "group": cells[0]})
+            rows.append(
+                {
+                    "id": clip_id(clip),
+                    "clip": path,
+                    "label": cells[2],
+                    "split": cells[3],
+                    "group": cells[0],
+                }
+            )
     return rows

@@ -28,7 +28,9 @@ def read_array(path: Path) -> np.ndarray:
         if not isinstance(loaded, np.ndarray):
             raise ValueError("an archive of several arrays")
         if window.row is not None and not (loaded.ndim and window.row < len(loaded)):
-            raise DataError(f"{path}: there is no row {window.row} in an array of shape {loaded.shape}")
+            raise DataError(
+                f"{path}: there is no row {window.row} in an array of shape {loaded.shape}"
+            )
         array = np.array(loaded if window.row is None else loaded[window.row], dtype=np.float32)
     except (ValueError, EOFError, OSError, TypeError) as error:
         raise DataError(f"{file}: not a .npy array of numbers ({reason(error, file)})") from None

@@ -16,16 +16,22 @@ from equipoise.errors import DataError
 SOUND_FILES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif", ".au")
 """What libsndfile reads; anything else is taken for a container with a sound track."""
 
-MP3_TAG = 42  # bytes of a frame up to the end of the tag's name: header, checksum, side information, name
-PADDING = 4096  # samples, two blocks of the longest codec in use: what an encoder may append to a sound
+MP3_TAG = (
+    42  # bytes of a frame up to the end of the tag's name: header, checksum, side information, name
+)
+PADDING = (
+    4096  # samples, two blocks of the longest codec in use: what an encoder may append to a sound
+)
 
 
 def read_audio(path: Path, rate: int) -> np.ndarray:
-    """Mono float32 samples in [−1, 1] at `rate` Hz; channels are averaged, as librosa and the papers' loaders do.
+    """Mono float32 samples in [−1, 1] at `rate` Hz; channels are averaged, as librosa and the
+    papers' loaders do.
 
-    The sound of a video begins with its first picture, from which its frames are counted too, and ends where its
-    track does: what an encoder put before and behind goes wherever the container tells of it. AVI tells neither, so
-    there a sound begins up to 50 ms late; FLV and Matroska do not tell the end, where up to a block of padding stays.
+    The sound of a video begins with its first picture, from which its frames are counted too, and
+    ends where its track does: what an encoder put before and behind goes wherever the container
+    tells of it. AVI tells neither, so there a sound begins up to 50 ms late; FLV and Matroska do
+    not tell the end, where up to a block of padding stays.
 
     Raises:
         DataError: not decodable, without a sound track, truncated, or apart from its pictures.
@@ -47,7 +53,9 @@ def read_audio(path: Path, rate: int) -> np.ndarray:
 def _cut(path: Path, wave: np.ndarray, rate: int, window: Window) -> np.ndarray:
     if window.start is None or window.end is None:
         if window.first is not None:
-            raise DataError(f"{path}: a window in frames has no meaning for sound; give seconds, #t=start,end")
+            raise DataError(
+                f"{path}: a window in frames has no meaning for sound; give seconds, #t=start,end"
+            )
         return wave
     return wave[round(window.start * rate) : round(window.end * rate)]
 
@@ -59,7 +67,8 @@ def _sound_file(path: Path) -> tuple[np.ndarray, int]:
         with soundfile.SoundFile(path) as file:
             if file.format == "MP3" and not _frames_are_counted(path):
                 return _sound_track(path)
-            promised, native = file.frames, file.samplerate
+            promised = file.frames
+            native = file.samplerate
             wave = file.read(dtype="float32", always_2d=True).mean(axis=1)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise DataError(f"{path}: not readable as audio ({reason(error, path)})") from None
@@ -69,12 +78,15 @@ def _sound_file(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _frames_are_counted(path: Path) -> bool:
-    """True where the first frame of an MP3 tells how many there are. Otherwise libsndfile guesses them from the size
-    of the file and of that frame, promises sound that is not there or leaves out what is behind.
+    """True where the first frame of an MP3 tells how many there are. Otherwise libsndfile guesses
+    them from the size of the file and of that frame, promises sound that is not there or leaves out
+    what is behind.
     """
     with path.open("rb") as file:
         head = file.read(10)
-        tags = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        tags = 10 + sum(
+            (byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)
+        )
         file.seek(tags if head[:3] == b"ID3" else 0)
         frame = file.read(MP3_TAG)
     return any(name in frame for name in (b"Xing", b"Info", b"VBRI"))
@@ -85,11 +97,15 @@ def _sound_track(path: Path) -> tuple[np.ndarray, int]:
         if not container.streams.audio:
             raise DataError(f"{path}: has no sound track")
         stream = container.streams.audio[0]
-        wave, native = _decoded(path, container, stream), int(stream.rate)
-        promised, late = _seconds(stream, stream.duration), _late(container, stream)
+        wave = _decoded(path, container, stream)
+        native = int(stream.rate)
+        promised = _seconds(stream, stream.duration)
+        late = _late(container, stream)
         length = round(promised * native) if tells_length(container) else 0
     if len(wave) < SHARE * length:
-        raise DataError(f"{path}: damaged, {len(wave) / native:.2f} s of sound are left of {promised:.2f} s")
+        raise DataError(
+            f"{path}: damaged, {len(wave) / native:.2f} s of sound are left of {promised:.2f} s"
+        )
     if length and len(wave) - length <= PADDING:  # a header that is further off is wrong
         wave = wave[:length]
     shift = round(late * native)
@@ -104,7 +120,9 @@ def _decoded(path: Path, container: Any, stream: Any) -> np.ndarray:
     """The mean of the channels is taken here: the resampler of FFmpeg mixes stereo down √2 too loud in float."""
     import av
 
-    packets, pieces, planar = Packets(path, container), [], av.AudioResampler(format="fltp")
+    packets = Packets(path, container)
+    pieces = []
+    planar = av.AudioResampler(format="fltp")
     try:
         frames = (frame for packet in packets.of(stream) for frame in packet.decode())
         for frame in chain(frames, [None]):

@@ -16,7 +16,8 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 
 @dataclass(frozen=True)
 class Window:
-    """What part of a file is meant: `a.avi#138:218` (frames), `a.wav#t=6.29,8.23` (seconds) or `all.npy#17` (row).
+    """What part of a file is meant: `a.avi#138:218` (frames), `a.wav#t=6.29,8.23` (seconds) or
+    `all.npy#17` (row).
 
     Attributes:
         first: frame, counted from 0; None where the window is not in frames.

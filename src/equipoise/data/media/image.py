@@ -28,13 +28,24 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as opened:
             opened.load()
             image = ImageOps.exif_transpose(_eight_bits(opened))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
         raise DataError(f"{path}: not readable as an image ({reason(error, path)})") from None
     yield image
 
 
 def read_image(
-    path: Path, size: tuple[int, int], channels: int, *, fit: str = "stretch", resample: str = "bilinear"
+    path: Path,
+    size: tuple[int, int],
+    channels: int,
+    *,
+    fit: str = "stretch",
+    resample: str = "bilinear",
 ) -> np.ndarray:
     """uint8 (channels, height, width), see `fit_image`.
 
@@ -46,7 +57,12 @@ def read_image(
 
 
 def fit_image(
-    image: Image.Image, size: tuple[int, int], channels: int, *, fit: str = "stretch", resample: str = "bilinear"
+    image: Image.Image,
+    size: tuple[int, int],
+    channels: int,
+    *,
+    fit: str = "stretch",
+    resample: str = "bilinear",
 ) -> np.ndarray:
     """uint8 (channels, height, width).
 
@@ -54,8 +70,8 @@ def fit_image(
         image: of any size.
         size: height and width.
         channels: 1 (grey) or 3.
-        fit: "stretch" to the size whatever the aspect ratio, or "crop": the smaller scale that covers it, then the
-            centre.
+        fit: "stretch" to the size whatever the aspect ratio, or "crop": the smaller scale that
+            covers it, then the centre.
         resample: "bilinear" or "bicubic".
     """
     image = image.convert("L" if channels == 1 else "RGB")
@@ -77,7 +93,8 @@ def _cover(image: Image.Image, height: int, width: int, resample: Image.Resampli
         scaled = (max(width, int(height * image.width / image.height)), height)
     if image.size != scaled:
         image = image.resize(scaled, resample)
-    left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+    left = (scaled[0] - width) // 2
+    top = (scaled[1] - height) // 2
     return image.crop((left, top, left + width, top + height))
 
 

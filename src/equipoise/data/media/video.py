@@ -42,11 +42,13 @@ def open_container(path: Path) -> Iterator[Any]:
 def read_frames(
     path: Path, pick: Pick, draw: Callable[[Image.Image], np.ndarray], minimum: int = 1
 ) -> list[np.ndarray]:
-    """Chosen frames of a video file or of a folder of pictures (sorted by the numbers in their names).
+    """Chosen frames of a video file or of a folder of pictures (sorted by the numbers in their
+    names).
 
     Args:
         path: may carry a window in frames or in seconds.
-        pick: from the number of frames (in the window) to the indices wanted, in rising order; one may occur twice.
+        pick: from the number of frames (in the window) to the indices wanted, in rising order; one
+            may occur twice.
         draw: from a picture to an array.
         minimum: number of frames below which the clip is refused.
 
@@ -64,7 +66,12 @@ def read_frames(
 
 
 def _from_folder(
-    path: Path, folder: Path, window: Window, pick: Pick, draw: Callable[[Image.Image], np.ndarray], minimum: int
+    path: Path,
+    folder: Path,
+    window: Window,
+    pick: Pick,
+    draw: Callable[[Image.Image], np.ndarray],
+    minimum: int,
 ) -> list[np.ndarray]:
     from equipoise.data.media.image import open_image
 
@@ -87,7 +94,9 @@ def _check_count(path: Path, count: int, minimum: int) -> None:
     if count == 0:
         raise DataError(f"{path}: has no frames")
     if count < minimum:
-        raise DataError(f"{path}: {count} frame{'s' * (count > 1)} only, {minimum} are wanted; is it a video?")
+        raise DataError(
+            f"{path}: {count} frame{'s' * (count > 1)} only, {minimum} are wanted; is it a video?"
+        )
 
 
 def _extent(path: Path, file: Path, window: Window, minimum: int) -> tuple[int, int]:
@@ -110,10 +119,14 @@ def _extent(path: Path, file: Path, window: Window, minimum: int) -> tuple[int, 
             raise DataError(
                 f"{path}: the file tells no frame rate, so a window in seconds has no meaning; give frames"
             )
-        window = Window(round(window.start * rate), max(round(window.end * rate), round(window.start * rate) + 1))
+        window = Window(
+            round(window.start * rate),
+            max(round(window.end * rate), round(window.start * rate) + 1),
+        )
     if truncated and not (window.last and window.last <= total):
         raise DataError(f"{path}: truncated, it breaks off after {total} frames")
-    first, last = window.first or 0, min(window.last or total, total)
+    first = window.first or 0
+    last = min(window.last or total, total)
     _check_count(path, max(last - first, 0), minimum)
     return first, last - first
 
@@ -124,7 +137,8 @@ def _decode(
     """One pass that converts the wanted frames only and stops behind the last: seeking is slower in web video."""
     import av
 
-    last, index = max(wanted), -1
+    last = max(wanted)
+    index = -1
     with open_container(file) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -135,7 +149,9 @@ def _decode(
                 if index == last:
                     return
         except av.FFmpegError as error:
-            raise DataError(f"{file}: damaged behind frame {index} ({reason(error, file)})") from None
+            raise DataError(
+                f"{file}: damaged behind frame {index} ({reason(error, file)})"
+            ) from None
         if last - index > SLACK:
             raise DataError(f"{file}: truncated, it ends behind frame {index}")
         picture = draw(frame.to_image())

@@ -8,8 +8,26 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 SHARE = 0.8  # of the duration that a header tells: less is a truncated file, more an inexact header
-TELLING = ("mov,mp4", "matroska", "flv", "asf", "avi", "ogg")  # FFmpeg guesses other durations from the bit rate
-MP4_BOXES = (b"ftyp", b"styp", b"sidx", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"uuid")
+TELLING = (
+    "mov,mp4",
+    "matroska",
+    "flv",
+    "asf",
+    "avi",
+    "ogg",
+)  # FFmpeg guesses other durations from the bit rate
+MP4_BOXES = (
+    b"ftyp",
+    b"styp",
+    b"sidx",
+    b"moov",
+    b"moof",
+    b"mdat",
+    b"free",
+    b"skip",
+    b"wide",
+    b"uuid",
+)
 OGG_PAGE = 65307  # bytes, the longest there is
 UNKNOWN = 0xFFFFFFFF  # a length that was not known yet when the header was written, as to a pipe
 
@@ -41,7 +59,9 @@ class Packets:
         """True for a truncated file; all packets must have passed."""
         import av
 
-        promised = (self.container.duration or 0) / av.time_base if tells_length(self.container) else 0.0
+        promised = (
+            (self.container.duration or 0) / av.time_base if tells_length(self.container) else 0.0
+        )
         return self.end < SHARE * promised or is_cut(self.path)
 
 
@@ -62,8 +82,8 @@ def _end(packet: Any) -> float:
 
 
 def is_cut(path: Path) -> bool:
-    """True where a header of RIFF (wav, AVI), AIFF, AU or MP4 promises more bytes than there are, or the page that
-    ends an Ogg stream is missing. Other formats are not known here.
+    """True where a header of RIFF (wav, AVI), AIFF, AU or MP4 promises more bytes than there are,
+    or the page that ends an Ogg stream is missing. Other formats are not known here.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -75,7 +95,8 @@ def is_cut(path: Path) -> bool:
         if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
             return _exceeds(head, "big", size)
         if head[:4] == b".snd":
-            start, length = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:], "big")
+            start = int.from_bytes(head[4:8], "big")
+            length = int.from_bytes(head[8:], "big")
             return length != UNKNOWN and start + length > size
         if head[:4] == b"OggS":
             return _ogg_is_cut(file, size)

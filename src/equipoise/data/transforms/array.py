@@ -12,8 +12,8 @@ import numpy as np
 
 from equipoise.checks import require, whole, whole_list
 from equipoise.data.media import read_array
-from equipoise.data.scale import Scale
 from equipoise.data.transforms.base import Draws, statistics
+from equipoise.data.transforms.scale import Scale
 from equipoise.errors import DataError
 
 
@@ -93,15 +93,17 @@ class Numbers(ArrayFile):
 
 @dataclass(frozen=True)
 class Series(ArrayFile):
-    """A .npy file that keeps its axes: a series of measurements (length, columns), or maps with channels first.
+    """A .npy file that keeps its axes: a series of measurements (length, columns), or maps with
+    channels first.
 
-    Series of different length are cut, or padded with zeros at the end; a time step of zeros counts as padding, and
-    normalisation leaves it at zero.
+    Series of different length are cut, or padded with zeros at the end; a time step of zeros counts
+    as padding, and normalisation leaves it at zero.
 
     Attributes:
         length: of the first axis.
         rest: of the other axes.
-        normalise: none, fit (columns of a series, channels of a map, to the training rows) or [mean, deviation].
+        normalise: none, fit (columns of a series, channels of a map, to the training rows) or
+            [mean, deviation].
     """
 
     length: int

@@ -13,8 +13,8 @@ import numpy as np
 
 from equipoise.checks import choice, flag, positive, require, whole
 from equipoise.data.media import read_audio
-from equipoise.data.scale import Scale
 from equipoise.data.transforms.base import Draws, statistics
+from equipoise.data.transforms.scale import Scale
 from equipoise.errors import invalid
 
 NORMALISATIONS = {
@@ -33,9 +33,10 @@ class Sound(ABC):
         rate: sampling rate in Hz to which every file is resampled (soxr, high quality).
         seconds: length; longer sounds are cut at the end.
         short: what a shorter sound gets: pad (silence at the end) or tile (itself again).
-        normalise: none, fit (to the training rows), clip (each by its own mean and deviation), cav-mae, ast, ogm-ge,
-            or [mean, deviation].
-        mask_bands: hide up to this many neighbouring frequency bands of a training sample, at random (SpecAugment).
+        normalise: none, fit (to the training rows), clip (each by its own mean and deviation),
+            cav-mae, ast, ogm-ge, or [mean, deviation].
+        mask_bands: hide up to this many neighbouring frequency bands of a training sample, at
+            random (SpecAugment).
         mask_frames: the same of time frames.
     """
 
@@ -104,7 +105,11 @@ class Sound(ABC):
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
         """Normalise (B, …), then mask: what is masked has the mean."""
-        known = None if self.normalise == "clip" else statistics("audio", self.normalise, NORMALISATIONS)
+        known = (
+            None
+            if self.normalise == "clip"
+            else statistics("audio", self.normalise, NORMALISATIONS)
+        )
         if self.normalise == "clip":
             axes = tuple(range(1, block.ndim))
             deviation = np.maximum(block.std(axes, keepdims=True), DEVIATION_FLOOR)
@@ -133,7 +138,8 @@ class LogMel(Sound):
     """Logarithm of the mel-filtered power of short windows, (1, mels, frames); small and quick.
 
     Attributes:
-        mels: triangular filters, evenly spaced on the mel scale 2595 log10(1 + f/700) from 0 to rate/2.
+        mels: triangular filters, evenly spaced on the mel scale 2595 log10(1 + f/700) from 0 to
+            rate/2.
         window: samples of a (Hann) window.
         hop: samples between two windows.
         floor: smallest power, under the logarithm.
@@ -175,8 +181,8 @@ class LogMel(Sound):
 class LogStft(Sound):
     """Logarithm of the magnitude of the short-time Fourier transform, (1, window/2 + 1, frames).
 
-    The settings of the papers: 16 kHz, windows of 512 with an overlap of 353, hence 257×299 for three seconds and
-    257×1004 for ten.
+    The settings of the papers: 16 kHz, windows of 512 with an overlap of 353, hence 257×299 for
+    three seconds and 257×1004 for ten.
 
     Attributes:
         window: samples of a (Hann) window.
@@ -210,14 +216,17 @@ class LogStft(Sound):
         """float32 (1, window/2 + 1, frames)."""
         if self.centre:
             wave = np.pad(wave, self.window // 2)
-        magnitude = np.abs(np.fft.rfft(windows(wave, self.window, self.hop) * hann(self.window), axis=1))
+        magnitude = np.abs(
+            np.fft.rfft(windows(wave, self.window, self.hop) * hann(self.window), axis=1)
+        )
         logarithm: np.ndarray = np.log(magnitude + self.floor).T[None].astype(np.float32)
         return logarithm
 
 
 @dataclass(frozen=True)
 class LogPower(LogStft):
-    """Logarithm of the power spectral density as scipy.signal.spectrogram gives it: VGGSound's and OGM-GE's release.
+    """Logarithm of the power spectral density as scipy.signal.spectrogram gives it: VGGSound's and
+    OGM-GE's release.
 
     Each window loses its mean, has a Tukey(0.25) shape, and is scaled to a one-sided density.
     """
@@ -240,13 +249,14 @@ class LogPower(LogStft):
 class Fbank(Sound):
     """Kaldi's log mel filter bank without dither, (1, mels, frames): MLA, CAV-MAE and AST.
 
-    Windows of 25 ms every 10 ms, each without its mean, pre-emphasis 0.97, symmetric Hann window, power spectrum of
-    the next power of two, natural logarithm. 1,024 frames, as AST and CAV-MAE read, take 10.255 s: a clip of
-    ten seconds has 998.
+    Windows of 25 ms every 10 ms, each without its mean, pre-emphasis 0.97, symmetric Hann window,
+    power spectrum of the next power of two, natural logarithm. 1,024 frames, as AST and CAV-MAE
+    read, take 10.255 s: a clip of ten seconds has 998.
 
     Attributes:
         mels: triangular filters from 20 Hz to rate/2, triangular on Kaldi's mel scale.
-        frames: cut to this many, or padded with zeros at the end; `seconds` must be long enough for them.
+        frames: cut to this many, or padded with zeros at the end; `seconds` must be long enough for
+            them.
     """
 
     seconds: float = 10.255
@@ -286,7 +296,9 @@ class Fbank(Sound):
         shape = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / (self.window - 1))
         power = np.abs(np.fft.rfft(frames * shape, length, axis=1)) ** 2
         floor = np.finfo(np.float32).eps
-        bank: np.ndarray = np.log(np.maximum(power @ kaldi_filters(self.rate, length, self.mels).T, floor))
+        bank: np.ndarray = np.log(
+            np.maximum(power @ kaldi_filters(self.rate, length, self.mels).T, floor)
+        )
         return bank
 
 
@@ -315,7 +327,12 @@ class Waveform(Sound):
 
 def _check_window(settings: Sound, window: int) -> None:
     if settings.samples < window:
-        raise invalid("audio", "seconds", f"at least one window ({window / settings.rate:g} s)", settings.seconds)
+        raise invalid(
+            "audio",
+            "seconds",
+            f"at least one window ({window / settings.rate:g} s)",
+            settings.seconds,
+        )
 
 
 def windows(wave: np.ndarray, length: int, hop: int) -> np.ndarray:

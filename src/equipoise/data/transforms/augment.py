@@ -49,13 +49,18 @@ def draw_look(
         jitter: colours between 1 − jitter and 1 + jitter.
     """
     numbers = rng.random((ATTEMPTS, 2))
-    place, mirrored, shades = rng.random(2), rng.random() < 0.5, rng.random(3)
+    place = rng.random(2)
+    mirrored = rng.random() < 0.5
+    shades = rng.random(3)
     height = width = 1.0
     if crop is not None:
         height, width = _box(numbers, size, crop, ratio)
     colours = tuple(float(1 - jitter + 2 * jitter * shade) for shade in shades)
-    top, left = (1 - height) * place[0], (1 - width) * place[1]
-    return Look(top, left, height, width, bool(flip and mirrored), (colours[0], colours[1], colours[2]))
+    top = (1 - height) * place[0]
+    left = (1 - width) * place[1]
+    return Look(
+        top, left, height, width, bool(flip and mirrored), (colours[0], colours[1], colours[2])
+    )
 
 
 def _box(
@@ -91,7 +96,9 @@ def cut(images: Tensor, looks: Sequence[Look], size: tuple[int, int]) -> Tensor:
 
 def colour(images: Tensor, looks: Sequence[Look]) -> Tensor:
     """Brightness, then contrast about the mean grey, then saturation; (B, 3 or 1, H, W) in [0, 1] stays there."""
-    brightness, contrast, saturation = torch.tensor([look.colours for look in looks]).T[..., None, None, None]
+    brightness, contrast, saturation = torch.tensor([look.colours for look in looks]).T[
+        ..., None, None, None
+    ]
     images = (images * brightness).clamp(0, 1)
     mean = _grey(images).mean((1, 2, 3), keepdim=True)
     images = ((images - mean) * contrast + mean).clamp(0, 1)

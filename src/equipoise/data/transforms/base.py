@@ -66,7 +66,8 @@ def statistics(
 
     Args:
         owner: for the message.
-        value: "none", "fit" (by what the training rows show, unknown here), a name, or [means, deviations].
+        value: "none", "fit" (by what the training rows show, unknown here), a name, or [means,
+            deviations].
         named: the names.
 
     Raises:

@@ -26,9 +26,9 @@ PAIR = "{u,v}"
 class Flow(Frames):
     """Horizontal and vertical optical flow, (frames, 2, height, width).
 
-    A cell is a video, from which flow is computed (dense inverse search, Kroeger et al., ECCV 2016); or a pair of
-    folders of grey pictures, `tvl1_flow/{u,v}/clip`, whose 0…255 become −1…1; or a .npy array H×W×2×T, T×2×H×W or
-    T×H×W×2, whose numbers stay as they are.
+    A cell is a video, from which flow is computed (dense inverse search, Kroeger et al., ECCV
+    2016); or a pair of folders of grey pictures, `tvl1_flow/{u,v}/clip`, whose 0…255 become −1…1;
+    or a .npy array H×W×2×T, T×2×H×W or T×H×W×2, whose numbers stay as they are.
 
     Attributes:
         bound: pixels (of the cached size) of computed flow that become 1; larger flow is cut.
@@ -64,33 +64,50 @@ class Flow(Frames):
 
     def _pictures(self, folder: Path) -> np.ndarray:
         """(kept, 1, H, W) in [−1, 1]."""
-        draw = partial(fit_image, size=self.cached, channels=1, fit=self.fit, resample=self.resample)
+        draw = partial(
+            fit_image, size=self.cached, channels=1, fit=self.fit, resample=self.resample
+        )
         return np.stack(read_frames(folder, self.pick, draw, self.minimum)) / 127.5 - 1
 
     def _array(self, path: Path) -> np.ndarray:
         array = read_array(path)
-        layouts: Sequence[tuple[int, tuple[int, ...]]] = [(2, (3, 2, 0, 1)), (1, (0, 1, 2, 3)), (3, (0, 3, 1, 2))]
-        order = next((axes for axis, axes in layouts if array.ndim == 4 and array.shape[axis] == 2), None)
+        layouts: Sequence[tuple[int, tuple[int, ...]]] = [
+            (2, (3, 2, 0, 1)),
+            (1, (0, 1, 2, 3)),
+            (3, (0, 3, 1, 2)),
+        ]
+        order = next(
+            (axes for axis, axes in layouts if array.ndim == 4 and array.shape[axis] == 2), None
+        )
         if order is None:
-            raise DataError(f"{path}: flow has shape H×W×2×T, T×2×H×W or T×H×W×2, found {array.shape}")
+            raise DataError(
+                f"{path}: flow has shape H×W×2×T, T×2×H×W or T×H×W×2, found {array.shape}"
+            )
         fields = torch.from_numpy(array.transpose(order)[self.pick(array.shape[order[0]])].copy())
-        return torch.nn.functional.interpolate(fields, self.cached, mode="bilinear", antialias=True).numpy()
+        return torch.nn.functional.interpolate(
+            fields, self.cached, mode="bilinear", antialias=True
+        ).numpy()
 
     def _computed(self, path: Path) -> np.ndarray:
         """(kept, 2, H, W): from each chosen frame to the next."""
         try:
             import cv2
         except ImportError:
-            raise DataError(f"{path}: computing flow needs OpenCV; pip install 'equipoise[flow]'") from None
+            raise DataError(
+                f"{path}: computing flow needs OpenCV; pip install 'equipoise[flow]'"
+            ) from None
 
         def pairs(count: int) -> list[int]:
             return [index for first in self.pick(count - 1) for index in (first, first + 1)]
 
-        draw = partial(fit_image, size=self.cached, channels=1, fit=self.fit, resample=self.resample)
+        draw = partial(
+            fit_image, size=self.cached, channels=1, fit=self.fit, resample=self.resample
+        )
         grey = [frame[0] for frame in read_frames(path, pairs, draw, max(self.minimum, 2))]
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         fields = [
-            search.calc(a, b, np.zeros((*a.shape, 2), np.float32)) for a, b in zip(grey[::2], grey[1::2], strict=True)
+            search.calc(a, b, np.zeros((*a.shape, 2), np.float32))
+            for a, b in zip(grey[::2], grey[1::2], strict=True)
         ]
         flow: np.ndarray = np.clip(np.stack(fields).transpose(0, 3, 1, 2) / self.bound, -1, 1)
         return flow

@@ -22,7 +22,10 @@ from equipoise.errors import invalid
 NORMALISATIONS = {
     "imagenet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
     "clip": ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]),
-    "m3ae": ([0.5762, 0.5503, 0.5213], [0.3207, 0.3169, 0.3307]),  # of CC12M, in the checkpoint's training
+    "m3ae": (
+        [0.5762, 0.5503, 0.5213],
+        [0.3207, 0.3169, 0.3307],
+    ),  # of CC12M, in the checkpoint's training
     "mmbt": ([0.46777044, 0.44531429, 0.40661017], [0.12221994, 0.12145835, 0.14380469]),
     "half": ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),  # to [−1, 1], as I3D and ViT were trained
 }
@@ -34,25 +37,29 @@ VIEWS = ("whole", "centre")
 class Picture:
     """Pixels of one picture, (channels, height, width).
 
-    The cache keeps each picture at one size, and random crops are cut out of that. Published loaders cut them out of
-    the file's own picture, which differs where it is not square: with `fit: crop` training never sees the sides of a
-    wide picture, as evaluation does not; with `fit: stretch` it sees all of it, at another aspect ratio.
+    The cache keeps each picture at one size, and random crops are cut out of that. Published
+    loaders cut them out of the file's own picture, which differs where it is not square: with `fit:
+    crop` training never sees the sides of a wide picture, as evaluation does not; with `fit:
+    stretch` it sees all of it, at another aspect ratio.
 
     Attributes:
         size: height and width, or one number for both.
         channels: 1 (grey) or 3 (red, green, blue).
-        stored_size: in the cache, from which random crops and the centre are cut; `size` by default, or 8/7 of it
-            (256 for 224) with a crop or `view: centre`.
-        fit: stretch (to the size, whatever the aspect ratio) or crop (the short side to the size, then the centre).
+        stored_size: in the cache, from which random crops and the centre are cut; `size` by
+            default, or 8/7 of it (256 for 224) with a crop or `view: centre`.
+        fit: stretch (to the size, whatever the aspect ratio) or crop (the short side to the size,
+            then the centre).
         resample: bilinear or bicubic.
-        normalise: none, fit (to the training rows), imagenet, clip, m3ae, mmbt, half, or [means, deviations]; pixels
-            are in [0, 1] before.
-        view: what a sample without a random crop, hence each of evaluation, shows of the cached picture: whole
-            (brought to `size`), or centre (its middle, `size` large).
-        crop: [smallest, largest] share of the area that a random crop of a training sample takes; null for no crop.
+        normalise: none, fit (to the training rows), imagenet, clip, m3ae, mmbt, half, or [means,
+            deviations]; pixels are in [0, 1] before.
+        view: what a sample without a random crop, hence each of evaluation, shows of the cached
+            picture: whole (brought to `size`), or centre (its middle, `size` large).
+        crop: [smallest, largest] share of the area that a random crop of a training sample takes;
+            null for no crop.
         ratio: [smallest, largest] width over height of a crop.
         flip: mirror every other training sample.
-        jitter: random brightness, contrast and saturation of training samples, between 1 − jitter and 1 + jitter.
+        jitter: random brightness, contrast and saturation of training samples, between 1 − jitter
+            and 1 + jitter.
     """
 
     size: int | Sequence[int] = 224
@@ -66,7 +73,9 @@ class Picture:
     ratio: Sequence[float] = (3 / 4, 4 / 3)
     flip: bool = False
     jitter: float = 0.0
-    late: ClassVar = frozenset({"size", "stored_size", "normalise", "view", "crop", "ratio", "flip", "jitter"})
+    late: ClassVar = frozenset(
+        {"size", "stored_size", "normalise", "view", "crop", "ratio", "flip", "jitter"}
+    )
     axis: ClassVar[int] = 0
     padded: ClassVar[bool] = False
     kind: ClassVar[str] = "image"
@@ -85,8 +94,15 @@ class Picture:
         _check_extent(self.kind, "size", self.size)
         if self.stored_size is not None:
             _check_extent(self.kind, "stored_size", self.stored_size)
-        if self.view == "centre" and any(kept < shown for kept, shown in zip(self.cached, self.extent, strict=True)):
-            raise invalid(self.kind, "stored_size", f"at least size ({self.size}) for view: centre", self.stored_size)
+        if self.view == "centre" and any(
+            kept < shown for kept, shown in zip(self.cached, self.extent, strict=True)
+        ):
+            raise invalid(
+                self.kind,
+                "stored_size",
+                f"at least size ({self.size}) for view: centre",
+                self.stored_size,
+            )
         statistics(self.kind, self.normalise, NORMALISATIONS)
         if self.crop is not None:
             _check_pair(self.kind, "crop", self.crop, 1.0)
@@ -143,12 +159,14 @@ class Picture:
         return torch.from_numpy(block.astype(np.float32)) / 255
 
     def _looks(self, draws: Draws | None) -> list[Look] | None:
-        """Of each sample. They are drawn first, and whether they show or not: what a modality draws besides, such as
-        its frames, then neither changes them nor depends on them.
+        """Of each sample. They are drawn first, and whether they show or not: what a modality draws
+        besides, such as its frames, then neither changes them nor depends on them.
         """
         if draws is None:
             return None
-        looks = looks_for(draws, self.cached, crop=self.crop, ratio=self.ratio, flip=self.flip, jitter=self.jitter)
+        looks = looks_for(
+            draws, self.cached, crop=self.crop, ratio=self.ratio, flip=self.flip, jitter=self.jitter
+        )
         return looks if self.varied else None
 
     def _seen(self, images: Tensor, looks: Sequence[Look] | None) -> Tensor:
@@ -174,8 +192,11 @@ class Picture:
         if self.cached == self.extent:
             return images
         if self.view == "whole":
-            return F.interpolate(images, (height, width), mode="bilinear", antialias=True, align_corners=False)
-        top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
+            return F.interpolate(
+                images, (height, width), mode="bilinear", antialias=True, align_corners=False
+            )
+        top = (images.shape[-2] - height) // 2
+        left = (images.shape[-1] - width) // 2
         return images[..., top : top + height, left : left + width]
 
 

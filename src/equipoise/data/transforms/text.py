@@ -14,7 +14,8 @@ from equipoise.checks import flag, require, whole
 from equipoise.errors import ConfigError
 from equipoise.quiet import quiet
 
-PADDING, UNKNOWN = 0, 1
+PADDING = 0
+UNKNOWN = 1
 _WORD = re.compile(r"<\w+>|\w+(?:['’]\w+)*|[^\w\s]")
 
 
@@ -50,7 +51,9 @@ class Words:
         """The vocabulary, most frequent word first; ties by the alphabet."""
         counts = Counter(word for text in texts for word in words_of(text))
         known = [(word, count) for word, count in counts.items() if count >= self.minimum]
-        return [word for word, _ in sorted(known, key=lambda item: (-item[1], item[0]))][: self.size]
+        return [word for word, _ in sorted(known, key=lambda item: (-item[1], item[0]))][
+            : self.size
+        ]
 
     def tokens(self, vocabulary: Sequence[str]) -> WordTokens:
         """What turns text into ids."""
@@ -103,7 +106,8 @@ class Pieces:
 
 
 class PieceTokens:
-    """Ids of a pretrained tokenizer. Where its own padding has another id, that id and 0 change places.
+    """Ids of a pretrained tokenizer. Where its own padding has another id, that id and 0 change
+    places.
 
     Args:
         settings: which one.
@@ -133,7 +137,8 @@ class PieceTokens:
 
 
 def own_padding(pad: int | None, end: int | None) -> int:
-    """The id that changes places with 0: a tokenizer's padding (RoBERTa's is 1, and its 0 is a real token).
+    """The id that changes places with 0: a tokenizer's padding (RoBERTa's is 1, and its 0 is a real
+    token).
 
     Where padding is none, or the end of the text as in CLIP, nothing does.
     """
@@ -149,10 +154,14 @@ def load_tokenizer(name: str) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError:
-        raise ConfigError("text: the tokenizer needs transformers; pip install 'equipoise[transformers]'") from None
+        raise ConfigError(
+            "text: the tokenizer needs transformers; pip install 'equipoise[transformers]'"
+        ) from None
     try:
         with quiet("huggingface_hub"):  # it tells every attempt; the last one is told below
             return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"text: cannot load the tokenizer {name!r} ({reason}); give a name or a folder") from None
+        raise ConfigError(
+            f"text: cannot load the tokenizer {name!r} ({reason}); give a name or a folder"
+        ) from None

@@ -22,14 +22,17 @@ from equipoise.data.transforms.image import Picture
 class Frames(Picture):
     """Some frames of a clip, (frames, channels, height, width), in the order of time.
 
-    Every published loader picks frames in its own way, several by an unsorted listing. Here is one definition: the
-    clip is cut into as many segments as there are candidates and the centre of each is stored; training takes a
+    Every published loader picks frames in its own way, several by an unsorted listing. Here is one
+    definition: the clip is cut into as many segments as there are candidates and the centre of each
+        is stored; training takes a
     random candidate out of each of `frames` groups of them, evaluation the central one.
 
     Attributes:
         frames: a sample has.
-        candidates: frames in the cache, from which training samples draw; null for just as many (no randomness).
-        sampling: segments, or dense: neighbouring frames, from a random start in training and central in evaluation.
+        candidates: frames in the cache, from which training samples draw; null for just as many (no
+            randomness).
+        sampling: segments, or dense: neighbouring frames, from a random start in training and
+            central in evaluation.
         minimum: clips of fewer frames are refused; from there to `frames` they repeat some.
     """
 
@@ -76,7 +79,13 @@ class Frames(Picture):
         Raises:
             DataError: the file is not readable as a video, or has too few frames.
         """
-        draw = partial(fit_image, size=self.cached, channels=self.channels, fit=self.fit, resample=self.resample)
+        draw = partial(
+            fit_image,
+            size=self.cached,
+            channels=self.channels,
+            fit=self.fit,
+            resample=self.resample,
+        )
         return np.stack(read_frames(path, self.pick, draw, self.minimum))
 
     def pick(self, count: int) -> list[int]:
@@ -90,7 +99,11 @@ class Frames(Picture):
         """(B, *stored) to float32 (B, *shape); the frames of a sample are all cut alike."""
         looks = self._looks(draws)
         if self.kept > self.frames:
-            chosen = [self.choose(None)] * len(block) if draws is None else [self.choose(rng) for rng in draws]
+            chosen = (
+                [self.choose(None)] * len(block)
+                if draws is None
+                else [self.choose(rng) for rng in draws]
+            )
             block = block[np.arange(len(block))[:, None], np.array(chosen)]
         each = None if looks is None else [look for look in looks for _ in range(self.frames)]
         images = self._seen(self._units(block).flatten(0, 1), each)

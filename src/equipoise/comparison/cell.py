@@ -1,0 +1,136 @@
+"""One cell of a comparison: trained, skipped because it is done, resumed, or failed with its reason kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from equipoise.comparison.plan import Cell
+from equipoise.comparison.search import adopt, without_test
+from equipoise.data.table.table import Splits
+from equipoise.errors import EquipoiseError, Interrupted, RunError
+from equipoise.runs import run
+from equipoise.runs.build import build_method
+from equipoise.runs.folder import read_facts
+from equipoise.runs.lock import BusyError, alone
+from equipoise.settings import Settings, changes
+from equipoise.training.checkpoint import Checkpoints
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell. `error` is one line; None where the cell is done."""
+
+    cell: Cell
+    status: Literal["done", "skipped", "failed", "interrupted"]
+    result: dict[str, Any] | None = None
+    error: str | None = None
+
+
+class CellRunner:
+    """Runs cells one after the other, loading each distinct data set once."""
+
+    def __init__(self) -> None:
+        self._splits: dict[str, Splits] = {}
+
+    def __call__(self, cell: Cell) -> Outcome:
+        """Run one cell, or go on with it; whatever goes wrong stays in it."""
+        try:
+            _clear(cell)
+            result = self._run(cell)
+        except Interrupted as error:
+            return Outcome(cell, "interrupted", error=str(error))
+        except BusyError as error:  # the folder is another's, so nothing is written there
+            return Outcome(cell, "failed", error=str(error))
+        except EquipoiseError as error:
+            return fail(cell, str(error))
+        except Exception as error:  # a defect in one method must not cost the others their results
+            return fail(cell, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return Outcome(cell, "done", result)
+
+    def _run(self, cell: Cell) -> dict[str, Any]:
+        splits = self._load(cell.settings)
+        started = (cell.folder / "config.yaml").is_file()
+        if cell.trial and not started and (cell.trial / "result.json").is_file():
+            return adopt(cell.trial, cell.folder, splits)
+        if cell.choice is not None:
+            splits = without_test(splits)
+        return run.train(
+            cell.settings, cell.folder, splits=splits, label=cell.label, resume=started
+        ).result
+
+    def finished(self, cell: Cell) -> Outcome | None:
+        """The outcome of a cell that was done before.
+
+        Raises:
+            RunError: it was made of other data.
+        """
+        if not (cell.folder / "result.json").is_file():
+            return None
+        done = run.Run.open(cell.folder)
+        if read_facts(cell.folder).get("digest") not in (None, self._load(cell.settings).digest):
+            raise RunError(
+                f"{cell.folder}: made of other data than there are now; choose another --out"
+            )
+        return Outcome(cell, "skipped", done.result)
+
+    def _load(self, settings: Settings) -> Splits:
+        method = build_method(settings)
+        key = json.dumps([settings.to_dict()["data"], method.needs_holdout], default=repr)
+        if key not in self._splits:
+            self._splits[key] = run.load_splits(settings, method)
+        return self._splits[key]
+
+
+def fail(cell: Cell, message: str, details: str = "") -> Outcome:
+    """Write the reason to `error.txt` in the cell."""
+    line = " ".join(message.split())
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    (cell.folder / "error.txt").write_text(f"{line}\n{details}", encoding="utf-8")
+    return Outcome(cell, "failed", error=line)
+
+
+def check_settings(cell: Cell) -> None:
+    """Refuse to mix settings in one folder. A cell that failed, or never came to a checkpoint, may
+    be begun anew.
+
+    Raises:
+        RunError: the cell was finished, or can be gone on with, under other settings that change
+            its result.
+    """
+    change = _changed(cell, run.identity_of)
+    if change and not _worthless(cell.folder):
+        raise RunError(f"{cell.folder}: made with another {change}; choose another --out")
+
+
+def _changed(cell: Cell, values_of: Callable[[Settings], dict[str, Any]] = Settings.to_dict) -> str:
+    """The first setting that differs from those the cell was begun with, in words; empty if none does."""
+    path = cell.folder / "config.yaml"
+    if not path.is_file():
+        return ""
+    found = changes(values_of(Settings.load(path)), values_of(cell.settings))
+    return next((f"{setting} ({was!r}, now {now!r})" for setting, (was, now) in found.items()), "")
+
+
+def _worthless(folder: Path) -> bool:
+    """True of a cell that has no result and either failed or has nothing to go on from."""
+    if (folder / "result.json").is_file():
+        return False
+    return (folder / "error.txt").is_file() or not Checkpoints(
+        folder / "checkpoints", {}
+    ).resumable()
+
+
+def _clear(cell: Cell) -> None:
+    """Forget an earlier failure, so that the cell is tried again, from the start if the settings are others."""
+    if _changed(cell) and _worthless(cell.folder):
+        with alone(cell.folder):
+            shutil.rmtree(cell.folder)
+    (cell.folder / "error.txt").unlink(missing_ok=True)
+    if cell.folder.is_dir() and not any(cell.folder.iterdir()):
+        cell.folder.rmdir()

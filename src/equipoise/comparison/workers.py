@@ -1,0 +1,158 @@
+"""Cells side by side in worker processes. A worker that is killed costs its own cell only."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+
+from equipoise.comparison.cell import CellRunner, Outcome, fail
+from equipoise.comparison.plan import Cell
+from equipoise.runs.interrupt import Interrupt
+
+
+def run_cells(cells: Iterable[Cell], jobs: int = 1) -> Iterator[Outcome]:
+    """Run cells and yield what became of each, as they end; stop early after a signal.
+
+    Args:
+        cells: in the order to start them.
+        jobs: worker processes; 1 runs the cells in this process.
+
+    Raises:
+        RunError: a cell was done before, of other data.
+    """
+    waiting = []
+    runner = CellRunner()
+    for cell in cells:
+        outcome = runner.finished(cell)
+        if outcome:
+            yield outcome
+        else:
+            waiting.append(cell)
+    if jobs <= 1 or len(waiting) <= 1:
+        for cell in waiting:
+            outcome = runner(cell)
+            yield outcome
+            if outcome.status == "interrupted":
+                return
+    else:
+        yield from _run_lanes(waiting, min(jobs, len(waiting)))
+
+
+def _run_lanes(cells: list[Cell], lanes: int) -> Iterator[Outcome]:
+    waiting: queue.SimpleQueue[Cell] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+    for cell in cells:
+        waiting.put(cell)
+    workers = [_Lane(waiting, ended, max(1, (os.cpu_count() or 1) // lanes)) for _ in range(lanes)]
+    with Interrupt() as interrupt:
+        for worker in workers:
+            worker.start()
+        running = lanes
+        try:
+            while running:
+                try:
+                    outcome = ended.get(timeout=0.2)
+                except queue.Empty:
+                    if interrupt.requested:
+                        for worker in workers:
+                            worker.interrupt()
+                    continue
+                if outcome is None:
+                    running -= 1
+                else:
+                    yield outcome
+        finally:  # whoever asked may want no more of it
+            if running:
+                for worker in workers:
+                    worker.interrupt()
+
+
+class _Lane(threading.Thread):
+    """Feeds one worker process, and starts another when it dies."""
+
+    def __init__(
+        self,
+        waiting: queue.SimpleQueue[Cell],
+        ended: queue.SimpleQueue[Outcome | None],
+        threads: int,
+    ) -> None:
+        super().__init__(daemon=True)
+        self.waiting = waiting
+        self.ended = ended
+        self.threads = threads
+        self.stopping = False
+        self.process, self.pipe = self._start_worker()
+
+    def run(self) -> None:
+        try:
+            while not self.stopping:
+                try:
+                    cell = self.waiting.get_nowait()
+                except queue.Empty:
+                    break
+                self.ended.put(self._run(cell))
+            self.pipe.close()
+        finally:
+            self.ended.put(None)
+
+    def interrupt(self) -> None:
+        """Ask the worker, once, to checkpoint and stop."""
+        if not self.stopping:
+            self.stopping = True
+            self.process.terminate()
+
+    def _run(self, cell: Cell) -> Outcome:
+        try:
+            self.pipe.send(cell)
+            outcome: Outcome = self.pipe.recv()
+            return outcome
+        except (EOFError, OSError):
+            self.process.join()
+            if self.stopping:
+                return Outcome(
+                    cell, "interrupted", error="stopped by a signal before its first step"
+                )
+            outcome = fail(
+                cell,
+                f"the worker process ended with exit code {self.process.exitcode}; out of memory?",
+            )
+            self.process, self.pipe = self._start_worker()
+            return outcome
+        except Exception as error:  # pickling calls code of whatever the data hold
+            return fail(cell, f"the cell cannot be sent to a worker process ({error}); use 1 job")
+
+    def _start_worker(self) -> tuple[multiprocessing.process.BaseProcess, Connection]:
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        process = context.Process(target=_serve, args=(there, self.threads), daemon=True)
+        process.start()
+        there.close()
+        return process, here
+
+
+def _serve(pipe: Connection, threads: int) -> None:
+    """A worker: cells in, outcomes out, until the other side closes."""
+    import torch
+
+    os.setsid()  # Ctrl-C reaches the parent only, which asks each worker exactly once
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    runner = CellRunner()
+    while True:
+        try:
+            pipe.send(runner(pipe.recv()))
+        except (EOFError, ConnectionError):
+            return
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed asks nobody: what its worker trains would go on unseen. It checkpoints and stops."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,99 @@
+"""Settings of published experiments, one YAML file per data set: inputs, encoders and how they are
+trained.
+
+Methods and heads are not part of a preset, so that it compares them on equal terms; `recipes/` adds
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from equipoise.errors import ConfigError, unknown
+from equipoise.registry import Entry, Registry
+from equipoise.settings import parse_yaml
+
+SUFFIX = ".yaml"
+FOLDER = files(__name__)
+
+
+def names() -> list[str]:
+    """All presets, by the alphabet."""
+    return sorted(
+        file.name.removesuffix(SUFFIX) for file in FOLDER.iterdir() if file.name.endswith(SUFFIX)
+    )
+
+
+def registry() -> Registry:
+    """What `equipoise list presets` shows."""
+    return Registry(
+        "preset", [Entry(name, f"{name}{SUFFIX}", read_preset(name)["summary"]) for name in names()]
+    )
+
+
+def read_preset(name: object) -> dict[str, Any]:
+    """A preset as its file holds it: nested settings, and a `summary`.
+
+    Raises:
+        ConfigError: no such preset; the message suggests the nearest ones.
+    """
+    if name not in names():
+        raise unknown("preset", str(name), names())
+    values: dict[str, Any] = parse_yaml((FOLDER / f"{name}{SUFFIX}").read_text(encoding="utf-8"))
+    return values
+
+
+def fitted_preset(name: object, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a preset, for some data.
+
+    A preset may be for more modalities than were prepared (Twitter2015 without its pictures): what
+    it says of a modality that the data do not have is left out. Of what the user says nothing ever
+    is.
+
+    Args:
+        name: of the preset.
+        data: the user's settings of the data, of which `source` and `modality` are read.
+
+    Raises:
+        ConfigError: no such preset, or the data have none of its modalities.
+        DataError: the description of a prepared folder is not valid.
+    """
+    preset = {key: value for key, value in read_preset(name).items() if key != "summary"}
+    found = _declared(data)
+    if not found:
+        return preset
+    own = preset["encoder"]
+    if not set(own) & set(found):
+        raise ConfigError(
+            f"preset {name!r} is for the modalities {_listed(own)}; the data have {_listed(found)}"
+        )
+    options = preset["data"]["options"]
+    return {
+        **preset,
+        "encoder": {m: encoder for m, encoder in own.items() if m in found},
+        "data": {
+            **preset["data"],
+            "options": {m: settings for m, settings in options.items() if m in found},
+        },
+    }
+
+
+def _declared(data: Mapping[str, Any]) -> list[str]:
+    """Modalities that the user or a prepared folder declares; none where only loading the data tells."""
+    from equipoise.data.manifest.declaration import (
+        Declaration,  # here: `--help` waits for nothing heavy
+    )
+    from equipoise.data.manifest.locate import locate
+
+    declared = [Declaration.parse(str(text)) for text in data.get("modality") or ()]
+    source = data.get("source")
+    if source is None or (isinstance(source, str | Path) and not Path(source).exists()):
+        return [declaration.name for declaration in declared]
+    return [declaration.name for declaration in locate(source, declared, {}, {}).declared]
+
+
+def _listed(modalities: Iterable[str]) -> str:
+    return ", ".join(modalities)

@@ -1,0 +1,231 @@
+"""What every preparer ends with: a manifest, `dataset.json`, and an honest account of what was
+found.
+
+A preparer says where things stand in the official download; everything else is here: rows whose
+files are not there are left out and counted, a Git LFS pointer stops it, counts are set beside the
+published ones, and content that occurs twice is found, above all where one copy is for training and
+the other for testing.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise.data.datasets.preparing.cell_files import cell_files
+from equipoise.data.datasets.preparing.counting import Whole, count_splits, tell_difference
+from equipoise.data.media import check_file, without_window
+from equipoise.data.media.duplicates import count_copies, same_files, same_texts
+from equipoise.data.table import splits as splitting
+from equipoise.errors import DataError
+
+Row = dict[str, str]
+FILES = ("audio", "video", "image", "flow", "array")
+"""Kinds whose cells are paths."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A data set as its preparer found it.
+
+    Attributes:
+        name: registered.
+        modalities: declarations `name=column:kind`.
+        rows: of `id`, `label`, `split`, a cell per modality ("" where absent), and `group` where
+            there is one. Paths are relative to `root`. Further columns are kept.
+        root: folder of the download; paths are relative to the prepared folder where it is None.
+        options: {modality: settings of its transform}, where the defaults do not fit.
+        published: {split: samples in the published list}.
+        whole: what was published in all; the sum of `published` where it is None.
+        left_out: (id, reason) of known bad records and whatever else the preparer did not take.
+        notes: what a user must know about these splits.
+    """
+
+    name: str
+    modalities: Sequence[str]
+    rows: Sequence[Row]
+    root: Path | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    published: Mapping[str, int] = field(default_factory=dict)
+    whole: Whole | None = None
+    left_out: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
+
+
+def write(out: Path, collection: Collection) -> dict[str, Any]:
+    """Write `manifest.csv`, `dataset.json` and, where rows were left out, `left_out.csv`.
+
+    Args:
+        out: an existing empty folder.
+        collection: what to write.
+
+    Returns:
+        {"splits": {split: {"samples", "published", "classes": {class: samples}}}, "all":
+        {"samples", "published"}, "left_out": {reason: samples}, "duplicates": {column: counts},
+        "notes": […]}. A number of samples that is not the published one is among the notes.
+
+    Raises:
+        DataError: not a single file is there, one is a Git LFS pointer, or train, validation or
+            test is empty.
+    """
+    rows, missing = _with_files(collection, out)
+    left_out = [*collection.left_out, *missing]
+    whole = collection.whole or (
+        Whole(sum(collection.published.values())) if collection.published else None
+    )
+    facts = {
+        "splits": count_splits(collection.name, rows, collection.published),
+        "all": {"samples": len(rows), "published": whole.samples if whole else None},
+        "left_out": dict(Counter(reason for _, reason in left_out)),
+        "duplicates": _duplicates(collection, rows, out),
+        "notes": [
+            *collection.notes,
+            *(tell_difference(len(rows), whole, len(missing)) if whole else ()),
+        ],
+    }
+    _write_table(out / "manifest.csv", rows)
+    if left_out:
+        _write_table(out / "left_out.csv", [{"id": i, "reason": reason} for i, reason in left_out])
+    description = {
+        "name": collection.name,
+        "manifest": "manifest.csv",
+        "modalities": list(collection.modalities),
+        "label": "label",
+        "split": "split",
+        "id": "id",
+        "options": {m: dict(settings) for m, settings in collection.options.items()},
+        **({"group": "group"} if any("group" in row for row in rows) else {}),
+        **({"root": str(collection.root.resolve())} if collection.root else {}),
+        "facts": facts,
+    }
+    (out / "dataset.json").write_text(
+        json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8"
+    )
+    return facts
+
+
+def carve_validation(rows: Sequence[Row], share: float, seed: int) -> None:
+    """Turn a share of the training rows into validation rows, in place: whole groups, or by class
+    without groups.
+
+    Raises:
+        DataError: too few groups or samples, or no group of a class is left to train on.
+    """
+    train = [row for row in rows if row["split"] == "train"]
+    draw_splits(train, validation=share, test=0.0, seed=seed)
+
+
+def draw_splits(rows: Sequence[Row], *, validation: float, test: float, seed: int) -> None:
+    """Draw the split of every row, in place: whole groups, or by class where rows have no `group`.
+
+    Raises:
+        DataError: too few groups or samples, or no group of a class is left to train on.
+    """
+    classes, label = np.unique([row["label"] for row in rows], return_inverse=True)
+    group = np.array([row["group"] for row in rows]) if rows and "group" in rows[0] else None
+    drawn = splitting.draw(
+        label,
+        validation=validation,
+        test=test,
+        seed=seed,
+        group=group,
+        classes=[str(name) for name in classes],
+        remedy="draw again with another --seed",
+    )
+    for row, split in zip(rows, drawn, strict=True):
+        row["split"] = str(split)
+
+
+def need_folder(path: str | Path, what: str) -> Path:
+    """The folder itself.
+
+    Raises:
+        DataError: it is not there; `what` says what belongs in it.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; {what}")
+    return folder
+
+
+def need_file(path: Path, what: str) -> Path:
+    """The file itself.
+
+    Raises:
+        DataError: it is not there, empty, or a Git LFS pointer; `what` says where it comes from.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: file not found; {what}")
+    check_file(path)
+    return path
+
+
+def _file_columns(collection: Collection) -> list[str]:
+    declared = [text.partition("=")[2].rpartition(":") for text in collection.modalities]
+    return [column for column, _, kind in declared if kind in FILES]
+
+
+def _with_files(collection: Collection, out: Path) -> tuple[list[Row], list[tuple[str, str]]]:
+    """Rows whose files are all there, and the others with what they lack."""
+    base = collection.root or out
+    columns = _file_columns(collection)
+    kept: list[Row] = []
+    missing: list[tuple[str, str]] = []
+    for row in collection.rows:
+        lacking = [
+            c for c in columns if row[c] and not all(map(Path.exists, cell_files(base, row[c])))
+        ]
+        if lacking:
+            missing.append((row["id"], f"{lacking[0]} file not found"))
+        else:
+            kept.append(row)
+    if not kept:
+        first = next((base / row[c] for row in collection.rows for c in columns if row[c]), None)
+        expected = f"; expected for example {first}" if first else ""
+        raise DataError(
+            f"{base}: none of the {len(collection.rows)} samples of {collection.name} is here{expected}"
+        )
+    for column in columns:
+        first = next((base / without_window(row[column]) for row in kept if row[column]), None)
+        if first is not None and first.is_file():
+            check_file(first)
+    return kept, missing
+
+
+def _duplicates(
+    collection: Collection, rows: Sequence[Row], out: Path
+) -> dict[str, dict[str, int]]:
+    """{column: {"samples": in groups of equal content, "across_splits": of which another split has a copy, …}}."""
+    base = collection.root or out
+    files = set(_file_columns(collection))
+    columns = [
+        c
+        for text in collection.modalities
+        for c in text.partition("=")[2].rpartition(":")[0].split(",")
+    ]
+    split = [row["split"] for row in rows]
+    label = [row["label"] for row in rows]
+    found = {}
+    for column in columns:
+        cells = [row[column] or None for row in rows]
+        same = (
+            same_files([base / cell if cell else None for cell in cells])
+            if column in files
+            else same_texts(cells)
+        )
+        found[column] = count_copies(same, split, label)
+    return {column: counts for column, counts in found.items() if counts["samples"]}
+
+
+def _write_table(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

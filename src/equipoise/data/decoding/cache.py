@@ -1,0 +1,258 @@
+"""Decode every file once, into stores that later runs map into memory.
+
+There is a store for each transform and its settings. It only grows: rows of decoded files one
+behind the other, and a journal that says which file a row holds. A file is known by its path, size
+and time of change, a folder of frames by those of its frames, so a changed file is a new one. A row
+counts once the journal says so, hence a run killed while decoding goes on where it stopped; two
+runs that decode at the same time wait for each other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise.data.decoding.progress import track
+from equipoise.data.media import split_window
+from equipoise.data.transforms.base import Transform, cache_settings
+from equipoise.data.transforms.flow import PAIR
+from equipoise.errors import DataError, RunError
+from equipoise.files import replace_file
+
+VERSION = 4  # of what the transforms compute: raise it when the same settings give other numbers
+CHUNK = 64  # files between two entries of the journal
+AHEAD = 64  # decoded files that may wait to be written
+
+
+def cache_folder(chosen: str | None) -> Path:
+    """The folder chosen, else $EQUIPOISE_CACHE, else the user's cache folder."""
+    given = chosen or os.environ.get("EQUIPOISE_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equipoise"
+
+
+class Stored:
+    """Rows of a store, in the order of a manifest; reads like an array (N, *shape).
+
+    Args:
+        store: (K, *shape), mapped into memory.
+        places: (N,) row of the store; −1 where there is nothing.
+        identity: of transform and files, the same whenever the content is.
+    """
+
+    def __init__(self, store: np.ndarray, places: np.ndarray, identity: str) -> None:
+        self.store = store
+        self.places = places
+        self.identity = identity
+        self.shape = (len(places), *store.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        block: np.ndarray = self.store[self.places[rows]]
+        return block
+
+
+def decode_all(
+    name: str, files: Sequence[Path | None], transform: Transform, folder: Path
+) -> tuple[Stored, dict[int, str]]:
+    """Decode files, or read what an earlier call decoded.
+
+    Args:
+        name: of the modality, for the progress display.
+        files: None where the modality is absent.
+        transform: what decodes one file.
+        folder: of the cache.
+
+    Returns:
+        The rows, and {row: reason} for files that failed.
+
+    Raises:
+        RunError: the cache folder cannot be written.
+    """
+    identities = [None if file is None else _identity(file) for file in files]
+    base = folder / _key(transform)
+    try:
+        journal = _Journal(
+            base, int(np.prod(transform.stored)) * np.dtype(transform.dtype).itemsize
+        )
+        known = journal.read()
+        if any(identity is not None and identity not in known for identity in identities):
+            folder.mkdir(parents=True, exist_ok=True)
+            with alone(base):
+                known = journal.read()
+                _grow(name, dict(zip(identities, files, strict=True)), transform, journal, known)
+        rows = 1 + max((entry for entry in known.values() if isinstance(entry, int)), default=-1)
+        found = [known.get(identity) for identity in identities]
+        content = hashlib.sha256("\n".join([base.name, *map(str, identities)]).encode()).hexdigest()
+        return _open(base, transform, rows, found, content)
+    except OSError as error:
+        raise RunError(
+            f"{folder}: cannot use the cache ({error.strerror or error}); set --data.cache"
+        ) from None
+
+
+def _open(
+    base: Path, transform: Transform, rows: int, found: Sequence[int | str | None], identity: str
+) -> tuple[Stored, dict[int, str]]:
+    shape = (rows, *transform.stored)
+    if rows:
+        store: np.ndarray = np.memmap(
+            base.with_suffix(".data"), dtype=transform.dtype, mode="r", shape=shape
+        )
+    else:
+        store = np.empty(shape, dtype=transform.dtype)
+    places = np.array([entry if isinstance(entry, int) else -1 for entry in found], dtype=np.int64)
+    return Stored(store, places, identity), {
+        row: entry for row, entry in enumerate(found) if isinstance(entry, str)
+    }
+
+
+class _Journal:
+    """{identity of a file: row of the store, or the reason why it has none}, a line of JSON for each chunk."""
+
+    def __init__(self, base: Path, row_size: int) -> None:
+        self.path = base.with_suffix(".jsonl")
+        self.data = base.with_suffix(".data")
+        self.row_size = row_size
+
+    def read(self) -> dict[str | None, int | str]:
+        """All that is known. A line cut off by a crash does not count, nor rows that are not there."""
+        known: dict[str | None, int | str] = {}
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+            there = self.data.stat().st_size // self.row_size
+        except FileNotFoundError:
+            return known
+        for line in lines[:-1]:
+            with suppress(ValueError):
+                known.update(json.loads(line))
+        return {
+            key: entry for key, entry in known.items() if isinstance(entry, str) or entry < there
+        }
+
+    def write(self, known: dict[str | None, int | str]) -> None:
+        """Replace the journal by one line: what a crash left half-written goes."""
+        replace_file(self.path, json.dumps(known).encode() + b"\n")
+
+    def append(self, entries: dict[str, int | str]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entries) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _grow(
+    name: str,
+    files: dict[str | None, Path | None],
+    transform: Transform,
+    journal: _Journal,
+    known: dict[str | None, int | str],
+) -> None:
+    """Decode what is not known yet; `known` learns it too."""
+    todo = [
+        (identity, file)
+        for identity, file in files.items()
+        if identity and file and identity not in known
+    ]
+    journal.write(known)
+    row = 1 + max((entry for entry in known.values() if isinstance(entry, int)), default=-1)
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        with journal.data.open("ab") as data:
+            data.truncate(row * journal.row_size)
+            results = _in_order(pool, transform, [file for _, file in todo])
+            entries: dict[str, int | str] = {}
+            for (identity, _), result in zip(
+                todo, track(results, len(todo), f"decoding {name}"), strict=True
+            ):
+                if isinstance(result, str):
+                    entries[identity] = result
+                else:
+                    data.write(np.ascontiguousarray(result, dtype=transform.dtype).data)
+                    entries[identity] = row
+                    row = row + 1
+                if len(entries) == CHUNK or identity == todo[-1][0]:
+                    data.flush()
+                    os.fsync(data.fileno())
+                    journal.append(entries)
+                    known.update(entries)
+                    entries = {}
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl+C does not wait for the files that are left
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, transform: Transform, files: Sequence[Path]
+) -> Iterator[np.ndarray | str]:
+    """Decoded files in their order, a few ahead of the reader: a whole data set does not fit into memory."""
+    waiting: deque[Future[np.ndarray | str]] = deque()
+    for file in files:
+        waiting.append(pool.submit(_decode, transform, file))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _decode(transform: Transform, file: Path) -> np.ndarray | str:
+    try:
+        return transform.decode(file)
+    except DataError as error:
+        return str(error)
+    except OSError as error:  # the file's, not the cache's
+        return f"{file}: cannot be read ({error.strerror or error})"
+
+
+@contextmanager
+def alone(base: Path) -> Iterator[None]:
+    """One process at a time; the lock goes with the process that holds it."""
+    with base.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _key(transform: Transform) -> str:
+    facts: Any = [VERSION, type(transform).__name__, cache_settings(transform)]
+    return hashlib.sha256(json.dumps(facts, default=list).encode()).hexdigest()[:32]
+
+
+def _identity(file: Path) -> str:
+    """Path, size and time of change, hashed; of a folder, or a pair of them, those of all its frames as well."""
+    try:
+        path = split_window(file)[0]
+        facts = [
+            _facts(Path(str(path).replace(PAIR, which)))
+            for which in ("uv" if PAIR in str(path) else "-")
+        ]
+    except (OSError, DataError, ValueError):
+        facts = []
+    text = f"{file.absolute()} {facts}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _facts(path: Path) -> list[Any]:
+    """What changes when a file does, or anything in a folder.
+
+    Raises:
+        OSError: there is none, or the folder cannot be read.
+    """
+    facts = path.stat()
+    found: list[Any] = [facts.st_size, facts.st_mtime_ns, os.access(path, os.R_OK)]
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            frames = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+        found += sorted((name, frame.st_size, frame.st_mtime_ns) for name, frame in frames)
+    return found

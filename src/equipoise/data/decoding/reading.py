@@ -1,0 +1,91 @@
+"""One modality of a manifest: from cells to a store of rows, and what is still to be learned about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise.data.decoding.cache import decode_all
+from equipoise.data.manifest.declaration import Declaration
+from equipoise.data.manifest.manifest import Manifest
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.table.steps import Arrays, Texts
+from equipoise.data.table.table import Fitting, Store
+from equipoise.data.transforms.kinds import make_text, make_transform
+
+NUL = "the text holds a NUL byte; was it a binary file?"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A modality of a whole manifest.
+
+    Attributes:
+        spec: of a sample as batches hold it.
+        store: of N rows.
+        present: bool (N,).
+        settings: of the transform, enough to read new data alike.
+        step: between store and batch; still to learn from the training rows.
+        bad: {row: reason} of cells that cannot be used.
+    """
+
+    spec: ModalitySpec
+    store: Store
+    present: np.ndarray
+    settings: dict[str, Any]
+    step: Fitting
+    bad: dict[int, str]
+
+
+def read_modality(
+    manifest: Manifest, declaration: Declaration, options: Mapping[str, Any], cache: Path
+) -> Reading:
+    """Read numbers and texts as they are, and files through the cache.
+
+    Raises:
+        ConfigError: settings the kind does not have.
+        DataError: no array file is readable.
+        RunError: the cache cannot be written.
+    """
+    modality = declaration.name
+    if modality in manifest.numbers:
+        return _numbers(manifest.numbers[modality], declaration)
+    if modality in manifest.texts:
+        return _texts(manifest.texts[modality], declaration, options)
+    files = manifest.files[modality]
+    transform = make_transform(modality, str(declaration.kind), options, files)
+    store, bad = decode_all(modality, files, transform, cache)
+    spec = ModalitySpec(modality, str(declaration.kind), transform.shape)
+    present = _present([file is not None for file in files], bad)
+    return Reading(spec, store, present, _settings(transform, options), Arrays(transform), bad)
+
+
+def _numbers(values: np.ndarray, declaration: Declaration) -> Reading:
+    spec = ModalitySpec(declaration.name, str(declaration.kind), values.shape[1:])
+    return Reading(spec, np.nan_to_num(values), ~np.isnan(values).any(axis=1), {}, Arrays(None), {})
+
+
+def _texts(
+    texts: list[str | None], declaration: Declaration, options: Mapping[str, Any]
+) -> Reading:
+    transform = make_text(declaration.name, options)
+    bad = {row: NUL for row, text in enumerate(texts) if text and "\0" in text}
+    store = np.array([text or "" for text in texts], dtype=object)
+    spec = ModalitySpec(declaration.name, str(declaration.kind), (transform.length,))
+    present = _present([text is not None for text in texts], bad)
+    return Reading(spec, store, present, _settings(transform, options), Texts(transform), bad)
+
+
+def _present(here: list[bool], bad: Mapping[int, str]) -> np.ndarray:
+    present = np.array(here, dtype=bool)
+    present[list(bad)] = False
+    return present
+
+
+def _settings(transform: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    named = {"transform": options["transform"]} if "transform" in options else {}
+    return {**named, **asdict(transform)}

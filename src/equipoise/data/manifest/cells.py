@@ -1,0 +1,215 @@
+"""The columns of a table, checked cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from equipoise.data.manifest.declaration import Declaration
+from equipoise.data.manifest.sheet import Sheet
+from equipoise.data.media import without_window
+from equipoise.data.table.splits import NAMES
+from equipoise.data.transforms.kinds import ENDINGS, KINDS
+from equipoise.errors import ConfigError, DataError, suggest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLITS = {**{name: name for name in NAMES}, **dict.fromkeys(("valid", "val", "dev"), "validation")}
+
+
+class Cells:
+    """Reads columns of one sheet; every error names the row.
+
+    Args:
+        sheet: the table.
+    """
+
+    def __init__(self, sheet: Sheet) -> None:
+        self.sheet = sheet
+        self.columns = [str(column) for column in sheet.table.columns]
+
+    def texts(self, column: str) -> list[str | None]:
+        """Stripped texts, None where empty.
+
+        Raises:
+            ConfigError: no such column.
+            DataError: several columns have that name.
+        """
+        cells = self._column(column)
+        return [
+            None if empty else _text(cell) for cell, empty in zip(cells, cells.isna(), strict=True)
+        ]
+
+    def filled(self, column: str, what: str) -> list[str]:
+        """The same of a column in which no cell may be empty."""
+        texts = self.texts(column)
+        if None in texts:
+            raise DataError(
+                f"{self.sheet.at(texts.index(None))}: the {what} in column {column!r} is empty"
+            )
+        return [str(text) for text in texts]
+
+    def ids(self, column: str | None) -> list[str]:
+        """Unique ids; the position where no column is named."""
+        if column is None:
+            return [str(row) for row in range(len(self.sheet.table))]
+        seen: dict[str, int] = {}
+        for row, value in enumerate(self.filled(column, "id")):
+            if value in seen:
+                other = self.sheet.numbers[seen[value]]
+                raise DataError(f"{self.sheet.at(row)}: id {value!r} is the same as in row {other}")
+            seen[value] = row
+        return list(seen)
+
+    def splits(self, column: str) -> np.ndarray:
+        """(N,) of "train", "validation" and "test"."""
+        found = []
+        for row, value in enumerate(self.filled(column, "split")):
+            if value.lower() not in SPLITS:
+                raise DataError(
+                    f"{self.sheet.at(row)}: split {value!r} is none of {', '.join(NAMES)}"
+                )
+            found.append(SPLITS[value.lower()])
+        return np.array(found, dtype=object)
+
+    def match(self, declaration: Declaration, others: Set[str]) -> list[str]:
+        """The columns a declaration names, patterns resolved in the table's order.
+
+        Args:
+            declaration: of one modality.
+            others: columns that a pattern leaves out: the label, as a feature, would give the
+                answer away.
+
+        Raises:
+            ConfigError: nothing matches.
+        """
+        chosen: list[str] = []
+        open_to_all = [column for column in self.columns if column not in others]
+        for pattern in declaration.columns:
+            exact = pattern in self.columns
+            found = [pattern] if exact else [c for c in open_to_all if fnmatchcase(c, pattern)]
+            if not found:
+                raise ConfigError(
+                    f"{self.sheet.where}: no column {pattern!r} (modality {declaration.name!r})"
+                    f"{suggest(pattern, open_to_all)}"
+                )
+            chosen += [c for c in found if c not in chosen]
+        return chosen
+
+    def infer(self, declaration: Declaration, columns: list[str]) -> str:
+        """The kind that the cells look like."""
+        if len(columns) > 1:
+            return "vector"
+        first = self._first(columns[0])
+        kind = "vector" if np.isfinite(_number(first)) else _kind_of(first or "")
+        if kind is None:
+            raise ConfigError(
+                f"{self.sheet.where}: cannot tell what modality {declaration.name!r} holds from {first!r}; "
+                f"add a kind: {declaration}:" + ", :".join(KINDS)
+            )
+        return kind
+
+    def holds_files(self, columns: list[str]) -> bool:
+        """True for one column of array files."""
+        return len(columns) == 1 and without_window(self._first(columns[0]) or "").lower().endswith(
+            ".npy"
+        )
+
+    def numbers(self, modality: str, columns: list[str]) -> np.ndarray:
+        """float32 (N, d); NaN rows where every cell is empty or NaN.
+
+        Raises:
+            DataError: a cell is not a finite number, or empty while others of its row are not.
+        """
+        values = np.stack([self._floats(column) for column in columns], axis=1)
+        empty = np.isnan(values)
+        partly = np.flatnonzero(empty.any(1) & ~empty.all(1))
+        if len(partly):
+            row = int(partly[0])
+            raise DataError(
+                f"{self.sheet.at(row)}: column {columns[int(empty[row].argmax())]!r} of modality {modality!r} is "
+                "empty (NaN) while others are not; fill it, or empty them all to mark the modality absent"
+            )
+        return values
+
+    def joined(self, columns: list[str]) -> list[str | None]:
+        """The texts of several columns one behind the other, None where all are empty."""
+        rows = zip(*(self.texts(column) for column in columns), strict=True)
+        return [" ".join(text for text in row if text) or None for row in rows]
+
+    def files(self, modality: str, columns: list[str], base: Path) -> list[Path | None]:
+        """Paths below `base`, None where empty."""
+        if len(columns) != 1:
+            raise ConfigError(
+                f"modality {modality!r}: files stand in one column, found {', '.join(columns)}"
+            )
+        texts = self.texts(columns[0])
+        for row, text in enumerate(texts):
+            if text is not None and "\0" in text:
+                raise DataError(
+                    f"{self.sheet.at(row)}: {text!r} in column {columns[0]!r} is not a path"
+                )
+        return [None if text is None else base / text for text in texts]
+
+    def _column(self, column: str) -> pd.Series:
+        if column not in self.columns:
+            raise ConfigError(
+                f"{self.sheet.where}: no column {column!r}{suggest(column, self.columns)}"
+            )
+        if self.columns.count(column) > 1:
+            raise DataError(
+                f"{self.sheet.where}: {self.columns.count(column)} columns are named {column!r}"
+            )
+        return self.sheet.table[column]
+
+    def _first(self, column: str) -> str | None:
+        return next((text for text in self.texts(column) if text), None)
+
+    def _floats(self, column: str) -> np.ndarray:
+        cells = self._column(column)
+        wide = None
+        if cells.dtype.kind in "biufO":
+            with suppress(
+                ValueError, TypeError
+            ):  # a cell that is no number: look at them one by one
+                values = cells.to_numpy(dtype=object, na_value=np.nan)
+                wide = np.where(values == "", np.nan, values).astype(np.float64)
+        if wide is None:
+            wide = np.array([_number(text) for text in self.texts(column)])
+        with np.errstate(
+            over="ignore"
+        ):  # what float32 cannot hold becomes infinite, and is refused below
+            narrow: np.ndarray = wide.astype(np.float32)
+        if np.isinf(narrow).any():
+            row = int(np.isinf(narrow).argmax())
+            raise DataError(
+                f"{self.sheet.at(row)}: {str(cells[row])!r} in column {column!r} is not a finite number"
+            )
+        return narrow
+
+
+def _kind_of(cell: str) -> str | None:
+    """By the ending of a file's name; several words are text."""
+    kind = ENDINGS.get(Path(without_window(cell)).suffix.lower())
+    return "text" if kind is None and len(cell.split()) > 2 else kind
+
+
+def _text(cell: Any) -> str | None:
+    """A cell as stripped text; 3.0 is the "3" it was before a neighbour's empty cell made the column float."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip() or None
+
+
+def _number(text: str | None) -> float:
+    """The number a text says: NaN for an empty cell, infinite for what is no number."""
+    try:
+        return float(text) if text is not None else float("nan")
+    except ValueError:
+        return float("inf")

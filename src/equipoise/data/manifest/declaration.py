@@ -1,0 +1,78 @@
+"""What the user says about the columns of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from equipoise.data.modality import check_modality_name
+from equipoise.data.transforms.kinds import KINDS, check_kind
+from equipoise.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """`name=column[,column…][:kind]`. Columns may be patterns such as `f_*`; without a kind it is inferred."""
+
+    name: str
+    columns: Sequence[str]
+    kind: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Declaration:
+        """Raises ConfigError for another form, an unknown kind, or a name that cannot name a modality."""
+        name, equals, rest = text.partition("=")
+        columns, colon, kind = rest.rpartition(":")
+        if not colon:
+            columns = rest
+            kind = ""
+        elif kind not in KINDS and "," not in kind and columns:
+            check_kind(kind)
+        names = tuple(c.strip() for c in columns.split(",") if c.strip())
+        if not equals or not names:
+            raise ConfigError(
+                f"modality {text!r}: write it as name=column[,column…][:kind], for example sound=wav:audio"
+            )
+        name = name.strip()
+        try:
+            check_modality_name(name)
+        except ConfigError as error:
+            raise ConfigError(f"modality {text!r}: {error}") from None
+        return cls(name, names, kind or None)
+
+    def __str__(self) -> str:
+        return f"{self.name}={','.join(self.columns)}" + (f":{self.kind}" if self.kind else "")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold what.
+
+    Raises:
+        ConfigError: no modality is declared, one of them twice, or the label is declared as one.
+    """
+
+    modalities: Sequence[Declaration]
+    label: str = "label"
+    split: str | None = None
+    group: str | None = None
+    id: str | None = None
+
+    @property
+    def others(self) -> set[str]:
+        """Columns that say something of the sample and are no part of it; no pattern takes one into a modality."""
+        return {self.label, *(c for c in (self.split, self.group, self.id) if c is not None)}
+
+    def __post_init__(self) -> None:
+        names = [declaration.name for declaration in self.modalities]
+        if not names:
+            raise ConfigError(
+                "say what the modalities are: --modality name=column:kind, once for each"
+            )
+        if len(set(names)) < len(names):
+            raise ConfigError(f"modality {max(names, key=names.count)!r} is declared twice")
+        for declaration in self.modalities:
+            if self.label in declaration.columns:
+                raise ConfigError(
+                    f"modality {declaration.name!r}: column {self.label!r} is the label to predict"
+                )

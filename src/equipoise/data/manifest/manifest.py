@@ -1,0 +1,125 @@
+"""The user's table: a row per sample, columns for modalities, label, split, group and id."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equipoise.data.manifest.cells import Cells
+from equipoise.data.manifest.declaration import Columns, Declaration
+from equipoise.data.manifest.sheet import Sheet, read_sheet
+from equipoise.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A table read and checked, before any file is opened.
+
+    Attributes:
+        sheet: name of the source and numbers of its rows, for messages.
+        ids: unique.
+        label: None where the cell is empty.
+        split: of each row, or None if there is no such column.
+        group: the same.
+        declarations: of every modality, with its kind and its columns, patterns resolved.
+        files: {modality: path or None}, for modalities of files.
+        numbers: {modality: float32 (N, d), NaN rows where absent}, for modalities of number
+            columns.
+        texts: {modality: text or None}, for modalities of text.
+    """
+
+    sheet: Sheet
+    ids: list[str]
+    label: list[str | None]
+    split: np.ndarray | None = None
+    group: np.ndarray | None = None
+    declarations: list[Declaration] = field(default_factory=list)
+    files: dict[str, list[Path | None]] = field(default_factory=dict)
+    numbers: dict[str, np.ndarray] = field(default_factory=dict)
+    texts: dict[str, list[str | None]] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        return self.sheet.where
+
+    def at(self, row: int) -> str:
+        """ "clips.csv row 7", counted as a person sees it."""
+        return self.sheet.at(row)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read_manifest(
+    source: Path | pd.DataFrame,
+    columns: Columns,
+    root: str | None = None,
+    *,
+    new: bool = False,
+    labelled: bool = True,
+) -> Manifest:
+    """Read CSV, TSV, JSONL, Parquet or a DataFrame.
+
+    Args:
+        source: path or DataFrame.
+        columns: which columns hold what.
+        root: folder that relative paths start from; the manifest's own by default.
+        new: True for data that a run was not trained on, which may do without labels and without
+            some modalities.
+        labelled: False to leave the label column unread, whatever it holds.
+
+    Raises:
+        ConfigError: wrong declaration, unknown kind, or no such column.
+        DataError: the file, a row or a cell is unusable; the message names it.
+    """
+    sheet = read_sheet(source)
+    cells = Cells(sheet)
+    here = source.parent if isinstance(source, Path) else Path()
+    without_labels = not labelled or (new and columns.label not in cells.columns)
+    manifest = Manifest(
+        sheet,
+        cells.ids(columns.id),
+        [None] * len(sheet.table) if without_labels else cells.texts(columns.label),
+        None if columns.split is None else cells.splits(columns.split),
+        None if columns.group is None else np.array(cells.filled(columns.group, "group")),
+    )
+    found = _without_missing(cells, columns.modalities) if new else columns.modalities
+    for declaration in found:
+        chosen = cells.match(declaration, columns.others)
+        _read_modality(manifest, cells, declaration, chosen, Path(root) if root else here)
+    return manifest
+
+
+def _read_modality(
+    manifest: Manifest, cells: Cells, declaration: Declaration, columns: list[str], base: Path
+) -> None:
+    name = declaration.name
+    kind = declaration.kind or cells.infer(declaration, columns)
+    manifest.declarations.append(Declaration(name, columns, kind))
+    if kind == "text":
+        manifest.texts[name] = cells.joined(columns)
+    elif kind == "vector" and not cells.holds_files(columns):
+        manifest.numbers[name] = cells.numbers(name, columns)
+    else:
+        manifest.files[name] = cells.files(name, columns, base)
+
+
+def _without_missing(cells: Cells, declarations: Sequence[Declaration]) -> list[Declaration]:
+    """The modalities of which new data have a column; the others count as absent."""
+    found = [d for d in declarations if any(column in cells.columns for column in d.columns)]
+    wanted = ", ".join(str(d) for d in declarations if d not in found)
+    if not found:
+        raise ConfigError(f"{cells.sheet.where}: has the columns of no modality; wanted: {wanted}")
+    if wanted:
+        warnings.warn(
+            f"{cells.sheet.where}: no column for {wanted}; taken as absent everywhere", stacklevel=4
+        )
+    return found

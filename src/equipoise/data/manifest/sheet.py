@@ -1,0 +1,167 @@
+"""CSV, TSV, JSONL, Parquet or a DataFrame as one table, each row with the number a person knows it by."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from equipoise.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_LONGEST = 2**31 - 1  # characters of a cell
+_LIMIT = Lock()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table with the number of each row: in a file, the header is row 1; blank lines count.
+
+    Attributes:
+        where: what messages call it.
+        table: the rows.
+        numbers: (N,) number of each row.
+        path: the file; None of a DataFrame.
+    """
+
+    where: str
+    table: pd.DataFrame
+    numbers: Sequence[int]
+    path: Path | None = None
+
+    def at(self, row: int) -> str:
+        """ "clips.csv row 7", for messages."""
+        return f"{self.where} row {self.numbers[row]}"
+
+
+def read_sheet(source: Path | pd.DataFrame) -> Sheet:
+    """Read a table; cells of CSV and TSV are text.
+
+    Raises:
+        DataError: no such file, not a table, not UTF-8, another separator, no rows, or a row that
+            does not fit the header.
+    """
+    if not isinstance(source, Path):
+        if source.empty:
+            raise DataError("the DataFrame has no rows")
+        return Sheet(
+            "DataFrame", source.rename(columns=str).reset_index(drop=True), range(len(source))
+        )
+    if not source.is_file():
+        raise DataError(f"{source}: no such manifest")
+    ending = source.suffix.lower()
+    if ending not in ENDINGS:
+        raise DataError(
+            f"{source}: not a manifest; its name must end in .csv, .tsv, .jsonl or .parquet"
+        )
+    try:
+        sheet = _read(source, ending)
+    except ImportError:
+        raise DataError(
+            f"{source}: reading Parquet needs pyarrow; pip install 'equipoise[parquet]'"
+        ) from None
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{source}: not readable as {ending[1:]}, as it is not in UTF-8; save it as UTF-8"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{source}: not readable as {ending[1:]} ({' '.join(str(error).split())})"
+        ) from None
+    if sheet.table.empty:
+        raise DataError(f"{source}: the manifest has no rows")
+    return sheet
+
+
+def _read(path: Path, ending: str) -> Sheet:
+    import pandas as pd
+
+    if ending == ".parquet":
+        table = pd.read_parquet(path)
+        return Sheet(
+            path.name,
+            table.rename(columns=str).reset_index(drop=True),
+            range(1, len(table) + 1),
+            path,
+        )
+    with path.open(encoding="utf-8-sig", newline="") as file, _cells_of_any_length():
+        if ending in (".jsonl", ".ndjson"):
+            objects = dict(_objects(path, file))
+            return Sheet(path.name, pd.DataFrame(list(objects.values())), list(objects), path)
+        records = _records(
+            path, csv.reader(file, delimiter="\t" if ending == ".tsv" else ",", strict=True)
+        )
+        _, header = next(records, (1, []))
+        _check_separator(path, header, ending)
+        rows = dict(_rows(path, header, records))
+    return Sheet(
+        path.name, pd.DataFrame(list(rows.values()), columns=header, dtype=object), list(rows), path
+    )
+
+
+@contextmanager
+def _cells_of_any_length() -> Iterator[None]:
+    """The csv module's limit is one for the whole process: it is put back."""
+    with _LIMIT:
+        before = csv.field_size_limit(_LONGEST)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
+
+
+def _records(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    number = 0
+    try:
+        for number, cells in enumerate(reader, 1):
+            yield number, cells
+    except csv.Error as error:
+        raise DataError(
+            f"{path} row {number + 1}: {error}; a cell that holds a quote stands in quotes, and each quote in it is "
+            'doubled: """hi"" he said"'
+        ) from None
+
+
+def _check_separator(path: Path, header: Sequence[str], ending: str) -> None:
+    """Catch what a spreadsheet writes where the comma is for decimals, and an ending that says something else."""
+    remedy = (
+        "save it with tabs, or with commas as .csv"
+        if ending == ".tsv"
+        else "save it with commas, or tabs as .tsv"
+    )
+    for mark in ";," if ending == ".tsv" else ";	":
+        if len(header) == 1 and mark in header[0]:
+            raise DataError(f"{path}: separated by {mark!r}; {remedy}")
+
+
+def _rows(
+    path: Path, header: Sequence[str], records: Iterator[tuple[int, list[str]]]
+) -> Iterator[tuple[int, list[str]]]:
+    for number, cells in records:
+        if cells and len(cells) != len(header):
+            raise DataError(
+                f"{path} row {number}: {len(cells)} cells, but the header has {len(header)}"
+            )
+        if cells:
+            yield number, cells
+
+
+def _objects(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            raise DataError(f"{path} row {number}: not valid JSON") from None
+        if not isinstance(row, Mapping):
+            raise DataError(f"{path} row {number}: expected an object with a value per column")
+        yield number, dict(row)

@@ -1,0 +1,102 @@
+"""Batches of a table, the same for any number of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from equipoise.batch import Batch
+from equipoise.data.table.table import Table
+
+
+class Loader:
+    """Cuts a table into global batches and hands this rank its contiguous share of each.
+
+    Args:
+        table: what to read.
+        batch_size: samples in a global batch.
+        seed: of the order.
+        shuffle: a new order each epoch, a pure function of (seed, epoch); otherwise the table's
+            own.
+        rank: of this process.
+        world: number of processes.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        batch_size: int,
+        *,
+        seed: int,
+        shuffle: bool,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.table = table
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.world = world
+        self._origin: np.ndarray | None = None
+
+    def again(self, table: Table, batch_size: int, *, seed: int, shuffle: bool) -> Loader:
+        """Another loader for the same rank, of this table in batches of this size."""
+        return type(self)(
+            table, batch_size, seed=seed, shuffle=shuffle, rank=self.rank, world=self.world
+        )
+
+    def drawn(
+        self,
+        rows: np.ndarray,
+        shown: Mapping[str, np.ndarray] | None = None,
+        *,
+        shuffle: bool = True,
+    ) -> Loader:
+        """A loader of these rows of the table, whose batches tell the rows as this loader would.
+
+        Args:
+            rows: (K,), in any order and any number of times.
+            shown: {modality: bool (K,)}; a present cell is hidden where it is False. None hides
+                nothing.
+            shuffle: a new order each epoch; otherwise the order of `rows`.
+        """
+        table = self.table.take(rows)
+        if shown is not None:
+            table = table.with_present(
+                {m: table.present[m] & shown[m] for m in table.modalities}, existing=True
+            )
+        loader = self.again(table, self.batch_size, seed=self.seed, shuffle=shuffle)
+        loader._origin = rows
+        return loader
+
+    def __len__(self) -> int:
+        """Global batches an epoch."""
+        return len(self._starts())
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """This rank's share of each global batch of an epoch, from batch number `start` on; a share may be empty."""
+        order = self._order(epoch)
+        starts = [*self._starts(), len(order)]
+        for number in range(start, len(starts) - 1):
+            whole = order[starts[number] : starts[number + 1]]
+            batch = self.table.rows(np.array_split(whole, self.world)[self.rank], epoch)
+            yield (
+                batch
+                if self._origin is None
+                else replace(batch, index=torch.from_numpy(self._origin[batch.index.numpy()]))
+            )
+
+    def _starts(self) -> list[int]:
+        starts = list(range(0, len(self.table), self.batch_size))
+        if self.shuffle and len(starts) > 1 and len(self.table) - starts[-1] == 1:
+            starts.pop()  # a batch of one sample has no statistics: it joins the one before
+        return starts
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if not self.shuffle:
+            return np.arange(len(self.table))
+        return np.random.default_rng((self.seed, epoch)).permutation(len(self.table))

@@ -1,0 +1,117 @@
+"""Train, validation and test: drawn by class or by group, and the holdout cut from train."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from equipoise.data.table.table import Table
+from equipoise.errors import DataError
+
+NAMES = ("train", "validation", "test")
+
+
+def draw(
+    label: np.ndarray,
+    *,
+    validation: float,
+    test: float,
+    seed: int,
+    group: np.ndarray | None = None,
+    classes: Sequence[str] | None = None,
+    remedy: str = "draw again with another --data.seed, or name a split column",
+) -> np.ndarray:
+    """Assign every sample to a split.
+
+    Args:
+        label: int (N,); each class is spread over the splits in proportion, unless `group` is
+            given.
+        validation: share of all samples.
+        test: share of all samples; may be 0.
+        seed: of the draw.
+        group: (N,); samples of one group (speaker, subject, session) stay together, and shares
+            count groups. A class that validation or test then lack is warned of.
+        classes: names, for messages; a label is an index into them.
+        remedy: what to do about a class that is lost, for messages.
+
+    Returns:
+        (N,) of "train", "validation" and "test".
+
+    Raises:
+        DataError: a class has too few samples, there are too few groups, or no group of a class is
+            left in train.
+    """
+    split = np.full(len(label), "train", dtype=object)
+    rest = np.arange(len(label))
+    if test:
+        rest, taken = _cut(rest, test, label, group, seed)
+        split[taken] = "test"
+    _, taken = _cut(rest, validation / (1 - test), label, group, seed + 1)
+    split[taken] = "validation"
+    if group is not None:
+        parts = {name: label[split == name] for name in NAMES[: 3 if test else 2]}
+        _check_classes(parts, classes, remedy)
+    return split
+
+
+def cut_holdout(table: Table, share: float, seed: int) -> tuple[Table, Table]:
+    """Cut a share of the training table off, for methods that estimate on data they do not train
+    on.
+
+    It is cut by group where the table has groups (`share` counts groups then), else by class. A
+    class that the holdout then lacks is warned of.
+
+    Raises:
+        DataError: a class has too few samples, there are too few groups, or no group of a class is
+            left in train.
+    """
+    kept, taken = _cut(np.arange(len(table)), share, table.label, table.group, seed)
+    if table.group is not None:
+        parts = {"train": table.label[kept], "holdout": table.label[taken]}
+        _check_classes(
+            parts, table.classes, "try another --data.seed or --data.holdout, or leave out --group"
+        )
+    return table.take(kept), table.take(taken)
+
+
+def _check_classes(
+    parts: dict[str, np.ndarray], classes: Sequence[str] | None, remedy: str
+) -> None:
+    """Refuse a train split that lost a class with its groups; warn of other splits that have none of a class."""
+    everywhere = np.unique(np.concatenate(list(parts.values())))
+    for name, label in parts.items():
+        lost = np.setdiff1d(everywhere[everywhere >= 0], label)
+        if not len(lost):
+            continue
+        which = repr(classes[lost[0]]) if classes is not None else str(lost[0])
+        others = f" (nor of {len(lost) - 1} more)" if len(lost) > 1 else ""
+        message = f"no group of class {which}{others} is left for the {name} split; {remedy}"
+        if name == "train":
+            raise DataError(message)
+        warnings.warn(message, stacklevel=3)
+
+
+def _cut(
+    rows: np.ndarray, share: float, label: np.ndarray, group: np.ndarray | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split
+
+    try:
+        if group is not None:
+            splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
+            kept, taken = next(splitter.split(rows, groups=group[rows]))
+            return rows[kept], rows[taken]
+        kept, taken = train_test_split(
+            rows, test_size=share, random_state=seed, stratify=label[rows]
+        )
+    except ValueError as error:
+        kind = "groups" if group is not None else "samples of each class"
+        reason = (
+            str(error).partition(". ")[0].rstrip(".")
+        )  # what follows lists every class by its code
+        raise DataError(
+            f"too few {kind} to split ({reason}); give a split column, or add data"
+        ) from None
+    return np.sort(kept), np.sort(taken)

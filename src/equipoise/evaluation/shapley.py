@@ -1,0 +1,42 @@
+"""Shapley values of the modalities.
+
+With v(S) the worth of the modalities S while the others are deactivated, and v(∅) = 0, the value of
+modality m is
+
+    φ_m = Σ_{S ∌ m} |S|! (M−|S|−1)! / M! · (v(S ∪ m) − v(S)) = Σ_S c_m(S) v(S),      Σ_m φ_m = v(all)
+
+Shapley. A Value for n-Person Games. Contributions to the Theory of Games II, 1953.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from math import factorial
+
+import torch
+from torch import Tensor
+
+Subset = tuple[str, ...]
+
+
+def subsets(modalities: Sequence[str]) -> list[Subset]:
+    """All subsets but the empty one, each in the order of the modalities."""
+    return [s for size in range(1, len(modalities) + 1) for s in combinations(modalities, size)]
+
+
+def gain_weight(size: int, count: int) -> float:
+    """|S|! (M−|S|−1)! / M!, the weight of the gain that one of M modalities adds to `size` others."""
+    return factorial(size) * factorial(count - size - 1) / factorial(count)
+
+
+def coefficient(modality: str, subset: Subset, count: int) -> float:
+    """c_m(S), the coefficient of v(S) in the value of a modality, among `count` of them."""
+    if modality in subset:
+        return gain_weight(len(subset) - 1, count)
+    return -gain_weight(len(subset), count)
+
+
+def shapley_value(modality: str, worth: Mapping[Subset, Tensor], count: int) -> Tensor:
+    """φ_m (…) from {S: v(S) (…)} of all non-empty sets of `count` modalities."""
+    return torch.stack([coefficient(modality, s, count) * v for s, v in worth.items()]).sum(0)

@@ -1,0 +1,138 @@
+"""OPM: on-the-fly prediction modulation.
+
+Wei, Hu, Du, Wen. On-the-fly Modulation for Balanced Multimodal Learning. IEEE TPAMI 2024.
+Code: github.com/GeWu-Lab/BML_TPAMI2024
+
+Joint training in which the features of the leading modality are dropped at random, the more often
+the further it leads. With s_m the mean probability of the true class in u_m, the share of modality
+m in the fused logits,
+
+    ρ_m = s_m / mean of the others' s                for two modalities, the paper's s_m / s_m'
+    q_m = clip(q (1 + λ tanh(ρ_m − 1)), 0, 1)        if ρ_m > 1, else 0
+    θ   = Σ_m d_m q_m / Σ_m d_m                      over the modalities of the sample: its expected share of dropped
+                                                     feature dimensions
+    z_m ← z_m / (1 − θ) with probability 1 − q_m for each sample, else the modality counts as absent
+    from it
+
+and L = CE(f, y) over the samples that keep a modality. In a share 1 − p of the batches, and in the
+first epochs, nothing is dropped. Scores are taken without gradient. Prediction drops and rescales
+nothing.
+
+The weakest modality of a batch is never dropped, so that only samples which lack it can lose
+everything they have. With more than two modalities all that do better than the mean of the others
+are dropped, each by its own lead. BalanceBenchmark divides the scores in place, so that the second
+ratio is taken against an already divided score, and compares with the sum of the others; neither is
+offered. Cost: as joint training, the head runs twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from equipoise.batch import Batch, Output
+from equipoise.checks import inside, not_negative, require, whole
+from equipoise.errors import ConfigError
+from equipoise.methods.baselines.joint import Joint
+from equipoise.methods.parts.draws import sample_uniform
+from equipoise.methods.parts.idle import warn_of_a_short_run, warn_of_one_modality
+from equipoise.methods.parts.losses import fused_loss
+from equipoise.methods.parts.scores import ratios, true_class_scores
+from equipoise.training.context import Context
+
+
+def drop_rates(ratio: Tensor, base: float, lead: float) -> Tensor:
+    """q (M,): clip(base (1 + lead tanh(ρ − 1)), 0, 1) where ρ exceeds 1, else exactly 0."""
+    rates = (base * (1 + lead * torch.tanh(ratio - 1))).clamp(0, 1)
+    return torch.where(ratio > 1, rates, torch.zeros_like(rates))
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Features with the drop applied, and which modalities each sample still has."""
+
+    features: dict[str, Tensor]  # {modality: (B, d_m)}, scaled by 1 / (1 − θ), θ of each sample
+    present: dict[str, Tensor]  # {modality: bool (B,)}
+
+
+def expected_loss(rates: dict[str, Tensor], output: Output, batch: Batch) -> Tensor:
+    """θ (B,), the share of its feature dimensions that each sample is to lose, below 1."""
+    widths = torch.stack([output.features[m].shape[1] * batch.present[m] for m in rates])  # (M, B)
+    share = (
+        torch.stack(list(rates.values()))
+        @ widths.to(next(iter(rates.values())).dtype)
+        / widths.sum(0).clamp_min(1)
+    )
+    return share.clamp_max(
+        1 - torch.finfo(share.dtype).eps
+    )  # who is sure to lose all counts for nothing anyway
+
+
+def drop(rates: dict[str, Tensor], output: Output, batch: Batch, ctx: Context) -> Dropped:
+    """Drop each modality of each sample with its rate, and scale what is left up by what the sample is to lose."""
+    drawn = sample_uniform(rates, batch, ctx)
+    lost = expected_loss(rates, output, batch)
+    kept = {m: batch.present[m] & (drawn[m] >= rates[m]) for m in rates}
+    features = {m: output.features[m] / (1 - lost).unsqueeze(1) for m in rates if batch.counts[m]}
+    return Dropped(features, {**batch.present, **kept})
+
+
+class OPM(Joint):
+    """On-the-fly prediction modulation.
+
+    Args:
+        base: q, the drop rate of a modality that barely leads, in [0, 1].
+        lead: λ, by how much the rate grows with the lead, at least 0.
+        probability: p, share of the batches in which anything is dropped, in [0, 1]; 0 is joint
+            training.
+        warm_up: epochs of joint training before that.
+    """
+
+    def __init__(
+        self, base: float = 0.5, lead: float = 0.5, probability: float = 0.7, warm_up: int = 5
+    ) -> None:
+        super().__init__()
+        require(
+            "OPM",
+            inside("base", base, "[0, 1]"),
+            not_negative("lead", lead),
+            inside("probability", probability, "[0, 1]"),
+            whole("warm_up", warm_up, 0),
+        )
+        self.base = base
+        self.lead = lead
+        self.probability = probability
+        self.warm_up = warm_up
+
+    def setup(self, ctx: Context) -> None:
+        """Warn where there is nothing to drop, or the training ends within the warm-up.
+
+        Raises:
+            ConfigError: the fused logits are not a sum of one share per modality.
+        """
+        head = ctx.model.head
+        if not head.decomposable:
+            raise ConfigError(
+                "method 'opm' compares the modalities' shares in the fused logits, and those of "
+                f"{type(head).__name__} are not a sum of shares; use head 'concat' or 'sum'"
+            )
+        if self.probability and self.base and not warn_of_one_modality("method 'opm'", ctx):
+            warn_of_a_short_run("opm", self.warm_up, "warm_up", ctx)
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
+        spared = float(torch.rand((), generator=ctx.rng)) >= self.probability
+        if spared or ctx.epoch < self.warm_up or len(shown) < 2:
+            return fused_loss(output, batch, ctx)
+        rates = drop_rates(
+            ratios(true_class_scores(shown, output, batch, ctx)), self.base, self.lead
+        )
+        ctx.log(**{f"drop/{m}": rate for m, rate in zip(shown, rates, strict=True)})
+        left = drop(dict(zip(shown, rates, strict=True)), output, batch, ctx)
+        losses = F.cross_entropy(
+            ctx.model.read(left.features, left.present).fused, batch.label, reduction="none"
+        )
+        return ctx.sample_mean(losses, torch.stack([left.present[m] for m in shown]).any(0))

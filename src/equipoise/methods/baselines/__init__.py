@@ -1,0 +1,43 @@
+"""Baselines: joint training, its opposites, and the linear probe."""
+
+from __future__ import annotations
+
+from equipoise.registry import MethodEntry
+
+ENTRIES: list[MethodEntry] = [
+    MethodEntry(
+        "joint",
+        "equipoise.methods.baselines.joint:Joint",
+        "one loss on the fused prediction",
+        neutral={},
+    ),
+    MethodEntry(
+        "late",
+        "equipoise.methods.baselines.late:Late",
+        "independent networks, one per modality, that meet at prediction only",
+        paper="Gunes, Piccardi. Affect recognition from face and body: early fusion vs. late fusion. IEEE SMC 2005",
+        year=2005,
+        url="https://doi.org/10.1109/ICSMC.2005.1571679",
+        head="late",
+        neutral={},
+        neutral_of="unimodal",
+    ),
+    MethodEntry(
+        "unimodal",
+        "equipoise.methods.baselines.unimodal:Unimodal",
+        "one modality alone, or each on its own",
+        head="late",
+        neutral={},
+        neutral_of="late",
+    ),
+    MethodEntry(
+        "linear-probe",
+        "equipoise.methods.baselines.linear_probe:LinearProbe",
+        "frozen encoders, and a new linear classifier on what they give",
+        paper="Alain, Bengio. Understanding intermediate layers using linear classifier probes. ICLR workshop 2017",
+        year=2017,
+        url="https://arxiv.org/abs/1610.01644",
+        head="auxiliary",
+        backward_passes=0.0,
+    ),
+]

@@ -1,0 +1,26 @@
+"""Joint training: one loss on the fused prediction, whatever the head.
+
+With the head `concat` this is the Concat baseline of the papers, with `sum` the Sum baseline. It is
+the yardstick: every other method is compared with it, and is equal to it at its neutral setting.
+
+Fusion baselines that are nothing but another head under this loss (their equations stand with the
+heads): film and affine (Perez et al. FiLM. AAAI 2018), bigated (Kiela et al. Efficient Large-Scale
+Multi-Modal Classification. AAAI 2018), ml-lstm (Nie et al. Multi-modal feature fusion based on
+multi-layers LSTM. 2021), and attention (self-attention over one token per modality).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from equipoise.batch import Batch, Output
+from equipoise.methods.parts.losses import fused_loss
+from equipoise.training.context import Context
+from equipoise.training.method import Method
+
+
+class Joint(Method):
+    """L = CE(fused, y)."""
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        return fused_loss(output, batch, ctx)

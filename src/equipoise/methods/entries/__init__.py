@@ -1,1 +1,0 @@
-"""What is known of every method before it is imported, a file for each family."""

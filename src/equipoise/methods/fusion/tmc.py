@@ -1,0 +1,137 @@
+"""TMC: trusted multi-view classification.
+
+Han, Zhang, Fu, Zhou. Trusted Multi-View Classification. ICLR 2021. Extended in IEEE TPAMI 45(2),
+2551-2566, 2023.
+Code: github.com/hanmenghan/TMC
+
+Each modality gives evidence for the classes, that is a Dirichlet distribution over class
+probabilities and with it an
+opinion: a belief in each class and a mass of uncertainty. The reduced Dempster-Shafer rule combines
+    the opinions, so
+that an uncertain modality counts for less. With K classes and ψ the digamma function
+
+    e_m = softplus(z_m W_mᵀ + b_m),  α_m = e_m + 1,  S_m = Σ_k α_mk,  u_m = K / S_m
+    e = K (Π_m (1 + e_m / K) − 1),  α = e + 1              the rule, folded over all modalities in closed form
+    A(α) = ψ(S) − ψ(α_y)                                   cross-entropy expected under Dirichlet(α)
+    ℓ(α) = A(α) + λ_t KL(Dir(α̃) ‖ Dir(1))                 α̃ is α without the evidence for the true class
+    L = Σ_m ℓ(α_m) + ℓ(α),  λ_t = min(1, t / T)            t the epoch
+
+The prediction is argmax α; the logits are log α, so that their softmax is α / S. Combining never
+raises the uncertainty and the rule holds for any number of modalities. A modality that a sample
+lacks gives no evidence and has no loss there. Mean uncertainties over the epoch are logged.
+
+Published variants: the ICLR code counts t from 1 with T = 50 (here the default), the TPAMI code
+from 0 with T = 10 (`annealing_start: 0`, `annealing_epochs: 10`); both hold a squared-error form of
+A (`fit: squared-error`). The ICLR code stacks linear layers without anything between them, which is
+one linear layer.
+
+Cost: that of joint training with head `sum`, and digamma and lgamma of M + 1 opinions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from equipoise.batch import Batch, Output
+from equipoise.checks import choice, require, whole
+from equipoise.heads import evidential
+from equipoise.heads.base import Head
+from equipoise.heads.parts.opinions import uncertainty
+from equipoise.methods.parts.own_head import OwnHead
+from equipoise.training.context import Context
+
+FITS = ("cross-entropy", "squared-error")
+
+
+def expected_cross_entropy(alpha: Tensor, label: Tensor) -> Tensor:
+    """A (B,) = ψ(S) − ψ(α_y): the cross-entropy expected under Dirichlet(α), α (B, K), for labels (B,)."""
+    true = alpha.gather(1, label.unsqueeze(1)).squeeze(1)
+    return torch.digamma(alpha.sum(1)) - torch.digamma(true)
+
+
+def expected_squared_error(alpha: Tensor, label: Tensor) -> Tensor:
+    """Σ_k (y_k − p_k)² + p_k (1 − p_k) / (S + 1), (B,): the squared error expected under Dirichlet(α)."""
+    strength = alpha.sum(1, keepdim=True)
+    probability = alpha / strength
+    variance = probability * (1 - probability) / (strength + 1)
+    return ((_one_hot(alpha, label) - probability).square() + variance).sum(1)
+
+
+def misleading_evidence(alpha: Tensor, label: Tensor) -> Tensor:
+    """KL (B,) of Dirichlet(α̃) from the uniform one, where α̃ = y + (1 − y) α has the true class's evidence removed."""
+    other = torch.where(_one_hot(alpha, label).bool(), 1.0, alpha)
+    strength = other.sum(1)
+    normaliser = torch.lgamma(strength) - torch.lgamma(other).sum(1) - math.lgamma(alpha.shape[1])
+    distance = torch.digamma(other) - torch.digamma(strength).unsqueeze(1)
+    return normaliser + ((other - 1) * distance).sum(1)
+
+
+def opinion_loss(
+    opinions: Tensor, label: Tensor, weight: float, fit: str = "cross-entropy"
+) -> Tensor:
+    """A(α) + λ KL(α̃), (B,), of opinions log α (B, K)."""
+    alpha = opinions.exp()
+    error = expected_cross_entropy if fit == "cross-entropy" else expected_squared_error
+    return error(alpha, label) + weight * misleading_evidence(alpha, label)
+
+
+def annealed(epoch: int, epochs: int, first: int) -> float:
+    """λ = min(1, t / T) in epoch number `epoch` from 0, with t counted from `first` and T = `epochs`."""
+    return min(1.0, (epoch + first) / epochs)
+
+
+def _one_hot(alpha: Tensor, label: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(label, alpha.shape[1]).to(alpha.dtype)
+
+
+Opinions = dict[str, tuple[Tensor, Tensor | None]]
+"""{whose: (log α (B, K), where it counts (B,) or None for everywhere)}"""
+
+
+class TMC(OwnHead[Head]):
+    """One evidential loss for each opinion and one for their combination.
+
+    Args:
+        annealing_epochs: T, epochs until the price on misleading evidence is full.
+        annealing_start: number of the first epoch; with 0 it costs nothing there.
+        fit: "cross-entropy" (paper) or "squared-error" (option of the published code).
+    """
+
+    name = "tmc"
+    kind: type[Head] = evidential.TMC
+
+    def __init__(
+        self, annealing_epochs: int = 50, annealing_start: int = 1, fit: str = "cross-entropy"
+    ) -> None:
+        super().__init__()
+        require(
+            type(self).__name__,
+            whole("annealing_epochs", annealing_epochs, 1),
+            whole("annealing_start", annealing_start, 0),
+            choice("fit", fit, FITS),
+        )
+        self.annealing_epochs = annealing_epochs
+        self.annealing_start = annealing_start
+        self.fit = fit
+
+    def opinions(self, output: Output, batch: Batch, ctx: Context) -> Opinions:
+        """All that have a loss."""
+        own: Opinions = {m: (output.logits[m], batch.present[m]) for m in ctx.training}
+        return {**own, "fused": (output.fused, None)}
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        opinions = self.opinions(output, batch, ctx)
+        doubt = {
+            name: ctx.sample_mean(uncertainty(o.detach()), where)
+            for name, (o, where) in opinions.items()
+        }
+        ctx.log(**{f"uncertainty/{name}": value for name, value in doubt.items()})
+        weight = annealed(ctx.epoch, self.annealing_epochs, self.annealing_start)
+        losses = [
+            ctx.sample_mean(opinion_loss(o, batch.label, weight, self.fit), where)
+            for o, where in opinions.values()
+        ]
+        return torch.stack(losses).sum()

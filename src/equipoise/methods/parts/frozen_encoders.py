@@ -1,0 +1,59 @@
+"""Methods in two stages: the encoders are trained, then frozen, and something else is fitted to their features."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from equipoise.batch import Batch
+from equipoise.checks import inside, require
+from equipoise.methods.parts.own_head import H, OwnHead
+from equipoise.methods.parts.reconstruction import encoded_aside
+from equipoise.training.context import Context
+from equipoise.training.phase import Phase
+
+
+class FrozenEncoders(OwnHead[H]):
+    """Trains the encoders in the first epochs and the head, on frozen encoders, in the others.
+
+    Args:
+        pretrain: share of the epochs that train the encoders; encoders without anything to train
+            get none.
+    """
+
+    def __init__(self, pretrain: float) -> None:
+        super().__init__()
+        require(type(self).__name__, inside("pretrain", pretrain, "[0, 1)"))
+        self.pretrain = pretrain
+        self.trains_encoders = True
+
+    def setup(self, ctx: Context) -> None:
+        """See whether there is anything to train in the encoders.
+
+        Raises:
+            ConfigError: another head.
+        """
+        super().setup(ctx)
+        self.trains_encoders = any(p.requires_grad for p in ctx.model.encoders.parameters())
+
+    def phases(self, epochs: int) -> Iterator[Phase]:
+        first = min(round(self.pretrain * epochs), epochs - 1) if self.trains_encoders else 0
+        yield Phase(first)
+        yield Phase(epochs - first)
+
+    def step(self, batch: Batch, ctx: Context) -> None:
+        if ctx.position.phase == 0:
+            ctx.backward(self.encoder_loss(ctx.model.encode(batch), batch, ctx))
+            ctx.update()
+            return
+        self.fit(encoded_aside(ctx.model, batch), batch, ctx)
+
+    @abstractmethod
+    def encoder_loss(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> Tensor:
+        """What trains the encoders, on their features {modality: (B, d_m)}."""
+
+    @abstractmethod
+    def fit(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> None:
+        """One minibatch of the second stage, on features that are constants."""

@@ -1,0 +1,98 @@
+"""The layers whose gradients a projection acts on."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from equipoise.errors import ConfigError
+from equipoise.heads.base import Head
+from equipoise.heads.parts.presence import only
+from equipoise.model import Model
+
+
+def reading_layer(head: Head, modality: str) -> nn.Linear:
+    """The linear layer that reads this modality's features.
+
+    Raises:
+        ConfigError: there is no such layer, or another one reads them too.
+    """
+    layer = head.reading_layer(modality)
+    if layer is None:
+        raise ConfigError(
+            f"an orthogonal projection acts on the one linear layer that reads the features of {modality!r}, and "
+            f"{type(head).__name__} has no such layer; use head 'shared' or 'late'"
+        )
+    return layer
+
+
+def weighted_layers(module: nn.Module) -> list[nn.Linear | nn.Conv2d]:
+    """The linear and (ungrouped) convolutional layers of a module, in the order they were built.
+
+    The output projection of `nn.MultiheadAttention` is left out: it is used without being called,
+    so that nobody sees what it reads.
+    """
+    unseen = {id(x.out_proj) for x in module.modules() if isinstance(x, nn.MultiheadAttention)}
+    seen = [x for x in module.modules() if id(x) not in unseen]
+    return [
+        x for x in seen if isinstance(x, nn.Linear) or (isinstance(x, nn.Conv2d) and x.groups == 1)
+    ]
+
+
+def deepest_layers(model: Model, modality: str, share: float) -> list[nn.Linear | nn.Conv2d]:
+    """The layers of one modality from the logits back whose weights are this share of its
+    parameters.
+
+    All of its head block, and of the encoder as many as it takes; the one that reaches the share is
+    taken whole. 1 takes every layer, though biases, norms and embeddings are parameters as well.
+    """
+    group = model.group(modality)
+    wanted = share * sum(p.numel() for p in (*group.encoder, *group.head))
+    taken = weighted_layers(model.head.blocks[modality])[::-1]
+    count = sum(layer.weight.numel() for layer in taken)
+    for layer in reversed(weighted_layers(model.encoders[modality])):
+        if count >= wanted:
+            break
+        taken.append(layer)
+        count += layer.weight.numel()
+    return taken
+
+
+def require_head_per_modality(owner: str, head: Head) -> None:
+    """Check that a projection can be made for each modality's part of the head, out of what its
+    layers read.
+
+    Args:
+        owner: who asks, in words.
+        head: the model's.
+
+    Raises:
+        ConfigError: a modality has no part, no linear layer in it, or one that is never called.
+    """
+    found = "is none" if set(head.blocks) != set(head.modalities) else _flaw(head)
+    if found:
+        raise ConfigError(
+            f"{owner} needs a head per modality, with linear layers that are called, and {type(head).__name__} "
+            f"{found}; use head 'per-modality' or 'late'"
+        )
+
+
+def _flaw(head: Head) -> str:
+    """What keeps a projection of each modality's layers from being made, found by running a copy; "" for nothing."""
+    probe = copy.deepcopy(head).eval()
+    like = next(probe.parameters(), torch.empty(0))
+    for modality, width in probe.widths.items():
+        layers = weighted_layers(probe.blocks[modality])
+        called = set[nn.Module]()
+        for layer in layers:
+            layer.register_forward_pre_hook(lambda module, _, called=called: called.add(module))
+        features = like.new_zeros(2, width)
+        with torch.no_grad():
+            probe({modality: features}, only(modality, probe.modalities, features))
+        if not layers:
+            return f"has none for {modality!r}"
+        if called != set(layers):
+            return f"has one for {modality!r} that never is"
+    return ""

@@ -1,0 +1,55 @@
+"""Projections of a linear layer's gradient: orthogonal to what was seen (MLA), or along its flat
+directions (MIE).
+
+A projection acts on the input side of the weight (C, d), so it multiplies the gradient from the
+right by a symmetric (d, d) matrix. Both are remembered in at least float32, whatever the precision
+of the features.
+
+    orthogonal  P ← P − q rᵀP,  q = P r / (α + rᵀP r)          recursive least squares; MLA, Eq. 4-5
+    flat        Ȳ = Σ z̄ z̄ᵀ = V Λ Vᵀ,  T = V exp(−τ (Λ − λmin) / (λmax − λmin)) Vᵀ          MIE, Eq. 5 and 7
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def project(gradient: Tensor, projection: Tensor) -> Tensor:
+    """∇W P: the gradient (C, d) seen through a symmetric (d, d) matrix."""
+    return (gradient.to(projection.dtype) @ projection).to(gradient.dtype)
+
+
+def orthogonal_update(projection: Tensor, mean_feature: Tensor, alpha: float) -> Tensor:
+    """MLA Eq. 5: P (d, d) once it has seen the mean feature r (d,).
+
+    Written as P − u uᵀ with u = P r / √(α + rᵀP r): one vector product and one outer product,
+    exactly symmetric.
+    """
+    image = projection @ mean_feature
+    scaled = image / (alpha + mean_feature @ image).sqrt()
+    return projection - torch.outer(scaled, scaled)
+
+
+def flat_projection(second_moment: Tensor, tau: float) -> Tensor:
+    """MIE Eq. 7: T (d, d) from Ȳ (d, d). It does not depend on the scale of Ȳ.
+
+    With τ = 0, or a spectrum without spread (nothing seen, or every direction used alike), it is
+    the identity.
+    """
+    identity = torch.eye(len(second_moment), dtype=second_moment.dtype, device=second_moment.device)
+    if tau == 0:
+        return identity
+    values, vectors = torch.linalg.eigh(second_moment.double())
+    spread = values[-1] - values[0]
+    weights = torch.exp(-tau * (values - values[0]) / spread)
+    flat = ((vectors * weights) @ vectors.T).to(second_moment.dtype)
+    resolution = len(values) * torch.finfo(second_moment.dtype).eps * values.abs().amax()
+    return torch.where(spread > resolution, flat, identity)
+
+
+def quantiles(values: Tensor, points: int) -> list[float]:
+    """Evenly spaced quantiles of a spectrum, short enough to log."""
+    steps = torch.linspace(0, 1, points, dtype=values.dtype, device=values.device)
+    found: list[float] = torch.quantile(values, steps).tolist()
+    return found

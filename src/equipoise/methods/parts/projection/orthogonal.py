@@ -1,0 +1,89 @@
+"""What an orthogonal projection has seen: MLA's P, built up from mean features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.batch import Batch
+from equipoise.checks import Rule, is_number
+from equipoise.methods.parts.projection.matrices import orthogonal_update, project, quantiles
+from equipoise.training.context import Context
+
+EPOCH_DECAY = "epoch-decay"
+ORDERS = ("current", "previous")
+
+
+def alpha_rule(option: str, alpha: float | str) -> Rule:
+    """What α of Eq. 5 must be, under the name a method gives it."""
+    good = alpha in (EPOCH_DECAY, math.inf) or (is_number(alpha) and alpha > 0)
+    return option, good, f"a positive number or {EPOCH_DECAY!r}", alpha
+
+
+def alpha_at(alpha: float | str, batch: int, batches: int) -> float:
+    """α for one batch: constant, or 0.1^(1 + b/N) for batch b of the N of an epoch."""
+    return float(0.1 ** (1 + batch / batches)) if isinstance(alpha, str) else alpha
+
+
+def mean_rows(values: Tensor, batch: Batch, modality: str, ctx: Context) -> Tensor:
+    """Mean (d,) of per-sample values (B, d) over the samples of all ranks that have the modality, detached."""
+    return ctx.mean(ctx.sample_mean(values.detach(), batch.present[modality]))
+
+
+class OrthogonalMemory(nn.Module):
+    """MLA's P, and how often it was updated.
+
+    Args:
+        like: the weight (C, d) whose gradient is to be projected.
+        normalize: divide P by its Frobenius norm after every update (MLA's published code).
+        order: "current" updates P with the features of the modality in hand before its gradient is
+            projected (Algorithm 1); "previous" afterwards, so that only earlier modalities are
+            protected (the text of 3.2).
+    """
+
+    projection: Tensor
+    updates: Tensor
+
+    def __init__(self, like: Tensor, *, normalize: bool = False, order: str = "current") -> None:
+        super().__init__()
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        self.register_buffer(
+            "projection", torch.eye(like.shape[1], dtype=dtype, device=like.device)
+        )
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64, device=like.device))
+        self.normalize = normalize
+        self.order = order
+
+    def update(self, mean_feature: Tensor, alpha: float) -> None:
+        """Remember the mean feature (d,)."""
+        projection = orthogonal_update(
+            self.projection, mean_feature.to(self.projection.dtype), alpha
+        )
+        self.projection.copy_(projection / projection.norm() if self.normalize else projection)
+        self.updates += 1
+
+    def modify(
+        self, weights: Sequence[Tensor], mean_features: Sequence[Tensor], alpha: float
+    ) -> None:
+        """Project the gradients of weights and remember mean features: one of each where one
+        modality trains alone.
+
+        The very first gradients stay as they are.
+        """
+        first = self.updates == 0
+        if self.order == "current":
+            for mean in mean_features:
+                self.update(mean, alpha)
+        for weight in weights:
+            if weight.grad is not None:
+                weight.grad = torch.where(first, weight.grad, project(weight.grad, self.projection))
+        if self.order == "previous":
+            for mean in mean_features:
+                self.update(mean, alpha)
+
+    def spectrum(self, points: int = 16) -> list[float]:
+        """Quantiles of the eigenvalues of P, ascending."""
+        return quantiles(torch.linalg.eigvalsh(self.projection), points)

@@ -1,0 +1,51 @@
+"""What methods that restore absent features share: the features themselves, and errors over chosen cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from equipoise.batch import Batch
+from equipoise.evaluating import evaluating
+from equipoise.model import Model
+from equipoise.training.context import Context
+
+
+@torch.no_grad()
+def encoded_aside(model: Model, batch: Batch) -> dict[str, Tensor]:
+    """As `Model.encode`, in evaluation mode and without gradient: training does not notice the batch."""
+    with evaluating(model.encoders):
+        return model.encode(batch)
+
+
+def clip_gradients(limit: float, ctx: Context) -> None:
+    """Shrink all gradients together where their norm exceeds the limit; 0 sets none."""
+    if limit:
+        torch.nn.utils.clip_grad_norm_(ctx.model.parameters(), limit)
+
+
+def classification(logits: Tensor, batch: Batch, ctx: Context) -> Tensor:
+    """Cross-entropy of any logits (B, C), averaged over the samples of all ranks."""
+    return ctx.sample_mean(F.cross_entropy(logits, batch.label, reduction="none"))
+
+
+def cell_errors(
+    estimates: Mapping[str, Tensor], targets: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """{modality: (B,)}: ‖x̂_m − x_m‖²/d_m, no gradient in the targets; for the modalities that have any."""
+    return {m: (estimates[m] - x.detach()).square().mean(1) for m, x in targets.items()}
+
+
+def row_errors(
+    estimates: Mapping[str, Tensor], targets: Mapping[str, Tensor], cells: Mapping[str, Tensor]
+) -> Tensor:
+    """(B,): mean squared error over all entries of a row's chosen cells; 0 where none is chosen."""
+    errors = cell_errors(estimates, targets)
+    total = sum(torch.where(cells[m], e * estimates[m].shape[1], 0.0) for m, e in errors.items())
+    entries = sum(cells[m] * estimates[m].shape[1] for m in errors)
+    assert isinstance(total, Tensor)
+    assert isinstance(entries, Tensor)
+    return total / entries.clamp_min(1)

@@ -1,0 +1,43 @@
+"""How well a modality does alone, as methods that compare modalities measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from equipoise.batch import Batch, Output
+from equipoise.training.context import Context
+
+OTHERS = ("mean", "sum", "min")
+
+
+@torch.no_grad()
+def true_class_scores(shown: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:
+    """s (M,): mean of softmax(u_m)[y] over the samples of all ranks that have the modality, without gradient."""
+    label = batch.label.unsqueeze(1)
+    true = {m: output.logits[m].softmax(1).gather(1, label).squeeze(1) for m in shown}
+    return ctx.mean(torch.stack([ctx.sample_mean(true[m], batch.present[m]) for m in shown]))
+
+
+def right(output: Output, batch: Batch) -> Tensor:
+    """1 where a modality's own prediction is right, 0 where wrong, NaN where it is absent; (B, M)."""
+    columns = [
+        (logits.argmax(1) == batch.label).double().masked_fill(~batch.present[m], torch.nan)
+        for m, logits in output.logits.items()
+    ]
+    return torch.stack(columns, dim=1)
+
+
+def ratios(scores: Tensor, others: str = "mean") -> Tensor:
+    """ρ (M,): each score over the mean, sum or minimum of the others' (M,), M ≥ 2."""
+    count = len(scores)
+    own = torch.eye(count, dtype=torch.bool, device=scores.device)
+    if others == "min":
+        reduced = scores.expand(count, count).masked_fill(own, torch.inf).amin(1)
+    else:
+        reduced = scores.expand(count, count).masked_fill(own, 0).sum(1) / (
+            count - 1 if others == "mean" else 1
+        )
+    return scores / reduced.clamp_min(torch.finfo(scores.dtype).tiny)

@@ -1,0 +1,91 @@
+"""The folder a run begins with: its settings, where it runs, and what new data must look like."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from equipoise.data.decoding.decode import write_problems
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.table.table import Splits
+from equipoise.errors import RunError
+from equipoise.files import write_file
+from equipoise.settings import Settings
+
+
+def environment() -> dict[str, object]:
+    """Versions and hardware, without anything that identifies a person or a machine."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "packages": {
+            name: version(name) for name in ("equipoise", "torch", "numpy", "scikit-learn")
+        },
+        "cuda": torch.version.cuda,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def create_folder(folder: Path, settings: Settings, splits: Splits) -> None:
+    """Make the run folder with its configuration and what new data must look like, whole or not at
+    all.
+
+    Raises:
+        RunError: it exists, or cannot be made.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        settings.save(temporary / "config.yaml")
+        write_file(temporary / "environment.json", json.dumps(environment(), indent=1).encode())
+        write_file(temporary / "data.json", json.dumps(describe(splits), indent=1).encode())
+        if splits.problems:
+            write_problems(splits.problems, temporary / "problems.csv")
+        os.rename(temporary, folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(
+            f"{folder}: cannot make the run folder ({error.strerror}); choose another --out"
+        ) from None
+
+
+def describe(splits: Splits) -> dict[str, Any]:
+    """What `data.json` holds: enough to rebuild the model and to bring new data into the same shape."""
+    return {
+        "name": splits.name,
+        "classes": list(splits.train.classes),
+        "modalities": {m: _specification(s) for m, s in splits.train.specs.items()},
+        "preprocessing": dict(splits.preprocessing),
+        "digest": splits.digest,
+    }
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What `describe` wrote.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    path = folder / "data.json"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RunError(
+            f"{path}: missing or damaged, without it the run's model cannot be rebuilt"
+        ) from None
+    return facts
+
+
+def _specification(spec: ModalitySpec) -> dict[str, Any]:
+    return {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary}

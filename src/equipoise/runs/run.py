@@ -1,0 +1,233 @@
+"""One run: from settings to a folder with weights, predictions and a result."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from equipoise import data
+from equipoise.data.decoding.cache import cache_folder
+from equipoise.data.table.loader import Loader
+from equipoise.data.table.table import Splits
+from equipoise.errors import DataError, RunError
+from equipoise.model import Model
+from equipoise.runs.build import build_method, build_model
+from equipoise.runs.folder import create_folder
+from equipoise.runs.frozen_features import cache_features
+from equipoise.runs.interrupt import Interrupt
+from equipoise.runs.lock import alone
+from equipoise.runs.memory import forget_peak
+from equipoise.runs.monitor import Monitor, Report
+from equipoise.runs.result import finish
+from equipoise.runs.untrained import UntrainedClassifiers
+from equipoise.settings import Settings
+from equipoise.training.checkpoint import Checkpoints
+from equipoise.training.context import Context
+from equipoise.training.loop import fit
+from equipoise.training.method import Method
+from equipoise.training.runtime import Runtime, start
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: the run folder.
+        result: what `result.json` holds: metrics of validation and test, contributions, cost.
+    """
+
+    folder: Path
+    result: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """Read a finished run.
+
+        Raises:
+            RunError: there is no such run, or it has not finished.
+        """
+        folder = Path(folder)
+        if not (folder / "config.yaml").is_file():
+            raise RunError(f"{folder}: not a run folder (it has no config.yaml)")
+        try:
+            return cls(folder, json.loads((folder / "result.json").read_text(encoding="utf-8")))
+        except OSError:
+            raise RunError(
+                f"{folder}: not finished; go on with: equipoise train --resume {folder}"
+            ) from None
+        except ValueError:
+            raise RunError(f"{folder / 'result.json'}: not valid JSON; was it edited?") from None
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.load(self.folder / "config.yaml")
+
+
+def load_splits(settings: Settings, method: Method) -> Splits:
+    """The splits a run needs; a method that estimates on held-out data gets 15 % of train unless told otherwise."""
+    d = settings.data
+    holdout = d.holdout or (0.15 if method.needs_holdout else 0.0)
+    splits: Splits = data.load(
+        d.source,
+        modalities=d.modality or None,
+        label=d.label,
+        split=d.split,
+        group=d.group,
+        id=d.id,
+        root=d.root,
+        seed=d.seed,
+        holdout=holdout,
+        validation=d.validation,
+        test=d.test,
+        missing=d.missing,
+        missing_test=d.missing_test,
+        missing_modality=d.missing_modality,
+        missing_exact=d.missing_exact,
+        missing_regime=d.missing_regime,
+        problems=d.problems,
+        cache=d.cache,
+        options=d.options,
+    )
+    return splits
+
+
+def train(
+    settings: Settings,
+    folder: str | Path,
+    *,
+    splits: Splits | None = None,
+    label: str | None = None,
+    resume: bool = False,
+    checkpoint: str = "newest",
+    report: Report = lambda line: None,
+) -> Run:
+    """Train, choose the epoch on validation, read the test split once, and write it all down.
+
+    Args:
+        settings: everything that matters.
+        folder: a new folder, unless `resume`.
+        splits: data already loaded; by default they are loaded as the settings say.
+        label: name in tables and reports; the method's by default.
+        resume: go on from the newest checkpoint in `folder` (from the start if there is none yet).
+        checkpoint: "newest" or "previous", where to go on from.
+        report: called after each epoch with its line of `metrics.jsonl`.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        DataError: the data are.
+        RunError: the folder exists (or, resuming, does not), another process trains in it, or its
+            checkpoint is unusable.
+        Interrupted: a signal came; a checkpoint is written.
+    """
+    folder = Path(folder)
+    runtime = start(settings.device)
+    forget_peak(runtime.device)
+    if not resume and runtime.any(folder.exists()):  # all ranks look before the first one makes it
+        raise RunError(
+            f"{folder}: exists already; choose another folder, or go on with: equipoise train --resume {folder}"
+        )
+    if resume and not (folder / "config.yaml").is_file():
+        raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")
+    if resume and (folder / "result.json").is_file():
+        return Run.open(folder)
+    method = build_method(settings)
+    with torch.random.fork_rng(), ExitStack() as held:
+        if resume:
+            held.enter_context(alone(folder, runtime))
+        splits = splits or load_splits(settings, method)
+        if not (splits.validation.label >= 0).any():
+            raise DataError(
+                f"{splits.name}: no validation row has a label, and epochs are chosen by them; fill some in"
+            )
+        model = build_model(settings, splits.train.specs, splits.train.classes).to(runtime.device)
+        splits = cache_features(splits, model, cache_folder(settings.data.cache), runtime.device)
+        ctx = make_context(settings, splits, model, runtime)
+        method.setup(ctx)
+        method.to(runtime.device)
+        if not resume:
+            if runtime.main:
+                create_folder(folder, settings, splits)
+            held.enter_context(alone(folder, runtime))
+        identity = {
+            "settings": identity_of(settings),
+            "data": splits.digest,
+            "devices": runtime.world,
+        }
+        checkpoints = Checkpoints(folder / "checkpoints", identity)
+        with Interrupt() as interrupt:
+            monitor = Monitor(
+                folder,
+                checkpoints,
+                ctx,
+                method,
+                splits.validation,
+                select=settings.select,
+                patience=settings.patience,
+                every=settings.checkpoint_every,
+                interrupt=interrupt,
+                report=UntrainedClassifiers(settings.method["name"], model.head, report),
+            )
+            ctx.observer = monitor
+            if resume:
+                _restore(monitor, checkpoint)
+            fit(method, ctx, settings.epochs)
+        model.load_state_dict(checkpoints.load(checkpoints.best()).model)
+        result = finish(folder, settings, splits, ctx, monitor, label or settings.method["name"])
+    runtime.barrier()
+    return Run(folder, result)
+
+
+def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runtime) -> Context:
+    """The context of a run; it is given no way to the validation and test splits."""
+    ranks = {"rank": runtime.rank, "world": runtime.world}
+    holdout = None
+    if splits.holdout is not None:
+        holdout = Loader(
+            splits.holdout, settings.batch_size, seed=settings.seed + 1, shuffle=True, **ranks
+        )
+    return Context(
+        model,
+        Loader(splits.train, settings.batch_size, seed=settings.seed, shuffle=True, **ranks),
+        holdout=holdout,
+        optimiser=settings.optimiser,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        runtime=runtime,
+    )
+
+
+def resume_settings(folder: str | Path) -> Settings:
+    """The settings a run was started with.
+
+    Raises:
+        RunError: no run there.
+    """
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")
+    return Settings.load(path)
+
+
+def identity_of(settings: Settings) -> dict[str, Any]:
+    """What a checkpoint must agree with: all settings but those that do not change the result."""
+    values = settings.to_dict()
+    for free in ("checkpoint_every", "device"):
+        del values[free]
+    values["data"] = {k: v for k, v in values["data"].items() if k != "cache"}
+    return values
+
+
+def _restore(monitor: Monitor, which: str) -> None:
+    found = monitor.checkpoints.resumable()
+    if which == "previous":
+        found = found[1:]
+    if found:
+        monitor.restore(monitor.checkpoints.load(found[0]))
+    elif monitor.ctx.runtime.main:
+        (monitor.folder / "metrics.jsonl").unlink(missing_ok=True)

@@ -1,0 +1,163 @@
+"""A finished run at work: its model rebuilt from disk, and its preprocessing applied to new data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from equipoise import data
+from equipoise.batch import Predictions
+from equipoise.data.modality import ModalitySpec
+from equipoise.data.table.missing import mask
+from equipoise.data.table.splits import NAMES
+from equipoise.data.table.table import Table
+from equipoise.errors import ConfigError, DataError, invalid
+from equipoise.evaluation.metrics import measure
+from equipoise.evaluation.predict import predict
+from equipoise.model import Model
+from equipoise.runs.build import build_method, build_model
+from equipoise.runs.folder import read_facts
+from equipoise.runs.run import Run, identity_of, load_splits
+from equipoise.settings import IN_MEMORY
+from equipoise.training.checkpoint import Checkpoints
+from equipoise.training.runtime import pick_device
+
+
+class Trained:
+    """The model of a finished run, with the weights that validation chose.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        RunError: no finished run there, or its files are damaged or do not belong together.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.run = Run.open(self.folder)
+        self.settings = self.run.settings
+        facts = read_facts(self.folder)
+        self.classes = tuple(facts["classes"])
+        self.specs = {
+            m: ModalitySpec(m, f["kind"], tuple(f["shape"]), f["vocabulary"])
+            for m, f in facts["modalities"].items()
+        }
+        self.preprocessing = facts["preprocessing"]
+        self.model = self._load_model()
+
+    def read(self, source: Any, problems: str | None = None, *, labelled: bool = True) -> Table:
+        """All rows of a manifest, DataFrame or prepared folder as the run saw its own; labels may
+        be missing (−1).
+
+        Args:
+            source: which of these.
+            problems: what a bad file does: "error", "drop" or "absent"; as in training by default.
+            labelled: False to leave the label column unread, whatever it holds.
+
+        Raises:
+            ConfigError: another policy.
+            DataError: a file, column or label the run cannot take, or no row is left.
+        """
+        d = self.settings.data
+        table: Table = data.read_table(
+            source,
+            specs=self.specs,
+            classes=self.classes,
+            preprocessing=self.preprocessing,
+            id=d.id,
+            root=d.root,
+            problems=d.problems if problems is None else problems,
+            cache=d.cache,
+            labelled=labelled,
+        )
+        return table
+
+    def own(self, split: str = "test", missing: float | None = None) -> Table:
+        """A split of the run's own data.
+
+        Args:
+            split: "train", "validation" or "test".
+            missing: share of the cells to hide; as in training by default.
+
+        Raises:
+            ConfigError: no such split.
+            DataError: the data are gone, or the split is empty.
+        """
+        if split not in NAMES:
+            raise invalid("evaluate", "split", f"one of {', '.join(NAMES)}", split)
+        settings = self.settings
+        if settings.data.source == IN_MEMORY:
+            raise DataError(
+                f"{self.folder}: trained on a DataFrame, which is not kept; give the data to evaluate on"
+            )
+        if missing is not None:
+            settings = replace(settings, data=replace(settings.data, missing_test=missing))
+        table: Table = getattr(load_splits(settings, build_method(settings)), split)
+        if not len(table):
+            raise DataError(
+                f"{settings.data.source}: the {split} split is empty; choose another one"
+            )
+        return table
+
+    def predict(self, table: Table) -> Predictions:
+        """Logits of every row, fused and per modality."""
+        return predict(self.model, table)
+
+    def evaluate(
+        self,
+        source: Any = None,
+        *,
+        split: str | None = None,
+        missing: float | None = None,
+        problems: str | None = None,
+    ) -> dict[str, Any]:
+        """Metrics on a split of the run's own data, the test split by default, or on all labelled
+        rows of other data.
+
+        Raises:
+            ConfigError: no such split or policy, a split of other data, or a policy for the run's
+                own.
+            DataError: the data cannot be read, or have no labels.
+        """
+        if source is None:
+            if (
+                problems is not None
+            ):  # without a row that training had, splits might be drawn that mix train and test
+                raise ConfigError(
+                    "evaluate: 'problems' is for other data; the run's own must be as they were in training"
+                )
+            return measure(self.predict(self.own(split or "test", missing)))
+        if split is not None:
+            raise ConfigError(
+                f"evaluate: {split!r} is a split of the run's own data; leave out one of the two"
+            )
+        table = self.read(source, problems)
+        if not (table.label >= 0).any():
+            raise DataError(
+                f"{source}: no labels in column {self.settings.data.label!r}; nothing to measure against"
+            )
+        d = self.settings.data
+        hidden = mask(
+            table,
+            missing or 0.0,
+            seed=d.seed,
+            split="data",
+            exact=d.missing_exact,
+            modality=d.missing_modality,
+        )
+        return measure(self.predict(hidden))
+
+    def _load_model(self) -> Model:
+        checkpoints = Checkpoints(
+            self.folder / "checkpoints", {"settings": identity_of(self.settings)}
+        )
+        with (
+            torch.random.fork_rng()
+        ):  # the weights drawn here are replaced; the caller's random state stays
+            model = build_model(self.settings, self.specs, self.classes)
+        model.load_state_dict(checkpoints.load(checkpoints.best()).model)
+        return model.to(pick_device(self.settings.device)).eval()

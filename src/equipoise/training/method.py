@@ -1,0 +1,74 @@
+"""The base class of methods. Most override `loss` and nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from equipoise.batch import Batch, Output
+from equipoise.errors import ConfigError
+from equipoise.training.context import Context
+from equipoise.training.phase import Phase
+
+
+class Method(nn.Module, ABC):
+    """Base of all methods.
+
+    A method never steps an optimiser, draws a random number or talks to other ranks itself:
+    whatever changes a parameter or the method's memory comes from the context. Memory that outlives
+    a step is a buffer, and hence checkpointed and moved.
+
+    Attributes:
+        needs_holdout: True where the method, as constructed, estimates something on `ctx.holdout`.
+        compilable: False where the method, as constructed, differentiates one pass of an encoder
+            more than once; compiled encoders are used up by the first time.
+
+    Raises:
+        ConfigError: the class overrides neither `loss` nor `step`.
+    """
+
+    needs_holdout = False
+    compilable = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        kind = type(self)
+        if kind.loss is Method.loss and kind.step is Method.step:
+            raise ConfigError(
+                f"method {kind.__name__} has nothing to train by; override 'loss', or 'step'"
+            )
+
+    def setup(self, ctx: Context) -> None:
+        """Allocate memory, once the model's shapes are known."""
+
+    def phases(self, epochs: int) -> Iterator[Phase]:
+        """The stretches of training, asked after `setup`; every modality is to see the data `epochs` times."""
+        yield Phase(epochs)
+
+    def on_phase_start(self, ctx: Context) -> None: ...
+
+    def on_phase_end(self, ctx: Context) -> None: ...
+
+    def on_epoch_start(self, ctx: Context) -> None: ...
+
+    def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
+        """The scalar that `step` minimises; a method that overrides `step` may do without.
+
+        Raises:
+            ConfigError: it does.
+        """
+        raise ConfigError(
+            f"method {type(self).__name__} trains by a 'step' of its own and has no 'loss'"
+        )
+
+    def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
+        """Change the averaged gradients before the optimiser steps."""
+
+    def step(self, batch: Batch, ctx: Context) -> None:
+        """One minibatch."""
+        output = ctx.model(batch)
+        ctx.backward(self.loss(output, batch, ctx))
+        self.edit_gradients(output, batch, ctx)
+        ctx.update()
