@@ -110,7 +110,7 @@ def method_step(name: str, data: Table, batch_size: int, encoder: dict) -> Calla
     def step() -> None:
         for phase in phases:
             ctx.phase = phase
-            ctx._seed_generators(0)
+            ctx.seed_generators("step")
             ctx.position.step = ctx.position.batch = 0
             method.step(batch, ctx)
 

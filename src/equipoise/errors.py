@@ -30,10 +30,6 @@ class TrainingError(EquipoiseError):
     """Training cannot go on, for example because the loss is not finite."""
 
 
-class NotFittedError(EquipoiseError, ValueError, AttributeError):
-    """An estimator was used before `fit`."""
-
-
 class Interrupted(EquipoiseError):
     """A signal stopped the run after a checkpoint was written."""
 

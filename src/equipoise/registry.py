@@ -12,13 +12,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, TypeVar
 
+from equipoise.checks import is_number
 from equipoise.errors import ConfigError, invalid, suggest, unknown
 
 
@@ -69,6 +70,57 @@ def load_entry(point: EntryPoint, kind: str, wanted: type[E]) -> E:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """A condition on an option that a set of values cannot say.
+
+    Attributes:
+        words: completes "'option' is …".
+        holds: True for a value that fulfils it.
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+POSITIVE = Condition("positive", lambda value: is_number(value) and value > 0)
+NULL = Condition("null", lambda value: value is None)
+GIVEN = Condition("given", lambda value: value is not None)
+
+Effect = Mapping[str, tuple[str, Collection[object] | Condition]]
+"""{option: (other option, values)}: the option has an effect only where the other has one of these
+values, or fulfils the condition."""
+
+
+def refuse_without_effect(kind: Any, options: Mapping[str, object]) -> None:
+    """Refuse an option that the user gave and that has no effect beside the others.
+
+    The class says so in a table, `effect: ClassVar[Effect]`. A flag given as false is no harm.
+
+    Args:
+        kind: the class of a component.
+        options: those that the user gave.
+
+    Raises:
+        ConfigError: an option has no effect.
+    """
+    effect: Effect = getattr(kind, "effect", {})
+    for option, (other, values) in effect.items():
+        if option not in options or options[option] is False:
+            continue
+        value = options.get(other, inspect.signature(kind).parameters[other].default)
+        if isinstance(values, Condition):
+            acts = values.holds(value)
+            words = values.words
+        else:
+            acts = value in values
+            words = " or ".join(map(str, sorted(values, key=str))).lower()
+        if not acts:
+            raise invalid(
+                kind.__name__, option, f"left out unless {other!r} is {words}", options[option]
+            )
+
+
+@dataclass(frozen=True)
 class Entry:
     """What is known of one component before it is imported."""
 
@@ -116,7 +168,6 @@ class MethodEntry(Entry):
     modalities: str = "any"  # "any", or "2" where the published form has no generalisation
     head: str = "concat"  # the head it is trained with unless another is asked for
     needs_holdout: bool = False
-    needs_decomposable: bool = False
     forward_passes: float | None = (
         1.0  # None where they depend on options, epochs or the number of modalities
     )
@@ -226,6 +277,7 @@ class Registry:
                 raise ConfigError(
                     f"{self.kind} {name!r} has no option {option!r}{suggest(option, known)}"
                 )
+        refuse_without_effect(kind, options)
         if inspect.isabstract(kind):
             missing = ", ".join(sorted(kind.__abstractmethods__))
             raise ConfigError(f"{self.kind} {name!r}: {kind.__name__} does not define {missing}")

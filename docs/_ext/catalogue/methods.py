@@ -65,7 +65,6 @@ def _page(entry: MethodEntry) -> str:
                 ("modalities", entry.modalities),
                 ("forward / backward passes", entry.passes),
                 ("extra memory, head left out", entry.memory or "none"),
-                ("needs a decomposable head", "yes" if entry.needs_decomposable else "no"),
                 ("needs a holdout split", "yes" if entry.needs_holdout else "no"),
                 ("order of modalities matters", "yes" if entry.ordered else "no"),
             ]

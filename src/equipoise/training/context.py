@@ -152,6 +152,10 @@ class Context:
         """True if the modality is present in some sample of the batch, on any rank."""
         return self.runtime.any(batch.counts[modality] > 0)
 
+    def present_in(self, batch: Batch) -> list[str]:
+        """The training modalities that some sample of the batch has, on any rank."""
+        return [m for m in self.training if self.anyone_has(m, batch)]
+
     def update(self, modalities: Sequence[str] | None = None) -> None:
         """Clip, step and clear the groups of these modalities (default: those of the phase) and the shared one."""
         moving = self.training if modalities is None else modalities

@@ -24,7 +24,7 @@ def one_step(
     ctx = world.context(model, [batch], **context)
     method.setup(ctx)
     output = model(batch)
-    ctx._seed_generators(0)
+    ctx.seed_generators("step")
     ctx.backward(method.loss(output, batch, ctx))
     method.edit_gradients(output, batch, ctx)
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}

@@ -38,7 +38,6 @@ ENTRIES: list[MethodEntry] = [
         url="https://arxiv.org/abs/2203.15332",
         code="https://github.com/GeWu-Lab/OGM-GE_CVPR2022",
         licence="MIT",
-        needs_decomposable=True,
         neutral={"alpha": 0.0},
     ),
     MethodEntry(
@@ -50,7 +49,6 @@ ENTRIES: list[MethodEntry] = [
         url="https://arxiv.org/abs/2203.15332",
         code="https://github.com/GeWu-Lab/OGM-GE_CVPR2022",
         licence="MIT",
-        needs_decomposable=True,
         neutral={"alpha": 0.0, "noise": False},
     ),
     MethodEntry(
@@ -166,7 +164,6 @@ ENTRIES: list[MethodEntry] = [
         url="https://arxiv.org/abs/2303.05338",
         code="https://github.com/GeWu-Lab/MMCosine_ICASSP23",
         head="cosine",
-        needs_decomposable=True,
         neutral={},
     ),
     MethodEntry(
@@ -177,7 +174,6 @@ ENTRIES: list[MethodEntry] = [
         year=2024,
         url="https://arxiv.org/abs/2410.11582",
         code="https://github.com/GeWu-Lab/BML_TPAMI2024",
-        needs_decomposable=True,
         neutral={"probability": 0.0},
     ),
     MethodEntry(

@@ -44,7 +44,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output, map_input
 from equipoise.checks import epochs, not_negative, require
@@ -52,6 +51,7 @@ from equipoise.evaluating import evaluating
 from equipoise.evaluation.shapley import Subset, coefficient, shapley_value, subsets
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.parts.idle import warn_of_one_modality, warn_of_scaling
+from equipoise.methods.parts.losses import cross_entropy, true_probability
 from equipoise.training.context import Context
 
 
@@ -111,7 +111,7 @@ class AGM(Joint):
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         """CE of the fused logits, whose gradient reaches f(S) with the weight of S."""
-        shown = [m for m in ctx.model.modalities if ctx.anyone_has(m, batch)]
+        shown = ctx.present_in(batch)
         if not self.alpha or len(shown) < 2 or not self.window[0] <= ctx.epoch <= self.window[1]:
             return super().loss(output, batch, ctx)
         fused = self.fused_of_subsets(shown, output, batch, ctx)
@@ -122,7 +122,7 @@ class AGM(Joint):
         ]
         mixed = torch.stack(terms).sum(0)
         logits = fused[tuple(shown)].detach() + (mixed - mixed.detach())
-        return ctx.sample_mean(F.cross_entropy(logits, batch.label, reduction="none"))
+        return ctx.sample_mean(cross_entropy(logits, batch.label))
 
     def fused_of_subsets(
         self, shown: Sequence[str], output: Output, batch: Batch, ctx: Context
@@ -154,15 +154,11 @@ class AGM(Joint):
         self, shown: Sequence[str], fused: Mapping[Subset, Tensor], batch: Batch, ctx: Context
     ) -> Tensor:
         """s (M,): cross-entropy of the responses, over the samples of all ranks that have the modality."""
-        label = batch.label.unsqueeze(1)
         found = []
         for modality in shown:
-            probability = (
-                shapley_value(modality, fused, len(shown)).softmax(1).gather(1, label).squeeze(1)
-            )
-            found.append(
-                ctx.sample_mean(-probability.clamp_min(1e-8).log(), batch.present[modality])
-            )
+            response = shapley_value(modality, fused, len(shown))
+            losses = -true_probability(response, batch.label).clamp_min(1e-8).log()
+            found.append(ctx.sample_mean(losses, batch.present[modality]))
         return ctx.mean(torch.stack(found))
 
     def factors(self, shown: Sequence[str], scores: Tensor, ctx: Context) -> Tensor:

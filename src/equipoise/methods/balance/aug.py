@@ -37,13 +37,13 @@ import warnings
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import choice, inside, not_negative, positive, require, whole
 from equipoise.errors import ConfigError
 from equipoise.heads.sustained import Sustained
 from equipoise.methods.parts.idle import warn_of_a_short_run, warn_of_one_modality
+from equipoise.methods.parts.losses import cross_entropy, true_probability
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
@@ -55,14 +55,12 @@ def boosting_losses(
 ) -> Tensor:
     """L_m (B,) of each sample, from the logits (B, C) of the modality's classifiers, oldest first."""
     if len(parts) == 1:
-        return F.cross_entropy(parts[0], label, reduction="none")
+        return cross_entropy(parts[0], label)
     earlier = torch.stack(parts[:-1])
     before = earlier.sum(0)
     known = earlier.softmax(2).sum(0) if residual == "each" else before.softmax(1)
     left = (1 - weight * known.gather(1, label.unsqueeze(1)).squeeze(1).detach()).clamp_min(0)
-    losses = [
-        F.cross_entropy(u, label, reduction="none") for u in (parts[-1], before + parts[-1], before)
-    ]
+    losses = [cross_entropy(u, label) for u in (parts[-1], before + parts[-1], before)]
     return left * losses[0] + losses[1] + losses[2]
 
 
@@ -156,9 +154,8 @@ class AUG(Method):
 
     @torch.no_grad()
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
-        label = batch.label.unsqueeze(1)
         true = torch.stack(
-            [output.logits[m].softmax(1).gather(1, label).squeeze(1) for m in ctx.model.modalities]
+            [true_probability(output.logits[m], batch.label) for m in ctx.model.modalities]
         )
         here = torch.stack([batch.present[m] for m in ctx.model.modalities])
         self.confidence += ctx.sum(torch.stack([(true * here).sum(1), here.sum(1).to(true.dtype)]))

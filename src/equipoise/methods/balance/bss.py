@@ -52,7 +52,7 @@ from equipoise.batch import Batch, Output
 from equipoise.checks import choice, inside, optional, require, unless, whole
 from equipoise.errors import ConfigError
 from equipoise.heads.vote import Vote
-from equipoise.methods.parts.losses import unimodal_loss
+from equipoise.methods.parts.losses import cross_entropy, unimodal_loss
 from equipoise.methods.parts.table_values import table_values
 from equipoise.model import Model
 from equipoise.training.context import Context
@@ -170,7 +170,7 @@ class BSS(Method):
         def measured(output: Output, batch: Batch) -> Tensor:
             losses = self.joint_weight * self._joint_losses(ctx.model, output, batch)
             for modality, logits in output.logits.items():
-                own = F.cross_entropy(logits, batch.label, reduction="none")
+                own = cross_entropy(logits, batch.label)
                 losses = losses + (1 - self.joint_weight) * own * batch.present[modality]
             return torch.stack([losses, similarity(output, batch)], 1)
 
@@ -188,6 +188,4 @@ class BSS(Method):
     def _joint_losses(self, model: Model, output: Output, batch: Batch) -> Tensor:
         assert isinstance(model.head, Vote)
         features = {m: z for m, z in output.features.items() if batch.counts[m]}
-        return F.cross_entropy(
-            model.head.joint(features, batch.present), batch.label, reduction="none"
-        )
+        return cross_entropy(model.head.joint(features, batch.present), batch.label)

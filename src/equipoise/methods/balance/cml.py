@@ -28,11 +28,11 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import choice, not_negative, require
 from equipoise.methods.parts.idle import warn_of_one_modality
+from equipoise.methods.parts.losses import cross_entropy
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
@@ -85,7 +85,7 @@ class CML(Method):
         left = [torch.stack([batch.present[m] for m in kept]).any(0) for kept in sets]
         classification = torch.stack(
             [
-                ctx.sample_mean(F.cross_entropy(logits, batch.label, reduction="none"), some)
+                ctx.sample_mean(cross_entropy(logits, batch.label), some)
                 for logits, some in zip(fused, left, strict=True)
             ]
         ).mean()

@@ -29,13 +29,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import positive, require
 from equipoise.errors import ConfigError
 from equipoise.methods.parts.auxiliary import apart
 from equipoise.methods.parts.idle import warn_of_frozen_encoders
+from equipoise.methods.parts.losses import cross_entropy
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
@@ -75,7 +75,7 @@ class DGL(Method):
         for modality in shown:
             if modality in features:
                 alone = ctx.model.read(features, batch.present, [modality]).fused
-                losses = F.cross_entropy(alone, batch.label, reduction="none")
+                losses = cross_entropy(alone, batch.label)
             else:  # still one of the ranks that count the samples
                 losses = output.fused.new_zeros(len(batch))
             total = total + ctx.sample_mean(losses, batch.present[modality])
@@ -83,13 +83,13 @@ class DGL(Method):
 
     def step(self, batch: Batch, ctx: Context) -> None:
         output = ctx.model(batch)
-        shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
+        shown = ctx.present_in(batch)
         encoders = [p for m in shown for p in ctx.model.group(m).encoder if p.requires_grad]
         unimodal = self.unimodal_loss(shown, output, batch, ctx)
         gradients = ctx.gradient(unimodal, encoders) if encoders else ()
         apart = {m: z.detach() for m, z in output.features.items() if batch.counts[m]}
         fused = ctx.model.read(apart, batch.present).fused
-        ctx.backward(ctx.sample_mean(F.cross_entropy(fused, batch.label, reduction="none")))
+        ctx.backward(ctx.sample_mean(cross_entropy(fused, batch.label)))
         for parameter, gradient in zip(encoders, gradients, strict=True):
             parameter.grad = gradient
         ctx.log(unimodal=unimodal)

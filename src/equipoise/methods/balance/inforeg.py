@@ -156,7 +156,7 @@ class InfoReg(Method):
 
     @torch.no_grad()
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
-        shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
+        shown = ctx.present_in(batch)
         where = [ctx.model.modalities.index(m) for m in shown]
         for modality, row in zip(shown, where, strict=True):
             gradients = [p.grad for p, _ in self.start.pairs(modality) if p.grad is not None]

@@ -1,31 +1,48 @@
-"""MIE: modal-aware interactive enhancement (later published as IGM).
+r"""MIE: modal-aware interactive enhancement (later published as IGM).
 
 Jiang, Chi, Yang. Multimodal Classification via Modal-Aware Interactive Enhancement. 2024 (IJCAI
 2025 as IGM).
 Code: github.com/njustkmg/IJCAI25-IGM
 
-The modalities train in turn, phase by phase, each with its own head. Inside a phase of modality j
-every minibatch
-1. takes the gradient at θ_j + ε*, ε* = ρ ∇L / ‖∇L‖₂ over encoder and head (Eq. 3-4, sharpness-aware
-  minimisation);
-2. multiplies the gradient of every linear layer of head j by T^(k) of the same layer of the
-   modality k trained before (Eq. 8), so that it keeps to directions k does not use; nothing is
-   modified before a first phase has ended.
-After a phase Ȳ ← Σ z̄ z̄ᵀ over the batch means of each layer's inputs, in eval mode (Eq. 5), and
-T = V exp(−τ (Λ − λmin)/(λmax − λmin)) Vᵀ from its eigendecomposition (Eq. 7).
+Idea:
+    The modalities train in turn, phase by phase, each with its own head. Two things keep a phase
+    from undoing what the phases before it taught. Every step goes down the loss of a nearby point
+    where it is worst (sharpness-aware minimisation), which leads to flat minima. And the gradients
+    of the head keep to directions that the modality trained before does not use.
 
-Where the published code departs from the paper:
-  only the head is run again, on the features of the first pass, with
-  ρ = 1e-10 or 1e-15: numerically nothing                                      `sam: head`, `rho`
-  the perturbation is scaled per tensor and never removed                      not offered
-  the loss is 0.7 L(θ) + 0.3 L(θ + ε)                                          `flat_weight: 0.3`
-  mixup with Beta(1, 1) in every phase, of images only                         `mixup_alpha: 1`, all but token ids
-  the loss at θ + ε takes the unmixed labels for mixed features                not offered
-  only gradients of nn.Linear are modified                                     `scope: 0`
-  phases of given lengths, a fresh optimiser in each                           `phases`, `fresh_optimiser`
-  the best weights so far are loaded between phases, and T is theirs           `reload_best`
-`scope` widens step 2 from the head to deeper layers (Table 4). SAM's customary radius 0.05 is the
-default.
+Equations:
+    A step of modality $j$ takes its gradient at $\theta_j + \epsilon^*$, over encoder and head:
+
+    $$\epsilon^* = \rho \, \nabla L(\theta_j) \,/\, \lVert \nabla L(\theta_j) \rVert_2
+    \qquad \text{(Eq. 3-4)}$$
+
+    It then multiplies the gradient of every linear layer of head $j$ by the matrix $T^{(k)}$ of the
+    same layer of the modality $k$ that trained before:
+
+    $$\nabla W_j \leftarrow \nabla W_j \, T^{(k)} \qquad \text{(Eq. 8)}$$
+
+    Nothing is modified before a first phase has ended. After a phase, with $\bar z$ the mean input
+    of a layer over a small batch, in evaluation mode:
+
+    $$\bar Y = \sum \bar z \bar z^\top = V \Lambda V^\top \qquad \text{(Eq. 5)}$$
+
+    $$T = V \exp\!\left(-\tau \, \frac{\Lambda - \lambda_{\min}}{\lambda_{\max} - \lambda_{\min}}
+    \right) V^\top \qquad \text{(Eq. 7)}$$
+
+    `scope` widens Eq. 8 from the head to deeper layers (Table 4). The default of `rho` is the
+    customary radius of SAM, since the paper states none.
+
+Where published code departs:
+    only the head is run again, on the features of the
+    first pass, with ρ = 1e-10 or 1e-15: no change       `sam: head`, `rho`
+    the perturbation is scaled per tensor and stays      not offered
+    the loss is 0.7 L(θ) + 0.3 L(θ + ε)                  `flat_weight: 0.3`
+    mixup with Beta(1, 1) in every phase, images only    `mixup_alpha: 1`, all but token ids
+    the loss at θ + ε takes unmixed labels               not offered
+    only gradients of nn.Linear are modified             `scope: 0`
+    phases of given lengths, each a fresh optimiser      `phases`, `fresh_optimiser`
+    the best weights so far are loaded between phases,
+    and T is computed with them                          `reload_best`
 """
 
 from __future__ import annotations
@@ -33,6 +50,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import cycle
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -42,9 +60,6 @@ from equipoise.checks import (
     flag,
     inside,
     not_negative,
-    only_where,
-    optional,
-    or_default,
     require,
     whole,
     whole_list,
@@ -56,6 +71,7 @@ from equipoise.methods.parts.projection.flat import FlatMemory, statistic_loader
 from equipoise.methods.parts.projection.layers import deepest_layers, require_head_per_modality
 from equipoise.methods.parts.sharpness import backward_nearby
 from equipoise.methods.parts.stages import turns
+from equipoise.registry import NULL, POSITIVE, Effect
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 from equipoise.training.phase import Phase
@@ -75,7 +91,7 @@ def sharp_backward(
         sam: "full", "head" (only the head moves, and reads the features of the first pass again) or
             "none".
         rho: radius ρ of the perturbation.
-        flat_weight: share of the gradient at θ_j + ε*.
+        flat_weight: fraction of the gradient at θ_j + ε*.
     """
 
     def loss() -> Tensor:
@@ -102,55 +118,10 @@ def sharp_backward(
             parameter.grad = flat_weight * parameter.grad + (1 - flat_weight) * gradient
 
 
-def check_options(
-    *,
-    rho: float | None,
-    tau: float,
-    sam: str,
-    flat_weight: float | None,
-    scope: float | None,
-    one_direction: Sequence[str] | None,
-    mixup_alpha: float,
-    cycles: int | None,
-    phases: Sequence[int] | None,
-    fresh_optimiser: bool,
-    reload_best: bool,
-    statistic_batch: int | None,
-) -> None:
-    """Raises ConfigError for a value that cannot be, or an option that has no effect beside the others."""
-    pair = one_direction is None or (len(one_direction) == 2 and len(set(one_direction)) == 2)
-    sharp = "'sam' is full or head"
-    modified = "'tau' is positive"
-    require(
-        "MIE",
-        choice("sam", sam, SAM),
-        not_negative("tau", tau),
-        *only_where(sharp, sam != "none", rho=rho, flat_weight=flat_weight),
-        *only_where(
-            modified,
-            tau != 0,
-            scope=scope,
-            one_direction=one_direction,
-            statistic_batch=statistic_batch,
-        ),
-        *only_where("'phases' are, which say how long each is", phases is None, cycles=cycles),
-        *optional(not_negative("rho", rho)),
-        *optional(inside("flat_weight", flat_weight, "[0, 1]")),
-        *optional(inside("scope", scope, "[0, 1]")),
-        ("one_direction", pair, "two different modalities", one_direction),
-        not_negative("mixup_alpha", mixup_alpha),
-        *optional(whole("cycles", cycles, 1)),
-        *optional(whole_list("phases", phases)),
-        flag("fresh_optimiser", fresh_optimiser),
-        flag("reload_best", reload_best),
-        *optional(whole("statistic_batch", statistic_batch, 1)),
-    )
-
-
 def check_modalities(
     named: Sequence[str], lengths: Sequence[int] | None, fresh_optimiser: bool, ctx: Context
 ) -> None:
-    """Warns where the phases do not fit the learning-rate schedule.
+    """Warn where the phases do not fit the learning-rate schedule.
 
     Raises:
         ConfigError: no such modality, or one without a phase.
@@ -181,74 +152,86 @@ class MIE(Method):
     """Modal-aware interactive enhancement.
 
     Args:
-        rho: radius ρ of the perturbation; null for 0.05.
-        tau: τ of Eq. 7; 0 switches the modification off.
+        rho: radius ρ of the perturbation.
+        tau: τ of Eq. 7; 0 switches the modification of gradients off.
         sam: "full", "head" (only the head is perturbed and run again, as published) or "none".
-        flat_weight: share of the gradient at θ + ε*, the rest is taken at θ; null for 1, the
+        flat_weight: fraction of the gradient that is taken at θ + ε*, the rest at θ; 1 is the
             paper's.
-        scope: share of the parameters whose gradients are modified, from the deepest on (Table 4):
-            0, or null, for the head only, 1 for every layer. The layer that reaches the share is
+        scope: fraction of the parameters whose gradients are modified, from the deepest on (Table
+            4): 0 for the head only, 1 for every layer. The layer that reaches the fraction is
             modified whole.
         one_direction: [k, j]: only j is modified, and by k; null for every modality by the one
             before it.
-        mixup_alpha: Beta(a, a) of mixup, of inputs that are no token ids; 0 for none.
-        cycles: how often every modality has a phase, each of epochs/cycles epochs; null for 3.
+        mixup_alpha: a of Beta(a, a), the distribution of mixup; 0 for no mixup. Token ids are
+            never mixed.
+        cycles: number of phases of every modality, each of epochs/cycles epochs.
         phases: epochs of each phase in turn, instead of `cycles`, at least one phase for each
             modality. The setting `epochs` is then the length of the learning-rate schedule only.
         fresh_optimiser: forget momentum and learning-rate schedule at the start of a phase.
-        reload_best: end a phase with the weights that had the best validation score so far, and
-            their T.
-        statistic_batch: samples of a batch mean z̄ (12, or 6 for NVGesture, in the paper); null for
-            12.
+        reload_best: end a phase with the weights of the best validation score so far, and compute
+            T with them.
+        statistic_batch: samples of a batch mean z̄ (12, or 6 for NVGesture, in the paper).
     """
+
+    effect: ClassVar[Effect] = {
+        "rho": ("sam", {"full", "head"}),
+        "flat_weight": ("sam", {"full", "head"}),
+        "scope": ("tau", POSITIVE),
+        "one_direction": ("tau", POSITIVE),
+        "statistic_batch": ("tau", POSITIVE),
+        "cycles": ("phases", NULL),
+    }
 
     def __init__(
         self,
-        rho: float | None = None,
+        rho: float = 0.05,
         tau: float = 0.4,
         sam: str = "full",
-        flat_weight: float | None = None,
-        scope: float | None = None,
+        flat_weight: float = 1.0,
+        scope: float = 0.0,
         one_direction: Sequence[str] | None = None,
         mixup_alpha: float = 0.0,
-        cycles: int | None = None,
+        cycles: int = 3,
         phases: Sequence[int] | None = None,
         fresh_optimiser: bool = False,
         reload_best: bool = False,
-        statistic_batch: int | None = None,
+        statistic_batch: int = 12,
     ) -> None:
         super().__init__()
-        check_options(
-            rho=rho,
-            tau=tau,
-            sam=sam,
-            flat_weight=flat_weight,
-            scope=scope,
-            one_direction=one_direction,
-            mixup_alpha=mixup_alpha,
-            cycles=cycles,
-            phases=phases,
-            fresh_optimiser=fresh_optimiser,
-            reload_best=reload_best,
-            statistic_batch=statistic_batch,
+        pair = one_direction is None or (len(one_direction) == 2 and len(set(one_direction)) == 2)
+        require(
+            "MIE",
+            not_negative("rho", rho),
+            not_negative("tau", tau),
+            choice("sam", sam, SAM),
+            inside("flat_weight", flat_weight, "[0, 1]"),
+            inside("scope", scope, "[0, 1]"),
+            ("one_direction", pair, "two different modalities", one_direction),
+            not_negative("mixup_alpha", mixup_alpha),
+            whole("cycles", cycles, 1),
+            flag("fresh_optimiser", fresh_optimiser),
+            flag("reload_best", reload_best),
+            whole("statistic_batch", statistic_batch, 1),
         )
-        self.rho = or_default(rho, 0.05)
+        if phases is not None:
+            require("MIE", whole_list("phases", phases))
+        self.rho = rho
         self.tau = tau
         self.sam = sam
-        self.flat_weight = or_default(flat_weight, 1.0)
-        self.scope = or_default(scope, 0.0)
+        self.flat_weight = flat_weight
+        self.scope = scope
         self.one_direction = one_direction
         self.mixup_alpha = mixup_alpha
-        self.cycles = or_default(cycles, 3)
+        self.cycles = cycles
         self.lengths = phases
         self.fresh_optimiser = fresh_optimiser
         self.reload_best = reload_best
-        self.statistic_batch = or_default(statistic_batch, 12)
+        self.statistic_batch = statistic_batch
         self.compilable = sam != "head"
         self.modalities: tuple[str, ...] = ()
 
     def setup(self, ctx: Context) -> None:
-        """Find the layers; warns of phases that do not fit the learning-rate schedule.
+        """Find the layers; warn of phases that do not fit the learning-rate schedule.
 
         Raises:
             ConfigError: the head does not fuse a part for each modality, an option names none, or

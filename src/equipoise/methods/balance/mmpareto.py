@@ -99,7 +99,7 @@ class MMPareto(Method):
     def step(self, batch: Batch, ctx: Context) -> None:
         """One pass of the unimodal losses alone, one of everything, then the encoders' gradients are put together."""
         output = ctx.model(batch)
-        shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
+        shown = ctx.present_in(batch)
         trained = {m: [p for p in ctx.model.group(m).encoder if p.requires_grad] for m in shown}
         own = {
             m: ctx.gradient(unimodal_loss(m, output, batch, ctx), trained[m], retain_graph=True)

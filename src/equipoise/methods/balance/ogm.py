@@ -135,7 +135,7 @@ class OGM(Joint):
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
         if not self.window[0] <= ctx.epoch <= self.window[1]:
             return
-        shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
+        shown = ctx.present_in(batch)
         if len(shown) < 2:
             return
         factors = coefficients(

@@ -31,7 +31,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import inside, not_negative, require, whole
@@ -39,7 +38,7 @@ from equipoise.errors import ConfigError
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.parts.draws import sample_uniform
 from equipoise.methods.parts.idle import warn_of_a_short_run, warn_of_one_modality
-from equipoise.methods.parts.losses import fused_loss
+from equipoise.methods.parts.losses import cross_entropy, fused_loss
 from equipoise.methods.parts.scores import ratios, true_class_scores
 from equipoise.training.context import Context
 
@@ -123,7 +122,7 @@ class OPM(Joint):
             warn_of_a_short_run("opm", self.warm_up, "warm_up", ctx)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        shown = [m for m in ctx.training if ctx.anyone_has(m, batch)]
+        shown = ctx.present_in(batch)
         spared = float(torch.rand((), generator=ctx.rng)) >= self.probability
         if spared or ctx.epoch < self.warm_up or len(shown) < 2:
             return fused_loss(output, batch, ctx)
@@ -132,7 +131,5 @@ class OPM(Joint):
         )
         ctx.log(**{f"drop/{m}": rate for m, rate in zip(shown, rates, strict=True)})
         left = drop(dict(zip(shown, rates, strict=True)), output, batch, ctx)
-        losses = F.cross_entropy(
-            ctx.model.read(left.features, left.present).fused, batch.label, reduction="none"
-        )
+        losses = cross_entropy(ctx.model.read(left.features, left.present).fused, batch.label)
         return ctx.sample_mean(losses, torch.stack([left.present[m] for m in shown]).any(0))

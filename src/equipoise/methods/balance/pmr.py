@@ -186,7 +186,7 @@ class PMR(Joint):
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         """CE + α Σ β PCE − μ Σ γ H; with α = μ = 0 it is joint training."""
         loss = super().loss(output, batch, ctx)
-        shown = [m for m in ctx.model.modalities if ctx.anyone_has(m, batch)]
+        shown = ctx.present_in(batch)
         entropy = self.mu if ctx.epoch < self.entropy_epochs else 0.0
         if len(shown) < 2 or not (self.alpha or entropy):
             return loss

@@ -35,14 +35,13 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import not_negative, positive, require, whole
 from equipoise.errors import ConfigError
 from equipoise.evaluating import evaluating
 from equipoise.heads.boosted_sum import BoostedSum
-from equipoise.methods.parts.losses import fused_loss
+from equipoise.methods.parts.losses import cross_entropy, fused_loss, true_probability
 from equipoise.methods.parts.stages import stages
 from equipoise.training.context import Context
 from equipoise.training.method import Method
@@ -53,8 +52,8 @@ def reconciled(
     logits: Tensor, others: Tensor, label: Tensor, strength: float, reconcilement: float
 ) -> Tensor:
     """(w_1 − w_2 q[y]) CE(v_k, y) / C per sample (B,), with q the softmax of the others' logits."""
-    right = others.softmax(1).gather(1, label.unsqueeze(1)).squeeze(1)
-    losses = F.cross_entropy(logits, label, reduction="none")
+    right = true_probability(others, label)
+    losses = cross_entropy(logits, label)
     return (strength - reconcilement * right) * losses / logits.shape[1]
 
 

@@ -38,11 +38,11 @@ import warnings
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import inside, not_negative, require
 from equipoise.heads import domfn
+from equipoise.methods.parts.losses import cross_entropy
 from equipoise.methods.parts.own_head import OwnHead
 from equipoise.training.context import Context
 
@@ -97,16 +97,13 @@ class DOMFN(OwnHead[domfn.DOMFN]):
         return ctx.epoch < round(self.pretraining * ctx.epochs)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        own = {
-            m: F.cross_entropy(output.logits[m], batch.label, reduction="none")
-            for m in ctx.training
-        }
+        own = {m: cross_entropy(output.logits[m], batch.label) for m in ctx.training}
         if self.pretrains(ctx):
             return torch.stack([ctx.sample_mean(own[m], batch.present[m]) for m in own]).sum()
         divergence, fuse = agreement(self.head(ctx.model), output, batch)
         ctx.log(fused=ctx.sample_mean(fuse))
         # Where the gate is open the prediction is the fused predictor's, so this is CE_f.
-        total = ctx.sample_mean(fuse * F.cross_entropy(output.fused, batch.label, reduction="none"))
+        total = ctx.sample_mean(fuse * cross_entropy(output.fused, batch.label))
         for m, entropy in own.items():
             inside = entropy.square() / 2 - self.eta * divergence[m]
             total = total + ctx.sample_mean(entropy + fuse * inside, batch.present[m])

@@ -47,7 +47,7 @@ from equipoise.heads.cca import CCA as Head
 from equipoise.heads.cca import CorrelatedHead
 from equipoise.methods.parts.canonical import fit_projections
 from equipoise.methods.parts.frozen_encoders import FrozenEncoders
-from equipoise.methods.parts.losses import unimodal_loss
+from equipoise.methods.parts.losses import cross_entropy, unimodal_loss
 from equipoise.methods.parts.table_values import FeatureTable, read_features
 from equipoise.training.context import Context
 
@@ -126,6 +126,6 @@ class CCA(FrozenEncoders[CorrelatedHead]):
         if self.classifier == "svm":
             losses = hinge_loss(logits, batch.label)
         else:
-            losses = F.cross_entropy(logits, batch.label, reduction="none")
+            losses = cross_entropy(logits, batch.label)
         ctx.backward(ctx.sample_mean(losses))
         ctx.update()

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.heads.base import Head
-from equipoise.methods.parts.losses import fused_loss, unimodal_loss
+from equipoise.methods.parts.losses import cross_entropy, fused_loss, unimodal_loss
 from equipoise.training.context import Context
 
 
@@ -115,11 +114,7 @@ def sample_losses(output: Output, batch: Batch) -> Tensor:
     For `table_means`.
     """
     columns = [
-        F.cross_entropy(logits, batch.label, reduction="none").masked_fill(
-            ~batch.present[m], torch.nan
-        )
+        cross_entropy(logits, batch.label).masked_fill(~batch.present[m], torch.nan)
         for m, logits in output.logits.items()
     ]
-    return torch.stack(
-        [*columns, F.cross_entropy(output.fused, batch.label, reduction="none")], dim=1
-    )
+    return torch.stack([*columns, cross_entropy(output.fused, batch.label)], dim=1)

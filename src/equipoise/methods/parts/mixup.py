@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from equipoise.batch import Batch, Input, Output, map_input
+from equipoise.methods.parts.losses import cross_entropy
 from equipoise.training.context import Context
 
 
@@ -25,8 +25,8 @@ class Blend:
     def loss(self, modality: str, output: Output, ctx: Context) -> Tensor:
         """The two labels' cross-entropies in the same shares, averaged over the samples of all ranks that have it."""
         logits = output.logits[modality]
-        own = F.cross_entropy(logits, self.batch.label, reduction="none")
-        partner = F.cross_entropy(logits, self.partner_label, reduction="none")
+        own = cross_entropy(logits, self.batch.label)
+        partner = cross_entropy(logits, self.partner_label)
         return ctx.sample_mean(
             self.share * own + (1 - self.share) * partner, self.batch.present[modality]
         )

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from equipoise.batch import Batch
 from equipoise.evaluating import evaluating
+from equipoise.methods.parts.losses import cross_entropy
 from equipoise.model import Model
 from equipoise.training.context import Context
 
@@ -29,7 +29,7 @@ def clip_gradients(limit: float, ctx: Context) -> None:
 
 def classification(logits: Tensor, batch: Batch, ctx: Context) -> Tensor:
     """Cross-entropy of any logits (B, C), averaged over the samples of all ranks."""
-    return ctx.sample_mean(F.cross_entropy(logits, batch.label, reduction="none"))
+    return ctx.sample_mean(cross_entropy(logits, batch.label))
 
 
 def cell_errors(

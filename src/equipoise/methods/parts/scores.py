@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
+from equipoise.methods.parts.losses import true_probability
 from equipoise.training.context import Context
 
 OTHERS = ("mean", "sum", "min")
@@ -16,8 +17,7 @@ OTHERS = ("mean", "sum", "min")
 @torch.no_grad()
 def true_class_scores(shown: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:
     """s (M,): mean of softmax(u_m)[y] over the samples of all ranks that have the modality, without gradient."""
-    label = batch.label.unsqueeze(1)
-    true = {m: output.logits[m].softmax(1).gather(1, label).squeeze(1) for m in shown}
+    true = {m: true_probability(output.logits[m], batch.label) for m in shown}
     return ctx.mean(torch.stack([ctx.sample_mean(true[m], batch.present[m]) for m in shown]))
 
 
