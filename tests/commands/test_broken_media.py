@@ -2,16 +2,13 @@
 
 import csv
 import re
-import sys
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "data"))
-from test_video import tone, write_video
+from videos import tone, write_video
 
 ROWS = 24
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"

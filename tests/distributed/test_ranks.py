@@ -32,12 +32,12 @@ cases = load_cases()
 
 
 @pytest.fixture(scope="module")
-def seed():
+def seed_of_all():
     return fresh_seed()
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory, seed):
+def answers(tmp_path_factory, seed_of_all):
     """What every rank answered, {case: [answer of rank 0, of rank 1]}; one start of the processes for all."""
     folder = tmp_path_factory.mktemp("ranks")
     with socket.socket() as probe:
@@ -51,7 +51,7 @@ def answers(tmp_path_factory, seed):
     }
     processes = [
         subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(folder), str(seed)],
+            [sys.executable, str(SCRIPT), str(folder), str(seed_of_all)],
             env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
@@ -71,15 +71,15 @@ def answers(tmp_path_factory, seed):
 
 
 @pytest.mark.parametrize("name", cases.CASES)
-def test_two_ranks_answer_like_one_process(answers, seed, name):
-    alone = cases.answer(name, Runtime(), seed)
+def test_two_ranks_answer_like_one_process(answers, seed_of_all, name):
+    alone = cases.answer(name, Runtime(), seed_of_all)
     close = {"rtol": 1e-4, "atol": 1e-5} if name == "predictions" else {"rtol": 1e-6, "atol": 1e-9}
     assert any(value.abs().sum() > 0 for value in alone.values()), "all zeros prove nothing"
     for found in answers[name]:
         assert found.keys() == alone.keys()
         for part, value in alone.items():
             torch.testing.assert_close(
-                found[part], value, **close, msg=lambda m, part=part: f"{part}, seed {seed}: {m}"
+                found[part], value, **close, msg=lambda m, part=part: f"{part}: {m}"
             )
 
 

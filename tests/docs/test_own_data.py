@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,7 @@ from equipoise.cli.options import read_settings
 from equipoise.cli.parser import parse
 from equipoise.runs import run
 from equipoise.training.runtime import Runtime
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "data"))
-from test_video import tone, write_video
+from videos import tone, write_video
 
 ROOT = Path(__file__).parents[2]
 OWN = ROOT / "docs" / "own-data.md"

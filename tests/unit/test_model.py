@@ -9,17 +9,9 @@ from equipoise.encoders import ENCODERS
 from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
 from equipoise.model import Model
-from equipoise.testing.world import NAMES, fresh_seed
+from equipoise.testing.world import NAMES
 
 WIDTH, CLASSES, ROWS = 6, 4, 9
-
-
-@pytest.fixture(autouse=True)
-def seed():
-    value = fresh_seed()
-    print(f"seed {value}")
-    torch.manual_seed(value)
-    return value
 
 
 class Normalised(nn.Module):

@@ -1,10 +1,8 @@
 """Miniature copies of the real downloads, in their real layouts and formats."""
 
 import csv
-import importlib.util
 import json
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ import soundfile
 from PIL import Image
 
 from equipoise.data.datasets.kinetics_sounds import CLASSES as SOUNDS
+from videos import write_video
 
 DOWNLOADS = {}
 """{data set: function of a `Files`, which makes the download and returns the flags of `equipoise prepare`}."""
@@ -23,21 +22,13 @@ def download(name):
     return lambda function: DOWNLOADS.setdefault(name, function)
 
 
-def _video_writer():
-    path = Path(__file__).parents[2] / "unit/data/test_video.py"
-    spec = importlib.util.spec_from_file_location("video_writer", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.write_video
-
-
 class Files:
     """Small files below one folder."""
 
     def __init__(self, root):
         self.root = root
         self.rng = np.random.default_rng()
-        self.write_video = _video_writer()
+        self.write_video = write_video
 
     def at(self, name):
         path = self.root / name

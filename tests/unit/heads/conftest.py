@@ -1,8 +1,7 @@
-"""A fresh seed for every test, and random features of modalities of unequal width."""
+"""Random features of modalities of unequal width."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 import pytest
@@ -10,15 +9,6 @@ import torch
 from torch import Tensor
 
 Given = tuple[dict[str, Tensor], dict[str, Tensor]]
-
-
-@pytest.fixture(autouse=True)
-def seed() -> int:
-    """A seed nobody chose, printed when the test fails; torch is seeded with it."""
-    value = random.SystemRandom().randrange(2**31)
-    print(f"seed {value}")
-    torch.manual_seed(value)
-    return value
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
-"""A fresh seed, and a tiny world to train in: random encoders, random batches, a context."""
+"""A tiny world to train in: random encoders, random batches, a context."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -20,15 +19,6 @@ from equipoise.training.loop import fit
 from equipoise.training.method import Method
 
 CLASSES = 4
-
-
-@pytest.fixture
-def seed() -> int:
-    """A seed nobody chose, printed when the test fails; torch is seeded with it."""
-    value = random.SystemRandom().randrange(2**31)
-    print(f"seed {value}")
-    torch.manual_seed(value)
-    return value
 
 
 class Encoder(nn.Module):

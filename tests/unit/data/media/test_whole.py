@@ -1,8 +1,6 @@
 """Truncated files are noticed in every container, whole ones never taken for it."""
 
-import sys
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -10,9 +8,7 @@ import pytest
 import soundfile
 
 from equipoise.data.media import read_audio, read_frames
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_video import CODECS, mux_sound, refused, tone, write_video
+from videos import CODECS, mux_sound, refused, tone, write_video
 
 RNG = np.random.default_rng()
 FORMS = {ending: (ending, None) for ending in CODECS}

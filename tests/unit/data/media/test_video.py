@@ -1,7 +1,6 @@
 """Real small videos written by the test: the right frames, the sound track, and one line for every broken file."""
 
 import struct
-from fractions import Fraction
 
 import av
 import numpy as np
@@ -11,10 +10,8 @@ from PIL import Image
 from equipoise.data.media import read_audio, read_frames
 from equipoise.data.transforms.flow import Flow
 from equipoise.data.transforms.video import Frames
-from equipoise.errors import DataError
+from videos import CODECS, refused, tone, write_video
 
-CODECS = {"mp4": ("libx264", "aac"), "avi": ("mpeg4", "libmp3lame"), "flv": ("flv", "libmp3lame")}
-CODECS |= {"webm": ("libvpx-vp9", "libopus"), "mkv": ("libx264", "libopus")}
 TOLD = {  # containers that tell where their sound begins, and up to how many samples it may be too long
     **{("mp4", "libx264", codec): 0 for codec in ("aac", "libmp3lame", "libopus")},
     ("mov", "libx264", "aac"): 0,
@@ -24,45 +21,6 @@ TOLD = {  # containers that tell where their sound begins, and up to how many sa
     ("flv", "flv", "libmp3lame"): 1152,
     ("flv", "libx264", "aac"): 1024,
 }
-
-
-def write_video(
-    path, frames=30, size=(64, 48), sound=None, rate=15, codecs=None, late=0.0, options=None
-):
-    """Frame k is grey level 8·k everywhere, so that it tells its number; `sound`: stereo (2, n) at
-    48 kHz, that begins `late` seconds after the first picture; `options`: of the container.
-    """
-    video, audio = codecs or CODECS[path.suffix[1:]]
-    with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(video, rate=rate)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        stream.bit_rate = 8_000_000  # an encoder that saves bits would miss single grey levels
-        track = None
-        if sound is not None:
-            track = container.add_stream(audio, rate=48000, layout="stereo")
-        for number in range(frames):
-            pixels = np.full((size[1], size[0], 3), 8 * number % 256, dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode(None))
-        if track is not None:
-            mux_sound(container, track, sound, late)
-    return path
-
-
-def mux_sound(container, track, sound, late=0.0):
-    frame = av.AudioFrame.from_ndarray(sound.astype(np.float32), format="fltp", layout="stereo")
-    frame.rate, frame.time_base, frame.pts = 48000, Fraction(1, 48000), 0
-    fifo = av.AudioFifo()
-    fifo.write(frame)
-    while (part := fifo.read(track.codec_context.frame_size or 1024, partial=True)) is not None:
-        part.pts += round(late * 48000)
-        container.mux(track.encode(part))
-    container.mux(track.encode(None))
-
-
-def tone(seconds=2.0):
-    time = np.arange(int(48000 * seconds)) / 48000
-    return np.stack([0.4 * np.sin(2 * np.pi * 440 * time), 0.2 * np.sin(2 * np.pi * 440 * time)])
 
 
 def levels(path, pick):
@@ -202,15 +160,6 @@ def test_dense_frames_are_neighbours(tmp_path):
         assert (np.diff(order) == 1).all()
         starts.add(int(order[0]))
     assert starts == set(range(4, 12))
-
-
-def refused(read, path, word):
-    with pytest.raises(DataError) as caught:
-        read(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert word in message
-    assert "\n" not in message
 
 
 def test_whatever_is_wrong_with_a_video(tmp_path):
