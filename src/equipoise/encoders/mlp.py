@@ -1,4 +1,4 @@
-"""Fully connected layers for vectors (and whatever can be flattened)."""
+"""Fully connected layers, for vectors and anything else that can be flattened."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from equipoise.checks import inside, require, whole, whole_list
 
 
 class MLP(nn.Module):
-    """Linear – ReLU – dropout for each hidden width, then Linear to the feature.
+    """Linear – ReLU – dropout for each hidden layer, then a linear layer to the feature.
 
     Two hidden layers as wide as the feature are the encoder of MLA's Table 2 (appendix A.3.2).
 
     Args:
-        shape: of one sample; flattened.
+        shape: of one sample, which is flattened.
         width: of the feature.
-        hidden: widths of the hidden layers; none for a linear encoder.
-        dropout: after each hidden layer.
+        hidden: widths of the hidden layers; an empty list for a linear encoder.
+        dropout: probability with which a hidden unit is dropped, after each hidden layer.
+
+    Raises:
+        ConfigError: a bad option.
     """
 
     def __init__(

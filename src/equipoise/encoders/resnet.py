@@ -1,6 +1,8 @@
-"""Residual networks (He et al., CVPR 2016), for images, spectrograms and frames.
+"""Residual networks, for images, spectrograms and frames.
 
-Parameters are named as in torchvision, so that its weights load strictly once their classifier
+He et al. Deep Residual Learning for Image Recognition. CVPR 2016.
+
+Parameters have the names of torchvision, so that its weights load strictly once their classifier
 (`fc.*`) is left out.
 """
 
@@ -18,55 +20,15 @@ from equipoise.encoders.parts.frames import encode_frames
 from equipoise.encoders.parts.projection import projection
 from equipoise.encoders.parts.weights import load_strictly, read_weights
 
-CLASSIFIERS = ("fc.", "classifier.")
-STEM = "conv1.weight"
-RENAMED: list[
-    tuple[str, str | Callable[[re.Match[str]], str]]
-] = [  # transformers' names → torchvision's
-    (r"^(resnet\.)?embedder\.embedder\.convolution\.", "conv1."),
-    (r"^(resnet\.)?embedder\.embedder\.normalization\.", "bn1."),
-    (
-        r"^(resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\.",
-        lambda m: f"layer{int(m[2]) + 1}.{m[3]}.",
-    ),
-    (r"\.layer\.(\d+)\.convolution\.", lambda m: f".conv{int(m[1]) + 1}."),
-    (r"\.layer\.(\d+)\.normalization\.", lambda m: f".bn{int(m[1]) + 1}."),
-    (r"\.shortcut\.convolution\.", ".downsample.0."),
-    (r"\.shortcut\.normalization\.", ".downsample.1."),
-]
-
-
-def load_resnet(network: nn.Module, path: str) -> None:
-    """Load a file into a network whose parameters are named as in torchvision.
-
-    The classifier is dropped. Where the file's first convolution reads RGB and the network another
-    number of channels, its weights are summed over RGB and divided equally among the channels.
-
-    Raises:
-        ConfigError: an unreadable file, or one for another network.
-    """
-    state = {_torchvision_name(name): value for name, value in read_weights(path).items()}
-    state = {name: value for name, value in state.items() if not name.startswith(CLASSIFIERS)}
-    channels = network.state_dict()[STEM].shape[1]
-    load_strictly(network, _with_channels(state, channels), "ResNet")
-
-
-def _torchvision_name(name: str) -> str:
-    for pattern, replacement in RENAMED:
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
-def _with_channels(state: Mapping[str, Tensor], channels: int) -> Mapping[str, Tensor]:
-    stem = state.get(STEM)
-    if stem is None or stem.dim() != 4 or stem.shape[1] != 3 or channels == 3:
-        return state
-    shared = stem.sum(1, keepdim=True) / channels
-    return {**state, STEM: shared.expand(-1, channels, -1, -1)}
-
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions and a shortcut."""
+    """Two 3×3 convolutions and a shortcut (left half of figure 5).
+
+    Args:
+        before: input channels.
+        planes: output channels.
+        stride: of the first convolution.
+    """
 
     expansion = 1
 
@@ -80,13 +42,20 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(
-            self.bn2(self.conv2(out)) + (x if self.downsample is None else self.downsample(x))
-        )
+        skipped = x if self.downsample is None else self.downsample(x)
+        return F.relu(self.bn2(self.conv2(out)) + skipped)
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 and 1×1 convolutions and a shortcut; the stride sits on the 3×3 one."""
+    """1×1, 3×3 and 1×1 convolutions and a shortcut (right half of figure 5).
+
+    The 3×3 convolution has the stride, as in torchvision; in the paper the first 1×1 one has it.
+
+    Args:
+        before: input channels.
+        planes: channels of the 3×3 convolution, a quarter of the output channels.
+        stride: of the 3×3 convolution.
+    """
 
     expansion = 4
 
@@ -103,13 +72,12 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
         out = F.relu(self.bn2(self.conv2(out)))
-        return F.relu(
-            self.bn3(self.conv3(out)) + (x if self.downsample is None else self.downsample(x))
-        )
+        skipped = x if self.downsample is None else self.downsample(x)
+        return F.relu(self.bn3(self.conv3(out)) + skipped)
 
 
 def shortcut(before: int, after: int, stride: int) -> nn.Module | None:
-    """A projection where the shape changes, nothing elsewhere."""
+    """Build a projection where a block changes the shape; None elsewhere."""
     if before == after and stride == 1:
         return None
     return nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
@@ -120,20 +88,24 @@ DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], Sequence[int]]] = {
     34: (BasicBlock, (3, 4, 6, 3)),
     50: (Bottleneck, (3, 4, 6, 3)),
 }
+"""{depth: (block, number of blocks in each of the four layers)} (table 1 of the paper)."""
 
 
 class ResNet(nn.Module):
     """ResNet-18, -34 or -50 without its classifier.
 
     Args:
-        shape: (channels, height, width) of one sample, or (frames, channels, height, width); frames
-            are folded into the batch and their features averaged. Any number of channels.
+        shape: (channels, height, width) of one sample, or (frames, channels, height, width), whose
+            features are averaged. Any number of channels.
+        width: of the feature, reached by a linear layer; null for the network's own (512, or 2048
+            at depth 50).
         depth: 18, 34 or 50.
-        width: of the feature; null for the network's own (512, or 2048 at depth 50), else a linear
-            layer follows.
         weights: file (.pt, .pth or .safetensors) of pretrained weights, named as in torchvision or
-            in transformers; their classifier is dropped, and RGB filters are spread over any other
-            number of channels. Null for random ones.
+            in transformers; null for random weights. Their RGB filters are spread over any other
+            number of channels.
+
+    Raises:
+        ConfigError: a bad option or shape, or weights that cannot be read or do not fit.
     """
 
     def __init__(
@@ -180,3 +152,58 @@ class ResNet(nn.Module):
         for number in range(1, 5):
             x = self.get_submodule(f"layer{number}")(x)
         return x.mean((2, 3))
+
+
+# Pretrained weights, named as in torchvision or in transformers.
+
+CLASSIFIERS = ("fc.", "classifier.")
+"""Prefixes of the classifier in torchvision and in transformers."""
+STEM = "conv1.weight"
+"""The first convolution, whose input channels are those of the data."""
+RENAMED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
+    (r"^(resnet\.)?embedder\.embedder\.convolution\.", "conv1."),
+    (r"^(resnet\.)?embedder\.embedder\.normalization\.", "bn1."),
+    (
+        r"^(resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\.",
+        lambda m: f"layer{int(m[2]) + 1}.{m[3]}.",
+    ),
+    (r"\.layer\.(\d+)\.convolution\.", lambda m: f".conv{int(m[1]) + 1}."),
+    (r"\.layer\.(\d+)\.normalization\.", lambda m: f".bn{int(m[1]) + 1}."),
+    (r"\.shortcut\.convolution\.", ".downsample.0."),
+    (r"\.shortcut\.normalization\.", ".downsample.1."),
+]
+"""(pattern of a name in transformers, its name in torchvision)."""
+
+
+def load_resnet(network: nn.Module, path: str) -> None:
+    """Load a file into a network whose parameters have the names of torchvision.
+
+    The classifier is left out. Where the first convolution of the file reads RGB and the network
+    another number of channels, the weights are summed over RGB and divided equally among the
+    channels.
+
+    Args:
+        network: whose parameters are set.
+        path: of the file.
+
+    Raises:
+        ConfigError: an unreadable file, or one for another network.
+    """
+    state = {_torchvision_name(name): value for name, value in read_weights(path).items()}
+    state = {name: value for name, value in state.items() if not name.startswith(CLASSIFIERS)}
+    channels = network.state_dict()[STEM].shape[1]
+    load_strictly(network, _with_channels(state, channels), "ResNet")
+
+
+def _torchvision_name(name: str) -> str:
+    for pattern, replacement in RENAMED:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _with_channels(state: Mapping[str, Tensor], channels: int) -> Mapping[str, Tensor]:
+    stem = state.get(STEM)
+    if stem is None or stem.dim() != 4 or stem.shape[1] != 3 or channels == 3:
+        return state
+    shared = stem.sum(1, keepdim=True) / channels
+    return {**state, STEM: shared.expand(-1, channels, -1, -1)}

@@ -1,4 +1,7 @@
-"""BalanceMM's encoder of feature sequences (text, audio and vision of CMU-MOSEI): a small transformer."""
+"""A small transformer for feature sequences, BalanceMM's encoder on CMU-MOSEI.
+
+Xu et al. BalanceBenchmark: A Survey for Multimodal Imbalance Learning. 2025.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,20 @@ from equipoise.encoders.parts.checks import check_shape
 
 
 class SequenceTransformer(nn.Module):
-    """A 1×1 convolution to the width, post-norm transformer layers, and the output of the last
-    step.
+    """A 1×1 convolution, post-norm transformer layers, and their output at the last step.
 
-    As in BalanceMM's code: no positions are added and no step is masked.
+    As in BalanceMM's code, no positions are added and no step is masked.
 
     Args:
         shape: (length, d) of one sequence.
         width: of every layer and of the feature; a multiple of `heads`.
         layers: number of transformer layers.
-        heads: of the attention.
+        heads: number of attention heads.
         hidden: width of the feed-forward layers.
-        dropout: in every layer.
+        dropout: probability of dropout in every layer.
+
+    Raises:
+        ConfigError: a bad option or shape.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A few convolutions for small images and spectrograms, quick on a processor."""
+"""A few convolutions for small images and spectrograms, fast on a CPU."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from torch import Tensor, nn
 from equipoise.checks import require, whole, whole_list
 from equipoise.encoders.parts.checks import check_shape
 
-GROUPS = 8  # of channels that are normalised together, where the number of channels allows it
+GROUPS = 8
+"""Groups of channels in a GroupNorm; fewer where 8 does not divide the number of channels."""
 
 
 class SmallCNN(nn.Module):
-    """Convolution – GroupNorm – ReLU blocks, each halving the map while it can, then average and
-    maximum over it.
+    """Convolution – GroupNorm – ReLU blocks, then the mean and the maximum over the map.
 
-    GroupNorm rather than BatchNorm: a sample's feature does not depend on its batch, so k ranks
-    equal one process.
+    Each block halves the map until its shorter side is below 4. The normalisation is GroupNorm and
+    not BatchNorm, so that a sample's feature does not depend on its batch and k ranks equal one
+    process.
 
     Args:
         shape: (channels, height, width) of one sample.
         width: of the feature.
-        channels: of the blocks.
+        channels: output channels of each block.
+
+    Raises:
+        ConfigError: a bad option or shape.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Convolutions over words (Kim. Convolutional Neural Networks for Sentence Classification. EMNLP 2014)."""
+"""Convolutions over words.
+
+Kim. Convolutional Neural Networks for Sentence Classification. EMNLP 2014.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,24 @@ from equipoise.encoders.parts.text import text_lengths
 
 
 class TextCNN(nn.Module):
-    """Kim's CNN-rand: one channel of learned word vectors, each filter's maximum over the text,
-    dropout.
+    """Kim's CNN-rand: learned word vectors, the maximum of each filter over the text, dropout.
 
-    Windows lie inside the text; one longer than the text sees zeros behind it. So padding changes
-    nothing. The constraint on the norm of the classifier's rows (section 2.1) is left out: the
-    classifier is the head's.
+    A window lies inside the text; one that is longer than the text sees zeros behind it. The
+    padding of a text therefore does not change its feature. The paper's constraint on the norm of
+    the classifier's rows (section 2.1) is left out, because the classifier belongs to the head.
 
     Args:
         shape: (length,) of a text.
         vocabulary: number of token ids.
-        width: of the feature; null for the filters' own number (300), else a linear layer follows.
+        width: of the feature, reached by a linear layer; null for the number of filters (300 at
+            the defaults).
         embedding: width of a word vector.
-        windows: in words, one per group of filters (section 3.1).
-        filters: of each group.
-        dropout: before the linear layer, or before the head if there is none.
+        windows: words in the window of each group of filters (section 3.1).
+        filters: number of filters in each group.
+        dropout: probability of dropout on the maxima of the filters.
+
+    Raises:
+        ConfigError: a bad option or shape, or a modality that is not text.
     """
 
     def __init__(
@@ -55,9 +61,8 @@ class TextCNN(nn.Module):
         )
         own = len(windows) * filters
         self.embedding = nn.Embedding(count, embedding)
-        nn.init.uniform_(
-            self.embedding.weight, -0.25, 0.25
-        )  # as the unknown words of section 3.3 and Kim's code
+        # The range of unknown words in section 3.3 and in Kim's code.
+        nn.init.uniform_(self.embedding.weight, -0.25, 0.25)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding, filters, size) for size in windows)
         self.dropout = nn.Dropout(dropout)
         self.projection = projection("TextCNN", own, width)
@@ -76,9 +81,19 @@ class TextCNN(nn.Module):
 
     @staticmethod
     def _strongest(convolution: nn.Conv1d, words: Tensor, lengths: Tensor) -> Tensor:
-        """Maximum over the windows inside the text: words (B, embedding, L), lengths (B, 1) → (B, filters)."""
+        """Take a filter's maximum over the windows inside the text.
+
+        Args:
+            convolution: the filters of one group.
+            words: (B, embedding, L).
+            lengths: (B, 1).
+
+        Returns:
+            (B, filters).
+        """
         (size,) = convolution.kernel_size
         maps = F.relu(convolution(F.pad(words, (0, size - 1))))
         last = (lengths - size).clamp(min=0)
         outside = torch.arange(maps.shape[-1], device=words.device) > last
-        return maps.masked_fill(outside.unsqueeze(1), 0.0).amax(-1)  # no map lies below 0
+        # A map is never negative after the ReLU, so 0 never wins against a window inside the text.
+        return maps.masked_fill(outside.unsqueeze(1), 0.0).amax(-1)

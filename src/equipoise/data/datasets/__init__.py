@@ -1,4 +1,7 @@
-"""Data sets, by name. Listing them imports nothing heavy."""
+"""Data sets, by name. A new one is one file and one entry here.
+
+Listing the entries imports neither a data set nor torch.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ DATASETS = Registry(
             "digits",
             "equipoise.data.datasets.digits:load",
             "real handwritten digits, several views of each image",
-            paper="Alpaydin, Kaynak. Optical Recognition of Handwritten Digits. UCI 1998 (bundled with scikit-learn)",
+            paper="Alpaydin, Kaynak. Optical Recognition of Handwritten Digits. UCI 1998 (bundled "
+            "with scikit-learn)",
             year=1998,
             licence="CC BY 4.0",
         ),
@@ -33,7 +37,8 @@ DATASETS = Registry(
             "food-101",
             "equipoise.data.datasets.food101:prepare",
             "101 dishes: a picture and the title of the web page it comes from",
-            paper="Wang et al. Recipe Recognition with Large Multimodal Food Dataset. ICME Workshops 2015",
+            paper="Wang et al. Recipe Recognition with Large Multimodal Food Dataset. ICME "
+            "Workshops 2015",
             year=2015,
             url="https://doi.org/10.1109/ICMEW.2015.7169757",
             licence="for research",
@@ -51,7 +56,8 @@ DATASETS = Registry(
             "sarcasm",
             "equipoise.data.datasets.sarcasm:prepare",
             "sarcasm in tweets: text, picture, and five words that describe the picture",
-            paper="Cai et al. Multi-Modal Sarcasm Detection in Twitter with Hierarchical Fusion Model. ACL 2019",
+            paper="Cai et al. Multi-Modal Sarcasm Detection in Twitter with Hierarchical Fusion "
+            "Model. ACL 2019",
             year=2019,
             url="https://aclanthology.org/P19-1239/",
             licence="none stated",
@@ -60,7 +66,8 @@ DATASETS = Registry(
             "twitter2015",
             "equipoise.data.datasets.twitter2015:prepare",
             "sentiment towards a target in a tweet with a picture, three classes",
-            paper="Yu, Jiang. Adapting BERT for Target-Oriented Multimodal Sentiment Classification. IJCAI 2019",
+            paper="Yu, Jiang. Adapting BERT for Target-Oriented Multimodal Sentiment "
+            "Classification. IJCAI 2019",
             year=2019,
             url="https://doi.org/10.24963/ijcai.2019/751",
             licence="none stated",
@@ -69,7 +76,8 @@ DATASETS = Registry(
             "cmu-mosei",
             "equipoise.data.datasets.mosei:prepare",
             "sentiment of people speaking: text, audio and visual feature sequences",
-            paper="Zadeh et al. Multimodal Language Analysis in the Wild: CMU-MOSEI Dataset. ACL 2018",
+            paper="Zadeh et al. Multimodal Language Analysis in the Wild: CMU-MOSEI Dataset. ACL "
+            "2018",
             year=2018,
             url="https://aclanthology.org/P18-1208/",
             licence="terms of the CMU Multimodal SDK",
@@ -96,7 +104,8 @@ DATASETS = Registry(
             "crema-d",
             "equipoise.data.datasets.crema_d:prepare",
             "acted emotions, sound and face; 91 actors held apart, or the published lists",
-            paper="Cao et al. CREMA-D: Crowd-sourced Emotional Multimodal Actors Dataset. IEEE TAC 2014",
+            paper="Cao et al. CREMA-D: Crowd-sourced Emotional Multimodal Actors Dataset. IEEE TAC "
+            "2014",
             year=2014,
             url="https://doi.org/10.1109/TAFFC.2014.2336244",
             licence="ODbL 1.0 (contents: DbCL 1.0)",
@@ -104,7 +113,8 @@ DATASETS = Registry(
         Entry(
             "kinetics-sounds",
             "equipoise.data.datasets.kinetics_sounds:prepare",
-            "31 classes of Kinetics-400 that can be seen and heard; the official split, or published lists",
+            "31 classes of Kinetics-400 that can be seen and heard; the official split, or "
+            "published lists",
             paper="Arandjelović, Zisserman. Look, Listen and Learn. ICCV 2017",
             year=2017,
             url="https://arxiv.org/abs/1705.08168",
@@ -123,7 +133,8 @@ DATASETS = Registry(
             "iemocap",
             "equipoise.data.datasets.iemocap:prepare",
             "emotions in dialogue, four classes: sound, video and transcript; a session held out",
-            paper="Busso et al. IEMOCAP: Interactive Emotional Dyadic Motion Capture Database. LRE 2008",
+            paper="Busso et al. IEMOCAP: Interactive Emotional Dyadic Motion Capture Database. LRE "
+            "2008",
             year=2008,
             url="https://doi.org/10.1007/s10579-008-9076-6",
             licence="by signed request to USC SAIL, research",
@@ -132,7 +143,8 @@ DATASETS = Registry(
             "nvgesture",
             "equipoise.data.datasets.nvgesture:prepare",
             "25 hand gestures in a car: colour, depth and optical flow; subjects held apart",
-            paper="Molchanov et al. Online Detection and Classification of Dynamic Hand Gestures. CVPR 2016",
+            paper="Molchanov et al. Online Detection and Classification of Dynamic Hand Gestures. "
+            "CVPR 2016",
             year=2016,
             url="https://doi.org/10.1109/CVPR.2016.456",
             licence="NVIDIA's, non-commercial",
@@ -141,7 +153,8 @@ DATASETS = Registry(
             "ucf-101",
             "equipoise.data.datasets.ucf101:prepare",
             "101 human actions: frames and optical flow; the three official folds",
-            paper="Soomro et al. UCF101: A Dataset of 101 Human Actions Classes From Videos in The Wild. 2012",
+            paper="Soomro et al. UCF101: A Dataset of 101 Human Actions Classes From Videos in The "
+            "Wild. 2012",
             year=2012,
             url="https://arxiv.org/abs/1212.0402",
             licence="for research",

@@ -1,4 +1,4 @@
-"""What encoders ask of the modality they read."""
+"""Checks of the modality that an encoder is built for."""
 
 from __future__ import annotations
 
@@ -6,23 +6,30 @@ from equipoise.errors import ConfigError, invalid
 
 
 def check_vocabulary(owner: str, vocabulary: int | None) -> int:
-    """The number of token ids, of an encoder that reads text.
+    """Return the number of token ids, for an encoder that reads text.
 
     Raises:
-        ConfigError: the modality is no text.
+        ConfigError: the modality is not text.
     """
     if vocabulary is None:
         raise ConfigError(
-            f"{owner} reads text; declare the modality as name=column:text, or choose another encoder"
+            f"{owner} reads text; declare the modality as name=column:text, or choose another "
+            "encoder"
         )
     return vocabulary
 
 
 def check_shape(owner: str, shape: tuple[int, ...], fits: bool, expectation: str) -> None:
-    """The shape of one sample.
+    """Refuse a shape that the encoder cannot read.
+
+    Args:
+        owner: the encoder, for the message.
+        shape: of one sample.
+        fits: whether the encoder can read it.
+        expectation: shapes that it can read, for the message.
 
     Raises:
-        ConfigError: the encoder cannot read it.
+        ConfigError: it does not fit.
     """
     if not fits:
         raise invalid(owner, "shape", expectation, shape)

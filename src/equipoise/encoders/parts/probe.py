@@ -1,4 +1,4 @@
-"""The width of an encoder that does not tell it: two samples are run."""
+"""The feature width of a foreign network, measured by running two samples."""
 
 from __future__ import annotations
 
@@ -18,11 +18,20 @@ def probe_width(
     shape: tuple[int, ...],
     text: bool,
 ) -> int:
-    """d of the features (B, d) that `encode` makes of two samples of zeros, with the module in
-    evaluation mode.
+    """Measure the width of an encoder's features on two samples of zeros, in evaluation mode.
+
+    Args:
+        owner: the encoder, for messages.
+        module: whose mode is switched and restored.
+        encode: makes features (B, d) of samples (B, *shape).
+        shape: of one sample.
+        text: whether samples are token ids (int64) and not numbers (float32).
+
+    Returns:
+        d.
 
     Raises:
-        ConfigError: it cannot read them, or makes something else of them.
+        ConfigError: the samples cannot be read, or the result is not (B, d).
     """
     samples = torch.zeros(2, *shape, dtype=torch.int64 if text else torch.float32)
     try:
@@ -30,7 +39,7 @@ def probe_width(
             feature = encode(samples)
     except ConfigError:
         raise
-    except Exception as error:  # whatever someone else's network raises on what it cannot read
+    except Exception as error:  # a foreign network may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{owner}: it cannot read samples of shape {shape} ({reason})") from None
     if not isinstance(feature, Tensor):
@@ -39,6 +48,7 @@ def probe_width(
         )
     if feature.dim() != 2 or len(feature) != 2:
         raise ConfigError(
-            f"{owner}: it must make features (B, d), and makes {tuple(feature.shape)} of two samples"
+            f"{owner}: it must make features (B, d), and makes {tuple(feature.shape)} of two "
+            "samples"
         )
     return int(feature.shape[1])

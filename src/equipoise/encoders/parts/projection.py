@@ -1,4 +1,4 @@
-"""The feature's width: the network's own, or another through a linear layer."""
+"""The layer that brings a network's vector to the width that the user asked for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from equipoise.checks import require, whole
 
 
 def projection(owner: str, own: int, width: int | None) -> nn.Module:
-    """Nothing where `width` is null or the network's own, else a linear layer to `width`.
+    """Build a linear layer to `width`, or the identity where none is needed.
+
+    Args:
+        owner: the encoder, for the message.
+        own: width of the network's vector.
+        width: of the feature; None for the network's own.
 
     Raises:
-        ConfigError: not a positive whole number.
+        ConfigError: the width is not a positive integer.
     """
     if width is None:
         return nn.Identity()

@@ -1,4 +1,4 @@
-"""Weights of an encoder from a file: PyTorch state dicts (.pt, .pth) and .safetensors."""
+"""An encoder's weights from a file: PyTorch state dicts (.pt, .pth) and .safetensors."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from torch import Tensor, nn
 
 from equipoise.errors import ConfigError
 
-WRAPPERS = ("state_dict", "model")  # keys under which training scripts put the state dict
-PARALLEL = "module."  # what DataParallel and DistributedDataParallel put before every name
-COUNTER = "num_batches_tracked"  # of batch normalisation; files from before PyTorch 1.0 lack it
-NAMED = 3  # keys that an error names
+WRAPPERS = ("state_dict", "model")
+"""Keys under which training scripts put the state dict."""
+PARALLEL = "module."
+"""The prefix that DataParallel and DistributedDataParallel put before every name."""
+COUNTER = "num_batches_tracked"
+"""The step counter of batch normalisation, which files from before PyTorch 1.0 lack."""
+NAMED = 3
+"""Number of keys that an error names."""
 
 
 def read_weights(path: str) -> dict[str, Tensor]:
-    """The state dict a file holds, on the CPU; the prefix `module.` of a parallel wrapper is
-    stripped.
+    """Read the state dict of a file, on the CPU.
 
-    A .pt or .pth file is loaded without executing code from it (`weights_only`).
+    The prefix `module.` of a parallel wrapper is stripped. No code in a .pt or .pth file is
+    executed (`weights_only`).
 
     Raises:
-        ConfigError: no such file, another suffix, an unreadable file, or one that holds no state
-            dict.
+        ConfigError: no such file, another suffix, an unreadable file, or no state dict in it.
     """
     read = _reader(path)
     try:
@@ -59,14 +62,14 @@ def read_weights(path: str) -> dict[str, Tensor]:
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], owner: str) -> None:
-    """Load a state dict that must hold exactly the module's names and shapes; else nothing is
-    changed.
+    """Load a state dict that has exactly the names and shapes of a module.
 
-    Only the step counters of batch normalisation may be missing, as they are in torchvision's older
-    files.
+    Only the step counters of batch normalisation may be missing, as they are in older files of
+    torchvision.
 
     Raises:
-        ConfigError: names the first keys that are missing, unexpected or of another shape.
+        ConfigError: a key is missing, unexpected or of another shape; the message names the first
+            ones, and the module is unchanged.
     """
     own = module.state_dict()
     faults = [
@@ -90,6 +93,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], owner: str) ->
 
 
 def _reader(path: str) -> Callable[[str], object]:
+    """The function that reads a file with this ending."""
     suffix = Path(path).suffix
     if suffix == ".safetensors":
         return load_file
@@ -99,6 +103,7 @@ def _reader(path: str) -> Callable[[str], object]:
 
 
 def _unwrapped(found: object) -> object:
+    """The state dict inside the dictionary that a training script saved."""
     if isinstance(found, Mapping):
         for key in WRAPPERS:
             if isinstance(found.get(key), Mapping):
@@ -107,6 +112,7 @@ def _unwrapped(found: object) -> object:
 
 
 def _listed(fault: str, names: list[str]) -> str:
+    """The first names that have a fault; an empty text where none has."""
     if not names:
         return ""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

@@ -1,4 +1,7 @@
-"""Audio spectrogram transformer (Gong, Chung & Glass. AST: Audio Spectrogram Transformer. Interspeech 2021)."""
+"""The audio spectrogram transformer.
+
+Gong, Chung, Glass. AST: Audio Spectrogram Transformer. Interspeech 2021.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,10 @@ from equipoise.errors import ConfigError
 
 
 class AST(Pretrained):
-    """AST-base unless the configuration says otherwise, for filter banks (1, mels, frames); see
-    `Pretrained`.
+    """AST-base, for filter banks (1, mels, frames). The options are those of `Pretrained`.
 
-    Pooling "cls" averages the class and the distillation token, as its authors do; "mean" averages
-    over the patches.
+    Pooling "cls" (the usual one) averages the class token and the distillation token, as the
+    authors do; "mean" averages the patches.
     """
 
     poolings = ("cls", "mean")
@@ -38,8 +40,8 @@ class AST(Pretrained):
         patch = configuration.patch_size
         if (mels, frames) != shape[1:]:
             raise ConfigError(
-                f"{self.owner}: it reads {mels} mels and {frames} frames, and the data have {shape[1]} and "
-                f"{shape[2]}; set them in the transform"
+                f"{self.owner}: it reads {mels} mels and {frames} frames, and the data have "
+                f"{shape[1]} and {shape[2]}; set them in the transform"
             )
         if min(mels, frames) < patch:
             raise ConfigError(

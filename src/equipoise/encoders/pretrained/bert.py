@@ -1,4 +1,8 @@
-"""BERT (Devlin et al. Pre-training of Deep Bidirectional Transformers for Language Understanding. NAACL 2019)."""
+"""BERT, for texts.
+
+Devlin et al. BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding.
+NAACL 2019.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,10 @@ from equipoise.encoders.pretrained.text import PretrainedText
 
 
 class Bert(PretrainedText):
-    """BERT-base unless the configuration says otherwise, without its pooler; options: see
-    `Pretrained`.
+    """BERT-base without its pooler. The options are those of `Pretrained`.
 
-    Pooling "cls" takes the last state of the first token, as IGM and BSS do; "mean" averages over
-    the tokens.
+    Pooling "cls" (the usual one) takes the last state of the first token, as IGM and BSS do; "mean"
+    averages the tokens.
     """
 
     poolings = ("cls", "mean")

@@ -1,4 +1,4 @@
-"""CLIP's two halves, each an encoder of its own; weights of a whole CLIP give either.
+"""The two halves of CLIP, each an encoder of its own. The weights of a CLIP serve both.
 
 Radford et al. Learning Transferable Visual Models From Natural Language Supervision. ICML 2021.
 """
@@ -23,7 +23,14 @@ from equipoise.encoders.pretrained.text import PretrainedText
 
 
 class _Half(Pretrained):
-    """Its last layer maps one token's state into the space in which images and texts are compared."""
+    """One half of CLIP.
+
+    Its last layer maps the state of one token into the space in which images and texts are
+    compared.
+
+    Attributes:
+        last: name of that layer.
+    """
 
     poolings = ("projection", "token")
     last: ClassVar[str]
@@ -50,11 +57,10 @@ class _Half(Pretrained):
 
 
 class CLIPImage(_Half, PretrainedImage):
-    """The image half, of ViT-B/32 unless the configuration says otherwise; options: see
-    `Pretrained`.
+    """The image half of CLIP ViT-B/32. The options are those of `Pretrained`.
 
-    Pooling "projection" gives the vector that CLIP compares with texts; "token" the normalised
-    class token before it.
+    Pooling "projection" (the usual one) gives the vector that CLIP compares with texts; "token"
+    gives the normalised class token before it.
     """
 
     configuration_class = CLIPVisionConfig
@@ -68,12 +74,11 @@ class CLIPImage(_Half, PretrainedImage):
 
 
 class CLIPText(_Half, PretrainedText):
-    """The text half, of ViT-B/32 unless the configuration says otherwise; options: see
-    `Pretrained`.
+    """The text half of CLIP ViT-B/32. The options are those of `Pretrained`.
 
-    Pooling "projection" gives the vector that CLIP compares with images; "token" the state before
-    it, which is that of the end-of-text token, the largest id of its text. Attention looks back
-    only: padding behind is never read.
+    Pooling "projection" (the usual one) gives the vector that CLIP compares with images; "token"
+    gives the state before it: that of the end-of-text token, which has the largest id of a text.
+    Attention only looks back, so the padding behind a text is never read.
     """
 
     configuration_class = CLIPTextConfig

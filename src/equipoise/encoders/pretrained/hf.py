@@ -1,4 +1,4 @@
-"""Any network of the transformers library that turns a text, a waveform or an image into states."""
+"""Any network of the transformers library that reads texts, waveforms or images."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from equipoise.errors import ConfigError, suggest
 
 
 class HuggingFace(Pretrained):
-    """The network that `weights` name, or a random one of the kind `config.model_type`; options:
-    see `Pretrained`.
+    """The network that `weights` name, or a random one of the kind `config.model_type`.
 
-    The samples say what it reads: token ids (length,) of a text, waveforms (samples,), images
-    (channels, height, width) or frames of them. Pooling "mean" averages the last states over
-    tokens, steps, patches or pixels, special tokens included; "cls" takes the first. Of an encoder
-    and a decoder, the encoder is used.
+    The options are those of `Pretrained`. The network reads token ids (length,) of a text,
+    waveforms (samples,), images (channels, height, width) or frames of them, as the samples are.
+    If it has an encoder and a decoder, the encoder is used. Pooling "mean" (the usual one) averages
+    the last states over tokens, steps, patches or pixels, special tokens included; "cls" takes the
+    first state.
     """
 
     poolings = ("mean", "cls")
@@ -40,9 +40,10 @@ class HuggingFace(Pretrained):
         config: Mapping[str, object],
     ) -> Any:
         self.text = vocabulary is not None
-        self.argument = (
-            "input_ids" if self.text else "input_values" if len(shape) == 1 else "pixel_values"
-        )
+        if self.text:
+            self.argument = "input_ids"
+        else:
+            self.argument = "input_values" if len(shape) == 1 else "pixel_values"
         network = super().build(shape, vocabulary, weights, config)
         if network.config.is_encoder_decoder:
             network = network.get_encoder()
@@ -59,7 +60,8 @@ class HuggingFace(Pretrained):
         kind = str(config["model_type"])
         if kind not in CONFIG_MAPPING:
             raise ConfigError(
-                f"{self.owner}: transformers has no model_type {kind!r}{suggest(kind, CONFIG_MAPPING)}"
+                f"{self.owner}: transformers has no model_type {kind!r}"
+                f"{suggest(kind, CONFIG_MAPPING)}"
             )
         return AutoConfig.for_model(kind)
 
@@ -94,7 +96,11 @@ class HuggingFace(Pretrained):
         return states.mean(1) if mask is None else masked_mean(states, mask)
 
     def _own_ids(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Ids as the network's own tokenizer makes them: 0 and its padding change places back."""
+        """Restore the ids of the network's own tokenizer, (B, L) → (B, L).
+
+        The transform swapped the tokenizer's padding with 0 (see `own_padding`); this swaps them
+        back.
+        """
         config = self.network.config
         pad = own_padding(
             getattr(config, "pad_token_id", None), getattr(config, "eos_token_id", None)
@@ -102,6 +108,7 @@ class HuggingFace(Pretrained):
         return ids if pad == 0 else torch.where(mask, torch.where(ids == pad, 0, ids), pad)
 
     def _over_pixels(self, maps: Tensor) -> Tensor:
+        """Average the maps of a convolutional network, (B, d, H, W) → (B, d)."""
         if self.pooling == "cls":
             raise ConfigError(
                 f"{self.owner}: a convolutional network has no first token; pooling must be 'mean'"

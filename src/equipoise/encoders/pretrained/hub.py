@@ -1,4 +1,7 @@
-"""Networks of the transformers library, from a configuration, a local folder or the hub, with errors of one line."""
+"""Networks of the transformers library: from a configuration, a local folder or the hub.
+
+Whatever goes wrong in the library becomes an error of one line.
+"""
 
 from __future__ import annotations
 
@@ -18,46 +21,53 @@ from equipoise.quiet import quiet
 
 @contextmanager
 def one_line(owner: str, doing: str) -> Iterator[None]:
-    """Whatever transformers or peft raise inside, as a `ConfigError`."""
+    """Turn any error of transformers or peft inside the block into a `ConfigError`.
+
+    Args:
+        owner: the encoder.
+        doing: the attempted action.
+    """
     try:
         yield
     except EquipoiseError:
         raise
-    except Exception as error:  # a dozen types without a common base, all for what a user asked for
+    except Exception as error:  # the libraries raise a dozen types without a common base
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{owner}: {doing} failed ({reason})") from None
 
 
 def check_folder(owner: str, weights: str) -> None:
-    """What looks like a path must be a folder; else the hub would be asked for it.
+    """Refuse a path that is not a folder, because the hub would be asked for it.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: `weights` looks like a path, and no folder is there.
     """
-    looks = weights.startswith((".", "/", "~")) or weights.count("/") > 1
-    if looks and not Path(weights).is_dir():
+    is_path = weights.startswith((".", "/", "~")) or weights.count("/") > 1
+    if is_path and not Path(weights).is_dir():
         raise ConfigError(
-            f"{owner}: 'weights' must be a hub name or a local folder; there is no folder {weights!r}"
+            f"{owner}: 'weights' must be a hub name or a local folder; "
+            f"there is no folder {weights!r}"
         )
 
 
-def changed(
+def load_configuration(
     owner: str,
     start: Callable[[], Any],
     fitted: Mapping[str, object] | None,
     changes: Mapping[str, object],
 ) -> Any:
-    """The configuration that `start` gives, with changes.
+    """Load a configuration and change it.
 
     Args:
-        owner: of the error messages.
-        start: gives a kind's defaults, or what belongs to weights.
-        fitted: values of a random network that follow from the data; null for the configuration of
-            weights.
-        changes: the user's.
+        owner: the encoder, for messages.
+        start: returns the defaults of a kind of network, or the configuration of weights.
+        fitted: values of a random network that follow from the data; None where weights are
+            loaded.
+        changes: from the user.
 
     Raises:
-        ConfigError: it cannot be had, refuses a value, or does not have one of the user's.
+        ConfigError: the configuration cannot be loaded, refuses a value, or has no value of a name
+            that the user gave.
     """
     with one_line(owner, "loading the configuration"), _quiet():
         configuration = start()
@@ -65,9 +75,9 @@ def changed(
     for name in changes:
         if name not in values:
             raise ConfigError(f"{owner}: 'config' has no value {name!r}{suggest(name, values)}")
-    kept = (
-        values if fitted is None else fitted
-    )  # a kind's defaults include what it derives from others: left to it
+    # The defaults of a kind are not repeated: some are derived from others, and would not follow
+    # the changes.
+    kept = values if fitted is None else fitted
     with one_line(owner, "changing the configuration"), _quiet():
         return type(configuration).from_dict({**kept, **changes})
 
@@ -75,15 +85,22 @@ def changed(
 def load_network(
     owner: str, kind: Any, configuration: Any, weights: str | None, given: Mapping[str, object]
 ) -> Any:
-    """A network in float32, of a class of transformers or of the kind that AutoModel chooses;
-    random if no weights.
+    """Load a network in float32, or build a random one.
+
+    Args:
+        owner: the encoder, for messages.
+        kind: a network class of transformers, or AutoModel.
+        configuration: of the network.
+        weights: hub name or folder; None for a random network.
+        given: further arguments for the constructor.
 
     Raises:
         ConfigError: no such weights, or they do not fill the whole network.
     """
     if weights is None:
         with one_line(owner, "building the network"):
-            make = getattr(kind, "from_config", kind)  # AutoModel's; a class is called
+            # AutoModel has a function for this, and a network class is called itself.
+            make = getattr(kind, "from_config", kind)
             return make(configuration, **given)
     with one_line(owner, f"loading weights {weights!r}"), _quiet():
         network, report = kind.from_pretrained(
@@ -91,7 +108,7 @@ def load_network(
             config=configuration,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told below
+            ignore_mismatched_sizes=True,  # `_check_filled` refuses them with a clearer message
             **given,
         )
     _check_filled(owner, weights, report)
@@ -99,6 +116,7 @@ def load_network(
 
 
 def _check_filled(owner: str, weights: str, report: Mapping[str, Any]) -> None:
+    """Refuse weights that left a part of the network random, other than a pooler."""
     missing = sorted(name for name in report["missing_keys"] if "pooler." not in name)
     if missing:
         raise ConfigError(
@@ -106,12 +124,16 @@ def _check_filled(owner: str, weights: str, report: Mapping[str, Any]) -> None:
         )
     for name, held, wanted in sorted(report["mismatched_keys"]):
         raise ConfigError(
-            f"{owner}: weights {weights!r} belong to another network; {name!r} is {tuple(held)} for {tuple(wanted)}"
+            f"{owner}: weights {weights!r} belong to another network; "
+            f"{name!r} is {tuple(held)} for {tuple(wanted)}"
         )
 
 
 def drop_pooler(network: nn.Module) -> None:
-    """Leave out a pooler with weights: what is not used must not be trained, nor make ranks wait for its gradient."""
+    """Remove a pooler that has weights.
+
+    It is not used, so it must not be trained, and ranks must not wait for its gradient.
+    """
     pooler = getattr(network, "pooler", None)
     if isinstance(pooler, nn.Module) and any(True for _ in pooler.parameters()):
         network.pooler = None  # type: ignore[assignment]
@@ -119,7 +141,10 @@ def drop_pooler(network: nn.Module) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No table of unused weights and no remarks on special tokens: what matters is raised."""
+    """Silence the table of unused weights and the remarks on special tokens.
+
+    Whatever matters in them is raised as an error.
+    """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(ERROR)
     try:

@@ -1,4 +1,4 @@
-"""Vision transformers of the transformers library."""
+"""Networks of the transformers library that read images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from equipoise.errors import ConfigError
 
 
 class PretrainedImage(Pretrained):
-    """Reads square images, or frames whose vectors are averaged; a random network is built for their size."""
+    """An encoder of square images, or of frames whose vectors are averaged.
+
+    A random network is built for the size of the images.
+    """
 
     def fitted(self, shape: tuple[int, ...], vocabulary: int | None) -> dict[str, object]:
         check_no_text(self.owner, vocabulary)
@@ -28,8 +31,8 @@ class PretrainedImage(Pretrained):
         channels = configuration.num_channels
         if (channels, size) != (shape[-3], shape[-1]):
             raise ConfigError(
-                f"{self.owner}: it reads {channels} channels of {size}×{size} pixels, and the data have {shape[-3]} "
-                f"of {shape[-2]}×{shape[-1]}; resize them in the transform"
+                f"{self.owner}: it reads {channels} channels of {size}×{size} pixels, and the data "
+                f"have {shape[-3]} of {shape[-2]}×{shape[-1]}; resize them in the transform"
             )
         if size < patch:
             raise ConfigError(
@@ -38,10 +41,10 @@ class PretrainedImage(Pretrained):
 
 
 def check_no_text(owner: str, vocabulary: int | None) -> None:
-    """The number of token ids, of an encoder that does not read text.
+    """Refuse texts, for an encoder that does not read them.
 
     Raises:
-        ConfigError: the modality is a text.
+        ConfigError: the modality is text, as it has a number of token ids.
     """
     if vocabulary is not None:
         raise ConfigError(f"{owner} does not read text")

@@ -10,7 +10,7 @@ from equipoise.errors import ConfigError
 
 
 class PretrainedText(Pretrained):
-    """Reads token ids (length,); a random network is built for the vocabulary of the data."""
+    """An encoder of token ids (length,). A random network is built for the vocabulary."""
 
     def fitted(self, shape: tuple[int, ...], vocabulary: int | None) -> dict[str, object]:
         count = check_vocabulary(self.owner, vocabulary)
@@ -26,7 +26,13 @@ class PretrainedText(Pretrained):
 
 
 def check_text_fits(owner: str, configuration: Any, length: int, vocabulary: int) -> None:
-    """The configuration against texts of this length and number of token ids.
+    """Refuse a configuration that is too small for the texts.
+
+    Args:
+        owner: the encoder, for messages.
+        configuration: of the network.
+        length: of a text.
+        vocabulary: number of token ids.
 
     Raises:
         ConfigError: it knows fewer ids or positions.
@@ -34,11 +40,12 @@ def check_text_fits(owner: str, configuration: Any, length: int, vocabulary: int
     known = getattr(configuration, "vocab_size", vocabulary)
     if vocabulary > known:
         raise ConfigError(
-            f"{owner}: tokenizer and encoder do not belong together: the tokenizer makes {vocabulary} ids, and the "
-            f"encoder knows {known}"
+            f"{owner}: tokenizer and encoder do not belong together: the tokenizer makes "
+            f"{vocabulary} ids, and the encoder knows {known}"
         )
     longest = getattr(configuration, "max_position_embeddings", length)
     if length > longest:
         raise ConfigError(
-            f"{owner}: it reads at most {longest} tokens, and the texts have {length}; cut them shorter"
+            f"{owner}: it reads at most {longest} tokens, and the texts have {length}; "
+            "cut them shorter"
         )

@@ -1,4 +1,8 @@
-"""Vision transformer (Dosovitskiy et al. An Image is Worth 16x16 Words. ICLR 2021)."""
+"""The vision transformer, for images and frames.
+
+Dosovitskiy et al. An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale. ICLR
+2021.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,10 @@ from equipoise.encoders.pretrained.image import PretrainedImage
 
 
 class ViT(PretrainedImage):
-    """ViT-B/16 unless the configuration says otherwise, without its pooler; options: see
-    `Pretrained`.
+    """ViT-B/16 without its pooler. The options are those of `Pretrained`.
 
-    Pooling "cls" takes the class token's last state; "mean" averages over the patches.
+    Pooling "cls" (the usual one) takes the last state of the class token; "mean" averages the
+    patches.
     """
 
     poolings = ("cls", "mean")
