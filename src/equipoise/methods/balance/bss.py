@@ -1,41 +1,50 @@
-"""BSS: balance-aware sequence sampling, from samples on which the modalities agree to those on
-which they do not.
+r"""BSS: balance-aware sequence sampling.
 
 Guan, Jiang, Yang. Balance-aware Sequence Sampling Makes Multi-modal Learning Better. IJCAI 2025.
 Code: github.com/njustkmg/IJCAI25-BSS
 
-Each modality has a classifier v_m of its own, and a classifier f reads all features:
+Idea:
+    Training goes from samples on which the modalities agree to samples on which they do not. Each
+    modality has a classifier $v_m$ of its own, and a classifier $f$ reads all features; the
+    prediction is that of $\sum_m v_m$. A sample is the more difficult, the higher its loss and the
+    less alike the modalities' predictions are.
 
-    L = a CE(f, y) + (1 − a) Σ_m CE(v_m, y),  a = 0.1;   the prediction is that of Σ_m v_m
+    The method is among the newer ones here because every equation is in the authors' code, one file
+    for each schedule, and the abstract of the paper describes the same two. Whether the paper
+    weighs the two terms of the difficulty equally is unverified.
 
-Samples are scored by what they lose and by how alike the modalities predict,
+Equations:
+    $$L = a \, \mathrm{CE}(f, y) + (1 - a) \sum_m \mathrm{CE}(v_m, y), \qquad a = 0.1$$
 
-    difficulty = N(ℓ) − N(cos(softmax(v_a), softmax(v_v)))      ℓ is L of one sample, N scales the table to [0, 1]
+    With $\ell$ the loss $L$ of one sample, and $N$ scaling the values of the table to [0, 1],
 
-and the order of training follows from it:
+    $$\mathrm{difficulty} = N(\ell) -
+    N\big(\cos(\mathrm{softmax}(v_1), \mathrm{softmax}(v_2))\big)$$
 
-    `schedule: self-paced`  before every epoch the samples are scored, and all are drawn without
-    replacement, with
-                            probability ∝ 1 − difficulty + 0.01: the balanced ones tend to come
-                            first
-    `schedule: curriculum`  scored once, before the first epoch; epoch e (from 0) trains on the
-    easiest share
-                            min(1, √((1 − λ²)/T · (e + 1) + λ²)) of the table, λ = 0.1, in random
-                            order; T = 40, or the number of epochs where they are fewer, so that all
-                            samples are trained on
+    `schedule: self-paced` scores all samples before every epoch, and draws all of them without
+    replacement with probabilities proportional to $1 - \mathrm{difficulty} + 0.01$, so that the
+    balanced ones tend to come first.
 
-Why it is among the newer methods here: every equation is in the authors' code, one file per
-schedule, and the paper's abstract describes the same two. Unverified: whether the paper weighs the
-two terms of the score alike. The published code scores in training mode, so that scoring moves the
-running statistics (here in evaluation mode), drops the last batch, and chooses the epoch on the
-test split.
+    `schedule: curriculum` scores them once, before the first epoch. Epoch $e$, from 0, trains in
+    random order on the easiest fraction of the table,
 
-More than two modalities: the mean cosine over the pairs that a sample has; 0 for a sample with one
-modality, the least balanced there is. ℓ sums over the modalities that a sample has.
+    $$\min\left(1, \sqrt{\frac{1 - \lambda^2}{T} (e + 1) + \lambda^2}\right),
+    \qquad \lambda = 0.1$$
 
-Cost: as joint training; an evaluation pass before each epoch (self-paced) or one (curriculum, whose
-    early epochs are
-shorter).
+    with $T = 40$, or the number of epochs where they are fewer, so that all samples are trained on.
+
+    For more than two modalities the cosine is the mean over the pairs that a sample has; it is 0
+    for a sample with one modality, the least balanced there is. $\ell$ sums over the modalities
+    that a sample has.
+
+    Cost: as joint training, and an evaluation pass before each epoch (self-paced), or only one
+    (curriculum, whose early epochs are shorter).
+
+Where published code departs:
+    scores are computed in training mode, so that scoring
+    moves the running statistics                             not offered
+    the last, incomplete batch of an epoch is dropped        not offered
+    the best epoch is chosen on the test split               not offered
 """
 
 from __future__ import annotations
@@ -43,41 +52,58 @@ from __future__ import annotations
 import math
 import warnings
 from itertools import combinations
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, inside, optional, require, unless, whole
+from equipoise.checks import choice, inside, is_whole, require
 from equipoise.errors import ConfigError
 from equipoise.heads.vote import Vote
+from equipoise.methods.parts.features import features_here
 from equipoise.methods.parts.losses import cross_entropy, unimodal_loss
 from equipoise.methods.parts.table_values import table_values
 from equipoise.model import Model
+from equipoise.registry import Effect
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
+SCHEDULES = ("self-paced", "curriculum")
+LONGEST_GROWTH = 40
+"""T, unless the training is shorter."""
+
 
 def difficulty(loss: Tensor, similarity: Tensor) -> Tensor:
-    """(N,) in [−1, 1], from ℓ (N,) and the modalities' likeness (N,)."""
+    """Difficulty (N,) in [−1, 1], from ℓ (N,) and the similarity of the modalities (N,)."""
     return _unit(loss) - _unit(similarity)
 
 
 def _unit(values: Tensor) -> Tensor:
+    """Values (N,) scaled to [0, 1]; all 0 where they are equal."""
     span = values.max() - values.min()
     return (values - values.min()) / span.clamp_min(torch.finfo(values.dtype).tiny)
 
 
-def curriculum_share(epoch: int, start: float, grow: int) -> float:
-    """The easiest share of the table that an epoch, from 0, trains on."""
+def curriculum_fraction(epoch: int, start: float, grow: int) -> float:
+    """Fraction of the table, the easiest part, that an epoch (from 0) of the curriculum trains on.
+
+    Args:
+        epoch: e.
+        start: λ.
+        grow: T.
+    """
     if epoch + 1 >= grow:
-        return 1.0  # which rounding must not fall short of
+        return 1.0  # rounding must not leave it just below
     return min(1.0, math.sqrt((1 - start**2) / grow * (epoch + 1) + start**2))
 
 
 def similarity(output: Output, batch: Batch) -> Tensor:
-    """Mean cosine (B,) of the modalities' class probabilities over the pairs a sample has; 0 without any."""
+    """Mean cosine (B,) of the modalities' class probabilities over the pairs that a sample has.
+
+    It is 0 for a sample without any pair.
+    """
     total = torch.zeros_like(output.fused[:, 0])
     count = torch.zeros_like(total)
     for m, j in combinations(output.logits, 2):
@@ -88,51 +114,55 @@ def similarity(output: Output, batch: Batch) -> Tensor:
     return total / count.clamp_min(1)
 
 
-SCHEDULES = ("self-paced", "curriculum")
-GROW = 40  # T, where the training is as long
-
-
 class BSS(Method):
     """Balance-aware sequence sampling.
 
     Args:
-        schedule: "self-paced" or "curriculum".
-        joint_weight: a, in [0, 1].
-        start: λ, the share to start from, in (0, 1], of the curriculum; null for 0.1.
-        grow: T, the epochs until all samples are in, of the curriculum; null for 40, or all epochs
-            if fewer.
+        schedule: "self-paced" draws a new order for every epoch, "curriculum" trains on a growing
+            part of the table.
+        joint_weight: a, the weight of the loss of the classifier of all features, in [0, 1].
+        start: λ, the fraction of the table that the curriculum starts from, in (0, 1].
+        grow: T, the epochs until the curriculum has all samples; "auto" for 40, or all epochs of
+            the training where they are fewer.
+
+    Attributes:
+        order: rows of the training table from the easiest to the most difficult, int64 (N,); the
+            curriculum's.
     """
 
+    effect: ClassVar[Effect] = {
+        "start": ("schedule", {"curriculum"}),
+        "grow": ("schedule", {"curriculum"}),
+    }
     order: Tensor
 
     def __init__(
         self,
         schedule: str = "self-paced",
         joint_weight: float = 0.1,
-        start: float | None = None,
-        grow: int | None = None,
+        start: float = 0.1,
+        grow: int | str = "auto",
     ) -> None:
         super().__init__()
         require(
             "BSS",
             choice("schedule", schedule, SCHEDULES),
             inside("joint_weight", joint_weight, "[0, 1]"),
-            *optional(inside("start", start, "(0, 1]")),
-            *optional(whole("grow", grow, 1)),
-            unless("start", start, "'schedule' is curriculum", schedule == "curriculum"),
-            unless("grow", grow, "'schedule' is curriculum", schedule == "curriculum"),
+            inside("start", start, "(0, 1]"),
+            ("grow", grow == "auto" or is_whole(grow, 1), "a positive whole number or auto", grow),
         )
         self.schedule = schedule
         self.joint_weight = joint_weight
-        self.start = 0.1 if start is None else start
+        self.start = start
         self.grow = grow
 
     def setup(self, ctx: Context) -> None:
-        """Allocate the order of the curriculum; warns where the training ends before that has come
-        to all samples.
+        """Allocate the order of the curriculum.
+
+        Warns where the training ends before the curriculum has come to all samples.
 
         Raises:
-            ConfigError: the head is not one that trains both kinds of classifiers.
+            ConfigError: the head does not train both kinds of classifiers.
         """
         if not isinstance(ctx.model.head, Vote):
             raise ConfigError(
@@ -141,10 +171,10 @@ class BSS(Method):
             )
         if self.schedule == "curriculum":
             self.register_buffer("order", torch.arange(len(ctx.train.table)))
-            if self.share(ctx.epochs - 1, ctx) < 1:
+            if self.fraction(ctx.epochs - 1, ctx) < 1:
                 warnings.warn(
-                    f"method 'bss' comes to all samples in epoch {self.grow}, and this training has {ctx.epochs}: "
-                    "it never sees the hardest; lower 'grow', or train longer",
+                    f"method 'bss' comes to all samples in epoch {self.grow}, and this training "
+                    f"has {ctx.epochs}: it never sees the hardest; lower 'grow', or train longer",
                     RuntimeWarning,
                     stacklevel=2,
                 )
@@ -156,16 +186,17 @@ class BSS(Method):
             return
         if ctx.epoch == 0:
             self.order.copy_(self.score(ctx).argsort(stable=True))
-        ctx.resample(self.order[: max(int(len(self.order) * self.share(ctx.epoch, ctx)), 1)])
+        count = int(len(self.order) * self.fraction(ctx.epoch, ctx))
+        ctx.resample(self.order[: max(count, 1)])
 
-    def share(self, epoch: int, ctx: Context) -> float:
-        """The easiest share of the table that an epoch of the curriculum trains on."""
-        return curriculum_share(
-            epoch, self.start, min(GROW, ctx.epochs) if self.grow is None else self.grow
-        )
+    def fraction(self, epoch: int, ctx: Context) -> float:
+        """Fraction of the table, the easiest part, that an epoch of the curriculum trains on."""
+        if isinstance(self.grow, str):
+            return curriculum_fraction(epoch, self.start, min(LONGEST_GROWTH, ctx.epochs))
+        return curriculum_fraction(epoch, self.start, self.grow)
 
     def score(self, ctx: Context) -> Tensor:
-        """The difficulty (N,) of every training sample, on the CPU."""
+        """Difficulty (N,) of every training sample, on the CPU."""
 
         def measured(output: Output, batch: Batch) -> Tensor:
             losses = self.joint_weight * self._joint_losses(ctx.model, output, batch)
@@ -180,12 +211,12 @@ class BSS(Method):
         own = torch.stack([unimodal_loss(m, output, batch, ctx) for m in ctx.training]).sum()
         loss = (1 - self.joint_weight) * own
         if self.joint_weight:
-            loss = loss + self.joint_weight * ctx.sample_mean(
-                self._joint_losses(ctx.model, output, batch)
-            )
+            joint = ctx.sample_mean(self._joint_losses(ctx.model, output, batch))
+            loss = loss + self.joint_weight * joint
         return loss
 
     def _joint_losses(self, model: Model, output: Output, batch: Batch) -> Tensor:
-        assert isinstance(model.head, Vote)
-        features = {m: z for m, z in output.features.items() if batch.counts[m]}
-        return cross_entropy(model.head.joint(features, batch.present), batch.label)
+        """CE(f, y) (B,) of each sample."""
+        assert isinstance(model.head, Vote), "setup has asked for it"
+        logits = model.head.joint(features_here(output, batch), batch.present)
+        return cross_entropy(logits, batch.label)

@@ -43,6 +43,7 @@ from equipoise.checks import not_negative, require, whole
 from equipoise.errors import ConfigError
 from equipoise.heads.channel import Channel
 from equipoise.methods.fusion.channel import remember_squeezes
+from equipoise.methods.parts.features import features_here
 from equipoise.methods.parts.idle import warn_of_a_short_run
 from equipoise.methods.parts.losses import unimodal_loss
 from equipoise.training.context import Context
@@ -134,7 +135,7 @@ class Greedy(Method):
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         """Σ_m CE(v_m, y), the gate of the branch that is cared for held at its mean."""
         head = self.head(ctx)
-        features = {m: z for m, z in output.features.items() if batch.counts[m]}
+        features = features_here(output, batch)
         gates = head.gates(features, batch.present)
         self.remember(gates, batch, ctx)
         means = dict(

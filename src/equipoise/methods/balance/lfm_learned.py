@@ -1,57 +1,85 @@
-"""LFM-LB: LFM whose weight α is learned by bilevel optimisation.
+r"""LFM-LB: LFM whose weight α is learned by bilevel optimisation.
 
 Yang, Wan, Jiang, Xu. Facilitating Multimodal Classification via Dynamically Learning Modality Gap.
 NeurIPS 2024.
 Code: github.com/njustkmg/NeurIPS24-LFM
 
-min over α in [0, 1] of L_CLS(θ*(α)) subject to θ*(α) = argmin (1 − α) L_CLS + α L_MM (Eq. 2). After
-every outer iteration (Algorithm 1) α ← clip(α − η_α dα, 0, 1) with dα = −(∇L_MM − ∇L_CLS)ᵀ [∇²L]⁻¹
-∇L_CLS (Eq. 3), the last gradient on samples held out from training: on the training batch itself
-the outer loss would reward overfitting.
+Idea:
+    The loss is that of LFM, $L = (1 - \alpha) L_{CLS} + \alpha L_{MM}$ (Eq. 1). Its weight is
+    learned: it moves to where training with it leads to a better classification.
 
-Where the published code departs from the paper:
-  Eq. 3 has H · ∇L_CLS instead of the inverse, and only the mean of the
-  first parameter tensor's entries is used                               not offered; `hypergradient: identity`
-  α starts at 0.95, stays in [0.05, 0.95]                                `alpha_init`, `alpha_bounds`
-  η_α = 1e-4, halved every 20 epochs                                     `alpha_lr`, `alpha_halving`
-  the outer batch is 8 of every 16 training samples                      `outer_batch_size: 8`
-The paper says neither where α starts nor how fast it moves: the start is the code's, the speed is
-ours.
+Equations:
+    $$\min_{\alpha \in [0, 1]} L_{CLS}(\theta^*(\alpha)) \quad \text{with} \quad
+    \theta^*(\alpha) = \arg\min_\theta \, (1 - \alpha) L_{CLS} + \alpha L_{MM}
+    \qquad \text{(Eq. 2)}$$
+
+    After every outer iteration (Algorithm 1), with $\eta_\alpha$ the speed of $\alpha$,
+
+    $$\alpha \leftarrow \mathrm{clip}(\alpha - \eta_\alpha \, d\alpha, \, 0, \, 1)$$
+
+    $$d\alpha = -(\nabla L_{MM} - \nabla L_{CLS})^\top \, [\nabla^2 L]^{-1} \, \nabla L_{CLS}
+    \qquad \text{(Eq. 3)}$$
+
+    The last gradient is taken on samples held out from training: on the training batch itself the
+    outer loss would reward overfitting. The paper says neither where $\alpha$ starts nor how fast
+    it moves. The start is that of the code, the speed is ours.
+
+Where published code departs:
+    Eq. 3 has the product of the Hessian with ∇L_CLS
+    instead of the inverse, and only the mean of the
+    first parameter tensor's entries is used            not offered; `hypergradient: identity`
+    α starts at 0.95 and stays in [0.05, 0.95]          `alpha_init`, `alpha_bounds`
+    η_α = 1e-4, halved every 20 epochs                  `alpha_lr`, `alpha_halving`
+    the outer batch is 8 of every 16 training samples   `outer_batch_size: 8`
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
-from equipoise.checks import choice, not_negative, only_where, or_default, positive, require, whole
+from equipoise.checks import choice, not_negative, positive, require, whole
 from equipoise.errors import ConfigError
 from equipoise.methods.parts.aligned import Aligned
 from equipoise.methods.parts.hypergradient import SOLVERS, implicit_gradient, twice_differentiable
 from equipoise.methods.parts.losses import fused_loss
 from equipoise.methods.parts.sharpness import frozen_statistics
+from equipoise.registry import Effect
 from equipoise.training.context import Context
 
 
 class LFMLearned(Aligned):
-    """α learned on held-out samples.
+    """LFM with α learned on held-out samples.
 
     Args:
-        hypergradient: "cg", "neumann" or "identity" (H ≈ I).
-        iterations: K of the first two; null for 10.
-        damping: δ that the first two add to the Hessian's diagonal; null for 0.01.
-        neumann_step: η of the Neumann series, below 2 over the largest curvature; null for 0.1.
-        alpha_init: where α starts.
-        alpha_bounds: it stays between these.
-        alpha_lr: η_α.
-        alpha_halving: η_α is halved after this many outer iterations; 0 for never.
-        outer_every: steps between two outer iterations; 0 for once an epoch.
+        hypergradient: how Eq. 3 is solved: "cg" (conjugate gradients), "neumann" (Neumann series)
+            or "identity" (the Hessian taken to be the identity).
+        iterations: K, the largest number of iterations of the first two.
+        damping: δ that the first two add to the Hessian's diagonal.
+        neumann_step: η of the Neumann series, below 2 over the largest curvature.
+        alpha_init: α at the start.
+        alpha_bounds: [low, high], between which α stays.
+        alpha_lr: η_α, the speed of α.
+        alpha_halving: outer iterations after which η_α is halved; 0 for never.
+        outer_every: steps from one outer iteration to the next; 0 for one at the end of each epoch.
         outer_batch_size: held-out samples of an outer iteration; 0 for as many as in a training
             batch.
+
+    Attributes:
+        alpha: ().
+        outer_iterations: number of those done, int64 ().
     """
+
+    effect: ClassVar[Effect] = {
+        **Aligned.effect,
+        "iterations": ("hypergradient", {"cg", "neumann"}),
+        "damping": ("hypergradient", {"cg", "neumann"}),
+        "neumann_step": ("hypergradient", {"neumann"}),
+    }
 
     needs_holdout = True
     compilable = False
@@ -61,12 +89,12 @@ class LFMLearned(Aligned):
     def __init__(
         self,
         alignment: str = "infonce",
-        temperature: float | None = None,
+        temperature: float = 0.1,
         loss_scale: float = 1.0,
         hypergradient: str = "cg",
-        iterations: int | None = None,
-        damping: float | None = None,
-        neumann_step: float | None = None,
+        iterations: int = 10,
+        damping: float = 0.01,
+        neumann_step: float = 0.1,
         alpha_init: float = 0.95,
         alpha_bounds: Sequence[float] = (0.0, 1.0),
         alpha_lr: float = 0.1,
@@ -77,31 +105,14 @@ class LFMLearned(Aligned):
         super().__init__(alignment, temperature, loss_scale)
         require("LFMLearned", ("alpha_bounds", len(alpha_bounds) == 2, "two numbers", alpha_bounds))
         low, high = alpha_bounds
-        solves = hypergradient != "identity"
+        ascending = 0 <= low <= high <= 1
         require(
             "LFMLearned",
             choice("hypergradient", hypergradient, SOLVERS),
-            *only_where(
-                "'hypergradient' is cg or neumann", solves, iterations=iterations, damping=damping
-            ),
-            *only_where(
-                "'hypergradient' is neumann", hypergradient == "neumann", neumann_step=neumann_step
-            ),
-        )
-        iterations = or_default(iterations, 10)
-        damping = or_default(damping, 0.01)
-        neumann_step = or_default(neumann_step, 0.1)
-        require(
-            "LFMLearned",
             whole("iterations", iterations, 1),
             not_negative("damping", damping),
             positive("neumann_step", neumann_step),
-            (
-                "alpha_bounds",
-                0 <= low <= high <= 1,
-                "two ascending numbers in [0, 1]",
-                alpha_bounds,
-            ),
+            ("alpha_bounds", ascending, "two ascending numbers in [0, 1]", alpha_bounds),
             ("alpha_init", low <= alpha_init <= high, f"in [{low:g}, {high:g}]", alpha_init),
             not_negative("alpha_lr", alpha_lr),
             whole("alpha_halving", alpha_halving, 0),
@@ -121,19 +132,18 @@ class LFMLearned(Aligned):
         self.register_buffer("outer_iterations", torch.zeros((), dtype=torch.int64))
 
     def weight(self, ctx: Context) -> Tensor:
-        return (
-            self.alpha.clone()
-        )  # the buffer moves in place while a graph may still hold this value
+        # A copy: the buffer moves in place while a graph may still hold this value.
+        return self.alpha.clone()
 
     def step(self, batch: Batch, ctx: Context) -> None:
-        """A step on θ, and at the end of an outer iteration one on α."""
+        """Take a step on θ and, where an outer iteration ends, one on α."""
         super().step(batch, ctx)
         if (ctx.position.step + 1) % (self.outer_every or len(ctx.train)) == 0:
             with ctx.passes.paused(), frozen_statistics(ctx.model), twice_differentiable():
                 self.learn(batch, ctx)
 
     def learn(self, batch: Batch, ctx: Context) -> None:
-        """Eq. 3 on this training batch and a held-out one, then a clipped step on α."""
+        """Take a step on α by Eq. 3, on this training batch and a held-out one."""
         inner = self.terms(ctx.model(batch), batch, ctx)
         held_out = self.held_out(ctx)
         outer = fused_loss(ctx.model(held_out), held_out, ctx)
@@ -149,20 +159,20 @@ class LFMLearned(Aligned):
             step=self.neumann_step,
         )
         halved = self.outer_iterations // self.alpha_halving if self.alpha_halving else 0
-        self.alpha.copy_(
-            (self.alpha - self.alpha_lr * 0.5**halved * gradient).clamp(*self.alpha_bounds)
-        )
+        moved = self.alpha - self.alpha_lr * 0.5**halved * gradient
+        self.alpha.copy_(moved.clamp(*self.alpha_bounds))
         self.outer_iterations += 1
 
     def held_out(self, ctx: Context) -> Batch:
-        """A new held-out batch for every outer iteration.
+        """The held-out batch of this outer iteration, another one each time.
 
         Raises:
             ConfigError: nothing was held out.
         """
         if ctx.holdout is None:
             raise ConfigError(
-                "method 'lfm-lb' learns α on held-out samples and there are none; set 'data.holdout'"
+                "method 'lfm-lb' learns α on held-out samples and there are none; set "
+                "'data.holdout'"
             )
         size = self.outer_batch_size or ctx.train.batch_size
         loader = ctx.holdout.again(ctx.holdout.table, size, seed=ctx.seed, shuffle=True)

@@ -142,8 +142,9 @@ def check_modalities(
     if ctx.optimisers.settings.schedule == "cosine" and not fits:
         found = ", ".join(f"{m!r} for {n}" for m, n in sums.items())
         warnings.warn(
-            f"method 'mie': the cosine of the learning rate ends after {ctx.epochs} epochs of a modality "
-            f"('epochs'), and 'phases' train {found}; make them agree, or set 'fresh_optimiser'",
+            f"method 'mie': the cosine of the learning rate ends after {ctx.epochs} epochs of a "
+            f"modality ('epochs'), and 'phases' train {found}; make them agree, or set "
+            "'fresh_optimiser'",
             stacklevel=3,
         )
 
@@ -256,7 +257,10 @@ class MIE(Method):
             ctx.reset_optimisers(ctx.training)
 
     def on_phase_end(self, ctx: Context) -> None:
-        """Eq. 5 and 7 for the modality that has just trained, with the weights from which the next one goes on."""
+        """Compute T (Eq. 5 and 7) for the modality that has just trained.
+
+        It is computed with the weights from which the next modality goes on.
+        """
         if self.reload_best:
             ctx.reload_best()
         if self.tau:

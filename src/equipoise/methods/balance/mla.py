@@ -1,34 +1,55 @@
-"""MLA: multimodal learning with alternating unimodal adaptation.
+r"""MLA: multimodal learning with alternating unimodal adaptation.
 
 Zhang, Yoon, Bansal, Yao. Multimodal Representation Learning by Alternating Unimodal Adaptation.
 CVPR 2024.
 Code: github.com/Cecile-hi/Multimodal-Learning-with-Alternating-Unimodal-Adaptation
 
-Each step trains one modality m through one head shared by all (Eq. 1-2): L = CE(g(h_m(x_m)), y).
-The encoder takes its plain gradient. The head's weight takes ∇W P (Eq. 3), orthogonal to the mean
-features seen so far: with r the mean of h_m(x_m) over the batch (Eq. 4), P ← P − q rᵀP and q = P r
-/ (α + rᵀP r) (Eq. 5). The very first gradient and the bias are left as they are. Prediction weighs
-the modalities by their entropy (Eq. 6-8); that is the head's affair, and the paper's ablation
-without it is the head's option `fusion: mean` or `fixed`.
+Idea:
+    The modalities, any number of them, train in turn within every minibatch, and the features of
+    all of them pass through one shared head. So that a modality does not undo what the others
+    taught the head, the gradient of the head is projected to be orthogonal to the mean features
+    seen so far. Prediction weighs the modalities by their entropy (Eq. 6-8). That is done by head
+    `shared`; the ablation of the paper without it is the option `fusion: mean` or `fixed` of the
+    head.
 
-Where the published code departs from the paper:
-  P is divided by its Frobenius norm after every update              `normalize_projection: true`
-  α falls from 0.1 to 0.01 within every epoch, 0.1^(1 + b/N)         `alpha: epoch-decay`
-  the head's gradient is in fact never projected: the plug-in looks
-  for a parameter "module.weight" where it is called "weight"        `projection: false`
-  were it found, Eq. 5 would divide by the matrix α + P r rᵀ instead
-  of the number α + rᵀP r                                            not offered
-  all encoders run before the first step, and those not in hand
-  still take momentum and weight decay                               not offered: one modality at a time
-  entropy is taken over the whole batch                              head option `fusion: entropy-batch`
-The text of section 3.2 protects what the *previous* modality taught, Algorithm 1 also the current
-one's direction; `projection_order` chooses.
+Equations:
+    A step trains one modality $m$, with encoder $h_m$ and head $g$, on its own loss (Eq. 1-2):
+
+    $$L = \mathrm{CE}\big(g(h_m(x_m)), y\big)$$
+
+    The encoder takes its plain gradient. The gradient of the head's weight is projected:
+
+    $$\nabla W \leftarrow \nabla W \, P \qquad \text{(Eq. 3)}$$
+
+    $P$ starts as the identity. With $r$ the mean of $h_m(x_m)$ over the batch (Eq. 4),
+
+    $$P \leftarrow P - q \, r^\top P, \qquad q = \frac{P r}{\alpha + r^\top P r}
+    \qquad \text{(Eq. 5)}$$
+
+    The very first gradient, and that of the bias, are left as they are. The text of section 3.2
+    protects what the previous modality taught, Algorithm 1 also the directions of the modality that
+    trains; `projection_order` chooses.
+
+Where published code departs:
+    P is divided by its Frobenius norm after every update      `normalize_projection: true`
+    α falls from 0.1 to 0.01 within every epoch:
+    0.1^(1 + b/N) in batch b of N                              `alpha: epoch-decay`
+    the gradient of the head is in fact never projected: the
+    plug-in looks for a parameter "module.weight", and its
+    name is "weight"                                           `projection: false`
+    if it were found, Eq. 5 would divide by the matrix
+    α + P r rᵀ instead of the number α + rᵀ P r                not offered
+    all encoders run before the first step, and those that
+    do not train still take momentum and weight decay          not offered
+    entropy is taken over the whole batch                      head option `fusion: entropy-batch`
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from equipoise.batch import Batch
-from equipoise.checks import choice, false_unless, flag, only_where, or_default, require
+from equipoise.checks import choice, flag, require
 from equipoise.errors import ConfigError
 from equipoise.methods.parts.auxiliary import require_fused_classifiers
 from equipoise.methods.parts.losses import unimodal_loss
@@ -39,6 +60,7 @@ from equipoise.methods.parts.projection.orthogonal import (
     alpha_rule,
     mean_rows,
 )
+from equipoise.registry import Effect
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
@@ -47,34 +69,34 @@ class MLA(Method):
     """Alternating unimodal adaptation.
 
     Args:
-        alpha: α of Eq. 5, positive; small forgets nothing, `.inf` everything: P = I, divided by √d
-            if normalised. Or "epoch-decay". Null for 0.1.
-        projection: False is the paper's ablation without the head's gradient modification.
-        projection_order: "current" (Algorithm 1) or "previous" (the text of section 3.2); null for
-            "current".
+        alpha: α of Eq. 5, positive, or "epoch-decay". With a small α the head forgets nothing; with
+            `.inf` P stays the identity, divided by √d if it is normalised.
+        projection: false is the ablation of the paper without Eq. 3.
+        projection_order: "current" updates P before the projection (Algorithm 1), "previous" after
+            it (text of section 3.2).
         normalize_projection: divide P by its Frobenius norm after every update.
     """
 
+    effect: ClassVar[Effect] = {
+        "alpha": ("projection", {True}),
+        "projection_order": ("projection", {True}),
+        "normalize_projection": ("projection", {True}),
+    }
+
     def __init__(
         self,
-        alpha: float | str | None = None,
+        alpha: float | str = 0.1,
         projection: bool = True,
-        projection_order: str | None = None,
+        projection_order: str = "current",
         normalize_projection: bool = False,
     ) -> None:
         super().__init__()
-        projects = "'projection' is true", projection
         require(
             "MLA",
+            alpha_rule("alpha", alpha),
             flag("projection", projection),
+            choice("projection_order", projection_order, ORDERS),
             flag("normalize_projection", normalize_projection),
-            *only_where(*projects, alpha=alpha, projection_order=projection_order),
-            false_unless("normalize_projection", normalize_projection, *projects),
-        )
-        alpha = 0.1 if alpha is None else alpha
-        projection_order = or_default(projection_order, "current")
-        require(
-            "MLA", alpha_rule("alpha", alpha), choice("projection_order", projection_order, ORDERS)
         )
         self.alpha = alpha
         self.projection = projection
@@ -86,22 +108,24 @@ class MLA(Method):
         """Start P as the identity.
 
         Raises:
-            ConfigError: the modalities' features do not all pass through one layer of the head, or
-                its fused prediction needs more than what they are read by.
+            ConfigError: the features of the modalities do not all pass through one layer of the
+                head, or its fused prediction has parameters that unimodal losses do not train.
         """
         head = ctx.model.head
         layers = {head.reading_layer(m) for m in head.modalities}
         layer = layers.pop()
         if layers or len(head.blocks) or layer is None:
             raise ConfigError(
-                f"method 'mla' trains one head that all features pass through, and {type(head).__name__} "
-                "is none; use head 'shared', or method 'compose' to project other heads"
+                "method 'mla' trains one head that all features pass through, and "
+                f"{type(head).__name__} is none; use head 'shared', or method 'compose' to project "
+                "other heads"
             )
         require_fused_classifiers("method 'mla'", head, "shared")
-        self.weight = [layer.weight]  # in a list: it is the model's, not ours
+        # In a list, so that the parameter of the model does not become one of the method.
+        self.weight = [layer.weight]
         if self.projection:
             self.memory = OrthogonalMemory(
-                self.weight[0], normalize=self.normalize_projection, order=self.projection_order
+                layer.weight, normalize=self.normalize_projection, order=self.projection_order
             )
 
     def on_epoch_start(self, ctx: Context) -> None:
@@ -109,7 +133,7 @@ class MLA(Method):
             ctx.log(**{"spectrum/shared": self.memory.spectrum()})
 
     def step(self, batch: Batch, ctx: Context) -> None:
-        """Every modality in turn, each with its own pass and update."""
+        """Train every modality in turn, each with its own pass and update."""
         alpha = alpha_at(self.alpha, ctx.position.batch, len(ctx.train))
         for modality in ctx.training:
             if not ctx.anyone_has(modality, batch):

@@ -46,6 +46,7 @@ from equipoise.checks import choice, inside, is_whole, not_negative, require, wh
 from equipoise.data.table.loader import Loader
 from equipoise.evaluation.shapley import shapley_value, subsets
 from equipoise.methods.baselines.joint import Joint
+from equipoise.methods.parts.features import features_here
 from equipoise.methods.parts.idle import warn_of_a_short_run, warn_of_one_modality
 from equipoise.methods.parts.table_values import table_values
 from equipoise.model import Model
@@ -54,7 +55,7 @@ from equipoise.training.context import Context
 
 def valuation(model: Model, output: Output, batch: Batch) -> Tensor:
     """φ (B, M) of a batch, in float64: the head reads the features of each set, with the others deactivated."""
-    features = {m: z for m, z in output.features.items() if batch.counts[m]}
+    features = features_here(output, batch)
     worth = {}
     for only in subsets(model.modalities):
         right = model.read(features, batch.present, only).fused.argmax(1) == batch.label

@@ -28,6 +28,7 @@ from typing import cast
 from equipoise.batch import Batch, Output
 from equipoise.heads import evidential
 from equipoise.methods.fusion.tmc import TMC, Opinions
+from equipoise.methods.parts.features import features_here
 from equipoise.training.context import Context
 
 
@@ -50,7 +51,7 @@ class ETMC(TMC):
 
     def opinions(self, output: Output, batch: Batch, ctx: Context) -> Opinions:
         head = cast(evidential.ETMC, self.head(ctx.model))
-        shown = {m: z for m, z in output.features.items() if batch.counts[m]}
+        shown = features_here(output, batch)
         return {
             **super().opinions(output, batch, ctx),
             "pseudo-view": head.pseudo_view(shown, batch.present),

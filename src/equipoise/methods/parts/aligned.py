@@ -1,43 +1,47 @@
-"""LFM's loss (1 − α) L_CLS + α L_MM, whatever says α: the base of LFM and LFM-LB."""
+"""The base of LFM and LFM-LB: their loss (1 − α) L_CLS + α L_MM."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, only_where, or_default, positive, require
+from equipoise.checks import choice, positive, require
 from equipoise.heads.parts.checks import one_width
 from equipoise.methods.parts.alignment import KINDS, alignment_loss, require_partners
 from equipoise.methods.parts.auxiliary import require_trained_classifiers
 from equipoise.methods.parts.losses import fused_loss
+from equipoise.registry import Effect
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
 
 class Aligned(Method):
-    """Classification and alignment, weighed by an α that a subclass says.
+    """Classification and alignment, weighed by an α that the subclass gives.
 
     Args:
-        alignment: "infonce" (paper) or "js" (published code).
-        temperature: τ of InfoNCE; null for 0.1.
+        alignment: "infonce" compares features (paper), "js" compares logits by the Jensen-Shannon
+            divergence (published code).
+        temperature: τ of InfoNCE.
         loss_scale: factor on the whole loss.
     """
 
+    effect: ClassVar[Effect] = {"temperature": ("alignment", {"infonce"})}
+
     def __init__(
-        self, alignment: str = "infonce", temperature: float | None = None, loss_scale: float = 1.0
+        self, alignment: str = "infonce", temperature: float = 0.1, loss_scale: float = 1.0
     ) -> None:
         super().__init__()
-        self.temperature = or_default(temperature, 0.1)
         require(
             type(self).__name__,
             choice("alignment", alignment, KINDS),
-            *only_where("'alignment' is infonce", alignment == "infonce", temperature=temperature),
-            positive("temperature", self.temperature),
+            positive("temperature", temperature),
             positive("loss_scale", loss_scale),
         )
         self.alignment = alignment
+        self.temperature = temperature
         self.loss_scale = loss_scale
 
     def setup(self, ctx: Context) -> None:
@@ -58,10 +62,10 @@ class Aligned(Method):
 
     @abstractmethod
     def weight(self, ctx: Context) -> float | Tensor:
-        """The α in force."""
+        """α of this step: a float, or a tensor () where it is learned."""
 
     def terms(self, output: Output, batch: Batch, ctx: Context) -> tuple[Tensor, Tensor]:
-        """L_CLS and L_MM."""
+        """L_CLS and L_MM, both ()."""
         matching = alignment_loss(self.alignment, output, batch, ctx, self.temperature)
         return fused_loss(output, batch, ctx), matching
 

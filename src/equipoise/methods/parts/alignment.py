@@ -17,14 +17,20 @@ KINDS = ("infonce", "js")
 
 
 def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Symmetric InfoNCE of two modalities' features (N, d) of the same N samples, cosine similarity over τ."""
+    """Symmetric InfoNCE () of two modalities' features (N, d) of the same N samples.
+
+    Similarity is the cosine over the temperature τ.
+    """
     similarity = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T / temperature
     partner = torch.arange(len(first), device=first.device)
     return (F.cross_entropy(similarity, partner) + F.cross_entropy(similarity.T, partner)) / 2
 
 
 def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
-    """Divergence (B,) between the softmax of two modalities' logits (B, C), in nats; LFM's published code."""
+    """Jensen-Shannon divergence (B,) between the softmax of two modalities' logits (B, C), in nats.
+
+    LFM's published code uses it.
+    """
     p = first.log_softmax(1)
     q = second.log_softmax(1)
     middle = torch.stack([p, q]).logsumexp(0) - torch.tensor(2.0, dtype=p.dtype).log()
@@ -39,10 +45,17 @@ def alignment_loss(
     temperature: float,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Tensor:
-    """Mean over pairs of modalities, all M(M−1)/2 unless given; a sample enters a pair only with
-    both present.
+    """Mean of the alignment loss over pairs of modalities.
 
-    "infonce" compares features against the samples of all ranks; "js" compares logits.
+    A sample enters a pair only where both are present.
+
+    Args:
+        kind: "infonce" compares features, against the samples of all ranks; "js" compares logits.
+        output: of the model on the batch.
+        batch: the samples.
+        ctx: exchanges between ranks.
+        temperature: τ of InfoNCE.
+        pairs: of modalities; None for all M(M − 1)/2 that train.
     """
     pairs = list(combinations(ctx.training, 2)) if pairs is None else pairs
     total = output.fused.new_zeros(())
@@ -65,7 +78,11 @@ def _info_nce_over_ranks(
     ctx: Context,
     temperature: float,
 ) -> Tensor:
-    """Every rank computes the whole loss from everybody's rows, so the mean of the ranks' gradients is exact."""
+    """InfoNCE of one pair over the samples of all ranks.
+
+    Every rank computes the whole loss from the rows of all ranks, so that the mean of their
+    gradients is exact.
+    """
     complete = all(batch.counts[m] == len(batch) for m in pair)
     rows = slice(None) if complete else both.nonzero(as_tuple=True)[0]
     first, second = (ctx.gather(_attached(m, output, ctx)[rows]) for m in pair)
@@ -73,8 +90,10 @@ def _info_nce_over_ranks(
 
 
 def _attached(modality: str, output: Output, ctx: Context) -> Tensor:
-    """Features that hang on the encoder even where this rank has no sample of the modality: all
-    ranks must take part in the exchanges of the backward pass."""
+    """Features (B, d) that depend on the encoder even where this rank has no such sample.
+
+    The backward pass exchanges gradients between ranks, and all of them must take part.
+    """
     features = output.features[modality]
     if ctx.runtime.world > 1 and torch.is_grad_enabled() and not features.requires_grad:
         return features + 0 * sum(p.sum() for p in ctx.model.group(modality).encoder)
@@ -82,17 +101,18 @@ def _attached(modality: str, output: Output, ctx: Context) -> Tensor:
 
 
 def require_partners(owner: str, ctx: Context, remedy: str) -> None:
-    """An alignment is of at least two modalities.
+    """Check that there are at least two modalities to align.
 
     Args:
-        owner: who asks.
+        owner: name for the message.
         ctx: holds the model.
-        remedy: what to do instead.
+        remedy: advice that ends the message.
 
     Raises:
         ConfigError: there is a single one.
     """
     if len(ctx.model.modalities) < 2:
         raise ConfigError(
-            f"{owner} aligns modalities with each other, and there is only {ctx.model.modalities[0]!r}; {remedy}"
+            f"{owner} aligns modalities with each other, and there is only "
+            f"{ctx.model.modalities[0]!r}; {remedy}"
         )

@@ -1,4 +1,4 @@
-"""Losses of the modalities' own classifiers beside that of the fused prediction, for methods that train both."""
+"""Losses of the modalities' own classifiers beside that of the fused prediction."""
 
 from __future__ import annotations
 
@@ -18,66 +18,72 @@ def require_own_classifiers(method: str, head: Head, remedy: str = "auxiliary") 
     """Check that each modality has a classifier of its own to train.
 
     Args:
-        method: who asks.
-        head: the model's.
-        remedy: the head that has what this method needs.
+        method: its name, for the message.
+        head: of the model.
+        remedy: a head that suits.
 
     Raises:
-        ConfigError: a modality's logits are read out of a classifier that serves others too.
+        ConfigError: a modality's logits come from a classifier that serves other modalities too.
     """
     if not head.own_classifiers:
         raise ConfigError(
-            f"method {method!r} trains a classifier for each modality, and {type(head).__name__} has none; "
-            f"use head {remedy!r}"
+            f"method {method!r} trains a classifier for each modality, and {type(head).__name__} "
+            f"has none; use head {remedy!r}"
         )
 
 
 def apart(head: Head) -> bool:
-    """True where the fused prediction does not use the own classifiers: only unimodal losses train them."""
+    """True where the fused prediction does not use the modalities' own classifiers.
+
+    Then only unimodal losses train them.
+    """
     return any(head.own_only(m) is not None for m in head.modalities)
 
 
 def require_fused_classifiers(method: str, head: Head, remedy: str) -> None:
-    """Check, for a method of unimodal losses alone, that they train all that makes the fused
-    prediction.
+    """Check, for a method with unimodal losses only, that they train the whole fused prediction.
 
     Args:
-        method: who asks, in words.
-        head: the model's.
+        method: name for the message.
+        head: of the model.
         remedy: a head that suits.
 
     Raises:
-        ConfigError: the fused prediction depends on parameters that no modality's own does.
+        ConfigError: the fused prediction depends on parameters on which no modality's own
+            prediction depends.
     """
     if head.fused_only:
         raise ConfigError(
-            f"{method} trains each modality's own classifier only, and the fused prediction of {type(head).__name__} "
-            f"needs its {head.fused_only} trained as well; use head {remedy!r}"
+            f"{method} trains each modality's own classifier only, and the fused prediction of "
+            f"{type(head).__name__} needs its {head.fused_only} trained as well; "
+            f"use head {remedy!r}"
         )
 
 
 def require_trained_classifiers(method: str, head: Head, remedy: str) -> None:
-    """Check, for a method without unimodal losses that goes by what each modality predicts, that it
-    trains that.
+    """Check, for a method without unimodal losses, that it trains the modalities' own predictions.
 
     Args:
-        method: who asks, in words.
-        head: the model's.
-        remedy: what to do instead.
+        method: name for the message.
+        head: of the model.
+        remedy: advice that ends the message.
 
     Raises:
-        ConfigError: the modalities' own predictions depend on parameters that the fused prediction
-            does not.
+        ConfigError: the modalities' own predictions depend on parameters on which the fused
+            prediction does not depend.
     """
     if apart(head):
         raise ConfigError(
-            f"{method} goes by classifiers of {type(head).__name__} that only unimodal losses train, of which there "
-            f"are none; {remedy}"
+            f"{method} goes by classifiers of {type(head).__name__} that only unimodal losses "
+            f"train, of which there are none; {remedy}"
         )
 
 
 def own_classifier(head: Head, modality: str) -> nn.Module:
-    """The module that makes this modality's own logits: all of its block, or the part called `own` (`Auxiliary`)."""
+    """The module that makes this modality's own logits.
+
+    It is the part of the modality's block called `own` (head `auxiliary`), or the whole block.
+    """
     block: nn.Module = head.blocks[modality]
     found: nn.Module = getattr(block, "own", block)
     return found
@@ -95,10 +101,10 @@ def auxiliary_loss(
     Args:
         weights: {modality: w_m}; a modality that is left out, or whose weight is the number 0, has
             no loss, so that its own classifier gets no gradient at all.
-        output: what the model made of the batch.
+        output: of the model on the batch.
         batch: the samples.
         ctx: takes the means over the samples of all ranks.
-        fused: w, the weight of the fused prediction's loss.
+        fused: w, the weight of the loss of the fused prediction.
     """
     loss = fused * fused_loss(output, batch, ctx)
     for modality, weight in weights.items():
@@ -108,10 +114,9 @@ def auxiliary_loss(
 
 
 def sample_losses(output: Output, batch: Batch) -> Tensor:
-    """Cross-entropy of every modality's own logits, NaN where it is absent, and of the fused ones;
-    (B, M + 1).
+    """Cross-entropy (B, M + 1) of every modality's own logits, and of the fused ones last.
 
-    For `table_means`.
+    It is NaN where a modality is absent, which `table_means` leaves out.
     """
     columns = [
         cross_entropy(logits, batch.label).masked_fill(~batch.present[m], torch.nan)

@@ -1,9 +1,10 @@
-"""The implicit gradient of an outer loss through the minimum of an inner one (LFM Eq. 3; Ghadimi
-and Wang 2018).
+"""The implicit gradient of an outer loss through the minimum of an inner one (LFM, Eq. 3).
 
 With θ*(α) = argmin_θ L(θ, α), dL_out/dα = −(∂²L/∂α∂θ)ᵀ [∂²L/∂θ²]⁻¹ ∂L_out/∂θ. The Hessian is never
 formed: its products with vectors come from differentiating twice, and the linear system is solved
-    by iteration.
+by iteration.
+
+Ghadimi, Wang. Approximation Methods for Bilevel Programming. arXiv:1802.02246, 2018.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from equipoise.training.context import Context
 
 Product = Callable[[Tensor], Tensor]
+"""v (P,) → H v (P,)"""
+
 SOLVERS = ("cg", "neumann", "identity")
 
 
 @contextmanager
 def twice_differentiable() -> Iterator[None]:
-    """Run attention and recurrent layers by kernels that have a second derivative; their fused ones have none."""
+    """Run attention and recurrent layers by kernels that have a second derivative.
+
+    Their fused kernels have none.
+    """
     with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
         yield
 
@@ -31,7 +37,17 @@ def twice_differentiable() -> Iterator[None]:
 def conjugate_gradients(
     product: Product, target: Tensor, *, iterations: int, damping: float
 ) -> Tensor:
-    """Solve (H + δI) v = target; stop after K iterations, when solved, or where the curvature is not positive."""
+    """Solve (H + δI) v = target for v (P,).
+
+    Iteration stops when the system is solved, after K iterations, or where the curvature is not
+    positive.
+
+    Args:
+        product: multiplies with H.
+        target: (P,).
+        iterations: K.
+        damping: δ.
+    """
     solution = torch.zeros_like(target)
     residual = target.clone()
     direction = residual.clone()
@@ -56,7 +72,17 @@ def conjugate_gradients(
 def neumann(
     product: Product, target: Tensor, *, iterations: int, damping: float, step: float
 ) -> Tensor:
-    """K terms of η Σ_k (I − η(H + δI))^k target; tends to the solution for η below 2 over the largest curvature."""
+    """K terms of η Σ_k (I − η(H + δI))^k target, which tends to the solution v (P,).
+
+    It does for η below 2 over the largest curvature.
+
+    Args:
+        product: multiplies with H.
+        target: (P,).
+        iterations: K.
+        damping: δ.
+        step: η.
+    """
     term = target
     total = target.clone()
     for _ in range(iterations - 1):
@@ -66,6 +92,7 @@ def neumann(
 
 
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
+    """All entries (P,), one tensor after the other."""
     return torch.cat([t.reshape(-1) for t in tensors])
 
 

@@ -1,4 +1,4 @@
-"""Losses that several methods share."""
+"""Cross-entropies and probabilities that several methods use."""
 
 from __future__ import annotations
 

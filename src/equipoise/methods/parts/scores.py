@@ -1,4 +1,4 @@
-"""How well a modality does alone, as methods that compare modalities measure it."""
+"""Scores of the modalities' own predictions, for methods that compare modalities."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ OTHERS = ("mean", "sum", "min")
 
 @torch.no_grad()
 def true_class_scores(shown: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:
-    """s (M,): mean of softmax(u_m)[y] over the samples of all ranks that have the modality, without gradient."""
+    """s (M,), the mean of softmax(u_m)[y] over the samples of all ranks that have the modality.
+
+    It has no gradient.
+    """
     true = {m: true_probability(output.logits[m], batch.label) for m in shown}
     return ctx.mean(torch.stack([ctx.sample_mean(true[m], batch.present[m]) for m in shown]))
 
 
 def right(output: Output, batch: Batch) -> Tensor:
-    """1 where a modality's own prediction is right, 0 where wrong, NaN where it is absent; (B, M)."""
+    """1 where a modality's own prediction is right, 0 where it is wrong, (B, M).
+
+    It is NaN where the modality is absent.
+    """
     columns = [
         (logits.argmax(1) == batch.label).double().masked_fill(~batch.present[m], torch.nan)
         for m, logits in output.logits.items()
@@ -31,13 +37,12 @@ def right(output: Output, batch: Batch) -> Tensor:
 
 
 def ratios(scores: Tensor, others: str = "mean") -> Tensor:
-    """ρ (M,): each score over the mean, sum or minimum of the others' (M,), M ≥ 2."""
+    """ρ (M,), each score (M,) over the mean, sum or minimum of the others'; M ≥ 2."""
     count = len(scores)
     own = torch.eye(count, dtype=torch.bool, device=scores.device)
     if others == "min":
         reduced = scores.expand(count, count).masked_fill(own, torch.inf).amin(1)
     else:
-        reduced = scores.expand(count, count).masked_fill(own, 0).sum(1) / (
-            count - 1 if others == "mean" else 1
-        )
+        total = scores.expand(count, count).masked_fill(own, 0).sum(1)
+        reduced = total / (count - 1 if others == "mean" else 1)
     return scores / reduced.clamp_min(torch.finfo(scores.dtype).tiny)

@@ -1,4 +1,8 @@
-"""Sharpness-aware minimisation: the gradient at the worst point nearby (Foret et al. 2021; MIE Eq. 3-4)."""
+"""Sharpness-aware minimisation: the gradient at the worst point nearby (MIE, Eq. 3-4).
+
+Foret, Kleiner, Mobahi, Neyshabur. Sharpness-Aware Minimization for Efficiently Improving
+Generalization. ICLR 2021.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from equipoise.training.context import Context
 
 
 def perturbation(gradients: Sequence[Tensor], rho: float) -> list[Tensor]:
-    """ε* = ρ ∇L / ‖∇L‖₂ with the norm over all parameters together; zero where the gradient is."""
+    """ε* = ρ ∇L / ‖∇L‖₂, the norm over all parameters together; zero for a zero gradient."""
     norm = torch.stack([g.norm() for g in gradients]).norm()
     scale = rho / norm.clamp_min(torch.finfo(norm.dtype).tiny)
     return [g * scale for g in gradients]
@@ -20,7 +24,7 @@ def perturbation(gradients: Sequence[Tensor], rho: float) -> list[Tensor]:
 
 @contextmanager
 def perturbed(parameters: Sequence[nn.Parameter], offsets: Sequence[Tensor]) -> Iterator[None]:
-    """Stand at θ + ε; afterwards θ is what it was, bit for bit."""
+    """Move to θ + ε for a while; afterwards θ is what it was, bit for bit."""
     before = [p.detach().clone() for p in parameters]
     with torch.no_grad():
         for parameter, offset in zip(parameters, offsets, strict=True):
@@ -35,7 +39,10 @@ def perturbed(parameters: Sequence[nn.Parameter], offsets: Sequence[Tensor]) -> 
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch normalisation uses the batch's statistics without remembering them: the second pass must not count."""
+    """Normalise by the statistics of the batch without adding them to the running ones.
+
+    A second pass over the same batch must not count twice.
+    """
     norms = [
         m
         for m in module.modules()
@@ -57,6 +64,14 @@ def backward_nearby(
     rho: float,
     ctx: Context,
 ) -> None:
-    """The backward pass of the loss at θ + ε*, where ε* follows these gradients of these parameters at θ."""
+    """Back-propagate the loss at θ + ε*.
+
+    Args:
+        loss: computes the loss at the current weights.
+        parameters: θ.
+        gradients: ∇L at θ, which give ε*.
+        rho: radius ρ of the perturbation.
+        ctx: takes the gradients.
+    """
     with perturbed(parameters, perturbation(gradients, rho)), frozen_statistics(ctx.model):
         ctx.backward(loss())

@@ -1,4 +1,4 @@
-"""Phases in which modalities train in turn, or alone and together by turns."""
+"""Phases: modalities in turn, or alternately one alone and all together."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from equipoise.training.phase import Phase
 
 
 def spread(epochs: int, cycles: int) -> list[int]:
-    """Epochs of each cycle, as equal as whole numbers allow; cycles without any are left out."""
+    """Epochs of each cycle, as equal as integers allow; cycles without any epoch are left out."""
     bounds = [round(epochs * c / cycles) for c in range(cycles + 1)]
     return [b - a for a, b in pairwise(bounds) if b > a]
 
 
 def turns(epochs: int, modalities: Sequence[str], cycles: int) -> Iterator[Phase]:
-    """In every cycle a phase of each modality, so that each sees the data `epochs` times."""
+    """A phase of each modality in every cycle, so that each sees the data `epochs` times."""
     for length in spread(epochs, cycles):
         for modality in modalities:
             yield Phase(length, (modality,))
@@ -24,13 +24,20 @@ def turns(epochs: int, modalities: Sequence[str], cycles: int) -> Iterator[Phase
 def stages(
     epochs: int, modalities: Sequence[str], alternation: int, rectification: int
 ) -> list[Phase]:
-    """Alternation and rectification by turns, so that every modality sees the data `epochs` times.
+    """Phases of one modality, each followed by a phase of all of them (ReconBoost).
 
-    As many rounds of at least the lengths asked for as the epochs allow; one, shortened, where they
-    allow none.
+    There are as many rounds of at least these lengths as the epochs allow, and a single shortened
+    round where they allow none. Every modality sees the data `epochs` times.
+
+    Args:
+        epochs: of every modality.
+        modalities: in the order of their turns.
+        alternation: epochs of a phase of one modality.
+        rectification: epochs of a phase of all of them.
     """
     count = len(modalities)
-    length = alternation + count * rectification  # how often a modality sees the data in one round
+    # One round shows the data to a modality this often: alone once, together after every turn.
+    length = alternation + count * rectification
     plan = []
     for budget in spread(epochs, max(1, epochs // length)):
         alone = max(1, round(budget * alternation / length))

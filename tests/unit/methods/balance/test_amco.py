@@ -99,7 +99,7 @@ def test_a_threshold_of_one_never_masks(seed: int, world: SimpleNamespace) -> No
     torch.testing.assert_close(method.loss(output, batch, ctx), plain)
 
 
-def test_the_default_threshold_is_above_an_equal_share(seed: int, world: SimpleNamespace) -> None:
+def test_the_default_threshold_is_above_an_equal_mass(seed: int, world: SimpleNamespace) -> None:
     assert [default_threshold(count) for count in (1, 2)] == pytest.approx([1, 0.6])
     batch = world.batch(INPUTS)
     method, ctx, output = build(world, batch)
@@ -146,8 +146,15 @@ def test_wants_logits_that_meet(world: SimpleNamespace, head: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"threshold": 0.0}, {"threshold": 1.5}, {"ramp": 0.0}, {"ramp": math.nan}]
+    "options",
+    [
+        {"threshold": 0.0},
+        {"threshold": 1.5},
+        {"threshold": "most"},
+        {"ramp": 0.0},
+        {"ramp": math.nan},
+    ],
 )
-def test_refuses_bad_options(options: dict[str, float]) -> None:
+def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"AMCo: '{next(iter(options))}' must be"):
-        AMCo(**options)
+        AMCo(**options)  # type: ignore[arg-type]

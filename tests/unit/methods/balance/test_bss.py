@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.balance.bss import BSS, curriculum_share, difficulty, similarity
+from equipoise.methods import METHODS
+from equipoise.methods.balance.bss import BSS, curriculum_fraction, difficulty, similarity
 from equipoise.testing.world import World
 from equipoise.training.loop import fit
 
@@ -26,13 +27,15 @@ def test_difficulty_is_loss_less_likeness_each_from_0_to_1() -> None:
     assert difficulty(torch.ones(4), torch.ones(4)).tolist() == [0, 0, 0, 0], "all alike"
 
 
-def test_the_share_grows_from_the_start_to_all() -> None:
-    assert curriculum_share(0, 0.1, 40) == pytest.approx(math.sqrt(0.99 / 40 + 0.01))
-    assert curriculum_share(19, 0.1, 40) == pytest.approx(math.sqrt(0.505))
-    assert curriculum_share(39, 0.1, 40) == pytest.approx(1.0)
-    assert curriculum_share(100, 0.1, 40) == 1.0
+def test_the_fraction_grows_from_the_start_to_all() -> None:
+    assert curriculum_fraction(0, 0.1, 40) == pytest.approx(math.sqrt(0.99 / 40 + 0.01))
+    assert curriculum_fraction(19, 0.1, 40) == pytest.approx(math.sqrt(0.505))
+    assert curriculum_fraction(39, 0.1, 40) == pytest.approx(1.0)
+    assert curriculum_fraction(100, 0.1, 40) == 1.0
     assert all(
-        curriculum_share(t - 1, start, t) == 1 for t in range(1, 200) for start in (0.1, 0.3, 0.7)
+        curriculum_fraction(t - 1, start, t) == 1
+        for t in range(1, 200)
+        for start in (0.1, 0.3, 0.7)
     )
 
 
@@ -125,9 +128,9 @@ def test_self_paced_orders_put_the_balanced_first(
 @pytest.mark.parametrize("options", [{"start": 0.2}, {"grow": 10}])
 def test_options_of_the_curriculum_are_not_ignored_in_silence(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="left out unless 'schedule' is curriculum"):
-        BSS(**options)  # type: ignore[arg-type]
-    found = BSS(schedule="curriculum", **options)  # type: ignore[arg-type]
-    assert {"start": 0.1, "grow": None, **options} == {"start": found.start, "grow": found.grow}
+        METHODS.build("bss", options)
+    found = METHODS.build("bss", {"schedule": "curriculum", **options})
+    assert {"start": 0.1, "grow": "auto", **options} == {"start": found.start, "grow": found.grow}
 
 
 @pytest.mark.parametrize(("epochs", "grow"), [(1, 1), (7, 7), (40, 40), (60, 40)])
@@ -138,8 +141,8 @@ def test_by_default_the_curriculum_comes_to_all_samples(seed: int, epochs: int, 
             "bss", 2, seed % 9999, {"schedule": "curriculum"}, epochs=epochs
         ).build()
     for epoch in range(epochs):
-        assert method.share(epoch, ctx) == curriculum_share(epoch, 0.1, grow)
-    assert method.share(epochs - 1, ctx) == 1
+        assert method.fraction(epoch, ctx) == curriculum_fraction(epoch, 0.1, grow)
+    assert method.fraction(epochs - 1, ctx) == 1
 
 
 def test_a_curriculum_longer_than_the_training_is_warned_of(seed: int) -> None:
@@ -166,7 +169,14 @@ def test_scoring_moves_no_weight(seed: int, schedule: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"schedule": "random"}, {"joint_weight": 1.5}, {"start": 0.0}, {"grow": 0}, {"grow": 2.5}],
+    [
+        {"schedule": "random"},
+        {"joint_weight": 1.5},
+        {"start": 0.0},
+        {"grow": 0},
+        {"grow": 2.5},
+        {"grow": "all"},
+    ],
 )
 def test_refuses_bad_options(options: dict[str, object], seed: int) -> None:
     with pytest.raises(ConfigError, match=f"BSS: '{next(iter(options))}' must be"):

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
+from equipoise.methods import METHODS
 from equipoise.methods.balance.g_blend import GBlend, blend, measured
 from equipoise.methods.baselines.unimodal import Unimodal
 from equipoise.testing.world import World, differing, snapshot
@@ -30,7 +31,7 @@ def test_weights_by_hand() -> None:
 
 
 @pytest.mark.parametrize("count", [3, 4])
-def test_weights_are_shares_whatever_the_scale_and_order(seed: int, count: int) -> None:
+def test_weights_add_up_to_1_whatever_the_scale_and_order(seed: int, count: int) -> None:
     before, after = torch.rand(2, 2, count, dtype=torch.float64) + torch.tensor([[[1.0]], [[0.0]]])
     found = blend(before, after, 1e-4)
     assert float(found.sum()) == pytest.approx(1)
@@ -123,6 +124,8 @@ def test_refuses_what_it_cannot_use(world: SimpleNamespace) -> None:
         GBlend(weights={"a": 0.0})
     with pytest.raises(ConfigError, match="'floor' must be positive"):
         GBlend(floor=0.0)
+    with pytest.raises(ConfigError, match="'floor' must be positive and finite, or auto"):
+        GBlend(floor="small")
     for weights in ([1, 2], {"a": "much"}, {"a": -1.0}, {"a": float("nan")}, {}, 2.0):
         with pytest.raises(
             ConfigError, match="'weights' must be a number of at least 0 for each name"
@@ -132,11 +135,13 @@ def test_refuses_what_it_cannot_use(world: SimpleNamespace) -> None:
         with pytest.raises(ConfigError, match="'super_epoch' must be a positive whole number"):
             GBlend(mode="online", super_epoch=super_epoch)
     with pytest.raises(ConfigError, match="'super_epoch' must be left out unless 'mode' is online"):
-        GBlend(super_epoch=5)
-    with pytest.raises(ConfigError, match="'floor' must be left out unless 'weights' are"):
-        GBlend(weights={"a": 1.0}, floor=0.1)
+        METHODS.build("g-blend", {"super_epoch": 5})
+    with pytest.raises(ConfigError, match="'floor' must be left out unless 'weights' is null"):
+        METHODS.build("g-blend", {"weights": {"a": 1.0}, "floor": 0.1})
     with pytest.raises(ConfigError, match="'weights' must be left out unless 'mode' is offline"):
-        GBlend(mode="online", weights={"a": 1.0})
+        METHODS.build("g-blend", {"mode": "online", "weights": {"a": 1.0}})
+    METHODS.build("g-blend", {"mode": "online", "super_epoch": 5, "floor": 0.1})
+    METHODS.build("g-blend", {"weights": {"a": 1.0}})
     with pytest.raises(ConfigError, match="use head 'auxiliary'"):
         GBlend().setup(world.context(world.model("concat", INPUTS), []))
     ctx = copy.copy(ctx)

@@ -19,6 +19,7 @@ from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.loader import Loader
 from equipoise.data.table.table import Table
 from equipoise.errors import ConfigError
+from equipoise.methods import METHODS
 from equipoise.methods.balance import lfm_learned
 from equipoise.methods.balance.lfm import LFM
 from equipoise.methods.balance.lfm_learned import LFMLearned
@@ -273,25 +274,28 @@ def test_refuses_bad_options_where_they_have_an_effect(
         build(**given, **{option: wrong})
 
 
+IDENTITY = {"hypergradient": "identity"}
+
+
 @pytest.mark.parametrize(
-    ("build", "given", "option", "value"),
+    ("method", "given", "option", "value", "unless"),
     [
-        (LFM, {}, "alpha_value", 0.5),
-        (LFM, {"alpha": "polynomial"}, "alpha_value", 0.5),
-        (LFM, {"alignment": "js"}, "temperature", 0.1),
-        (LFMLearned, {"alignment": "js"}, "temperature", 0.1),
-        (LFMLearned, {}, "neumann_step", 0.1),
-        (LFMLearned, {"hypergradient": "identity"}, "neumann_step", 0.1),
-        (LFMLearned, {"hypergradient": "identity"}, "iterations", 10),
-        (LFMLearned, {"hypergradient": "identity"}, "damping", 0.01),
+        ("lfm", {}, "alpha_value", 0.5, "'alpha' is constant or stepwise"),
+        ("lfm", {"alpha": "polynomial"}, "alpha_value", 0.5, "'alpha' is constant or stepwise"),
+        ("lfm", {"alignment": "js"}, "temperature", 0.1, "'alignment' is infonce"),
+        ("lfm-lb", {"alignment": "js"}, "temperature", 0.1, "'alignment' is infonce"),
+        ("lfm-lb", {}, "neumann_step", 0.1, "'hypergradient' is neumann"),
+        ("lfm-lb", IDENTITY, "neumann_step", 0.1, "'hypergradient' is neumann"),
+        ("lfm-lb", IDENTITY, "iterations", 10, "'hypergradient' is cg or neumann"),
+        ("lfm-lb", IDENTITY, "damping", 0.01, "'hypergradient' is cg or neumann"),
     ],
 )
 def test_refuses_options_without_effect(
-    build: type, given: dict[str, object], option: str, value: object
+    method: str, given: dict[str, object], option: str, value: object, unless: str
 ) -> None:
-    build(**given)
-    with pytest.raises(ConfigError, match=f"{build.__name__}: '{option}' must be left out unless"):
-        build(**given, **{option: value})
+    METHODS.build(method, given)
+    with pytest.raises(ConfigError, match=f": '{option}' must be left out unless {unless}"):
+        METHODS.build(method, {**given, option: value})
 
 
 def test_alpha_is_learned_through_attention_and_recurrence(tmp_path):

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
+from equipoise.methods import METHODS
 from equipoise.methods.balance.mla import MLA, alpha_at
 from equipoise.model import Model
 from equipoise.training.phase import Phase
@@ -177,14 +178,24 @@ def test_wants_one_head_for_all(world: SimpleNamespace) -> None:
         {"projection_order": "next"},
         {"projection": "no"},
         {"normalize_projection": "no"},
-        {"alpha": 0.1, "projection": False},
-        {"projection_order": "current", "projection": False},
-        {"normalize_projection": True, "projection": False},
     ],
 )
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"MLA: '{next(iter(options))}' must be"):
         MLA(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("alpha", 0.1), ("projection_order", "current"), ("normalize_projection", True)],
+)
+def test_refuses_options_without_effect(option: str, value: object) -> None:
+    METHODS.build("mla", {option: value})
+    METHODS.build("mla", {"projection": False, "normalize_projection": False})
+    with pytest.raises(
+        ConfigError, match=f"MLA: '{option}' must be left out unless 'projection' is true"
+    ):
+        METHODS.build("mla", {option: value, "projection": False})
 
 
 def test_a_normalised_identity_still_shrinks_the_heads_gradient(

@@ -1,4 +1,4 @@
-"""Mixup of one modality: who is blended with whom, in which shares, and what it costs."""
+"""Mixup of one modality: who is blended with whom, in which fractions, and what it costs."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ from equipoise.methods.parts.mixup import mixup
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
 
-def partners(batch: object, blended: torch.Tensor, share: float) -> list[int]:
+def partners(batch: object, blended: torch.Tensor, fraction: float) -> list[int]:
     """The row each sample was blended with, found by solving for it."""
     own = batch.inputs["a"]
-    other = (blended - share * own) / (1 - share)
+    other = (blended - fraction * own) / (1 - fraction)
     return torch.cdist(other, own).argmin(1).tolist()
 
 
 @pytest.mark.parametrize("strength", [0.3, 1.0, 4.0])
-def test_rows_are_blended_with_a_permutation_in_one_share(
+def test_rows_are_blended_with_a_permutation_by_one_fraction(
     seed: int, world: SimpleNamespace, strength: float
 ) -> None:
     batch = world.batch(INPUTS)
     ctx = world.context(world.model("late", INPUTS), [batch])
     ctx.rng.manual_seed(seed)
     blend = mixup("a", batch, strength, ctx)
-    share = float(blend.share[0])
-    assert torch.equal(blend.share, torch.full((8,), share))
-    if share < 0.99:
-        order = partners(batch, blend.batch.inputs["a"], share)
+    fraction = float(blend.fraction[0])
+    assert torch.equal(blend.fraction, torch.full((8,), fraction))
+    if fraction < 0.99:
+        order = partners(batch, blend.batch.inputs["a"], fraction)
         assert sorted(order) == list(range(8))
         assert torch.equal(blend.partner_label, batch.label[order])
-        expected = share * batch.inputs["a"] + (1 - share) * batch.inputs["a"][order]
+        expected = fraction * batch.inputs["a"] + (1 - fraction) * batch.inputs["a"][order]
         torch.testing.assert_close(blend.batch.inputs["a"], expected)
     for m in ("b", "c"):
         assert torch.equal(blend.batch.inputs[m], batch.inputs[m])
 
 
-def test_the_loss_shares_the_labels_as_the_inputs(seed: int, world: SimpleNamespace) -> None:
+def test_the_loss_blends_the_labels_as_the_inputs(seed: int, world: SimpleNamespace) -> None:
     model = world.model("late", INPUTS)
     batch = world.batch(INPUTS)
     ctx = world.context(model, [batch])
     blend = mixup("a", batch, 1.0, ctx)
     output = model(blend.batch)
-    share = float(blend.share[0])
-    soft = share * F.one_hot(batch.label, 4) + (1 - share) * F.one_hot(blend.partner_label, 4)
+    fraction = float(blend.fraction[0])
+    soft = fraction * F.one_hot(batch.label, 4) + (1 - fraction) * F.one_hot(blend.partner_label, 4)
     torch.testing.assert_close(
         blend.loss("a", output, ctx), F.cross_entropy(output.logits["a"], soft)
     )
 
 
-def test_shares_follow_the_beta_distribution(seed: int, world: SimpleNamespace) -> None:
+def test_fractions_follow_the_beta_distribution(seed: int, world: SimpleNamespace) -> None:
     batch = world.batch(INPUTS, rows=2)
     ctx = world.context(world.model("late", INPUTS), [batch])
     ctx.rng.manual_seed(seed)
-    drawn = [float(mixup("a", batch, 0.5, ctx).share[0]) for _ in range(400)]
+    drawn = [float(mixup("a", batch, 0.5, ctx).fraction[0]) for _ in range(400)]
     assert stats.kstest(drawn, stats.beta(0.5, 0.5).cdf).pvalue > 1e-5
 
 
@@ -70,10 +70,10 @@ def test_absent_rows_are_neither_blended_nor_partners(seed: int, world: SimpleNa
     marked = {**batch.inputs, "a": torch.where(batch.present["a"][:, None], batch.inputs["a"], 1e6)}
     ctx = world.context(world.model("late", INPUTS), [batch])
     blend = mixup("a", replace(batch, inputs=marked), 1.0, ctx)
-    assert (blend.share[absent] == 1).all()
+    assert (blend.fraction[absent] == 1).all()
     assert bool((blend.batch.inputs["a"][batch.present["a"]].abs() < 100).all())
     changed = (blend.batch.inputs["a"] != batch.inputs["a"]).any(1) & batch.present["a"]
-    assert not changed[blend.share == 1].any()
+    assert not changed[blend.fraction == 1].any()
 
 
 def test_strength_zero_leaves_the_batch_and_the_draws_alone(
@@ -84,7 +84,7 @@ def test_strength_zero_leaves_the_batch_and_the_draws_alone(
     state = ctx.rng.get_state()
     blend = mixup("a", batch, 0.0, ctx)
     assert blend.batch is batch
-    assert torch.equal(blend.share, torch.ones(8))
+    assert torch.equal(blend.fraction, torch.ones(8))
     assert torch.equal(ctx.rng.get_state(), state)
 
 
@@ -117,7 +117,7 @@ def test_token_ids_are_not_mixed_nor_their_labels(
     blend = mixup("a", batch, 1.0, ctx)
     assert blend.batch is batch
     assert torch.equal(blend.partner_label, batch.label)
-    assert torch.equal(blend.share, torch.ones(8))
+    assert torch.equal(blend.fraction, torch.ones(8))
     assert torch.equal(ctx.rng.get_state(), state)
 
 

@@ -1,4 +1,4 @@
-"""Which directions a network is flat along: MIE's statistic Ȳ of every layer's inputs, and T made of it."""
+"""Memory of a flat projection: MIE's statistic Ȳ of every layer's inputs, and T made from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from equipoise.training.context import Context
 
 
 def input_directions(layer: nn.Linear | nn.Conv2d, mean: Tensor) -> Tensor:
-    """The vectors (n, d) that a layer's weight (C, d) meets in a mean input; a convolution meets its patches."""
+    """Vectors (n, d) of a mean input that a layer multiplies with its weight (C, d).
+
+    Those of a convolution are its patches.
+    """
     if isinstance(layer, nn.Linear):
         return mean.reshape(-1, layer.in_features)
     padding = layer.padding if isinstance(layer.padding, tuple) else 0
@@ -36,21 +39,20 @@ class _Spectrum(nn.Module):
 
 
 class FlatMemory(nn.Module):
-    """MIE's T for given layers of every modality; the identity until `collect`.
+    """T for given layers of every modality; the identity until `collect`.
 
     Args:
-        layers: {modality: its layers}, from the deepest back to the first or the other way round,
-            but the same way for all: layer number l of one modality is modified by layer number l
-            of another.
-        tau: how strongly the directions in use are damped.
+        layers: {modality: its layers}, either all from the deepest back to the first or all the
+            other way round: layer number l of one modality is modified by layer number l of
+            another.
+        tau: τ of Eq. 7; the larger, the more the directions in use are damped.
     """
 
     def __init__(self, layers: Mapping[str, Sequence[nn.Linear | nn.Conv2d]], tau: float) -> None:
         super().__init__()
         self.tau = tau
-        self._layers = {
-            m: tuple(of) for m, of in layers.items()
-        }  # a plain mapping: they belong to the model
+        # A plain mapping of tuples: as submodules, the layers of the model would become ours too.
+        self._layers = {m: tuple(of) for m, of in layers.items()}
         self.spectra = nn.ModuleDict(
             {
                 m: nn.ModuleList(_Spectrum(layer.weight.flatten(1)) for layer in of)
@@ -60,9 +62,9 @@ class FlatMemory(nn.Module):
 
     @torch.no_grad()
     def collect(self, modality: str, ctx: Context, loader: Loader) -> None:
-        """Rebuild T of one modality from a pass over the loader's batches in eval mode.
+        """Rebuild T of one modality from a pass over a table in evaluation mode (Eq. 5 and 7).
 
-        A layer that is never called, an encoder may hold some, keeps the identity.
+        An encoder may hold layers that it never calls; these keep the identity.
         """
         layers = self._layers[modality]
         spectra = self._of(modality)
@@ -93,9 +95,9 @@ class FlatMemory(nn.Module):
             spectrum.transform.copy_(flat_projection(moment, self.tau))
 
     def modify(self, to_modality: str, from_modality: str) -> None:
-        """MIE Eq. 8: ∇W ← ∇W T for the layers of one modality, T from the same layer of another.
+        """Eq. 8: ∇W ← ∇W T for the layers of one modality, with T of the same layer of another.
 
-        Layers of unequal input width, and layers without a gradient, are left alone.
+        Layers of unequal input width, and layers without a gradient, stay as they are.
         """
         for layer, spectrum in zip(
             self._layers[to_modality], self._of(from_modality), strict=False
@@ -115,7 +117,13 @@ class FlatMemory(nn.Module):
 
 
 def _mean_input(inputs: Tensor | None, like: Tensor, ctx: Context) -> Tensor | None:
-    """Mean of a layer's inputs (n, …), None on a rank that ran none, over the rows of all ranks; None without any."""
+    """Mean (…) of a layer's inputs over the rows of all ranks; None where no rank has any.
+
+    Args:
+        inputs: (n, …); None on a rank that did not call the layer.
+        like: has the type and device of the mean.
+        ctx: sums over ranks.
+    """
     shapes = [
         shape
         for shape in ctx.runtime.objects(None if inputs is None else tuple(inputs.shape[1:]))
@@ -129,5 +137,5 @@ def _mean_input(inputs: Tensor | None, like: Tensor, ctx: Context) -> Tensor | N
 
 
 def statistic_loader(ctx: Context, batch_size: int) -> Loader:
-    """The training table in order, in the small batches whose means the flat projection is built from."""
+    """A loader of the training table in order, in the small batches whose means Eq. 5 sums up."""
     return ctx.train.again(ctx.train.table, batch_size, seed=0, shuffle=False)

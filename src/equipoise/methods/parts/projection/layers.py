@@ -22,8 +22,9 @@ def reading_layer(head: Head, modality: str) -> nn.Linear:
     layer = head.reading_layer(modality)
     if layer is None:
         raise ConfigError(
-            f"an orthogonal projection acts on the one linear layer that reads the features of {modality!r}, and "
-            f"{type(head).__name__} has no such layer; use head 'shared' or 'late'"
+            f"an orthogonal projection acts on the one linear layer that reads the features of "
+            f"{modality!r}, and {type(head).__name__} has no such layer; use head 'shared' or "
+            "'late'"
         )
     return layer
 
@@ -32,7 +33,7 @@ def weighted_layers(module: nn.Module) -> list[nn.Linear | nn.Conv2d]:
     """The linear and (ungrouped) convolutional layers of a module, in the order they were built.
 
     The output projection of `nn.MultiheadAttention` is left out: it is used without being called,
-    so that nobody sees what it reads.
+    so that a hook cannot see its inputs.
     """
     unseen = {id(x.out_proj) for x in module.modules() if isinstance(x, nn.MultiheadAttention)}
     seen = [x for x in module.modules() if id(x) not in unseen]
@@ -41,15 +42,15 @@ def weighted_layers(module: nn.Module) -> list[nn.Linear | nn.Conv2d]:
     ]
 
 
-def deepest_layers(model: Model, modality: str, share: float) -> list[nn.Linear | nn.Conv2d]:
-    """The layers of one modality from the logits back whose weights are this share of its
-    parameters.
+def deepest_layers(model: Model, modality: str, fraction: float) -> list[nn.Linear | nn.Conv2d]:
+    """The layers of one modality, from the logits back, that hold a fraction of its parameters.
 
-    All of its head block, and of the encoder as many as it takes; the one that reaches the share is
-    taken whole. 1 takes every layer, though biases, norms and embeddings are parameters as well.
+    They are all layers of its head block, and as many of its encoder as are needed; the layer that
+    reaches the fraction is taken whole. 1 takes every layer, although biases, norms and embeddings
+    are parameters as well.
     """
     group = model.group(modality)
-    wanted = share * sum(p.numel() for p in (*group.encoder, *group.head))
+    wanted = fraction * sum(p.numel() for p in (*group.encoder, *group.head))
     taken = weighted_layers(model.head.blocks[modality])[::-1]
     count = sum(layer.weight.numel() for layer in taken)
     for layer in reversed(weighted_layers(model.encoders[modality])):
@@ -61,12 +62,11 @@ def deepest_layers(model: Model, modality: str, share: float) -> list[nn.Linear 
 
 
 def require_head_per_modality(owner: str, head: Head) -> None:
-    """Check that a projection can be made for each modality's part of the head, out of what its
-    layers read.
+    """Check that each modality has a part of the head with layers whose inputs can be seen.
 
     Args:
-        owner: who asks, in words.
-        head: the model's.
+        owner: name for the message.
+        head: of the model.
 
     Raises:
         ConfigError: a modality has no part, no linear layer in it, or one that is never called.
@@ -74,13 +74,13 @@ def require_head_per_modality(owner: str, head: Head) -> None:
     found = "is none" if set(head.blocks) != set(head.modalities) else _flaw(head)
     if found:
         raise ConfigError(
-            f"{owner} needs a head per modality, with linear layers that are called, and {type(head).__name__} "
-            f"{found}; use head 'per-modality' or 'late'"
+            f"{owner} needs a head per modality, with linear layers that are called, and "
+            f"{type(head).__name__} {found}; use head 'per-modality' or 'late'"
         )
 
 
 def _flaw(head: Head) -> str:
-    """What keeps a projection of each modality's layers from being made, found by running a copy; "" for nothing."""
+    """The reason why some layer cannot be projected, found by running a copy; "" for none."""
     probe = copy.deepcopy(head).eval()
     like = next(probe.parameters(), torch.empty(0))
     for modality, width in probe.widths.items():

@@ -1,12 +1,14 @@
-"""Projections of a linear layer's gradient: orthogonal to what was seen (MLA), or along its flat
-directions (MIE).
+"""Matrices that project a linear layer's gradient: MLA's and MIE's.
 
-A projection acts on the input side of the weight (C, d), so it multiplies the gradient from the
-right by a symmetric (d, d) matrix. Both are remembered in at least float32, whatever the precision
-of the features.
+MLA's is orthogonal to the inputs seen so far, MIE's keeps to the directions that the inputs hardly
+use. A projection acts on the input side of the weight (C, d), so it multiplies the gradient from
+the right by a symmetric matrix (d, d). Both are kept in at least float32, whatever the precision of
+the features.
 
-    orthogonal  P ← P − q rᵀP,  q = P r / (α + rᵀP r)          recursive least squares; MLA, Eq. 4-5
-    flat        Ȳ = Σ z̄ z̄ᵀ = V Λ Vᵀ,  T = V exp(−τ (Λ − λmin) / (λmax − λmin)) Vᵀ          MIE, Eq. 5 and 7
+    orthogonal  P ← P − q rᵀP,  q = P r / (α + rᵀP r)               MLA, Eq. 4-5 (recursive least
+                                                                    squares)
+    flat        Ȳ = Σ z̄ z̄ᵀ = V Λ Vᵀ,                               MIE, Eq. 5 and 7
+                T = V exp(−τ (Λ − λmin) / (λmax − λmin)) Vᵀ
 """
 
 from __future__ import annotations
@@ -16,15 +18,15 @@ from torch import Tensor
 
 
 def project(gradient: Tensor, projection: Tensor) -> Tensor:
-    """∇W P: the gradient (C, d) seen through a symmetric (d, d) matrix."""
+    """∇W P (C, d) of a gradient (C, d) and a symmetric matrix (d, d)."""
     return (gradient.to(projection.dtype) @ projection).to(gradient.dtype)
 
 
 def orthogonal_update(projection: Tensor, mean_feature: Tensor, alpha: float) -> Tensor:
-    """MLA Eq. 5: P (d, d) once it has seen the mean feature r (d,).
+    """MLA Eq. 5: the next P (d, d), from P (d, d) and the mean feature r (d,).
 
-    Written as P − u uᵀ with u = P r / √(α + rᵀP r): one vector product and one outer product,
-    exactly symmetric.
+    It is computed as P − u uᵀ with u = P r / √(α + rᵀP r), which is exactly symmetric and takes one
+    vector product and one outer product.
     """
     image = projection @ mean_feature
     scaled = image / (alpha + mean_feature @ image).sqrt()
@@ -34,8 +36,8 @@ def orthogonal_update(projection: Tensor, mean_feature: Tensor, alpha: float) ->
 def flat_projection(second_moment: Tensor, tau: float) -> Tensor:
     """MIE Eq. 7: T (d, d) from Ȳ (d, d). It does not depend on the scale of Ȳ.
 
-    With τ = 0, or a spectrum without spread (nothing seen, or every direction used alike), it is
-    the identity.
+    It is the identity for τ = 0, and for a spectrum without spread: nothing was seen, or every
+    direction is used equally.
     """
     identity = torch.eye(len(second_moment), dtype=second_moment.dtype, device=second_moment.device)
     if tau == 0:
@@ -49,7 +51,7 @@ def flat_projection(second_moment: Tensor, tau: float) -> Tensor:
 
 
 def quantiles(values: Tensor, points: int) -> list[float]:
-    """Evenly spaced quantiles of a spectrum, short enough to log."""
+    """Evenly spaced quantiles of a spectrum (d,), few enough to log."""
     steps = torch.linspace(0, 1, points, dtype=values.dtype, device=values.device)
     found: list[float] = torch.quantile(values, steps).tolist()
     return found

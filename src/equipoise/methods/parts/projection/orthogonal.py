@@ -1,4 +1,4 @@
-"""What an orthogonal projection has seen: MLA's P, built up from mean features."""
+"""Memory of an orthogonal projection: MLA's P, built up from mean features."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORDERS = ("current", "previous")
 
 
 def alpha_rule(option: str, alpha: float | str) -> Rule:
-    """What α of Eq. 5 must be, under the name a method gives it."""
+    """The rule of α of Eq. 5, under the name that a method gives it."""
     good = alpha in (EPOCH_DECAY, math.inf) or (is_number(alpha) and alpha > 0)
     return option, good, f"a positive number or {EPOCH_DECAY!r}", alpha
 
@@ -29,19 +29,19 @@ def alpha_at(alpha: float | str, batch: int, batches: int) -> float:
 
 
 def mean_rows(values: Tensor, batch: Batch, modality: str, ctx: Context) -> Tensor:
-    """Mean (d,) of per-sample values (B, d) over the samples of all ranks that have the modality, detached."""
+    """Mean (d,) of values (B, d) over the samples of all ranks that have the modality, detached."""
     return ctx.mean(ctx.sample_mean(values.detach(), batch.present[modality]))
 
 
 class OrthogonalMemory(nn.Module):
-    """MLA's P, and how often it was updated.
+    """P, and the number of its updates.
 
     Args:
         like: the weight (C, d) whose gradient is to be projected.
         normalize: divide P by its Frobenius norm after every update (MLA's published code).
-        order: "current" updates P with the features of the modality in hand before its gradient is
-            projected (Algorithm 1); "previous" afterwards, so that only earlier modalities are
-            protected (the text of 3.2).
+        order: "current" updates P with the features of the modality that trains before its gradient
+            is projected (Algorithm 1); "previous" updates it afterwards, so that only earlier
+            modalities are protected (text of section 3.2).
     """
 
     projection: Tensor
@@ -58,7 +58,7 @@ class OrthogonalMemory(nn.Module):
         self.order = order
 
     def update(self, mean_feature: Tensor, alpha: float) -> None:
-        """Remember the mean feature (d,)."""
+        """Update P with a mean feature (d,)."""
         projection = orthogonal_update(
             self.projection, mean_feature.to(self.projection.dtype), alpha
         )
@@ -68,10 +68,14 @@ class OrthogonalMemory(nn.Module):
     def modify(
         self, weights: Sequence[Tensor], mean_features: Sequence[Tensor], alpha: float
     ) -> None:
-        """Project the gradients of weights and remember mean features: one of each where one
-        modality trains alone.
+        """Project the gradients of weights, and update P with mean features.
 
         The very first gradients stay as they are.
+
+        Args:
+            weights: each (C, d); one where a modality trains alone.
+            mean_features: each (d,), of the modalities that train.
+            alpha: α of Eq. 5.
         """
         first = self.updates == 0
         if self.order == "current":
