@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,21 @@ class Project:
 def project(tmp_path):
     """project(page): the files of a page in a folder of their own."""
     return lambda page: Project(page, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def catalogue():
+    """The package that writes the generated pages, importable with the other Sphinx extensions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(DOCS / "_ext"))
+        yield import_module("catalogue")
+
+
+@pytest.fixture(scope="session")
+def pages(catalogue, tmp_path_factory):
+    """{page: text}, written over what an older version left."""
+    folder = tmp_path_factory.mktemp("docs") / "generated"
+    folder.mkdir()
+    (folder / "method-gone.md").write_text("# gone")
+    catalogue.write(folder)
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}

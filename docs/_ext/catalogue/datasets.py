@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from equipoise.data.datasets import DATASETS
 from equipoise.registry import Entry
 
-from .markdown import bash, explained, facts, origin, page, sentence, shown, table, toctree
+from .markdown import (
+    bash,
+    explained,
+    facts,
+    module_of,
+    origin,
+    page,
+    sentence,
+    shown,
+    table,
+    toctree,
+)
 
 FROM_SETTINGS = ("seed", "validation", "test")
 """Arguments of a built-in data set that are settings of every run, such as `--data.seed`."""
@@ -46,7 +55,7 @@ def _index() -> str:
 
 
 def _page(entry: Entry) -> str:
-    module = _module(entry)
+    module = module_of(entry)
     load = entry.load() if entry.target.endswith(":load") else None
     prepare = getattr(module, "prepare", None)
     return page(
@@ -69,15 +78,11 @@ def _page(entry: Entry) -> str:
     )
 
 
-def _module(entry: Entry) -> ModuleType:
-    return importlib.import_module(entry.target.partition(":")[0])
-
-
 def _modalities(entry: Entry) -> str:
     """What the source of a preparer declares as `name=column:kind`; nothing where the names are made up."""
     if not entry.target.endswith(":prepare"):
         return ""
-    found = re.findall(r'"(\w+)=\w+:(\w+)"', inspect.getsource(_module(entry)))
+    found = re.findall(r'"(\w+)=\w+:(\w+)"', inspect.getsource(module_of(entry)))
     return ", ".join(f"`{name}` ({kind})" for name, kind in found)
 
 

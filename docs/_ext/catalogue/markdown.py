@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import re
 from collections.abc import Iterable, Sequence
+from types import ModuleType
 from typing import Any
 
 from equipoise.registry import Entry
@@ -41,6 +43,11 @@ def bash(*commands: str) -> str:
     return "\n".join(["```bash", *commands, "```"])
 
 
+def python(*lines: str) -> str:
+    """Python code, a line each."""
+    return "\n".join(["```python", *lines, "```"])
+
+
 def toctree(names: Iterable[str]) -> str:
     """Pages below this one, shown in the sidebar only."""
     return "\n".join(["```{toctree}", ":hidden:", "", *names, "```"])
@@ -54,7 +61,13 @@ def sentence(text: str) -> str:
 def shown(value: object) -> str:
     """A value as it is written after a flag."""
     text = value if isinstance(value, str) else json.dumps(value, default=list)
+    text = text.replace("Infinity", ".inf")  # as YAML writes it
     return f"`{text}`"
+
+
+def module_of(entry: Entry) -> ModuleType:
+    """The module in which a component is written."""
+    return importlib.import_module(entry.target.partition(":")[0])
 
 
 def prose(thing: Any) -> str:

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 
+from equipoise.heads import HEADS
 from equipoise.methods import METHODS
-from equipoise.registry import MethodEntry
+from equipoise.registry import Condition, MethodEntry
 
 from .bibtex import bibtex
-from .markdown import bash, explained, facts, origin, page, sentence, table, toctree
+from .header import PARTS, read_header, shown_departures
+from .heads import head_text
+from .markdown import (
+    bash,
+    explained,
+    facts,
+    module_of,
+    origin,
+    page,
+    python,
+    sentence,
+    shown,
+    table,
+    toctree,
+)
+
+EPOCHS = 6
+"""Length of the example: enough for the fraction of the epochs after which some methods act."""
 
 
 def pages() -> dict[str, str]:
@@ -48,10 +65,10 @@ def _index(entries: list[MethodEntry]) -> str:
 
 def _page(entry: MethodEntry) -> str:
     cls = entry.load()
-    module = importlib.import_module(entry.target.partition(":")[0])
     meaning = explained(cls)
     options = [
-        (f"`{p.name}`", f"`{p.default!r}`", meaning[p.name]) for p in entry.parameters().values()
+        (f"`{p.name}`", shown(p.default), f"{meaning[p.name]}{_condition(cls, p.name)}")
+        for p in entry.parameters().values()
     ]
     return page(
         f"# {entry.name}",
@@ -61,7 +78,7 @@ def _page(entry: MethodEntry) -> str:
                 *origin(entry),
                 ("published code", entry.code and f"<{entry.code}>"),
                 ("licence of that code", entry.licence),
-                ("head", f"`{entry.head}`"),
+                ("head", f"[{entry.head}](heads.md#{entry.head})"),
                 ("modalities", entry.modalities),
                 ("forward / backward passes", entry.passes),
                 ("extra memory, head left out", entry.memory or "none"),
@@ -69,11 +86,53 @@ def _page(entry: MethodEntry) -> str:
                 ("order of modalities matters", "yes" if entry.ordered else "no"),
             ]
         ),
-        "## What it does, and where the published code differs",
-        f"```text\n{inspect.getdoc(module) or ''}\n```",
+        *_explanation(inspect.getdoc(module_of(entry)) or ""),
+        *(("## The head", head_text(HEADS[entry.head])) if _only_a_head(entry) else ()),
         "## Options",
         table(["option", "default", "meaning"], options),
         "## Try it",
         bash(f"equipoise train --data digits --method {entry.name}"),
+        "The same in Python:",
+        python(
+            "import equipoise",
+            "",
+            f'run = equipoise.fit("digits", method="{entry.name}", epochs={EPOCHS})',
+            'print(run.result["test"]["fused"]["accuracy"])',
+        ),
         *(("## Cite", f"```bibtex\n{bibtex(entry)}\n```") if entry.paper else ()),
     )
+
+
+def _explanation(docstring: str) -> list[str]:
+    """The parts of a header as sections; a header that lacks one is shown as it stands."""
+    header = read_header(docstring)
+    if header.missing:
+        return ["## How it works", f"```text\n{docstring}\n```"]
+    idea, equations, published = (header.parts[part] for part in PARTS)
+    return [
+        f"## {PARTS[0]}",
+        idea,
+        f"## {PARTS[1]}",
+        equations,
+        f"## {PARTS[2]}",
+        shown_departures(published),
+    ]
+
+
+def _condition(cls: type, option: str) -> str:
+    """A sentence on an option that has an effect only beside another one."""
+    if option not in getattr(cls, "effect", {}):
+        return ""
+    other, values = cls.effect[option]
+    words = (
+        values.words
+        if isinstance(values, Condition)
+        else " or ".join(map(shown, sorted(values, key=str)))
+    )
+    return f" *Has an effect only where `{other}` is {words}.*"
+
+
+def _only_a_head(entry: MethodEntry) -> bool:
+    """True for a published fusion that is another method's class with a head of its own."""
+    heads = {e.head for e in METHODS if isinstance(e, MethodEntry) and e.target == entry.target}
+    return bool(entry.paper) and len(heads) > 1

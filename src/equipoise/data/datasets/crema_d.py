@@ -23,8 +23,9 @@ CREMA-D/
 
 ```bash
 equipoise prepare crema-d --root CREMA-D --out data/crema-d
-equipoise prepare crema-d --root CREMA-D --split paper --splits OGM-GE/data/CREMAD --out
-data/crema-d-paper ```
+equipoise prepare crema-d --root CREMA-D --split paper --splits OGM-GE/data/CREMAD \\
+    --out data/crema-d-paper
+```
 
 A clip is named `<actor>_<sentence>_<emotion>_<level>`. The label is the *intended* emotion, as in
 all the papers, and not what the crowd of raters heard or saw.
@@ -55,12 +56,12 @@ runs:
   training; `--problems drop` goes on without it.
 * Three pairs of wav files are byte for byte the same although they are labelled with different
   emotions: `1006_TIE` HAP and NEU, `1013_WSI` DIS and SAD, `1017_IWW` ANG and FEA. The videos of a
-      pair differ.
+  pair differ.
 
 The wav of `1040_ITH_SAD_XX` is named `1040_ITH_SAD_X.wav`; prepare finds it. Clips last 1.3 to 5 s,
-2.5 s on
-average: 877 are shorter than 2 s, so that a sampler of one frame per second finds two frames in
-    them.
+2.5 s
+on average: 877 are shorter than 2 s, so that a sampler of one frame per second finds two frames
+in them.
 """
 
 from __future__ import annotations

@@ -28,9 +28,11 @@ features/                                          (optional)
 
 ```bash
 equipoise prepare iemocap --root IEMOCAP_full_release --test_session 5 --out data/iemocap-5
-equipoise prepare iemocap --root IEMOCAP_full_release --features features --out
-data/iemocap-features equipoise prepare iemocap --root IEMOCAP_full_release --split paper --splits
-MLA/data --out data/iemocap-paper ```
+equipoise prepare iemocap --root IEMOCAP_full_release --features features \\
+    --out data/iemocap-features
+equipoise prepare iemocap --root IEMOCAP_full_release --split paper --splits MLA/data \\
+    --out data/iemocap-paper
+```
 
 `audio` is the utterance's wav, `video` the utterance's seconds of the dialogue's avi, `text` the
 transcript. With `--features`, the three modalities are GCNet's vectors instead, those of the person

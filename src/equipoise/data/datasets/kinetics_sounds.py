@@ -25,8 +25,9 @@ k400/
 
 ```bash
 equipoise prepare kinetics-sounds --root k400 --out data/kinetics-sounds
-equipoise prepare kinetics-sounds --root k400 --split paper --splits OGM-GE/data/KineticSound --out
-data/ks-paper ```
+equipoise prepare kinetics-sounds --root k400 --split paper --splits OGM-GE/data/KineticSound \\
+    --out data/ks-paper
+```
 
 A clip is found by the id of its video and its first second, wherever below the folder its file is.
 Sound and picture are two modalities of the same file.
