@@ -15,6 +15,7 @@ from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.loader import Loader
 from equipoise.data.table.table import Table
 from equipoise.errors import ConfigError
+from equipoise.methods import METHODS
 from equipoise.methods.balance.compose import Compose
 from equipoise.settings import OptimiserSettings
 from equipoise.training.context import Context
@@ -124,7 +125,7 @@ def test_every_combination_trains(
     before = copy.deepcopy(model.state_dict())
     ctx = context(model, table(INPUTS, rows=20), 2)
     settings = {
-        "cycles": 2 if schedule == "phase" else None,
+        **({"cycles": 2} if schedule == "phase" else {}),
         "schedule": schedule,
         "projection": projection,
         "flatness": flatness,
@@ -166,11 +167,13 @@ def test_the_alignment_follows_the_epochs_of_the_modality_in_hand(
     logged: dict[tuple[str, ...], list[float]] = {}
 
     class Reader(Silent):
-        def record(self, ctx: Context) -> None:
+        def record(self) -> None:
             logged.setdefault(ctx.training, []).append(ctx.read_journal()["method/alpha"])
 
     ctx.observer = Reader()
-    options = {"alpha": "stepwise", "alpha_value": 0.9, "cycles": 2 if turns == "phase" else None}
+    options = {"alpha": "stepwise", "alpha_value": 0.9}
+    if turns == "phase":
+        options["cycles"] = 2
     world.train("compose", ctx, 4, schedule=turns, alignment="js", **options)
     expected = [("a",), ("b",), ("c",)] if turns == "phase" else [("a", "b", "c")]
     assert logged == {moving: pytest.approx([0.9, 0.9, 0.1, 0.1]) for moving in expected}
@@ -251,21 +254,22 @@ def test_refuses_bad_options(given: dict[str, object], option: str, value: objec
         (ALIGNED, "alpha_value", 0.5),
         ({**ALIGNED, "alpha": "polynomial"}, "alpha_value", 0.5),
         ({"alignment": "js"}, "temperature", 0.1),
-        ({"schedule": "step"}, "loss", "fused"),
-        ({"schedule": "phase"}, "loss", "fused"),
     ],
 )
 def test_refuses_options_without_effect(
     given: dict[str, object], option: str, value: object
 ) -> None:
-    Compose(**given)  # type: ignore[arg-type]
-    with pytest.raises(
-        ConfigError, match=f"Compose: '{option}' must be (left out|false) unless|separate where"
-    ):
-        Compose(**given, **{option: value})  # type: ignore[arg-type]
+    METHODS.build("compose", given)
+    condition = f"left out unless '{Compose.effect[option][0]}' is "
+    with pytest.raises(ConfigError, match=f"Compose: '{option}' must be {condition}"):
+        METHODS.build("compose", {**given, option: value})
 
 
-def test_modalities_that_train_in_turn_have_separate_losses(world: SimpleNamespace) -> None:
+def test_modalities_that_train_in_turn_have_separate_losses() -> None:
     for schedule, separate in (("joint", False), ("step", True), ("phase", True)):
-        assert Compose(schedule=schedule).objective.separate == separate
-        assert Compose(schedule=schedule, loss="separate").objective.separate
+        assert Compose(schedule=schedule).separate == separate
+        assert Compose(schedule=schedule, loss="separate").separate
+    assert not Compose(loss="fused").separate
+    for schedule in ("step", "phase"):
+        with pytest.raises(ConfigError, match="'loss' must be separate where modalities train in"):
+            Compose(schedule=schedule, loss="fused")
