@@ -15,21 +15,23 @@ HEADS = Registry(
         Entry(
             "auxiliary",
             "equipoise.heads.auxiliary:Auxiliary",
-            "as concat, and beside it a linear classifier per modality that the fused prediction does not use",
+            "concat with a linear classifier per modality that the fused prediction does not use",
         ),
         Entry("sum", "equipoise.heads.linear:Sum", "sum of one linear classifier per modality"),
         Entry(
             "late",
             "equipoise.heads.linear:Late",
             "mean of the probabilities of one linear classifier per modality",
-            paper="Gunes, Piccardi. Affect recognition from face and body: early vs. late fusion. IEEE SMC 2005",
+            paper="Gunes, Piccardi. Affect recognition from face and body: early vs. late fusion. "
+            "IEEE SMC 2005",
             year=2005,
         ),
         Entry(
             "shared",
             "equipoise.heads.shared:Shared",
             "one linear classifier for all modalities, fused by entropy",
-            paper="Zhang et al. Multimodal Representation Learning by Alternating Unimodal Adaptation. CVPR 2024",
+            paper="Zhang et al. Multimodal Representation Learning by Alternating Unimodal "
+            "Adaptation. CVPR 2024",
             year=2024,
             url="https://arxiv.org/abs/2311.10707",
         ),
@@ -51,8 +53,9 @@ HEADS = Registry(
         Entry(
             "etmc",
             "equipoise.heads.evidential:ETMC",
-            "as tmc, with one more opinion from the concatenated features",
-            paper="Han et al. Trusted Multi-View Classification with Dynamic Evidential Fusion. IEEE TPAMI 2023",
+            "tmc with one more opinion, from the concatenated features",
+            paper="Han et al. Trusted Multi-View Classification with Dynamic Evidential Fusion. "
+            "IEEE TPAMI 2023",
             year=2023,
             url="https://arxiv.org/abs/2204.11423",
         ),
@@ -68,7 +71,8 @@ HEADS = Registry(
             "domfn",
             "equipoise.heads.domfn:DOMFN",
             "a fused predictor where the modalities agree, the surest of them where they do not",
-            paper="Yang et al. DOMFN: A Divergence-Orientated Multi-Modal Fusion Network. ACM Multimedia 2022",
+            paper="Yang et al. DOMFN: A Divergence-Orientated Multi-Modal Fusion Network. ACM "
+            "Multimedia 2022",
             year=2022,
             url="https://doi.org/10.1145/3503161.3548203",
         ),
@@ -76,15 +80,17 @@ HEADS = Registry(
             "film",
             "equipoise.heads.film:FiLM",
             "one modality scales and shifts the features of the others",
-            paper="Perez et al. FiLM: Visual Reasoning with a General Conditioning Layer. AAAI 2018",
+            paper="Perez et al. FiLM: Visual Reasoning with a General Conditioning Layer. AAAI "
+            "2018",
             year=2018,
             url="https://arxiv.org/abs/1709.07871",
         ),
         Entry(
             "affine",
             "equipoise.heads.film:FiLM",
-            "film, by the name it has in LFM's tables",
-            paper="Perez et al. FiLM: Visual Reasoning with a General Conditioning Layer. AAAI 2018",
+            "film under its name in the tables of LFM",
+            paper="Perez et al. FiLM: Visual Reasoning with a General Conditioning Layer. AAAI "
+            "2018",
             year=2018,
             url="https://arxiv.org/abs/1709.07871",
         ),
@@ -108,7 +114,8 @@ HEADS = Registry(
             "ml-lstm",
             "equipoise.heads.ml_lstm:MLLSTM",
             "a multilayer LSTM reads the modalities as steps",
-            paper="Nie et al. Multi-modal feature fusion based on multi-layers LSTM. Multimed. Tools Appl. 2021",
+            paper="Nie et al. Multi-modal feature fusion based on multi-layers LSTM. Multimed. "
+            "Tools Appl. 2021",
             year=2021,
             url="https://doi.org/10.1007/s11042-020-08796-8",
         ),
@@ -145,8 +152,8 @@ HEADS = Registry(
             "cosine",
             "equipoise.heads.cosine:Cosine",
             "sum over the modalities of scaled cosines between feature and class weight",
-            paper="Xu et al. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained Learning. "
-            "ICASSP 2023",
+            paper="Xu et al. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual "
+            "Fine-Grained Learning. ICASSP 2023",
             year=2023,
             url="https://arxiv.org/abs/2303.05338",
         ),
@@ -166,17 +173,20 @@ HEADS = Registry(
         Entry(
             "vote",
             "equipoise.heads.vote:Vote",
-            "sum of one linear classifier per modality, and one of all features that trains but has no vote",
-            paper="Guan, Jiang, Yang. Balance-aware Sequence Sampling Makes Multi-modal Learning Better. IJCAI 2025",
+            "sum of one linear classifier per modality, and one of all features that trains but "
+            "has no vote",
+            paper="Guan, Jiang, Yang. Balance-aware Sequence Sampling Makes Multi-modal Learning "
+            "Better. IJCAI 2025",
             year=2025,
             url="https://arxiv.org/abs/2501.01470",
         ),
         Entry(
             "sustained",
             "equipoise.heads.sustained:Sustained",
-            "several two-layer classifiers per modality, added one by one, with one output layer for all",
-            paper="Jiang, Huang, Yang. Rethinking Multimodal Learning from the Perspective of Mitigating "
-            "Classification Ability Disproportion. NeurIPS 2025",
+            "several two-layer classifiers per modality, added one by one, with one output layer "
+            "for all",
+            paper="Jiang, Huang, Yang. Rethinking Multimodal Learning from the Perspective of "
+            "Mitigating Classification Ability Disproportion. NeurIPS 2025",
             year=2025,
             url="https://arxiv.org/abs/2502.20120",
         ),
@@ -188,8 +198,10 @@ HEADS = Registry(
         Entry(
             "cra",
             "equipoise.heads.cra:CRA",
-            "a cascade of residual autoencoders restores the joint vector, a multilayer classifier reads it",
-            paper="Tran et al. Missing Modalities Imputation via Cascaded Residual Autoencoder. CVPR 2017",
+            "a cascade of residual autoencoders restores the joint vector, a multilayer "
+            "classifier reads it",
+            paper="Tran et al. Missing Modalities Imputation via Cascaded Residual Autoencoder. "
+            "CVPR 2017",
             year=2017,
             url="https://doi.org/10.1109/CVPR.2017.528",
         ),
@@ -205,15 +217,16 @@ HEADS = Registry(
             "if-mmin",
             "equipoise.heads.if_mmin:IFMMIN",
             "as mmin, with features that all modalities share fed into every block",
-            paper="Zuo et al. Exploiting Modality-Invariant Feature for Robust Multimodal Emotion Recognition with "
-            "Missing Modalities. 2022",
+            paper="Zuo et al. Exploiting Modality-Invariant Feature for Robust Multimodal Emotion "
+            "Recognition with Missing Modalities. 2022",
             year=2022,
             url="https://arxiv.org/abs/2210.15359",
         ),
         Entry(
             "cpm-net",
             "equipoise.heads.cpm_net:CPMNet",
-            "a latent vector fitted to the modalities that are there, compared with the classes' means",
+            "a latent vector fitted to the modalities that are there, compared with the classes' "
+            "means",
             paper="Zhang et al. CPM-Nets: Cross Partial Multi-View Networks. NeurIPS 2019",
             year=2019,
             url="https://proceedings.neurips.cc/paper/2019/hash/11b9842e0a271ff252c1903e7132cd68-Abstract.html",
@@ -222,8 +235,8 @@ HEADS = Registry(
             "tate",
             "equipoise.heads.tate:TATE",
             "a transformer encoder over one token per modality, each tagged with what is missing",
-            paper="Zeng et al. Tag-assisted Multimodal Sentiment Analysis under Uncertain Missing Modalities. "
-            "SIGIR 2022",
+            paper="Zeng et al. Tag-assisted Multimodal Sentiment Analysis under Uncertain Missing "
+            "Modalities. SIGIR 2022",
             year=2022,
             url="https://arxiv.org/abs/2204.13707",
         ),
@@ -238,7 +251,8 @@ HEADS = Registry(
         Entry(
             "dcca",
             "equipoise.heads.dcca:DCCA",
-            "a linear classifier on canonical projections of what a network per modality makes of the features",
+            "a linear classifier on canonical projections of what a network per modality makes of "
+            "the features",
             paper="Andrew et al. Deep Canonical Correlation Analysis. ICML 2013",
             year=2013,
             url="https://proceedings.mlr.press/v28/andrew13.html",

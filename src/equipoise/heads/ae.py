@@ -1,4 +1,13 @@
-"""AE's head: an autoencoder of the joint vector, a classifier of its output, and a decoder of each modality."""
+r"""AE's head: an autoencoder restores the joint vector, and a classifier reads its output.
+
+The multimodal form of GCNet's baseline (github.com/zeroQiaoba/GCNet). With the joint vector $J$:
+
+$$\hat J = \mathrm{ReLU}(\mathrm{decoder}(\mathrm{encoder}(J))) \qquad f = \mathrm{MLP}(\hat J)
+\qquad \hat x_m = \mathrm{MLP}_m(\hat J)$$
+
+There is a LeakyReLU between the layers of the autoencoder. The published MLPs have two hidden
+layers of 128 units, and so have these.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +21,12 @@ from equipoise.heads.parts.imputing import ImputingHead, Restoration
 
 
 class AE(ImputingHead):
-    """Ĵ = ReLU(decoder(encoder(J))), LeakyReLU in between; logits MLP(Ĵ), features x̂_m = MLP_m(Ĵ).
-
-    The published heads have two hidden layers of 128 units; so have these.
+    """An autoencoder of the joint vector, a classifier of its output, and a decoder per modality.
 
     Args:
-        layers: widths of the autoencoder down to its code.
-        dropout: between the layers of classifier and decoders; 0.5 as published, where equal
-            results on any number of processes do not matter.
+        layers: widths of the autoencoder's layers, the last one that of its code.
+        dropout: between the layers of classifier and decoders; 0.5 as published, with which results
+            depend on the number of processes.
     """
 
     def __init__(

@@ -1,13 +1,14 @@
-"""Attention: self-attention over one token per modality.
+r"""Attention: self-attention over one token per modality.
 
-The common transformer fusion (Vaswani et al. Attention Is All You Need. NeurIPS 2017): each
-modality's feature becomes a token, the tokens attend to each other, and one vector is classified.
+The common transformer fusion (Vaswani et al. Attention Is All You Need. NeurIPS 2017): the feature
+of each modality becomes a token, the tokens attend to each other, and one vector is classified.
 
-    t_m = z_m P_mᵀ + p_m        [r; t'_1; …] = Transformer([cls; t_1; …; t_M])        f = r W_oᵀ + b_o
+$$t_m = z_m P_m^\top + p_m \qquad [r; t'_1; \dots] = \mathrm{Transformer}([\mathrm{cls}; t_1; \dots;
+t_M]) \qquad f = r W_o^\top + b_o$$
 
-The bias p_m tells the modalities apart, so there are no positions and the order of the modalities
-does not matter. Nothing attends to the token of an absent modality. One modality alone is what the
-head says to its token only.
+The bias $p_m$ tells the modalities apart, so there are no positions and the order of the modalities
+does not matter. Nothing attends to the token of an absent modality. The logits of one modality
+alone are the output for its token only.
 """
 
 from __future__ import annotations
@@ -22,16 +23,15 @@ from equipoise.heads.parts.joint import JointHead
 
 
 class Attention(JointHead):
-    """A token per modality, pre-norm transformer layers with a mask over absent ones, and a linear
-    classifier.
+    """Pre-norm transformer layers over one token per modality, and a linear classifier.
 
     Args:
         width: of the tokens; a multiple of `heads`.
         layers: number of transformer layers, each with a feed-forward layer of four times the
             width.
-        heads: of the attention.
-        read_out: "cls" for an extra learned token, "mean" for the mean of the present modalities'
-            tokens.
+        heads: number of attention heads.
+        read_out: vector that is classified: "cls" for an extra learned token, "mean" for the mean
+            of the present modalities' tokens.
         dropout: in every layer.
 
     Raises:
@@ -63,9 +63,9 @@ class Attention(JointHead):
         for modality, size in widths.items():
             self.blocks[modality] = nn.Linear(size, width)
         if read_out == "mean":
-            self.fused_only = (
-                "queries and keys"  # a single token has all the attention, whatever they say
-            )
+            # A single token has all the attention, so the logits of one modality alone do not
+            # depend on queries and keys.
+            self.fused_only = "queries and keys"
         self.cls = nn.Parameter(torch.randn(width) * 0.02) if read_out == "cls" else None
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
@@ -82,21 +82,20 @@ class Attention(JointHead):
         shown = torch.stack([present[m] for m in features], dim=1)
         tokens = torch.stack([self.blocks[m](z) for m, z in features.items()], dim=1)
         if self.cls is not None:
-            tokens = torch.cat(
-                [self.cls.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1
-            )
+            cls = self.cls.to(tokens.dtype).expand(len(tokens), 1, -1)
+            tokens = torch.cat([cls, tokens], dim=1)
             shown = torch.cat([torch.ones_like(shown[:, :1]), shown], dim=1)
-        hidden = ~shown & shown.any(1, keepdim=True)  # attention over nothing would be 0/0
+        # A row without any token hides none: attention over nothing would be 0/0.
+        hidden = ~shown & shown.any(1, keepdim=True)
         for layer in self.layers:
             tokens = layer(tokens, src_key_padding_mask=hidden)
         tokens = self.norm(tokens)
-        logits: Tensor = self.classifier(
-            tokens[:, 0] if self.cls is not None else _mean(tokens, shown)
-        )
+        read_out = _mean(tokens, shown) if self.cls is None else tokens[:, 0]
+        logits: Tensor = self.classifier(read_out)
         return logits
 
 
 def _mean(tokens: Tensor, shown: Tensor) -> Tensor:
-    """Mean over the shown tokens (B, K, d) → (B, d); zeros without any."""
+    """Mean (B, d) over the shown tokens (B, K, d); zeros in a row without any."""
     there = shown.unsqueeze(-1).to(tokens.dtype)
     return (tokens * there).sum(1) / there.sum(1).clamp_min(1)

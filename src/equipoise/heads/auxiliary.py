@@ -1,4 +1,7 @@
-"""A Concat head with a classifier of its own for each modality beside it, for auxiliary losses."""
+r"""Auxiliary: a Concat head with an own classifier for each modality, for auxiliary losses.
+
+$$f = [z_1; \dots; z_M] W^\top + b \qquad v_m = z_m V_m^\top + c_m$$
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from equipoise.heads.concat import Concat
 
 
 class Auxiliary(Concat):
-    """fused = [z_1; …; z_M] Wᵀ + b as `Concat`; one modality alone reads v_m = z_m V_mᵀ + c_m.
+    """A linear classifier on the concatenated features, and one for each modality.
 
     The fused prediction never uses the own classifiers V_m, and their losses never reach W.
     `blocks[m]` is the column block W_m and holds V_m as `own`.

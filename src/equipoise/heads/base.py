@@ -1,4 +1,7 @@
-"""What a head is: features of each modality in, `Output` out. It owns the fusion used at prediction."""
+"""Base classes of the heads.
+
+A head turns the features of each modality into an `Output` and owns the fusion used at prediction.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ class Head(nn.Module, ABC):
     Attributes:
         decomposable: Σ_m logits_m equals the fused logits when every modality is present.
         own_classifiers: logits_m come from a classifier that serves this modality only.
-        fused_only: in words, what the fused logits depend on and no logits_m do, so that unimodal
-            losses leave it as it was initialised; "" for nothing.
-        blocks: {modality: module}, the part of the head that serves one modality only; whatever
-            else the head holds is shared.
+        fused_only: the name of the part, for messages, on which the fused logits depend and no
+            logits_m do. Unimodal losses leave that part as it was initialised. "" for no such part.
+        blocks: {modality: module}, the part of the head that serves one modality only; all other
+            parameters of the head are shared.
     """
 
     decomposable = False
@@ -48,21 +51,26 @@ class Head(nn.Module, ABC):
         """Logits (B, C) that this modality alone predicts from its features (B, d_m)."""
 
     def reading_layer(self, modality: str) -> nn.Linear | None:
-        """The one linear layer by which this modality's features reach the fused prediction, or
-        None.
+        """The single linear layer that reads this modality's features.
 
-        What the head makes of features z of this modality alone does not change when the layer's
-        weight moves orthogonally to z. A head has None where several layers read the features, or
-        none reads them as they are.
+        All that the head computes from features z of this modality alone then stays the same when
+        the weight of the layer moves orthogonally to z.
+
+        Returns:
+            The layer, or None where several layers read the features, or where no linear layer
+            reads them unchanged.
         """
         block = self.blocks[modality] if modality in self.blocks else None  # noqa: SIM401 (ModuleDict has no get)
         return block if isinstance(block, nn.Linear) else None
 
     def own_only(self, modality: str) -> nn.Module | None:
-        """What logits_m depend on and the fused ones do not, so that the fused loss leaves it as it
-        was initialised.
+        """The part that logits_m depend on and the fused logits do not.
 
-        Also what the fused logits of only some samples depend on. None for nothing.
+        The fused loss leaves that part as it was initialised. A part that the fused logits of only
+        some samples depend on counts too.
+
+        Returns:
+            The part, or None if there is none.
         """
         return None
 
@@ -73,17 +81,30 @@ class Head(nn.Module, ABC):
         logits: Mapping[str, Tensor],
         present: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor | None]:
-        """Fused logits (B, C) and fusion weights (B, M) or None. `logits` has every modality of the head."""
-
-    def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Output:
-        """Read each modality out and fuse.
+        """Fuse the modalities, sample by sample.
 
         Args:
-            features: {modality: (B, d_m)} of the modalities with at least one present row; another
-                modality's block stays out of the graph, so that its parameters get no gradient at
-                all.
-            present: {modality: bool (B,)} of every modality of the head.
+            features: {modality: (B, d_m)} of the modalities with at least one present row.
+            logits: {modality: (B, C)} of every modality of the head; zeros where no row has it.
+            present: {modality: bool (B,)} of every modality of the head. An absent modality must
+                have no influence on its row.
+
+        Returns:
+            Fused logits (B, C), and fusion weights (B, M) or None.
         """
+
+    def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Output:
+        """Compute the logits of each modality and fuse them.
+
+        Args:
+            features: {modality: (B, d_m)} of the modalities with at least one present row.
+            present: {modality: bool (B,)} of every modality of the head.
+
+        Returns:
+            The `Output`, with logits of every modality of the head.
+        """
+        # The block of a modality without features stays out of the graph, so that its parameters
+        # get no gradient at all: a gradient of zero would still let momentum and decay move them.
         read = {m: self.unimodal(m, z) for m, z in features.items()}
         like = next(iter(read.values()), None)
         logits = {
@@ -94,7 +115,8 @@ class Head(nn.Module, ABC):
         return Output(features, logits, fused, weights)
 
     def _filler(self, rows: int, like: Tensor | None) -> Tensor:
-        """Zero logits; looking for a parameter to copy the type from takes longer than a small layer."""
+        """Zero logits (rows, C), of the type and on the device of `like`."""
+        # A search through the parameters takes longer than a small layer, so it comes last.
         reference = next(self.parameters()) if like is None else like
         return reference.new_zeros(rows, self.classes)
 
@@ -103,11 +125,12 @@ class SeparateHead(Head):
     """A classifier per modality (or one for all) whose logits meet in a fusion rule.
 
     Args:
-        fusion_rule: one of `fusion.RULES`.
+        fusion_rule: one of `fusion.FUSION_RULES`.
         fusion_weights: {modality: weight} for the rule "fixed".
 
     Attributes:
-        active: bool (M,), the modalities that take part in the fusion; saved with the weights.
+        active: bool (M,), True for the modalities that take part in the fusion; saved with the
+            weights.
     """
 
     own_classifiers = True
@@ -124,7 +147,9 @@ class SeparateHead(Head):
         self.fusion = fusion_rule
         self.decomposable = fusion_rule == "sum"
         self.register_buffer("active", torch.ones(len(widths), dtype=torch.bool))
-        self._rule = fusion.rule(type(self).__name__, fusion_rule, self.modalities, fusion_weights)
+        self._rule = fusion.fusion_rule(
+            type(self).__name__, fusion_rule, self.modalities, fusion_weights
+        )
 
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         logits: Tensor = self.blocks[modality](features)

@@ -1,4 +1,13 @@
-"""ReconBoost's head: one classifier for all modalities, whose outputs are boosted together."""
+r"""Boosted sum: one classifier for all modalities, its outputs added up, the head of ReconBoost.
+
+Hua, Xu, Bao, Yang, Huang. ReconBoost: Boosting Can Achieve Modality Reconcilement. ICML 2024.
+Code: github.com/huacong/ReconBoost
+
+$$v_m = g(z_m) \qquad f = \beta \sum_m v_m$$
+
+with one $g$ = Linear – ReLU – Linear for all modalities and a learned number $\beta$. While
+$\beta$ is positive it does not change the predicted class; it calibrates the probabilities.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +22,12 @@ from equipoise.heads.parts.checks import one_width
 
 
 class BoostedSum(SeparateHead):
-    """fused = b Σ_m v_m with v_m = g(z_m), one g = Linear – ReLU – Linear for all modalities and a
-    learned number b.
-
-    Hua, Xu, Bao, Yang, Huang. ReconBoost: Boosting Can Achieve Modality Reconcilement. ICML 2024.
-    Code: github.com/huacong/ReconBoost. b leaves the predicted class alone and calibrates the
-        probabilities.
+    """Scaled sum of the outputs of one classifier that all modalities share.
 
     Args:
-        hidden: width of the hidden layer of g; 0 for a single linear layer (as published for
-            MOSEI).
-        rate: initial b, positive.
+        hidden: width of the hidden layer of the classifier; 0 for a single linear layer (as
+            published for MOSEI).
+        rate: initial scale of the sum, positive.
 
     Raises:
         ConfigError: the encoders' feature widths differ, or an option is out of range.

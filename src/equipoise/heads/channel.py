@@ -1,22 +1,25 @@
-"""Channel: modalities recalibrate each other's channels (MMTM), on the encoders' final features.
+r"""Channel: modalities recalibrate each other's channels (MMTM), on the encoders' final features.
 
 Vaezi Joze, Shaban, Iuzzolino, Koishida. MMTM: Multimodal Transfer Module for CNN Fusion. CVPR 2020;
 the baseline Channel of the LFM paper.
 
-    Z = ReLU(Σ_m s_m W_mᵀ + b)        E_m = Z V_mᵀ + c_m        ẑ_m = κ σ(E_m) ⊙ z_m        f = mean_m v_m(ẑ_m)
+$$Z = \mathrm{ReLU}\Big(\sum_m s_m W_m^\top + b\Big) \qquad E_m = Z V_m^\top + c_m$$
 
-s_m is the mean of z_m over its positions. Published, modules stand between the stages of
-convolutional networks; here one module stands after the encoders, whose features are maps without
-positions, so that s_m = z_m. This works with any encoder, and is an extension: the LFM paper has no
-Channel row for image and text.
+$$\hat z_m = \kappa \, \sigma(E_m) \odot z_m \qquad f = \mathrm{mean}_m \, v_m(\hat z_m)$$
 
-Where modality j is absent, or left out to read another one alone, s_j is the mean stored in
-`mean_<j>` (zeros until somebody stores one; the method `channel` does), and f is the mean of the
-others' branches. The branch scores of the full pass would have seen the other modalities through
-the gates; the logits of one modality here have not.
+$s_m$ is the mean of $z_m$ over its positions. In the paper, modules stand between the stages of
+convolutional networks. Here one module stands after the encoders, whose features have no positions,
+so that $s_m = z_m$. This works with any encoder, and is an extension: the LFM paper has no Channel
+row for image and text.
 
-Published code: κ = 1 and a bottleneck of ΣC/2; the paper has κ = 2, which makes E = 0 the identity,
-and ΣC/4. The defaults are the paper's κ and the code's bottleneck.
+Where modality $j$ is absent, or left out to read another one alone, $s_j$ is the mean stored in
+`mean_<j>` (zeros until a mean is stored; the method `channel` stores one), and $f$ is the mean of
+the branches of the others. The logits of one modality alone therefore do not depend on the other
+modalities. The branch scores of the full pass would depend on them through the gates.
+
+Published code: $\kappa = 1$ and a bottleneck of half the sum of the channels; the paper has
+$\kappa = 2$, which makes $E = 0$ the identity, and a quarter. The defaults are the paper's $\kappa$
+and the code's bottleneck.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from equipoise.heads.parts import fusion
 from equipoise.heads.parts.block_linear import BlockLinear
 from equipoise.heads.parts.presence import only, stacked
 
-SHARES = {"code": 2, "paper": 4}  # the bottleneck is ΣC divided by it
+BOTTLENECKS = {"code": 2, "paper": 4}  # Σ_m d_m divided by this is the width of Z
 
 
 class Channel(Head):
@@ -41,10 +44,11 @@ class Channel(Head):
 
     Args:
         gate_scale: κ, 2 (paper) or 1 (published code).
-        bottleneck: width of Z, "code" for ΣC/2 or "paper" for ΣC/4.
+        bottleneck: width of Z, "code" for half the sum of the feature widths or "paper" for a
+            quarter.
 
     Attributes:
-        mean_<modality>: (d_m,), what stands for the squeeze of a modality that is not there.
+        mean_<modality>: (d_m,), replaces the squeeze of a modality that is absent.
     """
 
     own_classifiers = True
@@ -56,10 +60,10 @@ class Channel(Head):
         require(
             "Channel",
             choice("gate_scale", gate_scale, (1, 2)),
-            choice("bottleneck", bottleneck, SHARES),
+            choice("bottleneck", bottleneck, BOTTLENECKS),
         )
         self.gate_scale = gate_scale
-        joint = max(1, sum(widths.values()) // SHARES[bottleneck])
+        joint = max(1, sum(widths.values()) // BOTTLENECKS[bottleneck])
         self.squeeze = BlockLinear(widths, joint)
         for modality, width in widths.items():
             parts = {"excitation": nn.Linear(joint, width), "classifier": nn.Linear(width, classes)}
@@ -67,9 +71,8 @@ class Channel(Head):
             self.register_buffer(f"mean_{modality}", torch.zeros(width))
 
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
-        return self.branches({modality: features}, only(modality, self.modalities, features))[
-            modality
-        ]
+        present = only(modality, self.modalities, features)
+        return self.branches({modality: features}, present)[modality]
 
     def fuse(
         self,
@@ -86,13 +89,13 @@ class Channel(Head):
     def branches(
         self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """{modality: v_m (B, C)} of the modalities in `features`, each having seen the others through its gate."""
+        """Logits {modality: v_m (B, C)} of the modalities in `features`, behind their gates."""
         return self.classify(features, self.gates(features, present))
 
     def gates(
         self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """{modality: κ σ(E_m) (B, d_m)} of the modalities in `features`."""
+        """Gates {modality: κ σ(E_m) (B, d_m)} of the modalities in `features`."""
         squeezes = {m: self._squeezed(m, features.get(m), present[m]) for m in self.modalities}
         joint = self.squeeze(squeezes).relu()
         excited = {m: self.blocks[m]["excitation"](joint) for m in features}  # type: ignore[index]
@@ -101,7 +104,7 @@ class Channel(Head):
     def classify(
         self, features: Mapping[str, Tensor], gates: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """{modality: v_m (B, C)} of the features behind these gates."""
+        """Logits {modality: v_m (B, C)} of features {modality: (B, d_m)} behind these gates."""
         return {m: self.blocks[m]["classifier"](gates[m] * z) for m, z in features.items()}  # type: ignore[index]
 
     def _squeezed(self, modality: str, features: Tensor | None, present: Tensor) -> Tensor:

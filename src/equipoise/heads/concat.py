@@ -1,4 +1,12 @@
-"""One linear classifier on the concatenated features (early fusion)."""
+r"""Concat: one linear classifier on the concatenated features (early fusion).
+
+$$f = [z_1; \dots; z_M] W^\top + b$$
+
+One modality alone reads its own columns of $W$ (Zhang et al. Multimodal Representation Learning by
+Alternating Unimodal Adaptation. CVPR 2024, MLA, appendix A.2):
+
+$$v_m = z_m W_m^\top + b / M$$
+"""
 
 from __future__ import annotations
 
@@ -13,20 +21,15 @@ from equipoise.heads.base import Head
 
 
 class Concat(Head):
-    """fused = [z_1; …; z_M] Wᵀ + b. One modality alone reads its column block: z_m W_mᵀ + b/M (MLA,
-    appendix A.2).
-
-    The column blocks are separate parameters, so that a modality absent from a batch leaves its own
-    untouched.
-    """
+    """One linear classifier on the concatenated features."""
 
     decomposable = True
 
     def __init__(self, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(widths, classes)
-        bound = 1 / math.sqrt(
-            sum(widths.values())
-        )  # nn.Linear's initialisation of the whole matrix
+        # The initialisation of nn.Linear for the whole matrix. Its columns are separate parameters,
+        # so that a batch without a modality leaves the columns of that modality unchanged.
+        bound = 1 / math.sqrt(sum(widths.values()))
         for modality, width in widths.items():
             block = nn.Linear(width, classes, bias=False)
             nn.init.uniform_(block.weight, -bound, bound)

@@ -1,4 +1,15 @@
-"""Cosine logits per modality, summed: no modality leads by the length of its features or of its weights."""
+r"""Cosine: a sum of scaled cosines between features and class weights, the head of MMCosine.
+
+Xu, Feng, Zhang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained
+Learning. ICASSP 2023.
+Code: github.com/GeWu-Lab/MMCosine_ICASSP23
+
+$$u_m[k] = s \cos(z_m, W_m[k]) \qquad f = \sum_m u_m$$
+
+No modality leads by the length of its features or of its weights. Training and prediction use the
+same logits; the published validation predicts with the unnormalised linear layer. The contrastive
+loss which that code can add, with weight 0 by default, is not part of the head.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +24,13 @@ from equipoise.heads.base import SeparateHead
 
 
 def unit(rows: Tensor) -> Tensor:
-    """Rows (…, d) divided by their length; a row of zeros stays as it is, with a finite gradient."""
+    """Divide rows (…, d) by their length; a row of zeros stays zero, with a finite gradient."""
     length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
     return rows / torch.where(length > 0, length, torch.ones_like(length))
 
 
 class CosineLinear(nn.Linear):
-    """scale · cos(z, W[k]) for each class k; there is no bias."""
+    """Linear layer without bias whose outputs are scale · cos(z, W[k]) for each class k."""
 
     def __init__(self, width: int, classes: int, scale: float) -> None:
         super().__init__(width, classes, bias=False)
@@ -30,16 +41,10 @@ class CosineLinear(nn.Linear):
 
 
 class Cosine(SeparateHead):
-    """fused = Σ_m u_m with u_m[k] = s · cos(z_m, W_m[k]) (MMCosine).
-
-    Xu, Feng, Zhang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual
-    Fine-Grained Learning. ICASSP 2023. Code: github.com/GeWu-Lab/MMCosine_ICASSP23. Training and
-    prediction use the same logits; the published validation predicts with the unnormalised linear
-    layer. The contrastive loss which that code can add, with weight 0 by default, is not part of
-    the head.
+    """Sum over the modalities of scaled cosines between feature and class weight.
 
     Args:
-        scale: s, the largest possible logit of a modality; the softmax of cosines alone would be
+        scale: s, the largest possible logit of a modality; the softmax of unscaled cosines would be
             almost flat.
     """
 
@@ -50,4 +55,4 @@ class Cosine(SeparateHead):
             self.blocks[modality] = CosineLinear(width, classes, scale)
 
     def reading_layer(self, modality: str) -> None:
-        """None: the length of the whole weight counts."""
+        """None: the logits depend on the length of the weight, which every direction changes."""

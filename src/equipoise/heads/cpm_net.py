@@ -1,4 +1,17 @@
-"""CPM-Net's head: the latent vector that best decodes into what is there, compared with the means of the classes."""
+r"""CPM-Net's head: a latent vector fitted to the present modalities, compared with the class means.
+
+Zhang, Han, Cui, Fu, Zhou, Hu. CPM-Nets: Cross Partial Multi-View Networks. NeurIPS 2019.
+
+$$f_y = h \cdot \bar h_y \qquad h = \arg\min_h \sum_m s_m \lVert W_m h + b_m - z_m \rVert^2
++ \rho \lVert h \rVert^2$$
+
+with $s_m = 1$ where modality $m$ is present. The decoders are linear, as those of the published
+code are (it has no activations), so the latent of a test sample needs no search:
+
+$$h = \Big(\sum_m s_m W_m^\top W_m + \rho I\Big)^{-1} \sum_m s_m W_m^\top (z_m - b_m)$$
+
+It is solved in float64, once for each set of present modalities, of which there are $2^M - 1$.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +27,15 @@ from equipoise.heads.parts.joint import JointHead
 
 
 class CPMNet(JointHead):
-    """logits_y = h · h̄_y, where h minimises Σ_m s_m ‖W_m h + b_m − z_m‖² + ridge ‖h‖² over the
-    present modalities.
-
-    The decoders are linear, as those of the published code are (it has no activations), and so the
-    latent of a test sample needs no search: h = (Σ s_m W_mᵀW_m + ridge I)⁻¹ Σ s_m W_mᵀ(z_m − b_m),
-    solved in float64 once for each set of present modalities, of which there are 2^M − 1.
-    `prototypes` holds the class means h̄_y of the training latents, `pretraining` the classifier
-    that the encoders are trained with.
+    """Products of a fitted latent vector with the class means of the training latents.
 
     Args:
         latent: width K of the latent.
-        ridge: keeps the solution unique where K exceeds the widths of the features.
+        ridge: ρ, which keeps the solution unique where K exceeds the widths of the features.
+
+    Attributes:
+        prototypes: (C, K), the class means of the training latents; saved with the weights.
+        pretraining: classifier with which the encoders are trained.
     """
 
     prototypes: Tensor
@@ -40,22 +50,24 @@ class CPMNet(JointHead):
         for modality, width in widths.items():
             self.blocks[modality] = nn.Linear(latent, width)
         self.pretraining = Concat(widths, classes)
-        bound = math.sqrt(6 / (classes + latent))  # Xavier's, as the latents start
+        # Xavier's bound, as for the first latents: until the means are known they have that size.
+        bound = math.sqrt(6 / (classes + latent))
         self.register_buffer("prototypes", torch.empty(classes, latent).uniform_(-bound, bound))
 
     def reading_layer(self, modality: str) -> None:
-        """None: the decoders read latents, and make features of them."""
+        """None: the decoders read latents, not features."""
 
     def decode(self, modality: str, latent: Tensor) -> Tensor:
-        """Features (B, d_m) that latents (B, K) stand for."""
+        """Decode latents (B, K) into features (B, d_m)."""
         features: Tensor = self.blocks[modality](latent)
         return features
 
     def latents(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """The latent (B, K) of each row, from the features of its present modalities."""
+        """Latent (B, K) of each row, from the features of its present modalities; 0 without any."""
         names = sorted(features)
         like = self.prototypes
         rows = len(next(iter(present.values())))
+        # Bit k of a row's code is 1 if the row has the k-th modality.
         code = torch.zeros(rows, dtype=torch.int64, device=like.device)
         target = torch.zeros(rows, self.latent, dtype=torch.float64, device=like.device)
         grams = []
@@ -68,9 +80,8 @@ class CPMNet(JointHead):
         latent = torch.zeros_like(target)
         floor = self.ridge * torch.eye(self.latent, dtype=torch.float64, device=like.device)
         for pattern in range(1, 2 ** len(names)):
-            system = floor + torch.stack(
-                [g for bit, g in enumerate(grams) if pattern >> bit & 1]
-            ).sum(0)
+            shown = [gram for bit, gram in enumerate(grams) if pattern >> bit & 1]
+            system = floor + torch.stack(shown).sum(0)
             solved = torch.linalg.solve(system, target.T).T
             latent = torch.where((code == pattern).unsqueeze(1), solved, latent)
         return latent.to(like.dtype)

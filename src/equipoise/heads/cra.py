@@ -1,4 +1,11 @@
-"""CRA's head: a cascade of residual autoencoders fills the joint vector in, a classifier reads the result."""
+r"""CRA's head: a cascade of residual autoencoders restores the joint vector, which is classified.
+
+Tran, Liu, Zhou, Jin. Missing Modalities Imputation via Cascaded Residual Autoencoder. CVPR 2017.
+
+$$x_{k+1} = x_k + g_k(x_k) \qquad \hat x = x_B \qquad f = \mathrm{MLP}(\hat x)$$
+
+$x_0$ is the joint vector. The MLP has two hidden layers of 128 units.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +14,19 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from equipoise.checks import flag, inside, require
-from equipoise.heads.parts.cascade import Cascade, transition
+from equipoise.heads.parts import cascade
 from equipoise.heads.parts.feedforward import feedforward
 from equipoise.heads.parts.imputing import ImputingHead, Restoration
 
 
 class CRA(ImputingHead):
-    """x̂ = x + Σ_k g_k(x_k), logits MLP(x̂) with two hidden layers of 128 units.
+    """A cascade of residual autoencoders, and a multilayer classifier.
 
     Args:
         blocks: number of autoencoders.
-        layers: widths of each down to its code.
-        transition: close the cascade by Linear – ReLU – Linear, as GCNet's version does.
-        dropout: between the layers of the classifier; 0.5 in GCNet's version.
+        layers: widths of the encoder of each, the last one that of its code.
+        transition: close the cascade with Linear – ReLU – Linear, as GCNet does.
+        dropout: between the layers of the classifier; 0.5 in GCNet.
     """
 
     def __init__(
@@ -34,13 +41,10 @@ class CRA(ImputingHead):
         super().__init__(widths, classes)
         require("CRA", flag("transition", transition), inside("dropout", dropout, "[0, 1)"))
         width = sum(widths.values())
-        self.cascade = Cascade("CRA", width, blocks, layers)
-        self.transition = _close(width) if transition else nn.Identity()
+        self.cascade = cascade.Cascade("CRA", width, blocks, layers)
+        self.transition = cascade.transition(width) if transition else nn.Identity()
         self.classifier = feedforward([width, 128, 128, classes], dropout=dropout)
 
     def restore(self, joint: Tensor) -> Restoration:
         restored = self.transition(self.cascade(joint)[0])
         return Restoration(restored, restored)
-
-
-_close = transition  # inside the class the name is that of the option

@@ -1,4 +1,13 @@
-"""Heads that classify canonical projections of learned representations: DCCA's, and DCCAE's with decoders."""
+r"""Heads of DCCA and DCCAE: a linear classifier on projections of learned representations.
+
+Andrew, Arora, Bilmes, Livescu. Deep Canonical Correlation Analysis. ICML 2013.
+Wang, Arora, Livescu, Bilmes. On Deep Multi-View Representation Learning. ICML 2015 (DCCAE).
+
+$$p_m = (g_m(z_m) - \mu_m) B_m \qquad f = \sum_m p_m W_m^\top + b$$
+
+as in CCA's head, where $g_m$ has four linear layers with ReLU between. DCCAE adds decoders back to
+the features.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +21,12 @@ from equipoise.heads.parts.feedforward import feedforward
 
 
 class DCCA(CorrelatedHead):
-    """Projections of g_m(z_m), where g_m has four linear layers d_m → hidden → hidden → hidden → k
-    and ReLU between.
+    """Canonical projections of representations that a network per modality learns.
 
     Args:
         components: width k of the representations.
-        hidden: width of the layers between. GCNet tries 256 to 1024, on features of 512 to 1024
-            numbers; 128 is made for encoders of the usual 128.
+        hidden: width of the hidden layers of the networks. GCNet tries 256 to 1024, on features of
+            512 to 1024 numbers; 128 suits encoders of the usual width of 128.
         multi: "none" classifies the representations, each number scaled to unit variance;
             "pairwise" or "mcca" fits a linear CCA of them at the end.
     """
@@ -44,23 +52,29 @@ class DCCA(CorrelatedHead):
             m: feedforward([width, hidden, hidden, hidden, components])
             for m, width in widths.items()
         }
-        super().__init__(
-            widths, classes, networks, dict.fromkeys(widths, components), components, multi
-        )
+        sizes = dict.fromkeys(widths, components)
+        super().__init__(widths, classes, networks, sizes, components, multi)
         if self.decodes:
             for m, width in widths.items():
-                self.branch(m).add_module(
-                    "decoder", feedforward([components, hidden, hidden, hidden, width])
-                )
+                decoder = feedforward([components, hidden, hidden, hidden, width])
+                self.branch(m).add_module("decoder", decoder)
 
 
 class DCCAE(DCCA):
-    """DCCA's head with a decoder k → hidden → hidden → hidden → d_m for each modality, for training only."""
+    """DCCA's head with a decoder for each modality, for training only.
+
+    Args:
+        components: width k of the representations.
+        hidden: width of the hidden layers of networks and decoders. GCNet tries 256 to 1024, on
+            features of 512 to 1024 numbers; 128 suits encoders of the usual width of 128.
+        multi: "none" classifies the representations, each number scaled to unit variance;
+            "pairwise" or "mcca" fits a linear CCA of them at the end.
+    """
 
     decodes = True
 
     def decode(self, modality: str, representation: Tensor) -> Tensor:
-        """Features (B, d_m) of a representation (B, k)."""
+        """Decode a representation (B, k) into features (B, d_m)."""
         decoder = self.branch(modality).get_submodule("decoder")
         assert isinstance(decoder, nn.Sequential)
         features: Tensor = decoder(representation)

@@ -1,9 +1,16 @@
-"""Heads whose modalities give opinions that Dempster's rule combines: TMC, and ETMC with a
-pseudo-view.
+r"""TMC and ETMC: each modality gives an opinion, and Dempster's rule combines the opinions.
 
-Han, Zhang, Fu, Zhou. Trusted Multi-View Classification. ICLR 2021.
+Han, Zhang, Fu, Zhou. Trusted Multi-View Classification. ICLR 2021 (TMC).
 Han, Zhang, Fu, Zhou. Trusted Multi-View Classification with Dynamic Evidential Fusion. IEEE TPAMI
-45(2), 2023.
+45(2), 2023 (ETMC).
+
+$$e_m = \mathrm{softplus}(z_m W_m^\top + b_m) \qquad v_m = \log(e_m + 1) \qquad
+f = v_1 \oplus \dots \oplus v_M$$
+
+where $\oplus$ is Dempster's rule (`parts/opinions.py`). ETMC adds the opinion of a linear
+classifier on the concatenated features, the pseudo-view. All logits, unimodal or fused, are
+$\log \alpha$: their softmax is the expected probability of the Dirichlet distribution, their
+exponential are its parameters. An absent modality has no evidence.
 """
 
 from __future__ import annotations
@@ -16,17 +23,12 @@ from torch import Tensor, nn
 from equipoise.checks import choice, require
 from equipoise.heads.auxiliary import Auxiliary
 from equipoise.heads.base import Head
-from equipoise.heads.parts.opinions import combine, opinion
+from equipoise.heads.parts.opinions import combine_opinions, opinion
 from equipoise.heads.parts.presence import stacked
 
 
 class TMC(Head):
-    """Evidence e_m = softplus(z_m W_mᵀ + b_m), combined over the modalities that are present.
-
-    Every logit, unimodal or fused, is log α = log(e + 1): the softmax is the expected probability
-    of the Dirichlet distribution, the exponential are its parameters. An absent modality has no
-    evidence.
-    """
+    """Combined opinions of the present modalities."""
 
     own_classifiers = True
 
@@ -44,18 +46,18 @@ class TMC(Head):
         logits: Mapping[str, Tensor],
         present: Mapping[str, Tensor],
     ) -> tuple[Tensor, None]:
-        return combine(
-            *stacked((logits[m] for m in self.modalities), (present[m] for m in self.modalities))
-        ), None
+        opinions, shown = stacked(
+            (logits[m] for m in self.modalities), (present[m] for m in self.modalities)
+        )
+        return combine_opinions(opinions, shown), None
 
 
 class ETMC(Auxiliary):
-    """TMC with one more opinion, of a linear classifier on the concatenated features (the
-    pseudo-view).
+    """Combined opinions of the present modalities and of the pseudo-view.
 
     Args:
-        incomplete: what the pseudo-view says of a sample that lacks a modality: nothing
-            ("vacuous"), or what it makes of zeros in that modality's place ("zero").
+        incomplete: opinion of the pseudo-view on a sample that lacks a modality: none ("vacuous"),
+            or its opinion with zeros in place of that modality ("zero").
     """
 
     fused_only = "pseudo-view"
@@ -68,10 +70,10 @@ class ETMC(Auxiliary):
         self.incomplete = incomplete
 
     def reading_layer(self, modality: str) -> None:
-        """None: the own classifier reads the features, and the pseudo-view."""
+        """None: both the own classifier and the pseudo-view read the features."""
 
     def own_only(self, modality: str) -> None:
-        """None: the own opinions are among those combined."""
+        """None: the fused logits depend on the own opinions."""
 
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         return opinion(super().unimodal(modality, features))
@@ -79,15 +81,19 @@ class ETMC(Auxiliary):
     def pseudo_view(
         self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The pseudo-view's opinion log α (B, C), and where it has one, bool (B,).
+        """Opinion of the pseudo-view.
 
         Args:
             features: {modality: (B, d_m)} of the modalities with at least one present row.
             present: {modality: bool (B,)} of every modality.
+
+        Returns:
+            The opinion log α (B, C), and bool (B,), True where the pseudo-view has an opinion.
         """
         shown = torch.stack([present[m] for m in self.modalities])
         fused, _ = super().fuse(features, {}, present)
-        return opinion(fused), shown.all(0) if self.incomplete == "vacuous" else shown.any(0)
+        defined = shown.all(0) if self.incomplete == "vacuous" else shown.any(0)
+        return opinion(fused), defined
 
     def fuse(
         self,
@@ -97,6 +103,5 @@ class ETMC(Auxiliary):
     ) -> tuple[Tensor, None]:
         pseudo, defined = self.pseudo_view(features, present)
         opinions = torch.stack([*(logits[m] for m in self.modalities), pseudo])
-        return combine(
-            opinions, torch.stack([*(present[m] for m in self.modalities), defined])
-        ), None
+        shown = torch.stack([*(present[m] for m in self.modalities), defined])
+        return combine_opinions(opinions, shown), None

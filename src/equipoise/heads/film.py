@@ -1,21 +1,21 @@
-"""FiLM: one modality scales and shifts the features of the others. LFM's tables call the same
-module Affine.
+r"""FiLM: one modality scales and shifts the features of the others (Affine in the tables of LFM).
 
 Perez, Strub, de Vries, Dumoulin, Courville. FiLM: Visual Reasoning with a General Conditioning
 Layer. AAAI 2018, as a fusion of features in the MLA paper (appendix A.2).
 
-    [γ; β] = z_c W_gᵀ + b_g        ẑ_t = γ ⊙ z_t + β for t ≠ c        f = [ẑ_t]_{t ≠ c} W_oᵀ + b_o
+$$[\gamma; \beta] = z_c W_g^\top + b_g \qquad \hat z_t = \gamma \odot z_t + \beta
+\quad (t \ne c) \qquad f = [\hat z_t]_{t \ne c} W_o^\top + b_o$$
 
-The conditioner c reaches the classifier through γ and β only. With more than one target all share γ
-and β where their widths agree, otherwise each has its own; the modulated targets are concatenated
-(our generalisation).
+The conditioner $c$ reaches the classifier only through $\gamma$ and $\beta$. With more than one
+target, all share $\gamma$ and $\beta$ where their widths agree, and otherwise each has its own; the
+modulated targets are concatenated (our generalisation).
 
-One modality alone: the other features are zeros (MLA). The conditioner then speaks through the
-shift, a target meets the constant modulation b_γ, b_β, so that it is close to chance; the biases do
-not learn from it. In a *row that lacks the conditioner* the modulation is left out (γ = 1, β = 0),
-and an absent target is zeros, hence β.
+One modality alone: the features of the others are zeros (MLA). The conditioner then acts through
+the shift only. A target meets the constant modulation $b_\gamma, b_\beta$, so that its prediction
+is close to chance; these biases do not learn from it. In a row that lacks the conditioner there is
+no modulation ($\gamma = 1, \beta = 0$). An absent target is zeros, hence $\beta$.
 
-Published code: none of the multimodal ports adds the 1 to γ that the original network has
+Published code: none of the multimodal ports adds 1 to $\gamma$ as the original network does
 (`residual_gamma`); the ports split the generator's output at the width of its *input*, which fails
 for unequal widths.
 """
@@ -30,17 +30,17 @@ from torch import Tensor, nn
 from equipoise.checks import choice, flag, require
 from equipoise.heads.base import Head
 from equipoise.heads.parts.block_linear import BlockLinear
-from equipoise.heads.parts.checks import leading, one_width
+from equipoise.heads.parts.checks import AUTO, leading_modality, one_width
 
 
 class FiLM(Head):
     """Feature-wise linear modulation of all modalities but one, and a linear classifier on them.
 
     Args:
-        conditioner: the modality that scales and shifts; null for the first one declared.
-        combine: several targets are put side by side ("concat") or added up ("sum", widths must
-            agree).
-        residual_gamma: the generator predicts γ − 1, as in the original network.
+        conditioner: modality that scales and shifts the others; "auto" for the first one declared.
+        combine: how several targets are combined: side by side ("concat") or added up ("sum", whose
+            widths must agree).
+        residual_gamma: let the generator predict γ − 1, as in the original network.
 
     Raises:
         ConfigError: fewer than two modalities, no such conditioner, or a sum of targets of unequal
@@ -51,7 +51,7 @@ class FiLM(Head):
         self,
         widths: Mapping[str, int],
         classes: int,
-        conditioner: str | None = None,
+        conditioner: str = AUTO,
         combine: str = "concat",
         residual_gamma: bool = False,
     ) -> None:
@@ -61,7 +61,7 @@ class FiLM(Head):
             choice("combine", combine, ("concat", "sum")),
             flag("residual_gamma", residual_gamma),
         )
-        self.conditioner = leading("FiLM", "conditioner", conditioner, widths)
+        self.conditioner = leading_modality("FiLM", "conditioner", conditioner, widths)
         self.residual_gamma = residual_gamma
         self.targets = {m: w for m, w in widths.items() if m != self.conditioner}
         self._alike = len(set(self.targets.values())) == 1
@@ -69,14 +69,14 @@ class FiLM(Head):
         self.blocks[self.conditioner] = nn.Linear(widths[self.conditioner], 2 * scales)
         self.classifier: nn.Module
         if combine == "sum":
-            self.classifier = nn.Linear(
-                one_width("FiLM with combine 'sum'", self.targets, "use combine 'concat'"), classes
-            )
+            width = one_width("FiLM with combine 'sum'", self.targets, "use combine 'concat'")
+            self.classifier = nn.Linear(width, classes)
         else:
             self.classifier = BlockLinear(self.targets, classes)
 
     def unimodal(self, modality: str, features: Tensor) -> Tensor:
         generator = self.blocks[self.conditioner]
+        # Detached: otherwise the biases would learn to replace the conditioner.
         made = generator(features) if modality == self.conditioner else generator.bias.detach()  # type: ignore[operator]
         shown = {
             m: features if m == modality else features.new_zeros(len(features), w)
@@ -99,14 +99,13 @@ class FiLM(Head):
         }
         if self.conditioner in features:
             conditioned = present[self.conditioner].unsqueeze(-1)
-            modulated = self._modulated(
-                shown, self.blocks[self.conditioner](features[self.conditioner])
-            )
+            made = self.blocks[self.conditioner](features[self.conditioner])
+            modulated = self._modulated(shown, made)
             shown = {m: torch.where(conditioned, modulated[m], z) for m, z in shown.items()}
         return self._classify(shown), None
 
     def _modulated(self, shown: Mapping[str, Tensor], made: Tensor) -> dict[str, Tensor]:
-        """γ ⊙ z_t + β, with γ and β made by the generator."""
+        """γ ⊙ z_t + β of each target, with γ and β from the output of the generator."""
         gamma, beta = made.chunk(2, dim=-1)
         if self.residual_gamma:
             gamma = 1 + gamma
@@ -120,8 +119,6 @@ class FiLM(Head):
         }
 
     def _classify(self, modulated: Mapping[str, Tensor]) -> Tensor:
-        together = (
-            modulated if isinstance(self.classifier, BlockLinear) else sum(modulated.values())
-        )
-        logits: Tensor = self.classifier(together)
+        concat = isinstance(self.classifier, BlockLinear)
+        logits: Tensor = self.classifier(modulated if concat else sum(modulated.values()))
         return logits

@@ -1,4 +1,10 @@
-"""Heads of one linear classifier per modality: Sum and Late."""
+r"""Sum and Late: one linear classifier for each modality.
+
+$$v_m = z_m W_m^\top + b_m$$
+
+Sum adds the logits, $f = \sum_m v_m$. Late averages the probabilities of independent classifiers
+(Gunes, Piccardi. Affect recognition from face and body: early vs. late fusion. IEEE SMC 2005).
+"""
 
 from __future__ import annotations
 
@@ -11,10 +17,10 @@ from equipoise.heads.base import SeparateHead
 
 
 class Sum(SeparateHead):
-    """fused = Σ_m v_m with v_m = z_m W_mᵀ + b_m.
+    """Sum of one linear classifier per modality.
 
     Args:
-        reduction: "sum", or "mean" for the average of the logits (LFM's published code).
+        reduction: of the logits, "sum", or "mean" (LFM's published code).
     """
 
     def __init__(self, widths: Mapping[str, int], classes: int, reduction: str = "sum") -> None:
@@ -25,13 +31,13 @@ class Sum(SeparateHead):
 
 
 class Late(SeparateHead):
-    """Independent classifiers whose probabilities are averaged (late fusion, Gunes and Piccardi
-    2005).
+    """Mean of the probabilities of one linear classifier per modality.
 
     Args:
-        fusion: "probability" (mean of the softmax outputs), "mean" (of the logits), "entropy" or
-            "fixed".
-        fusion_weights: {modality: weight} for "fixed".
+        fusion: how the logits of the modalities are fused: "probability" (mean of the softmax
+            outputs), "mean" or "sum" (of the logits), "entropy" (mean of the logits, the surer
+            modality counts more), "entropy-batch" or "fixed".
+        fusion_weights: {modality: weight} for "fixed"; null for every other rule.
     """
 
     def __init__(

@@ -1,4 +1,10 @@
-"""A sum of classifiers, seen once more by a linear layer over the classes."""
+r"""Mixed sum: a sum of linear classifiers, then a linear layer over the classes, the head of AMCo.
+
+Zhou, Liang, Zheng, Xuan, Kumada. Adaptive Mask Co-optimization for Modal Dependence in Multimodal
+Learning. ICASSP 2023; the layer as in BalanceBenchmark's re-implementation.
+
+$$v_m = z_m W_m^\top + b_m \qquad f = A \sum_m v_m + a$$
+"""
 
 from __future__ import annotations
 
@@ -10,12 +16,7 @@ from equipoise.heads.base import SeparateHead
 
 
 class MixedSum(SeparateHead):
-    """fused = L(Σ_m v_m) with v_m = z_m W_mᵀ + b_m and L a linear layer from the classes to the
-    classes (AMCo).
-
-    Zhou, Liang, Zheng, Xuan, Kumada. Adaptive Mask Co-optimization for Modal Dependence in
-    Multimodal Learning. ICASSP 2023; the layer as in BalanceBenchmark's re-implementation.
-    """
+    """Sum of one linear classifier per modality, and a linear layer from classes to classes."""
 
     fused_only = "layer over the classes"
 

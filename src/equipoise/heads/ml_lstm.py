@@ -1,11 +1,12 @@
-"""ML-LSTM: the modalities are the steps of a short sequence that a multilayer LSTM reads.
+r"""ML-LSTM: the modalities are the steps of a short sequence that a multilayer LSTM reads.
 
 Nie, Yan, Song, Wang. Multi-modal feature fusion based on multi-layers LSTM for video emotion
 recognition. Multimedia Tools and Applications 80, 2021; the baseline ML-LSTM of the LFM paper.
 Neither code nor the configuration of LFM's row is public: this is our form of the idea for one
 feature per modality.
 
-    x_m = z_m P_mᵀ + p_m        h = LSTM(x_1, …, x_M), multilayer        f = h_M W_oᵀ + b_o
+$$x_m = z_m P_m^\top + p_m \qquad h = \mathrm{LSTM}(x_1, \dots, x_M) \qquad
+f = h_M W_o^\top + b_o$$
 
 Absent modalities are skipped, not fed as zeros: a step with zero input would still move the state.
 One modality alone is a sequence of one step. The order of declaration is the order of the steps;
@@ -28,18 +29,17 @@ from equipoise.heads.parts.joint import JointHead
 
 
 class MLLSTM(JointHead):
-    """A projection per modality, a multilayer LSTM over the modalities, and a linear classifier on
-    its last state.
+    """A projection per modality, a multilayer LSTM over the modalities, and a linear classifier.
 
     Args:
         hidden: width of the projections and of every layer.
-        layers: of the LSTM.
-        bidirectional: a second LSTM reads the modalities backwards, and the classifier sees the
-            mean of both ends.
+        layers: number of layers of the LSTM.
+        bidirectional: let a second LSTM read the modalities backwards; the classifier reads the
+            mean of both last states.
         dropout: on the last state.
 
     Raises:
-        ConfigError: a width, number of layers or dropout that cannot be.
+        ConfigError: an option out of its range.
     """
 
     fused_only = "recurrent weights"  # a sequence of one step has no state to multiply
@@ -90,7 +90,15 @@ class MLLSTM(JointHead):
     def _last(
         cells: nn.ModuleList, steps: Iterable[tuple[Tensor, Tensor]], zeros: Tensor
     ) -> Tensor:
-        """The top layer's state after each row's last present step; zeros without any."""
+        """State (B, hidden) of the top layer after the last present step of each row.
+
+        A row without any present step keeps zeros.
+
+        Args:
+            cells: of the layers, the lowest first.
+            steps: (B, hidden) and presence bool (B, 1) of each modality.
+            zeros: (B, hidden).
+        """
         states = [(zeros, zeros) for _ in cells]
         for step, there in steps:
             below = step
@@ -103,10 +111,10 @@ class MLLSTM(JointHead):
 
 
 def _cell(hidden: int) -> nn.LSTMCell:
-    """Xavier per gate (tanh's gain for the candidate), orthogonal recurrence, an open forget gate.
+    """LSTM cell with Xavier weights per gate, orthogonal recurrence and an open forget gate.
 
-    The start of nn.LSTMCell shrinks what passes two layers so much that SGD takes hundreds of steps
-    to leave chance.
+    The default initialisation of nn.LSTMCell shrinks a signal through two layers so much that SGD
+    needs hundreds of steps to do better than chance.
     """
     cell = nn.LSTMCell(hidden, hidden)
     gains = {"input": 1.0, "forget": 1.0, "cell": nn.init.calculate_gain("tanh"), "output": 1.0}

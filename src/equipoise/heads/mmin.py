@@ -1,4 +1,13 @@
-"""MMIN's head: a cascade of residual autoencoders imagines what is absent, and its codes are classified."""
+r"""MMIN's head: a cascade of residual autoencoders imagines features; its codes are classified.
+
+Zhao, Li, Jin. Missing Modality Imagination Network for Emotion Recognition with Uncertain Missing
+Modalities. ACL-IJCNLP 2021.
+
+$$\hat E, c = \mathrm{cascade}(E) \qquad \hat E \leftarrow \tau(\hat E) \qquad f = \mathrm{MLP}(c)$$
+
+$E$ is the joint vector, $\tau$ the two layers that close the cascade, and $c$ holds the codes of
+all blocks.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +22,16 @@ from equipoise.heads.parts.imputing import Restoration
 
 
 class MMIN(ImaginingHead):
-    """Ê = τ(cascade(E)); logits from the codes of all blocks.
+    """A cascade of residual autoencoders, and a classifier of its codes.
 
-    `teacher` classifies the features of complete samples and `backward_cascade` imagines E again
-    from Ê; both serve training only.
+    `teacher` classifies the features of complete samples, and `backward_cascade` imagines E from Ê.
+    Both are used in training only.
 
     Args:
-        share_weight: imagine back with the same cascade.
+        blocks: number of autoencoders.
+        layers: widths of the encoder of each, the last one that of its code.
+        share_weight: imagine the input back with the same cascade instead of a second one.
+        dropout: between the layers of the classifier; 0.5 as published.
     """
 
     def __init__(
@@ -44,7 +56,7 @@ class MMIN(ImaginingHead):
         return Restoration(codes, self.transition(estimate))
 
     def imagine_back(self, imagined: Tensor) -> Tensor:
-        """E' (B, D), the student's joint vector as imagined from Ê."""
+        """E' (B, D), the joint vector of the student imagined from Ê (B, D)."""
         if self.share_weight:
             return self.restore(imagined).joint
         back: Tensor = self.backward_transition(self.backward_cascade(imagined)[0])

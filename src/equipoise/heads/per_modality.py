@@ -1,4 +1,8 @@
-"""MIE's head: a small multilayer classifier per modality."""
+"""Per-modality: a small multilayer classifier for each modality, the head of MIE.
+
+Jiang, Chi, Yang. Multimodal Classification via Modal-Aware Interactive Enhancement. 2024,
+section 4: Linear(d, 256) – ReLU – Linear(256, 64) – Linear(64, C).
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,14 @@ from equipoise.heads.base import SeparateHead
 
 
 class PerModality(SeparateHead):
-    """Linear(d, 256) – ReLU – Linear(256, 64) – Linear(64, C) for each modality (MIE, section 4).
+    """A multilayer classifier per modality.
 
     Args:
         hidden: widths of the hidden layers; only the first is followed by a ReLU, as published.
-        fusion: "probability" (mean of the softmax outputs), "entropy", "mean" or "fixed".
-        fusion_weights: {modality: weight} for "fixed".
+        fusion: how the logits of the modalities are fused: "probability" (mean of the softmax
+            outputs), "mean" or "sum" (of the logits), "entropy" (mean of the logits, the surer
+            modality counts more), "entropy-batch" or "fixed".
+        fusion_weights: {modality: weight} for "fixed"; null for every other rule.
     """
 
     def __init__(

@@ -1,7 +1,9 @@
-"""QMF's head: logits of each modality, weighed per sample by an energy-based confidence.
+r"""QMF: logits of each modality, weighed sample by sample by an energy-based confidence.
 
 Zhang, Wu, Zhang, Hu, Fu, Zhou, Peng. Provable Dynamic Fusion for Low-Quality Multimodal Data. ICML
 2023.
+
+$$v_m = z_m W_m^\top + b_m \qquad c_m = s \log \sum_k \exp v_{mk} \qquad f = \sum_m c_m v_m$$
 """
 
 from __future__ import annotations
@@ -17,26 +19,22 @@ from equipoise.heads.parts.fusion import mean_weights, weigh
 from equipoise.heads.parts.presence import stacked
 
 
-def confidence(logits: Tensor, scale: float = 0.1) -> Tensor:
-    """c (…) of logits v (…, C): the negative energy log Σ_k exp(v_k), times a scale, never in half
-    precision.
+def energy_confidence(logits: Tensor, scale: float = 0.1) -> Tensor:
+    """Confidence c (…) of logits v (…, C): the negative energy log Σ_k exp(v_k), times a scale.
 
-    Not normalised, possibly negative, and not indifferent to a shift: c(v + a) = c(v) + scale · a.
+    It is not normalised, may be negative, and grows with a shift: c(v + a) = c(v) + scale · a. It
+    is never computed in half precision.
     """
     return scale * logits.to(torch.promote_types(logits.dtype, torch.float32)).logsumexp(-1)
 
 
 class QMF(Head):
-    """f = Σ_m c_m v_m over the modalities present, with v_m = z_m W_mᵀ + b_m and c_m its
-    confidence.
-
-    In evaluation mode the plain mean takes the place of a total confidence that is not positive,
-    which would turn the prediction upside down.
+    """Logits of the present modalities, weighed by their confidence.
 
     Args:
-        detach_confidence: the loss of f does not train the confidences (published for images and
-            texts); False lets it (published for colour and depth images).
-        confidence_scale: factor between negative energy and confidence.
+        detach_confidence: keep the fused loss from training the confidences (published for images
+            and texts); false lets it (published for colour and depth images).
+        confidence_scale: s, factor between negative energy and confidence.
     """
 
     own_classifiers = True
@@ -72,9 +70,10 @@ class QMF(Head):
         values, shown = stacked(
             (logits[m] for m in self.modalities), (present[m] for m in self.modalities)
         )
-        weights = torch.where(shown, confidence(values, self.confidence_scale), 0.0)
+        weights = torch.where(shown, energy_confidence(values, self.confidence_scale), 0.0)
         if self.detach_confidence:
             weights = weights.detach()
+        # Weights whose sum is not positive would reverse the prediction: evaluation takes the mean.
         if not self.training:
             enough = weights.sum(0) > torch.finfo(weights.dtype).eps
             weights = torch.where(enough, weights, mean_weights(weights, shown))

@@ -1,4 +1,12 @@
-"""MLA's head: one linear classifier that every modality passes through."""
+r"""Shared: one linear classifier that reads every modality, the head of MLA.
+
+Zhang, Yoon, Bansal, Yao. Multimodal Representation Learning by Alternating Unimodal Adaptation.
+CVPR 2024.
+
+$$v_m = z_m W^\top + b$$
+
+with one $W$ and one $b$ for all modalities, fused sample by sample (Eq. 6-8).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +19,13 @@ from equipoise.heads.parts.checks import one_width
 
 
 class Shared(SeparateHead):
-    """f_m = z_m Wᵀ + b with one W and b for all modalities, fused per sample (MLA Eq. 6-8).
+    """One linear classifier for all modalities.
 
     Args:
-        fusion: "entropy" (MLA), "mean" or "fixed" (its ablation without dynamic fusion),
-            "probability", or "entropy-batch" (the published code, whose predictions depend on the
-            batch; for comparison only).
-        fusion_weights: {modality: weight} for "fixed".
+        fusion: how the logits of the modalities are fused: "entropy" (MLA), "mean" or "fixed" (its
+            ablation without dynamic fusion), "sum", "probability", or "entropy-batch" (the
+            published code, whose predictions depend on the batch; for comparison only).
+        fusion_weights: {modality: weight} for "fixed"; null for every other rule.
 
     Raises:
         ConfigError: the encoders' feature widths differ.

@@ -1,4 +1,14 @@
-"""Several classifiers per modality whose logits add up, through an output layer that all of them share."""
+r"""Sustained: several classifiers for each modality, added one by one, the head of AUG.
+
+Jiang, Huang, Yang. Rethinking Multimodal Learning from the Perspective of Mitigating Classification
+Ability Disproportion. NeurIPS 2025.
+
+$$v_m = \sum_{t \le n_m} G(\mathrm{ReLU}(F_{mt}(z_m)))$$
+
+with a layer $F_{mt}$ of its own for each classifier, and one output layer $G$ that all share. Every
+modality starts with one classifier, $n_m = 1$, and `add` switches the next one on. The paper's
+prediction weighs the modalities (0.4 and 0.6 for CREMA-D): `fusion: fixed` with `fusion_weights`.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +23,18 @@ from equipoise.heads.base import SeparateHead
 
 
 class Sustained(SeparateHead):
-    """v_m = Σ_{t ≤ n_m} G(relu(F_mt(z_m))), F_mt: d_m → hidden of its own, G: hidden → C shared by
-    all.
-
-    Every modality starts with one classifier, n_m = 1; `add` switches the next one on. All are made
-    at the start, so that their parameters have an optimiser and a place in every checkpoint; one
-    that is off is not in the graph.
-
-    Jiang, Huang, Yang. Rethinking Multimodal Learning from the Perspective of Mitigating
-    Classification Ability Disproportion. NeurIPS 2025 (AUG); hidden 256. Its prediction weighs the
-    modalities (0.4 and 0.6 for CREMA-D): `fusion: fixed` with `fusion_weights`.
+    """A growing number of two-layer classifiers per modality, with one output layer for all.
 
     Args:
-        hidden: width of the hidden layer.
-        most: classifiers a modality can have.
-        fusion: how the modalities' logits meet, one of `fusion.RULES`.
-        fusion_weights: {modality: weight} for the rule "fixed".
+        hidden: width of the hidden layer; 256 in the paper.
+        most: largest number of classifiers of a modality.
+        fusion: how the logits of the modalities are fused: "mean" or "sum" (of the logits),
+            "probability" (mean of the softmax outputs), "entropy" (mean of the logits, the surer
+            modality counts more), "entropy-batch" or "fixed".
+        fusion_weights: {modality: weight} for "fixed"; null for every other rule.
+
+    Attributes:
+        counts: int64 (M,), the number of classifiers that are on; saved with the weights.
     """
 
     counts: Tensor
@@ -45,23 +51,24 @@ class Sustained(SeparateHead):
         super().__init__(widths, classes, fusion, fusion_weights)
         require("Sustained", whole("hidden", hidden, 1), whole("most", most, 1))
         self.most = most
+        # All classifiers exist from the start, so that their parameters have an optimiser and a
+        # place in every checkpoint. One that is off is not in the graph.
         for modality, width in widths.items():
             self.blocks[modality] = nn.ModuleList(_layer(width, hidden) for _ in range(most))
         self.output = nn.Linear(hidden, classes)
         self.register_buffer("counts", torch.ones(len(widths), dtype=torch.int64))
-        self._active = dict.fromkeys(
-            widths, 1
-        )  # what `counts` says, where asking it waits for no device
+        # A copy of `counts` on the host: reading the buffer would make every step wait for the GPU.
+        self._active = dict.fromkeys(widths, 1)
         self.register_load_state_dict_post_hook(_read_counts)  # type: ignore[no-untyped-call]
 
     def parts(self, modality: str, features: Tensor) -> Iterator[Tensor]:
-        """Logits (B, C) of each classifier that is on, in the order they were added."""
+        """Logits (B, C) of each classifier that is on, in the order in which they were added."""
         layers: Any = self.blocks[modality]
         for layer in layers[: self._active[modality]]:
             yield self.output(torch.relu(layer(features)))
 
     def reading_layer(self, modality: str) -> nn.Linear | None:
-        """The first classifier's hidden layer, as long as no other is on."""
+        """The hidden layer of the first classifier, as long as no other classifier is on."""
         first: nn.Linear = self.blocks[modality][0]  # type: ignore[index]
         return first if self._active[modality] == 1 else None
 
@@ -69,7 +76,11 @@ class Sustained(SeparateHead):
         return torch.stack(list(self.parts(modality, features))).sum(0)
 
     def add(self, modality: str) -> bool:
-        """Switch the modality's next classifier on; False if all are."""
+        """Switch the modality's next classifier on.
+
+        Returns:
+            False if all were on before.
+        """
         if self._active[modality] == self.most:
             return False
         self._active[modality] += 1

@@ -1,4 +1,10 @@
-"""A classifier per modality whose logits are summed for the prediction, and a Concat classifier for training only."""
+r"""Vote: a sum of own classifiers, beside a Concat classifier that only trains, the head of BSS.
+
+Guan, Jiang, Yang. Balance-aware Sequence Sampling Makes Multi-modal Learning Better. IJCAI 2025.
+
+$$v_m = z_m V_m^\top + c_m \qquad f = \sum_m v_m \qquad
+\mathrm{joint} = [z_1; \dots; z_M] W^\top + b$$
+"""
 
 from __future__ import annotations
 
@@ -11,10 +17,10 @@ from equipoise.heads.concat import Concat
 
 
 class Vote(Auxiliary):
-    """Fused: Σ_m v_m over the modalities present, v_m = z_m V_mᵀ + c_m.
+    """Sum of one linear classifier per present modality.
 
-    Beside it `joint` is the prediction [z_1; …; z_M] Wᵀ + b of a Concat head, for methods that
-    train it as well. It never takes part in the fused prediction.
+    `joint` is the prediction of a Concat classifier, for methods that train it as well. It has no
+    part in the fused prediction.
     """
 
     decomposable = True

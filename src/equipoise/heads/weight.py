@@ -1,14 +1,15 @@
-"""Weight: each sample weighs the modalities' predictions by a learned score.
+r"""Weight: each sample weighs the predictions of the modalities by a learned score.
 
 The baseline Weight ("prediction weighting") of the LFM paper, which cites Yang, Wang, Zhan, Xiong,
 Jiang. Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI 2019. The network behind
 LFM's row is not public; this is the plain reading of its name, with CMML's scorer.
 
-    v_m = z_m W_mᵀ + b_m        q_m = a(h_m)        w = softmax_m(q)        f = Σ_m w_m v_m
+$$v_m = z_m W_m^\top + b_m \qquad q_m = a(h_m) \qquad w = \mathrm{softmax}_m(q) \qquad
+f = \sum_m w_m v_m$$
 
-h_m is z_m projected to 128 units (z_m itself where every width is 128), a is shared by the
-modalities. An absent modality has the score −∞. One modality alone reads its own classifier v_m,
-which is f with all weight on it.
+$h_m$ is $z_m$ projected to 128 units ($z_m$ itself where every width is 128), and the modalities
+share $a$. An absent modality has the score $-\infty$. One modality alone reads its own classifier
+$v_m$, which is $f$ with all weight on it.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from equipoise.heads.parts.scorer import HIDDEN, Scorer, log_weights
 
 
 class Weight(Head):
-    """A linear classifier per modality, and a scorer that weighs their predictions sample by
-    sample.
+    """A linear classifier per modality, and a scorer that weighs their predictions.
 
     Args:
-        mix: "logits", or "probabilities" for f = log Σ_m w_m softmax(v_m).
+        mix: predictions that are weighed, "logits", or "probabilities" for
+            f = log Σ_m w_m softmax(v_m).
     """
 
     own_classifiers = True
@@ -69,7 +70,7 @@ class Weight(Head):
         return (weights.unsqueeze(-1) + F.log_softmax(values, dim=-1)).logsumexp(0), weights.exp().T
 
     def _score(self, modality: str, features: Mapping[str, Tensor], like: Tensor) -> Tensor:
-        """q_m (B,); any number for a modality that the batch lacks."""
+        """q_m (B,); zeros for a modality that the batch lacks, which has no weight anyway."""
         if modality not in features:
             return like.new_zeros(like.shape[1])
         score: Tensor = self.scorer(self.blocks[modality]["projection"](features[modality]))  # type: ignore[index]

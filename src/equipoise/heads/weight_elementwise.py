@@ -1,15 +1,15 @@
-"""Weight without a scorer: every feature dimension weighs the modalities by their softmax over the
-features.
+r"""Weight-elementwise: every dimension weighs the modalities by the softmax of the features.
 
 The baseline class of the group that wrote LFM (code of TPAMI-AMSS), named after Yang, Wang, Zhan,
 Xiong, Jiang. Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI 2019, and the
 likeliest network behind LFM's row Weight. It is published for two modalities; nothing in it depends
 on their number.
 
-    a_m = softmax(z_m) over the features        ω_m = a_m / Σ_j a_j        f = (Σ_m ω_m ⊙ z_m) W_oᵀ + b_o
+$$a_m = \mathrm{softmax}(z_m) \qquad \omega_m = a_m \,/ \sum_j a_j \qquad
+f = \Big(\sum_m \omega_m \odot z_m\Big) W_o^\top + b_o$$
 
-Absent modalities have a_m = 0: the softmax of a zero feature is 1/d and would keep weight. One
-modality alone has ω_m = 1.
+The softmax is over the features. Absent modalities have $a_m = 0$: the softmax of a zero feature is
+$1/d$ and would keep weight. One modality alone has $\omega_m = 1$.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from equipoise.heads.parts.presence import stacked
 
 
 class WeightElementwise(Head):
-    """A weighted mean of the features, weights per dimension without parameters, and one linear
-    classifier.
+    """A mean of the features with weights per dimension, and one linear classifier.
 
     Raises:
         ConfigError: the encoders' feature widths differ.
@@ -50,11 +49,10 @@ class WeightElementwise(Head):
         logits: Mapping[str, Tensor],
         present: Mapping[str, Tensor],
     ) -> tuple[Tensor, None]:
-        zeros = self.classifier.weight.new_zeros(
-            len(next(iter(present.values()))), self.classifier.in_features
-        )
+        rows = len(next(iter(present.values())))
+        zeros = self.classifier.weight.new_zeros(rows, self.classifier.in_features)
         values, shown = stacked(
             (features.get(m, zeros) for m in self.modalities), (present[m] for m in self.modalities)
         )
-        share = (values.log_softmax(-1)).masked_fill(~shown.unsqueeze(-1), -torch.inf).softmax(0)
-        return self.classifier((share * values).sum(0)), None
+        log_a = values.log_softmax(-1).masked_fill(~shown.unsqueeze(-1), -torch.inf)
+        return self.classifier((log_a.softmax(0) * values).sum(0)), None

@@ -1,11 +1,13 @@
-"""CMML's form of Weight: each sample weighs the modalities' hidden features, not their predictions.
+r"""Weight-hidden: each sample weighs the hidden features of the modalities, the form of CMML.
 
 Yang, Wang, Zhan, Xiong, Jiang. Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI
 2019; its supervised part.
 
-    h_m = z_m P_mᵀ + p_m        w = softmax_m(a(h_m))        f = (Σ_m w_m h_m) W_oᵀ + b_o        v_m = h_m W_mᵀ + b_m
+$$h_m = z_m P_m^\top + p_m \qquad w = \mathrm{softmax}_m(a(h_m))$$
 
-Published code: the fused predictor W_o is missing from the optimiser's list and stays at its
+$$f = \Big(\sum_m w_m h_m\Big) W_o^\top + b_o \qquad v_m = h_m W_m^\top + b_m$$
+
+Published code: the fused predictor $W_o$ is missing from the optimiser's list and stays at its
 initialisation; PaddleMM swaps the two weights. Here both are as the paper means them.
 """
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
+from equipoise.heads import HEADS
 from equipoise.heads.domfn import DOMFN, penalties
 
 WIDTHS = {"a": 3, "b": 5, "c": 2}
@@ -131,8 +132,6 @@ def test_sigmoid_outputs_are_logits_and_probabilities_at_once() -> None:
     [
         {"threshold": 0.0},
         {"threshold": 1.1},
-        {"gamma": 0.8},
-        {"tau": 0.5},
         {"gamma": -1.0, "tau": 0.5},
         {"gamma": 0.8, "tau": 0.0},
         {"output": "relu"},
@@ -142,3 +141,20 @@ def test_sigmoid_outputs_are_logits_and_probabilities_at_once() -> None:
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="DOMFN: '"):
         DOMFN(WIDTHS, CLASSES, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gamma": 0.8}, "'gamma' must be left out unless 'tau' is given, found 0.8"),
+        ({"threshold": 0.7, "tau": 0.5}, "'threshold' must be left out unless 'tau' is null"),
+    ],
+)
+def test_refuses_options_without_effect(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"DOMFN: {message}"):
+        HEADS.build("domfn", options, widths=WIDTHS, classes=CLASSES)
+
+
+def test_tau_alone_takes_the_published_gamma() -> None:
+    head = HEADS.build("domfn", {"tau": 0.5}, widths=WIDTHS, classes=CLASSES)
+    assert head.literal == 0.8 * 0.5

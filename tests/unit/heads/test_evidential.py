@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
 from equipoise.heads.evidential import ETMC, TMC
-from equipoise.heads.parts.opinions import combine, opinion, uncertainty
+from equipoise.heads.parts.opinions import combine_opinions, opinion, uncertainty
 
 WIDTHS = {"a": 3, "b": 5, "c": 2}
 ROWS, CLASSES = 6, 4
@@ -49,7 +49,7 @@ def test_reference_values(
     first: list[float], second: list[float], expected: list[float], doubt: float
 ) -> None:
     opinions = log_alpha(first, second)
-    combined = combine(opinions, everyone(opinions))
+    combined = combine_opinions(opinions, everyone(opinions))
     assert combined.expm1().flatten().tolist() == pytest.approx(expected, abs=1e-9)
     assert float(uncertainty(combined)) == pytest.approx(doubt, abs=1e-6)
 
@@ -57,7 +57,7 @@ def test_reference_values(
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_any_order_of_folding_gives_the_closed_form(count: int) -> None:
     evidence = 5 * torch.rand(count, ROWS, CLASSES, dtype=torch.float64)
-    found = combine((evidence + 1).log(), everyone(evidence)).expm1()
+    found = combine_opinions((evidence + 1).log(), everyone(evidence)).expm1()
     for order in permutations(range(count)):
         torch.testing.assert_close(reduce(dempster, evidence[list(order)]), found)
 
@@ -65,14 +65,14 @@ def test_any_order_of_folding_gives_the_closed_form(count: int) -> None:
 def test_combination_adds_evidence_and_never_doubt() -> None:
     evidence = 20 * torch.rand(3, 50, CLASSES, dtype=torch.float64)
     opinions = (evidence + 1).log()
-    combined = combine(opinions, everyone(opinions))
+    combined = combine_opinions(opinions, everyone(opinions))
     assert bool((combined.expm1() >= evidence.sum(0) - 1e-9).all())
     assert bool((uncertainty(combined) <= uncertainty(opinions).amin(0)).all())
 
 
 def test_contradiction_between_sure_opinions_stays_finite() -> None:
     opinions = log_alpha([1e6, 0, 0], [0, 1e6, 0]).float().requires_grad_()
-    combined = combine(opinions, everyone(opinions))
+    combined = combine_opinions(opinions, everyone(opinions))
     combined.sum().backward()
     assert combined.exp().flatten().tolist() == pytest.approx([1e6 + 1, 1e6 + 1, 1], rel=1e-4)
     assert opinions.grad is not None
@@ -83,9 +83,9 @@ def test_an_absent_opinion_is_vacuous() -> None:
     opinions = opinion(torch.randn(2, ROWS, CLASSES, dtype=torch.float64))
     absent = everyone(opinions)
     absent[1] = False
-    torch.testing.assert_close(combine(opinions, absent), opinions[0])
+    torch.testing.assert_close(combine_opinions(opinions, absent), opinions[0])
     torch.testing.assert_close(
-        uncertainty(combine(opinions, ~everyone(opinions))), torch.ones(ROWS).double()
+        uncertainty(combine_opinions(opinions, ~everyone(opinions))), torch.ones(ROWS).double()
     )
 
 
@@ -135,7 +135,7 @@ def test_the_pseudo_view_is_one_more_opinion() -> None:
     own = reduce(dempster, [x.expm1() for x in output.logits.values()])
     torch.testing.assert_close(output.fused.expm1(), dempster(own, pseudo), rtol=1e-4, atol=1e-5)
     opinions = torch.stack(list(output.logits.values()))
-    plain = combine(opinions, everyone(opinions))
+    plain = combine_opinions(opinions, everyone(opinions))
     assert bool((uncertainty(output.fused) <= uncertainty(plain)).all())
     with torch.no_grad():  # no evidence from the pseudo-view: TMC
         head.bias.fill_(-200)
@@ -148,7 +148,7 @@ def test_the_pseudo_view_of_incomplete_samples_is_vacuous_or_reads_zeros() -> No
     present["b"][:2] = False
     output = head(features, present)
     opinions = torch.stack(list(output.logits.values()))
-    plain = combine(opinions, torch.stack(list(present.values())))
+    plain = combine_opinions(opinions, torch.stack(list(present.values())))
     torch.testing.assert_close(output.fused[:2], plain[:2])
     assert not torch.isclose(output.fused[2:], plain[2:]).any()
     zero = ETMC(WIDTHS, CLASSES, incomplete="zero")

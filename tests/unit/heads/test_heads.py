@@ -12,7 +12,7 @@ from equipoise.heads import HEADS
 from equipoise.heads.base import Head
 from equipoise.heads.concat import Concat
 from equipoise.heads.linear import Late, Sum
-from equipoise.heads.parts.fusion import RULES, entropy, entropy_weights, rule
+from equipoise.heads.parts.fusion import FUSION_RULES, entropy, entropy_weights, fusion_rule
 from equipoise.heads.per_modality import PerModality
 from equipoise.heads.shared import Shared
 
@@ -230,7 +230,7 @@ def test_batch_entropy_is_that_of_the_published_code() -> None:
     probability = logits.softmax(1)
     e = -(probability * probability.log()).sum((1, 2))
     expected = (e.max() - e).exp() / (e.max() - e).exp().sum()
-    fused, weights = rule("test", "entropy-batch", ("a", "b"))(
+    fused, weights = fusion_rule("test", "entropy-batch", ("a", "b"))(
         logits, torch.ones(2, ROWS, dtype=torch.bool)
     )
     torch.testing.assert_close(weights, expected.expand(ROWS, 2))
@@ -241,7 +241,7 @@ def test_batch_entropy_with_absent_samples_and_modalities_is_finite() -> None:
     logits = torch.randn(3, ROWS, CLASSES)
     present = torch.ones(3, ROWS, dtype=torch.bool)
     present[0], present[1, 2] = False, False
-    fused, weights = rule("test", "entropy-batch", ("a", "b", "c"))(logits, present)
+    fused, weights = fusion_rule("test", "entropy-batch", ("a", "b", "c"))(logits, present)
     assert weights is not None
     assert bool(fused.isfinite().all())
     assert bool((weights.T[~present] == 0).all())
@@ -252,7 +252,9 @@ def test_fixed_weights_are_renormalised_over_the_present() -> None:
     share = {"a": 0.35, "b": 0.25, "c": 0.4}
     present = torch.ones(3, 2, dtype=torch.bool)
     present[1, 1] = False
-    _, weights = rule("test", "fixed", ("a", "b", "c"), share)(torch.randn(3, 2, CLASSES), present)
+    _, weights = fusion_rule("test", "fixed", ("a", "b", "c"), share)(
+        torch.randn(3, 2, CLASSES), present
+    )
     assert weights is not None
     torch.testing.assert_close(
         weights, torch.tensor([[0.35, 0.25, 0.4], [0.35 / 0.75, 0.0, 0.4 / 0.75]])
@@ -274,10 +276,10 @@ def test_wrong_rules_and_weights_are_refused(name: str, share: dict[str, float] 
         Late(widths(2), CLASSES, fusion=name, fusion_weights=share)
 
 
-@pytest.mark.parametrize("name", [r for r in RULES if r != "entropy-batch"])
+@pytest.mark.parametrize("name", [r for r in FUSION_RULES if r != "entropy-batch"])
 def test_rules_work_on_one_sample_at_a_time(name: str) -> None:
     share = {"a": 0.2, "b": 0.3, "c": 0.5} if name == "fixed" else None
-    fuse = rule("test", name, ("a", "b", "c"), share)
+    fuse = fusion_rule("test", name, ("a", "b", "c"), share)
     logits, present = torch.randn(3, ROWS, CLASSES), torch.rand(3, ROWS) < 0.6
     present[0] |= ~present.any(0)
     whole, _ = fuse(logits, present)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.heads.qmf import QMF, confidence
+from equipoise.heads.qmf import QMF, energy_confidence
 
 WIDTHS = {"a": 3, "b": 5, "c": 2}
 ROWS, CLASSES = 6, 4
@@ -23,16 +23,20 @@ def example() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def test_reference_values_of_the_confidence() -> None:
-    assert float(confidence(torch.tensor([2.0, 0.0, -1.0]))) == pytest.approx(0.216985, abs=1e-6)
-    assert float(confidence(torch.zeros(3))) == pytest.approx(math.log(3) / 10)
+    assert float(energy_confidence(torch.tensor([2.0, 0.0, -1.0]))) == pytest.approx(
+        0.216985, abs=1e-6
+    )
+    assert float(energy_confidence(torch.zeros(3))) == pytest.approx(math.log(3) / 10)
 
 
 def test_a_shift_of_the_logits_shifts_the_confidence() -> None:
     logits, shift = torch.randn(ROWS, CLASSES, dtype=torch.float64), random.uniform(-20, 20)
-    torch.testing.assert_close(confidence(logits + shift), confidence(logits) + shift / 10)
+    torch.testing.assert_close(
+        energy_confidence(logits + shift), energy_confidence(logits) + shift / 10
+    )
     largest = logits.amax(1)
-    assert bool((confidence(logits, 1.0) >= largest).all())
-    assert bool((confidence(logits, 1.0) <= largest + math.log(CLASSES)).all())
+    assert bool((energy_confidence(logits, 1.0) >= largest).all())
+    assert bool((energy_confidence(logits, 1.0) <= largest + math.log(CLASSES)).all())
 
 
 @pytest.mark.parametrize("scale", [0.1, 0.7])

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 
 class BlockLinear(nn.Module):
-    """[x_1; …; x_K] Wᵀ + b = Σ_k x_k W_kᵀ + b, initialised as one `nn.Linear` on the whole.
+    """[x_1; …; x_K] Wᵀ + b = Σ_k x_k W_kᵀ + b, initialised as one `nn.Linear` on all parts.
 
-    The blocks go by name, so that the order of the parts does not matter.
+    The blocks are found by name, so the order of the parts does not matter.
 
     Args:
         widths: {part: width}.
@@ -30,7 +30,7 @@ class BlockLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound))
 
     def forward(self, parts: Mapping[str, Tensor]) -> Tensor:
-        """{part: (B, width)} of every part → (B, outputs)."""
+        """Map {part: (B, width)} of every part to (B, outputs)."""
         result: Tensor = self.bias
         for name, block in self.columns.items():
             result = result + block(parts[name])

@@ -1,4 +1,7 @@
-"""The cascade of residual autoencoders that CRA, MMIN and IF-MMIN share."""
+"""Cascade of residual autoencoders, for the heads of CRA, MMIN and IF-MMIN.
+
+Tran, Liu, Zhou, Jin. Missing Modalities Imputation via Cascaded Residual Autoencoder. CVPR 2017.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,14 @@ FORMS = ("residual", "current", "legacy")
 
 
 class Autoencoder(nn.Module):
-    """Code and correction of a vector; LeakyReLU on the way in, ReLU on the way out, none at either
-    end.
+    """Autoencoder of a vector, whose output is a correction of the vector.
+
+    There is a LeakyReLU between the layers of the encoder, a ReLU between those of the decoder, and
+    no activation on the code or on the correction.
 
     Args:
         width: D of the vectors.
-        layers: widths down to the code's.
+        layers: widths of the encoder, the last one that of the code.
     """
 
     def __init__(self, width: int, layers: Sequence[int]) -> None:
@@ -27,13 +32,12 @@ class Autoencoder(nn.Module):
         sizes = [width, *layers]
         self.encoder = feedforward(sizes, nn.LeakyReLU)
         self.decoder = feedforward(sizes[::-1])
-        xavier(
-            self.encoder
-        )  # not the decoder: corrections that start small keep a long cascade from growing
+        # Not the decoder: corrections that start small keep the values of a long cascade small.
+        xavier(self.encoder)
 
     @property
     def last(self) -> nn.Linear:
-        """The layer whose output is the correction."""
+        """Layer whose output is the correction."""
         layer = self.decoder[-1]
         assert isinstance(layer, nn.Linear)
         return layer
@@ -44,20 +48,23 @@ class Autoencoder(nn.Module):
 
 
 class Cascade(nn.Module):
-    """Blocks that each correct what the last left wrong: x_{k+1} = x_k + g_k(x_k).
+    """Blocks of which each corrects the result of the blocks before it: x_{k+1} = x_k + g_k(x_k).
 
-    With an invariant vector I (IF-MMIN) and Δ_k the correction of block k, block k reads
+    IF-MMIN adds an invariant vector I. With the correction Δ_k of block k, block k then reads
       residual:  x_k = x_{k−1} + Δ_{k−1} + I, Δ_0 = 0, and the result is x_B + Δ_B
       current:   x_k = Δ_{k−1} + I, Δ_0 = x, and the result is Δ_B
       legacy:    x_k = x + k I, and the result is x + B I + Δ_B
     "residual" without I is the recursion of CRA and MMIN.
 
     Args:
-        owner: who asks, for error messages.
+        owner: name of the head, for error messages.
         width: D of the vectors.
         blocks: number B of autoencoders.
-        layers: widths of each block down to its code.
+        layers: widths of the encoder of each block, the last one that of its code.
         form: "residual", "current" or "legacy".
+
+    Raises:
+        ConfigError: an option out of its range.
     """
 
     def __init__(
@@ -74,9 +81,18 @@ class Cascade(nn.Module):
         self.blocks = nn.ModuleList(Autoencoder(width, layers) for _ in range(blocks))
 
     def forward(self, vector: Tensor, invariant: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The corrected vector (B, D) and the codes of all blocks side by side."""
+        """Correct a vector.
+
+        Args:
+            vector: x (N, D).
+            invariant: I (N, D), or None for none.
+
+        Returns:
+            The corrected vector (N, D), and the codes of all blocks side by side (N, B · K).
+        """
         nothing = torch.zeros_like(vector)
-        base, change = (nothing, vector) if self.form == "current" else (vector, nothing)
+        base = nothing if self.form == "current" else vector
+        change = vector if self.form == "current" else nothing
         codes = []
         for block in self.blocks:
             seen = base if self.form == "legacy" else base + change

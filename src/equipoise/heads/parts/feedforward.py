@@ -1,4 +1,4 @@
-"""Stacks of linear layers, as several heads are built of them."""
+"""Stacks of linear layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from torch import nn
 def feedforward(
     sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, dropout: float = 0.0
 ) -> nn.Sequential:
-    """Linear layers of these sizes; an activation, and dropout where asked for, between any two of them."""
+    """Stack linear layers.
+
+    Args:
+        sizes: widths of the input, of each hidden layer and of the output.
+        activation: between any two layers.
+        dropout: after each activation; 0 for none.
+    """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         if layers:
@@ -21,7 +27,10 @@ def feedforward(
 
 
 def xavier(module: nn.Module) -> None:
-    """Xavier's weights in every linear layer: with PyTorch's own the signal fades in stacks as deep as these."""
+    """Initialise the weights of every linear layer by Xavier's uniform rule.
+
+    With PyTorch's default initialisation the signal fades in deep stacks.
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)

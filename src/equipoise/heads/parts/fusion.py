@@ -1,8 +1,8 @@
 """Fusion rules: from the logits of each modality to one prediction per sample.
 
-Every rule is per sample and gives an absent modality the weight 0. `logits` is (M, B, C), `present`
-is bool (M, B); a rule returns the fused logits (B, C) and the weights (B, M), or None where it has
-none.
+Every rule except "entropy-batch" works sample by sample, and every rule gives an absent modality
+the weight 0. `logits` is (M, B, C) and `present` is bool (M, B). A rule returns the fused logits
+(B, C) and the weights (B, M), or None where it has none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from equipoise.checks import choice, is_table, require
 
-Rule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+FusionRule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -26,25 +26,27 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def entropy_weights(logits: Tensor, present: Tensor) -> Tensor:
-    """MLA Eq. 6-7: λ_m = softmax over the present modalities of (max_v e_v − e_m), which is softmax(−e); (M, B)."""
+    """Weights λ (M, B) of MLA, Eq. 6-7: softmax over the present modalities of max_v e_v − e_m.
+
+    e_m is the entropy of modality m. The maximum cancels: λ = softmax(−e).
+    """
     return torch.where(present, -entropy(logits), -torch.inf).softmax(0)
 
 
 def batch_entropy_weights(logits: Tensor, present: Tensor) -> Tensor:
-    """The weights (M, B) of MLA's published code: softmax over the *batch* axis, entropy over batch
-    and classes.
+    """Weights (M, B) of MLA's published code, for comparison with published numbers only.
 
-    One weight per modality and batch, so that a prediction depends on which samples share the
-    batch; for comparison with published numbers only.
+    The softmax is over the *batch* axis and the entropy over batch and classes. That gives one
+    weight per modality and batch: a prediction depends on the other samples of its batch.
     """
     there = present.unsqueeze(-1)
     log_probability = torch.where(there, logits, -torch.inf).log_softmax(1)
-    whole = -torch.where(there, log_probability.exp() * log_probability, 0).sum((1, 2))
-    return torch.where(present, -whole.unsqueeze(1), -torch.inf).softmax(0)
+    of_batch = -torch.where(there, log_probability.exp() * log_probability, 0).sum((1, 2))
+    return torch.where(present, -of_batch.unsqueeze(1), -torch.inf).softmax(0)
 
 
 def weigh(logits: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Σ_m λ_m f_m (MLA Eq. 8) and the weights as (B, M)."""
+    """Σ_m λ_m f_m (B, C) of logits (M, B, C) (MLA Eq. 8), and the weights (M, B) as (B, M)."""
     return (weights.unsqueeze(-1) * logits).sum(0), weights.T
 
 
@@ -53,9 +55,9 @@ def mean_weights(logits: Tensor, present: Tensor) -> Tensor:
     return present.to(logits.dtype) / present.sum(0)
 
 
-def fixed_weights(logits: Tensor, present: Tensor, share: tuple[float, ...]) -> Tensor:
-    """Given weights, renormalised over the present modalities (M, B)."""
-    weights = logits.new_tensor(share).unsqueeze(1) * present
+def fixed_weights(logits: Tensor, present: Tensor, given: tuple[float, ...]) -> Tensor:
+    """Given weights (M,), renormalised over the present modalities (M, B)."""
+    weights = logits.new_tensor(given).unsqueeze(1) * present
     return weights / weights.sum(0)
 
 
@@ -65,11 +67,10 @@ def sum_rule(logits: Tensor, present: Tensor) -> tuple[Tensor, None]:
 
 
 def probability_rule(logits: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """log of the mean of the present modalities' probabilities, so that exp(fused) sums to 1."""
+    """Logarithm of the mean probability of the present modalities, so that exp(fused) sums to 1."""
     log_probability = torch.where(present.unsqueeze(-1), F.log_softmax(logits, dim=-1), -torch.inf)
-    return log_probability.logsumexp(0) - present.sum(0).log().unsqueeze(-1), mean_weights(
-        logits, present
-    ).T
+    fused = log_probability.logsumexp(0) - present.sum(0).log().unsqueeze(-1)
+    return fused, mean_weights(logits, present).T
 
 
 WEIGHTINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -77,35 +78,34 @@ WEIGHTINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "entropy": entropy_weights,
     "entropy-batch": batch_entropy_weights,
 }
-RULES = ("sum", "probability", "fixed", *WEIGHTINGS)
+FUSION_RULES = ("sum", "probability", "fixed", *WEIGHTINGS)
 
 
-def rule(
-    owner: str, name: str, modalities: tuple[str, ...], share: dict[str, float] | None = None
-) -> Rule:
+def fusion_rule(
+    owner: str, name: str, modalities: tuple[str, ...], given: dict[str, float] | None = None
+) -> FusionRule:
     """The fusion rule of that name.
 
     Args:
-        owner: who asks, for the error message.
-        name: one of `RULES`.
-        modalities: all of them, in order.
-        share: {modality: weight}, for "fixed" and only for it.
+        owner: name of the head, for the error message.
+        name: one of `FUSION_RULES`.
+        modalities: all modalities, in order.
+        given: {modality: weight} for "fixed"; None for every other rule.
 
     Raises:
-        ConfigError: unknown rule, or weights that do not name every modality with a positive
-            number.
+        ConfigError: unknown rule, or weights that do not give every modality a positive number.
     """
     fixed = "given with fusion 'fixed' and only with it"
     require(
         owner,
-        choice("fusion", name, RULES),
-        ("fusion_weights", (name == "fixed") == (share is not None), fixed, share),
+        choice("fusion", name, FUSION_RULES),
+        ("fusion_weights", (name == "fixed") == (given is not None), fixed, given),
     )
-    if share is not None:
-        usable = is_table(share) and set(share) == set(modalities) and min(share.values()) > 0
+    if given is not None:
+        usable = is_table(given) and set(given) == set(modalities) and min(given.values()) > 0
         each = f"a positive number for each of {', '.join(modalities)}"
-        require(owner, ("fusion_weights", usable, each, share))
-        weighting = partial(fixed_weights, share=tuple(share[m] for m in modalities))
+        require(owner, ("fusion_weights", usable, each, given))
+        weighting = partial(fixed_weights, given=tuple(given[m] for m in modalities))
         return lambda logits, present: weigh(logits, weighting(logits, present))
     if name == "sum":
         return sum_rule

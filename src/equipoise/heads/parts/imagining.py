@@ -1,4 +1,4 @@
-"""What the heads of MMIN and IF-MMIN share: a cascade that imagines what is absent and is classified by its codes."""
+"""Base of the heads of MMIN and IF-MMIN."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from equipoise.heads.parts.imputing import ImputingHead
 
 
 class ImaginingHead(ImputingHead):
-    """A cascade closed by τ; logits from the codes of all blocks, side by side, by two hidden
-    layers of 128 units.
+    """A cascade imagines the absent features, and its codes are classified.
+
+    Two more layers τ close the cascade. The classifier has two hidden layers of 128 units and reads
+    the codes of all blocks side by side.
 
     Args:
         widths: {modality: feature width d_m}.
         classes: number of classes C.
-        taught: {modality: width} of what `teacher` classifies, which serves training only.
+        taught: {modality: width of the input of `teacher`}.
         blocks: number B of autoencoders.
-        layers: widths of each down to its code.
+        layers: widths of the encoder of each block, the last one that of its code.
         form: of the cascade, see `Cascade`.
         dropout: between the layers of the classifier; 0.5 as published.
+
+    Attributes:
+        teacher: classifies complete samples; used in training only.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Heads that restore the features of absent modalities from those of the others, and classify what they restored."""
+"""Base of the heads that restore the features of absent modalities and classify the result."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from equipoise.heads.parts.joint import JointHead
 
 
 class Restoration(NamedTuple):
-    """What a head makes of an incomplete joint vector; D is the sum of the feature widths."""
+    """A restored joint vector; D is the sum of the feature widths."""
 
-    code: Tensor  # (B, K), what the classifier reads
+    code: Tensor  # (B, K), the input of the classifier
     joint: Tensor  # (B, D), the joint vector with the absent parts filled in
 
 
 def shown(features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The features (B, d_m) with zeros where their modality is absent."""
+    """Features {modality: (B, d_m)} with zeros in the rows where the modality is absent."""
     return {m: z * present[m].unsqueeze(1) for m, z in features.items()}
 
 
 class ImputingHead(JointHead):
-    """Base of heads on the joint vector, the concatenated features with zeros for absent
-    modalities.
+    """Base of heads on the joint vector: the concatenated features, zeros for absent modalities.
 
     The features are concatenated in alphabetical order of the modalities, so that the order of
-    declaration does not matter. What restores a modality serves the others, in whose rows it acts,
-    and is shared.
+    declaration does not matter. A decoder of one modality is not part of the block of that
+    modality: it acts in rows that lack the modality, so it serves the others and is shared.
 
     Attributes:
         classifier: reads the code.
@@ -39,14 +38,20 @@ class ImputingHead(JointHead):
     classifier: nn.Module
 
     def joint(self, features: Mapping[str, Tensor], rows: int) -> Tensor:
-        """The joint vector (rows, D) of zero-filled features {modality: (rows, d_m)}, zeros for those left out."""
-        like = next(iter(features.values()), None)
-        like = next(self.parameters()) if like is None else like
+        """The joint vector (rows, D).
+
+        Args:
+            features: {modality: (rows, d_m)}, with zeros where absent; a modality that is left out
+                is zeros.
+            rows: number of rows.
+        """
+        first = next(iter(features.values()), None)
+        like = next(self.parameters()) if first is None else first
         parts = [features.get(m, like.new_zeros(rows, self.widths[m])) for m in sorted(self.widths)]
         return torch.cat(parts, 1)
 
     def split(self, joint: Tensor) -> dict[str, Tensor]:
-        """{modality: (B, d_m)}, the parts of a joint vector."""
+        """Split a joint vector (B, D) into {modality: (B, d_m)}."""
         names = sorted(self.widths)
         return dict(zip(names, torch.split(joint, [self.widths[m] for m in names], 1), strict=True))
 
@@ -55,12 +60,12 @@ class ImputingHead(JointHead):
         """Fill in the absent parts of a joint vector (B, D)."""
 
     def classify(self, code: Tensor) -> Tensor:
-        """Logits (B, C) of a restored vector's code."""
+        """Logits (B, C) of the code (B, K) of a restored vector."""
         logits: Tensor = self.classifier(code)
         return logits
 
     def estimates(self, joint: Tensor) -> dict[str, Tensor]:
-        """{modality: (B, d_m)}, the features that a restored joint vector stands for."""
+        """Features {modality: (B, d_m)} that a restored joint vector (B, D) stands for."""
         return self.split(joint)
 
     def read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Heads that read all modalities together."""
+"""Base of the heads that read all modalities together."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from equipoise.heads.parts.presence import only
 
 
 class JointHead(Head):
-    """Base of heads to which one modality alone is a sample with all others absent."""
+    """Base of heads that treat one modality alone as a sample whose other modalities are absent."""
 
     @abstractmethod
     def read(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """Logits (B, C) of what is present.
+        """Logits (B, C) of the present modalities.
 
         Args:
-            features: {modality: (B, d_m)}, without modalities that no row has.
+            features: {modality: (B, d_m)} of the modalities with at least one present row.
             present: {modality: bool (B,)} of every modality of the head.
         """
 

@@ -1,12 +1,15 @@
-"""Subjective opinions on classes: evidence, its Dirichlet distribution, and the reduced rule of
-Dempster and Shafer.
+r"""Subjective opinions on classes, and the reduced rule of Dempster and Shafer.
 
 Han, Zhang, Fu, Zhou. Trusted Multi-View Classification. ICLR 2021.
 
-Evidence e ≥ 0 for each of K classes makes the Dirichlet parameters α = e + 1 of strength S = Σ_k
-α_k, the beliefs e_k / S, the uncertainty u = K / S (beliefs and uncertainty sum to 1) and the
-expected probabilities α_k / S. An opinion is kept as log α: its softmax is the expected
-probability, so that it serves as logits, and its exponential the distribution.
+Evidence $e \ge 0$ for each of $K$ classes gives the parameters $\alpha$ of a Dirichlet distribution
+of strength $S$, beliefs $b$ and an uncertainty $u$ that sum to 1, and expected probabilities $p$:
+
+$$\alpha = e + 1, \qquad S = \sum_k \alpha_k, \qquad b_k = e_k / S, \qquad u = K / S, \qquad
+p_k = \alpha_k / S$$
+
+An opinion is stored as $\log \alpha$. Its softmax is the expected probability, so it serves as
+logits; its exponential is the parameter of the distribution.
 """
 
 from __future__ import annotations
@@ -19,23 +22,29 @@ from torch.nn import functional as F
 
 
 def opinion(outputs: Tensor) -> Tensor:
-    """log α (…, K) of the evidence softplus(outputs), never in half precision."""
+    """Opinion log α (…, K) of the evidence softplus(outputs), never in half precision."""
     return F.softplus(outputs.to(torch.promote_types(outputs.dtype, torch.float32))).log1p()
 
 
-def combine(opinions: Tensor, present: Tensor) -> Tensor:
-    """The combined opinion (B, K) of opinions log α (M, B, K); one that is absent, by `present` (M,
-    B), is vacuous.
+def combine_opinions(opinions: Tensor, present: Tensor) -> Tensor:
+    """Combine opinions by Dempster's rule.
 
-    Folding Dempster's rule over the opinions has the closed form e = K (Π_m (1 + e_m / K) − 1). It
-    is associative and commutative, and free of the rule's division by 1 − conflict, which fails
+    Folding the rule over the opinions has the closed form e = K (Π_m (1 + e_m / K) − 1). It is
+    associative and commutative. It also avoids the rule's division by 1 − conflict, which fails
     when sure opinions contradict each other.
+
+    Args:
+        opinions: log α (M, B, K).
+        present: bool (M, B); an absent opinion is vacuous.
+
+    Returns:
+        The combined opinion log α (B, K).
     """
     classes = opinions.shape[-1]
-    shares = (opinions.expm1() / classes).log1p()
-    return (classes * torch.where(present.unsqueeze(-1), shares, 0.0).sum(0).expm1()).log1p()
+    log_factors = (opinions.expm1() / classes).log1p()
+    return (classes * torch.where(present.unsqueeze(-1), log_factors, 0.0).sum(0).expm1()).log1p()
 
 
 def uncertainty(opinions: Tensor) -> Tensor:
-    """u = K / S (…) of opinions log α (…, K): 1 without any evidence, towards 0 with much."""
+    """Uncertainty u = K / S (…) of opinions log α (…, K): 1 without evidence, near 0 with much."""
     return (math.log(opinions.shape[-1]) - opinions.logsumexp(-1)).exp()

@@ -1,4 +1,4 @@
-"""Which modalities a head gets to see: one alone, or those present in each row."""
+"""Presence masks of the modalities that a head reads."""
 
 from __future__ import annotations
 
@@ -9,17 +9,31 @@ from torch import Tensor
 
 
 def only(modality: str, modalities: Iterable[str], features: Tensor) -> dict[str, Tensor]:
-    """{modality: bool (B,)} in which every row of the features (B, d) has this modality and no other."""
+    """Presence {modality: bool (B,)} in which every row has this modality and no other.
+
+    Args:
+        modality: the present one.
+        modalities: all of them.
+        features: (B, d), for the number of rows and the device.
+    """
     full = torch.ones(len(features), dtype=torch.bool, device=features.device)
     return {m: full if m == modality else ~full for m in modalities}
 
 
 def stacked(values: Iterable[Tensor], present: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Values (M, B, …) and presence (M, B) for a fusion over the present modalities.
+    """Stack values and presence for a fusion over the present modalities.
 
-    A row without any modality counts as having all of them, with zeros: there is nothing to go by.
+    A row without any modality counts as having all of them, with zeros: a fusion over nothing would
+    divide by zero.
+
+    Args:
+        values: (B, …) of each modality.
+        present: bool (B,) of each modality.
+
+    Returns:
+        Values (M, B, …) and presence bool (M, B).
     """
     shown = torch.stack(list(present))
     nothing = ~shown.any(0)
-    whole = torch.stack(list(values))
-    return whole.masked_fill(nothing.view(1, -1, *(1,) * (whole.dim() - 2)), 0.0), shown | nothing
+    stack = torch.stack(list(values))
+    return stack.masked_fill(nothing.view(1, -1, *(1,) * (stack.dim() - 2)), 0.0), shown | nothing

@@ -1,5 +1,4 @@
-"""How much a modality counts in a sample: a score for each hidden feature, softmax over the present
-modalities.
+"""Weights of the modalities in a sample: scores of the hidden features, and their softmax.
 
 Yang, Wang, Zhan, Xiong, Jiang. Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI
 2019.
@@ -10,11 +9,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-HIDDEN = 128  # width of the features it reads
+HIDDEN = 128  # width of the features that are scored
 
 
 class Scorer(nn.Sequential):
-    """One scorer for all modalities: 128 – 64 – 32 – 1 with ReLU between (CMML's code); (B, 128) → (B,)."""
+    """One scorer for all modalities: 128 – 64 – 32 – 1 with ReLU between (CMML's code)."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -22,10 +21,14 @@ class Scorer(nn.Sequential):
         )
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Scores (…,) of hidden features (…, 128)."""
         score: Tensor = super().forward(hidden)  # type: ignore[no-untyped-call]
         return score.squeeze(-1)
 
 
 def log_weights(scores: Tensor, shown: Tensor) -> Tensor:
-    """log w with w = softmax over the shown modalities of the scores (M, B); −∞, hence w = 0, for the others."""
+    """log w (M, B), where w is the softmax of the scores (M, B) over the shown modalities.
+
+    A modality that is not shown, by `shown` bool (M, B), has log w = −∞, hence w = 0.
+    """
     return F.log_softmax(scores.masked_fill(~shown, -float("inf")), dim=0)

@@ -128,7 +128,7 @@ class QMF(OwnHead[qmf.QMF]):
     def ranking(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         """Enter the losses in the history, then Σ_m R_m over the samples of all ranks."""
         logits = torch.stack([output.logits[m] for m in ctx.model.modalities])  # (M, B, C)
-        confidence = qmf.confidence(logits, self.scale).T
+        confidence = qmf.energy_confidence(logits, self.scale).T
         # A rank without any sample takes part in the exchange of the backward pass as well.
         confidence = ctx.gather(confidence.requires_grad_()).T
         rows = [batch.index, *(batch.present[m].long() for m in ctx.model.modalities)]

@@ -27,7 +27,8 @@ ENTRIES: list[MethodEntry] = [
         code="https://github.com/zeroQiaoba/GCNet",
         head="dcca",
         backward_passes=0.5,
-        memory="the features of the training table and a copy of the head, while the networks learn",
+        memory="the features of the training table and a copy of the head, while the networks "
+        "learn",
     ),
     MethodEntry(
         "dccae",
@@ -41,13 +42,15 @@ ENTRIES: list[MethodEntry] = [
         backward_passes=0.5,
         neutral={"weight": 0.0},
         neutral_of="dcca",
-        memory="the features of the training table and a copy of the head, while the networks learn",
+        memory="the features of the training table and a copy of the head, while the networks "
+        "learn",
     ),
     MethodEntry(
         "ae",
         "equipoise.methods.missing.ae:AE",
         "an autoencoder restores absent features, what it restores is classified",
-        paper="Bengio, Lamblin, Popovici, Larochelle. Greedy Layer-Wise Training of Deep Networks. NIPS 2006",
+        paper="Bengio, Lamblin, Popovici, Larochelle. Greedy Layer-Wise Training of Deep "
+        "Networks. NIPS 2006",
         year=2006,
         url="https://proceedings.neurips.cc/paper/2006/hash/5da713a690c067105aeb2fae32403405-Abstract.html",
         code="https://github.com/zeroQiaoba/GCNet",
@@ -58,8 +61,10 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "cra",
         "equipoise.methods.missing.cra:CRA",
-        "a cascade of residual autoencoders restores absent features, what it restores is classified",
-        paper="Tran, Liu, Zhou, Jin. Missing Modalities Imputation via Cascaded Residual Autoencoder. CVPR 2017",
+        "a cascade of residual autoencoders restores absent features, what it restores is "
+        "classified",
+        paper="Tran, Liu, Zhou, Jin. Missing Modalities Imputation via Cascaded Residual "
+        "Autoencoder. CVPR 2017",
         year=2017,
         url="https://doi.org/10.1109/CVPR.2017.528",
         code="https://github.com/tranluan/CRA",
@@ -70,9 +75,10 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "mmin",
         "equipoise.methods.missing.mmin:MMIN",
-        "absent features are imagined after a teacher that has seen them, and checked by imagining back",
-        paper="Zhao, Li, Jin. Missing Modality Imagination Network for Emotion Recognition with Uncertain Missing "
-        "Modalities. ACL-IJCNLP 2021",
+        "absent features are imagined after a teacher that has seen them, and checked by "
+        "imagining back",
+        paper="Zhao, Li, Jin. Missing Modality Imagination Network for Emotion Recognition with "
+        "Uncertain Missing Modalities. ACL-IJCNLP 2021",
         year=2021,
         url="https://aclanthology.org/2021.acl-long.203",
         code="https://github.com/AIM3-RUC/MMIN",
@@ -84,8 +90,8 @@ ENTRIES: list[MethodEntry] = [
         "if-mmin",
         "equipoise.methods.missing.if_mmin:IFMMIN",
         "MMIN whose imagination is led by features that have one distribution in all modalities",
-        paper="Zuo, Liu, Zhao, Gao, Li. Exploiting Modality-Invariant Feature for Robust Multimodal Emotion "
-        "Recognition with Missing Modalities. 2022",
+        paper="Zuo, Liu, Zhao, Gao, Li. Exploiting Modality-Invariant Feature for Robust "
+        "Multimodal Emotion Recognition with Missing Modalities. 2022",
         year=2022,
         url="https://arxiv.org/abs/2210.15359",
         code="https://github.com/ZhuoYulang/IF-MMIN",
@@ -97,7 +103,8 @@ ENTRIES: list[MethodEntry] = [
         "cpm-net",
         "equipoise.methods.missing.cpm_net:CPMNet",
         "a latent vector per sample that decodes into the modalities it has and clusters by class",
-        paper="Zhang, Han, Cui, Fu, Zhou, Hu. CPM-Nets: Cross Partial Multi-View Networks. NeurIPS 2019",
+        paper="Zhang, Han, Cui, Fu, Zhou, Hu. CPM-Nets: Cross Partial Multi-View Networks. "
+        "NeurIPS 2019",
         year=2019,
         url="https://proceedings.neurips.cc/paper/2019/hash/11b9842e0a271ff252c1903e7132cd68-Abstract.html",
         code="https://github.com/hanmenghan/CPM_Nets",
@@ -109,8 +116,8 @@ ENTRIES: list[MethodEntry] = [
         "tate",
         "equipoise.methods.missing.tate:TATE",
         "a transformer told by a tag what is missing, aligned with a teacher that has seen it",
-        paper="Zeng, Liu, Zhou. Tag-assisted Multimodal Sentiment Analysis under Uncertain Missing Modalities. "
-        "SIGIR 2022",
+        paper="Zeng, Liu, Zhou. Tag-assisted Multimodal Sentiment Analysis under Uncertain "
+        "Missing Modalities. SIGIR 2022",
         year=2022,
         url="https://arxiv.org/abs/2204.13707",
         code="https://github.com/JaydenZeng/TATE",

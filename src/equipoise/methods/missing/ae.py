@@ -1,33 +1,45 @@
-"""AE: an autoencoder of the joint vector that restores what is missing and is classified by what it
-restores.
+r"""AE: an autoencoder of the joint vector restores what is missing.
 
 Bengio, Lamblin, Popovici, Larochelle. Greedy Layer-Wise Training of Deep Networks. NIPS 2006, is
-what comparisons cite for it; the multimodal form is the baseline of GCNet (Lian et al. 2023; code:
-github.com/zeroQiaoba/GCNet).
+what comparisons cite for it; the multimodal form is the baseline of GCNet (Lian et al. 2023).
+Code: github.com/zeroQiaoba/GCNet
 
-With J the concatenated features, zeros where a modality is absent, Ĵ = autoencoder(J), f the
-classifier of Ĵ and x̂_m a decoder of Ĵ,
+Idea:
+    The joint vector is the concatenation of the features, with zeros where a modality is absent. An
+    autoencoder reads it and restores the absent parts, and a classifier reads what it restores. The
+    restoration is taught on cells whose content is known to the method and hidden from the network.
 
-    L = CE(f, y) + w Σ_n Σ_m h_nm ‖x̂_nm − x_nm‖² / d_m
+    Where training content is hidden only (the simulated regime), those are the hidden cells.
+    Otherwise, and in rows without a hidden cell, a further modality is hidden at random (the strict
+    regime). Hidden content never meets shown content: its features are computed apart, in
+    evaluation mode, so that no batch statistics hold it.
 
-where h_nm = 1 for cells whose content is hidden from the network and known to the method, and x the
-encoder's features of that content, which the second term does not train. Where training content is
-hidden only (the simulated regime), those are the hidden cells; otherwise, and in rows without any,
-a further modality is hidden at random (the strict regime). The sum over the batch is the published
-form: the term then grows with the batch size.
+    Any number of modalities. Cost: a forward and a backward pass for what is shown, a forward pass
+    for what is hidden, and the layers of the head.
 
-Where it departs from the published code: features take the place of the raw inputs as targets, so
-that any encoder serves; the heads' dropout of 0.5 is an option of the head, off by default. It was
-trained with Adam at a rate of 1e-3: SGD moves so deep a head slowly, and needs several times the
-epochs of joint training. Any number of modalities. What is hidden never meets what is shown: its
-features are made apart, in evaluation mode, so that no batch statistics hold it. Cost: a forward
-and a backward pass for what is shown, a forward pass for what is hidden, and the head's layers.
+Equations:
+    With the joint vector $J$, $\hat J = \mathrm{autoencoder}(J)$, the logits $f$ of the classifier
+    of $\hat J$ and the output $\hat x_m$ of a decoder of $\hat J$:
+
+    $$L = \mathrm{CE}(f, y) + w \sum_n \sum_m h_{nm} \, \lVert \hat x_{nm} - x_{nm} \rVert^2 / d_m$$
+
+    where $h_{nm} = 1$ for hidden cells with known content, and $x$ are the encoder's features of
+    that content, which the second term does not train. The sum over the batch is the published
+    form: the term grows with the batch size.
+
+Where published code departs:
+    the targets are raw inputs; features as targets
+    allow any encoder                                    not offered
+    dropout of 0.5 in the heads                          head option `dropout: 0.5`
+    trained with Adam at a rate of 1e-3: SGD moves so
+    deep a head slowly, and needs several times the
+    epochs of joint training                             `optimiser.name`, `optimiser.lr`
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -44,23 +56,26 @@ from equipoise.methods.parts.reconstruction import (
     clip_gradients,
     encoded_aside,
 )
+from equipoise.registry import POSITIVE, Effect
 from equipoise.training.context import Context
 
-J = TypeVar("J", bound=ImputingHead)
+_Head = TypeVar("_Head", bound=ImputingHead)
 
 REDUCTIONS = ("sum", "mean")
 
 
-class Imputation(OwnHead[J]):
-    """Classify from what is shown, and restore what is hidden.
+class Imputation(OwnHead[_Head]):
+    """Base of AE and CRA: classify from what is shown, and restore what is hidden.
 
     Args:
         weight: w of the reconstruction.
         reduction: "sum" over the samples of the batch, as published, or "mean".
         hide: probability that a row loses a further modality, where its own hidden content is not
             known.
-        clip: largest norm of the gradient, 5 as published; 0 for none.
+        clip: largest norm of the gradient, 5 as published; 0 for no limit.
     """
+
+    effect: ClassVar[Effect] = {"reduction": ("weight", POSITIVE)}
 
     def __init__(self, weight: float, reduction: str, hide: float, clip: float) -> None:
         super().__init__()
@@ -77,7 +92,12 @@ class Imputation(OwnHead[J]):
         self.clip = clip
 
     def cells(self, batch: Batch, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """{modality: bool (B,)}, the cells whose reconstruction counts."""
+        """Cells whose reconstruction counts, {modality: bool (B,)}.
+
+        Args:
+            batch: the samples.
+            kept: {modality: bool (B,)}, the cells that the network is shown.
+        """
         return hidden(batch, kept)
 
     def step(self, batch: Batch, ctx: Context) -> None:
@@ -86,10 +106,11 @@ class Imputation(OwnHead[J]):
         clip_gradients(self.clip, ctx)
         ctx.update()
 
-    def after_backward(self, ctx: Context) -> None: ...
+    def after_backward(self, ctx: Context) -> None:
+        """Edit the gradients before they are clipped; AE leaves them as they are."""
 
     def objective(self, batch: Batch, ctx: Context) -> Tensor:
-        """L, the encoders seeing what is shown for the input, and what is hidden for the targets."""
+        """L of the batch, a scalar."""
         head = self.head(ctx.model)
         kept = lose_one(batch, ctx, self.hide)
         features = ctx.model.encode(batch.hide(kept))
@@ -98,11 +119,11 @@ class Imputation(OwnHead[J]):
         if self.weight == 0:
             return loss
         aside = encoded_aside(ctx.model, batch.revealed().hide(hidden(batch, kept)))
-        # Each is zero in the other's cells.
+        # Shown and hidden features are each zero in the cells of the other: their sum is both.
         targets = features | {m: features[m] + z if m in features else z for m, z in aside.items()}
-        return loss + self.weight * self.reconstruction(
-            head.estimates(joint), targets, self.cells(batch, kept), batch, ctx
-        )
+        cells = self.cells(batch, kept)
+        restored = self.reconstruction(head.estimates(joint), targets, cells, batch, ctx)
+        return loss + self.weight * restored
 
     def reconstruction(
         self,
@@ -112,21 +133,33 @@ class Imputation(OwnHead[J]):
         batch: Batch,
         ctx: Context,
     ) -> Tensor:
-        """Σ_m ‖x̂_m − x_m‖²/d_m over the chosen cells, summed or averaged over the samples of all ranks."""
+        """Σ_m ‖x̂_m − x_m‖²/d_m over the chosen cells, a scalar.
+
+        Args:
+            estimates: x̂, {modality: (B, d_m)}.
+            features: x, {modality: (B, d_m)}.
+            cells: {modality: bool (B,)}, the chosen cells.
+            batch: the samples.
+            ctx: takes the sum or the mean over the samples of all ranks.
+        """
         errors = cell_errors(estimates, features)
-        mean = ctx.sample_mean(
-            torch.stack([torch.where(cells[m], e, 0.0) for m, e in errors.items()]).sum(0)
-        )
+        chosen = [torch.where(cells[m], e, 0.0) for m, e in errors.items()]
+        mean = ctx.sample_mean(torch.stack(chosen).sum(0))
         if self.reduction == "mean":
             return mean
         return mean * ctx.sum(mean.new_full((), len(batch)))
 
 
 class AE(Imputation[Head]):
-    """The autoencoder of the joint vector.
+    """Autoencoder of the joint vector.
 
     Args:
-        weight: w of the reconstruction; GCNet's sweep has 0.002, 0.003 and 0.01, its example 0.2.
+        weight: w of the reconstruction; GCNet tries 0.002, 0.003 and 0.01, and its example has 0.2.
+        reduction: of the reconstruction, "sum" over the samples of the batch, as published, or
+            "mean".
+        hide: probability that a row loses a further modality, where its own hidden content is not
+            known.
+        clip: largest norm of the gradient, 5 as published; 0 for no limit.
     """
 
     name = "ae"

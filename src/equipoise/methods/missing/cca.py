@@ -1,33 +1,49 @@
-"""CCA: canonical correlation analysis, and a linear classifier on the projections.
+r"""CCA: canonical correlation analysis, and a linear classifier on the projections.
 
-Hotelling. Relations between two sets of variates. Biometrika 1936. For classification with
-modalities missing as in GCNet's baselines: github.com/zeroQiaoba/GCNet
+Hotelling. Relations between two sets of variates. Biometrika 1936. For classification with missing
+modalities as in the baselines of GCNet.
+Code: github.com/zeroQiaoba/GCNet
 
-Absent modalities are imputed by the mean of the training rows that have them; then the directions
-are sought in which the modalities correlate most. For a pair i, j of centred, imputed features,
+Idea:
+    Absent modalities are imputed by the mean of the training rows that have them. Then the
+    directions are found in which the modalities correlate most, and a linear classifier is trained
+    on the projections. A modality at its mean projects to zero, so an absent one adds nothing to
+    the logits. With more than two modalities the head option `multi: mcca` finds the directions of
+    all modalities at once instead of pair by pair. Labels have no part in the projections.
 
-    Σ_ii = X_iᵀX_i/(N − 1) + rI,  Σ_ij = X_iᵀX_j/(N − 1),  T = Σ_ii^−½ Σ_ij Σ_jj^−½ = U S Vᵀ
-    W_i = Σ_ii^−½ U_{:,1..k},     W_j = Σ_jj^−½ V_{:,1..k},  correlations S_1 ≥ … ≥ S_k
+    The analysis needs features, so there are two stages. In the fraction `pretrain` of the epochs
+    each encoder learns with a linear classifier of its own. Then the encoders are frozen, the
+    projections are fitted to the training table in closed form, and the classifier learns in the
+    remaining epochs. Encoders without parameters to train skip the first stage; with frozen
+    pretrained encoders the method is the published one.
 
-A sample is represented by x_i W_i and x_j W_j of all pairs, M(M − 1)k numbers, on which a linear
-classifier is trained. A modality at its mean projects to zero, and so an absent one adds nothing to
-the logits. With more than two modalities the head's `multi: mcca` seeks the directions of all at
-once instead of pair by pair.
+    Validation sees unfitted projections until the second stage: give `patience` more epochs. The
+    classifier has to converge in the second stage: with few epochs Adam needs a rate of 1e-2, not
+    1e-3. As the encoders learn in a part of the epochs only, a short run trails joint training.
 
-The analysis wants features, so there are two stages: in the share `pretrain` of the epochs each
-encoder learns with a linear classifier of its own; then encoders are frozen, the projections are
-fitted to the training table in closed form, and the classifier learns in the epochs that are left.
-Encoders without parameters to train leave the first stage out; with pretrained frozen ones the
-method is the published one. Labels have no part in the projections. Validation looks at projections
-that have not been fitted until then: give `patience` more epochs.
+    Two modalities or more. Cost: one forward pass, and a backward pass in the first stage.
 
-GCNet imputes the mean of all splits and scales each split for itself, which looks at the test
-samples; here all statistics are those of training rows that have the modality. It trains a linear
-SVM with C = 0.01; here `loss: svm` is the same squared hinge loss, one class against the rest, by
-the run's optimiser, whose weight decay takes the part of C. That classifier is to converge in the
-second stage: with few epochs Adam needs a rate of 1e-2, not 1e-3. As the encoders learn in a part
-of the epochs only, a short run trails joint training. Any number of modalities from two on.
-Cost: one forward pass, a backward pass in the first stage.
+Equations:
+    For a pair $i, j$ of centred, imputed features $X_i, X_j$ of $N$ rows:
+
+    $$\Sigma_{ii} = X_i^\top X_i / (N - 1) + r I, \qquad \Sigma_{ij} = X_i^\top X_j / (N - 1)$$
+
+    $$T = \Sigma_{ii}^{-1/2} \, \Sigma_{ij} \, \Sigma_{jj}^{-1/2} = U S V^\top$$
+
+    $$W_i = \Sigma_{ii}^{-1/2} \, U_{:,1..k}, \qquad W_j = \Sigma_{jj}^{-1/2} \, V_{:,1..k}$$
+
+    with the correlations $S_1 \ge \dots \ge S_k$. A sample is represented by $x_i W_i$ and
+    $x_j W_j$ of all pairs, $M (M - 1) k$ numbers in all.
+
+Where published code departs:
+    it imputes the mean of all splits and scales each
+    split by itself, which looks at test samples; here
+    all statistics are those of training rows that
+    have the modality                                    not offered
+    the classifier is a linear SVM with C = 0.01; here
+    the same squared hinge loss, one class against the
+    rest, is minimised by the run's optimiser, whose
+    weight decay takes the place of C                    `loss: svm`
 """
 
 from __future__ import annotations
@@ -55,7 +71,10 @@ LOSSES = ("logistic", "svm")
 
 
 def hinge_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Σ_c max(0, 1 − t_c f_c)² (B,), t_c = 1 for the sample's class and −1 for the others."""
+    """Squared hinge loss Σ_c max(0, 1 − t_c f_c)² (B,) of logits f (B, C).
+
+    t_c is 1 for the class of the sample, by `label` int64 (B,), and −1 for the others.
+    """
     sign = 2 * F.one_hot(label, logits.shape[1]).to(logits.dtype) - 1
     return (1 - sign * logits).clamp_min(0).square().sum(1)
 
@@ -64,10 +83,10 @@ class CCA(FrozenEncoders[CorrelatedHead]):
     """Canonical correlation analysis.
 
     Args:
-        ridge: r on the covariances.
+        ridge: r, added to the diagonals of the covariances.
         loss: of the classifier, "logistic" (cross-entropy) or "svm" (squared hinge, one class
             against the rest).
-        pretrain: share of the epochs that train the encoders, before they are frozen.
+        pretrain: fraction of the epochs that train the encoders, before they are frozen.
     """
 
     name = "cca"
@@ -80,20 +99,20 @@ class CCA(FrozenEncoders[CorrelatedHead]):
         self.classifier = loss
 
     def setup(self, ctx: Context) -> None:
-        """Look for modalities that no training sample has together.
+        """Warn of two modalities that no training sample has together.
 
         Raises:
             ConfigError: another head.
         """
         super().setup(ctx)
         here = ctx.train.table.present
-        self.apart = [
-            (i, j) for i, j in combinations(sorted(here), 2) if not (here[i] & here[j]).any()
-        ]
+        pairs = combinations(sorted(here), 2)
+        self.apart = [(i, j) for i, j in pairs if not (here[i] & here[j]).any()]
         if self.apart:
-            pairs = ", ".join(f"{i!r} and {j!r}" for i, j in self.apart)
+            apart = ", ".join(f"{i!r} and {j!r}" for i, j in self.apart)
             warnings.warn(
-                f"{self.name}: no training sample has both {pairs}: what they have in common cannot be learned",
+                f"{self.name}: no training sample has both {apart}: what they have in common "
+                "cannot be learned",
                 stacklevel=2,
             )
 
@@ -107,11 +126,11 @@ class CCA(FrozenEncoders[CorrelatedHead]):
                 ctx.log(correlation=correlations.mean())
 
     def learn(self, table: FeatureTable, ctx: Context) -> None:
-        """Learn representations before projections of them are fitted: features represent
-        themselves.
+        """Learn representations of the features, before projections of them are fitted.
 
-        Not called where no two modalities ever meet: weight decay alone would shrink a network to
-        nothing.
+        CCA has nothing to learn here: it projects the features themselves. This is not called where
+        no two modalities are ever present together, since weight decay alone would shrink a network
+        to nothing.
         """
 
     def encoder_loss(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> Tensor:
@@ -120,7 +139,8 @@ class CCA(FrozenEncoders[CorrelatedHead]):
 
     def fit(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> None:
         head = self.head(ctx.model)
-        with torch.no_grad():  # the representations stand, as the projections were fitted to them
+        # No gradient: the projections were fitted to these representations, which must not move.
+        with torch.no_grad():
             projected = {m: head.branch(m).project(z) for m, z in features.items()}
         logits = head.classify(projected, batch.present)
         if self.classifier == "svm":

@@ -1,33 +1,48 @@
-"""CRA: a cascade of residual autoencoders, each of which restores what the ones before left
-missing.
+r"""CRA: a cascade of residual autoencoders restores what is missing.
 
 Tran, Liu, Zhou, Jin. Missing Modalities Imputation via Cascaded Residual Autoencoder. CVPR 2017.
 Code: github.com/tranluan/CRA; on features, as here: github.com/zeroQiaoba/GCNet
 
-x_0 is the joint vector, the concatenated features with zeros where a modality is absent; block k
-predicts what is lacking, x_{k+1} = x_k + g_k(x_k), and x̂ = x_K is classified:
+Idea:
+    The joint vector is the concatenation of the features, with zeros where a modality is absent.
+    Each block of the cascade predicts what the blocks before it left missing and adds it. A
+    classifier reads the result. Hidden content is chosen as for AE: what the simulated regime
+    hides, and otherwise a further modality at random.
 
-    L = CE(f(x̂), y) + w Σ_n Σ_m c_nm ‖x̂_nm − x_nm‖² / d_m
+    The imputer of the paper has no classifier and trains greedily: block 1, then block 2 with the
+    first one frozen, and so on, then all together. `training: greedy` does so with one phase for
+    each block. A block starts as the identity, since its last layer is zero, and moves only in its
+    own phase and in the last one.
 
-c_nm = 1 for every cell whose content is known (`entries: known`, the paper), or for the hidden ones
-only (`entries: hidden`, GCNet). Which content is hidden is as for AE: what the simulated regime
-hides, and otherwise a further modality at random. x are the encoder's features, which the second
-term does not train as a target.
+    Any number of modalities. Cost: as for AE, with an autoencoder for each block.
 
-The paper's imputer has no classifier, and trains greedily: block 1, then block 2 with the first
-frozen, and so on, then all together. `training: greedy` does so with one phase per block; a block
-starts as the identity (its last layer is zero) and moves in its own phase and in the last one only.
-GCNet trains all at once, which is the default, and closes the cascade with two more layers (head
-option `transition`). The paper's loss weight is not known; w is GCNet's. GCNet trains with Adam at
-a rate of 1e-3, which moves the long cascade much faster than SGD, as for AE. Any number of
-modalities. Cost: as for AE, with an autoencoder per block.
+Equations:
+    With the joint vector $x_0$, the blocks $g_k$ and $\hat x = x_K$:
+
+    $$x_{k+1} = x_k + g_k(x_k)$$
+
+    $$L = \mathrm{CE}(f(\hat x), y)
+        + w \sum_n \sum_m c_{nm} \, \lVert \hat x_{nm} - x_{nm} \rVert^2 / d_m$$
+
+    where $c_{nm} = 1$ for every cell with known content (`entries: known`, the paper), or for the
+    hidden ones only (`entries: hidden`, GCNet). $x$ are the encoder's features, which the second
+    term does not train as a target. The loss weight of the paper is not known; the default of $w$
+    is GCNet's.
+
+Where published code departs:
+    the blocks train one by one (paper); GCNet trains
+    all at once, which is the default                    `training: greedy`
+    only hidden cells count (GCNet)                      `entries: hidden`
+    two more layers close the cascade (GCNet)            head option `transition: true`
+    trained with Adam at a rate of 1e-3 (GCNet), which
+    moves the long cascade much faster than SGD          `optimiser.name`, `optimiser.lr`
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import cast
+from typing import ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -37,6 +52,7 @@ from equipoise.errors import ConfigError
 from equipoise.heads.cra import CRA as Head
 from equipoise.heads.parts.cascade import Autoencoder
 from equipoise.methods.missing.ae import Imputation
+from equipoise.registry import POSITIVE, Effect
 from equipoise.training.context import Context
 from equipoise.training.phase import Phase
 
@@ -45,13 +61,20 @@ TRAINING = ("joint", "greedy")
 
 
 class CRA(Imputation[Head]):
-    """The cascaded residual autoencoder.
+    """Cascaded residual autoencoder.
 
     Args:
-        weight: w of the reconstruction; GCNet's sweep has 0.01, 0.02 and 0.03, its example 0.8.
-        entries: "known" (paper) or "hidden" (GCNet), the cells whose reconstruction counts.
+        weight: w of the reconstruction; GCNet tries 0.01, 0.02 and 0.03, and its example has 0.8.
+        reduction: of the reconstruction, "sum" over the samples of the batch, as published, or
+            "mean".
+        hide: probability that a row loses a further modality, where its own hidden content is not
+            known.
+        clip: largest norm of the gradient, 5 as published; 0 for no limit.
+        entries: the cells whose reconstruction counts, "known" (paper) or "hidden" (GCNet).
         training: "joint" (GCNet), or "greedy" (paper) with a phase for each block and one for all.
     """
+
+    effect: ClassVar[Effect] = {**Imputation.effect, "entries": ("weight", POSITIVE)}
 
     name = "cra"
     kind = Head
@@ -84,8 +107,8 @@ class CRA(Imputation[Head]):
             return
         if ctx.epochs <= self.blocks:
             raise ConfigError(
-                f"CRA: greedy training of {self.blocks} blocks takes at least {self.blocks + 1} epochs, "
-                f"found {ctx.epochs}; raise 'epochs' or lower 'head.blocks'"
+                f"CRA: greedy training of {self.blocks} blocks takes at least {self.blocks + 1} "
+                f"epochs, found {ctx.epochs}; raise 'epochs' or lower 'head.blocks'"
             )
         for block in blocks:
             nn.init.zeros_(block.last.weight)
@@ -101,7 +124,11 @@ class CRA(Imputation[Head]):
         return dict(batch.existing) if self.entries == "known" else super().cells(batch, kept)
 
     def after_backward(self, ctx: Context) -> None:
-        """Under greedy training, leave every block but the phase's own as it is."""
+        """Freeze every block but that of the phase, under greedy training and until the last phase.
+
+        The gradients become None, not zero: momentum and weight decay would move a block whose
+        gradient is zero.
+        """
         number = ctx.position.phase
         if not self.greedy or number >= self.blocks:
             return
@@ -111,5 +138,5 @@ class CRA(Imputation[Head]):
                     parameter.grad = None
 
     def autoencoders(self, ctx: Context) -> list[Autoencoder]:
-        """The blocks of the cascade, first to last."""
+        """Blocks of the cascade, from first to last."""
         return [cast(Autoencoder, block) for block in self.head(ctx.model).cascade.blocks]

@@ -1,32 +1,44 @@
-"""DCCA: deep canonical correlation analysis, and a linear classifier on the projections.
+r"""DCCA: deep canonical correlation analysis, and a linear classifier on the projections.
 
-Andrew, Arora, Bilmes, Livescu. Deep Canonical Correlation Analysis. ICML 2013. Code of others:
-GCNet's baselines (github.com/zeroQiaoba/GCNet), github.com/Michaelvll/DeepCCA
+Andrew, Arora, Bilmes, Livescu. Deep Canonical Correlation Analysis. ICML 2013.
+Code of others: GCNet's baselines (github.com/zeroQiaoba/GCNet), github.com/Michaelvll/DeepCCA
 
-As CCA, with a network g_m per modality between features and projections. The networks learn what
-correlates most,
+Idea:
+    As CCA, with a network $g_m$ for each modality between features and projections. The networks
+    learn the outputs that correlate most. The linear classifier is trained on these outputs, each
+    number of them centred and scaled to unit variance (the loss does not depend on their scale), or
+    on a linear CCA of them (head option `multi: pairwise` or `multi: mcca`). Labels are used only
+    to pretrain the encoders and to train the classifier.
 
-    L = −Σ_{i<j} Σ_c √(s_c² + r),   s_c the singular values of T = Σ_ii^−½ Σ_ij Σ_jj^−½
+    In a sample that is not much larger than $k$, correlations are 1 by chance. The networks are
+    therefore not trained on the run's minibatches. When the encoders are frozen, the features of
+    the whole training table are read, and the networks see them `passes` times in parts of about
+    `samples` rows, by Adam with a weight decay of 1e-4 (as in GCNet; SGD with the learning rate of
+    a classifier is unstable here). That is done before the first epoch of the classifier, and takes
+    seconds that no count of passes shows.
 
-of the outputs H_m = g_m(z_m), with r on the covariances too. The linear classifier is trained on
-the outputs, each number of them centred and scaled to unit variance (they may have any scale: the
-loss does not see it), or on a linear CCA of them: the head's `multi: pairwise` or `mcca`. Labels
-have no part in any of it but the encoders' pretraining and the classifier.
+    Two modalities or more. Cost: as CCA, and the training of the networks.
 
-Correlations of a sample that is not much larger than k are 1 by chance. The networks are therefore
-not trained on the run's minibatches: when the encoders are frozen, the features of the whole
-training table are read, and the networks see them `passes` times in parts of about `samples` rows,
-by Adam with a weight decay of 1e-4 (as in GCNet; SGD with the learning rate of a classifier is
-unstable here). That is done before the epoch in which the classifier starts, and counts in seconds,
-not in passes.
+Equations:
+    With the singular values $s_c$ of $T = \Sigma_{ii}^{-1/2} \, \Sigma_{ij} \, \Sigma_{jj}^{-1/2}$
+    of the outputs $H_m = g_m(z_m)$:
 
-Whitening takes Cholesky factors instead of eigenvectors: the singular values are the same, and the
-gradient stays finite where eigenvalues coincide. An absent modality is imputed by the mean of the
-outputs, where the published code passes the mean features through the network: so a sample without
-it adds nothing to the correlation. Networks have no batch normalisation. The published code sends
-the third modality through the second one's network, and its branch for all singular values takes
-the root of every entry of TᵀT, neither of which is done here. Any number of modalities from two on.
-Cost: as CCA, and the networks' training.
+    $$L = -\sum_{i<j} \sum_c \sqrt{s_c^2 + r}$$
+
+    with $r$ added to the diagonals of the covariances too.
+
+    Whitening takes Cholesky factors instead of eigenvectors: the singular values are the same, and
+    the gradient stays finite where eigenvalues coincide.
+
+Where published code departs:
+    an absent modality is the output for the mean
+    features; here it is imputed by the mean of the
+    outputs, so that a sample without it adds nothing
+    to the correlation                                   not offered
+    the networks have batch normalisation                not offered
+    the third modality passes the second one's network   not offered
+    with all singular values, it takes the root of
+    every entry of TᵀT                                   not offered
 """
 
 from __future__ import annotations
@@ -36,6 +48,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from itertools import combinations
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -46,16 +59,24 @@ from equipoise.heads.dcca import DCCA as Head
 from equipoise.methods.missing.cca import CCA
 from equipoise.methods.parts.table_values import FeatureTable
 from equipoise.model import Model
+from equipoise.registry import POSITIVE, Effect
 from equipoise.settings import OptimiserSettings
 from equipoise.training.context import Context
 from equipoise.training.trial import fork
 
 
 def whitened(outputs: Tensor, present: Tensor, ridge: float) -> Tensor:
-    """(k, B) in float64: outputs (B, k), centred and imputed by the mean of the present rows, then
-    whitened.
+    """Centre and impute the outputs of one modality, then whiten them.
 
-    Its products with another modality's are T.
+    The product of one modality's result with the transpose of another's is T.
+
+    Args:
+        outputs: (B, k).
+        present: bool (B,); absent rows get the mean of the present ones.
+        ridge: r.
+
+    Returns:
+        float64 (k, B).
     """
     here = present.unsqueeze(1).double()
     mean = (outputs * here).sum(0) / here.sum().clamp_min(1)
@@ -72,7 +93,7 @@ def whitened(outputs: Tensor, present: Tensor, ridge: float) -> Tensor:
 def correlation_loss(
     outputs: Mapping[str, Tensor], present: Mapping[str, Tensor], ridge: float
 ) -> Tensor:
-    """−Σ_{i<j} Σ_c √(s_c² + r), differentiable everywhere.
+    """−Σ_{i<j} Σ_c √(s_c² + r), a scalar that is differentiable everywhere.
 
     Args:
         outputs: {modality: (B, k_m)}.
@@ -80,24 +101,28 @@ def correlation_loss(
         ridge: r.
     """
     white = [whitened(h, present[m], ridge) for m, h in outputs.items()]
-    products = [a @ b.T for a, b in combinations(white, 2)]
-    return -torch.stack(
-        [(torch.linalg.svdvals(t).square() + ridge).sqrt().sum() for t in products]
-    ).sum()
+    values = [torch.linalg.svdvals(a @ b.T) for a, b in combinations(white, 2)]
+    return -torch.stack([(s.square() + ridge).sqrt().sum() for s in values]).sum()
 
 
 class DCCA(CCA):
     """Deep canonical correlation analysis.
 
     Args:
-        ridge: r of the linear CCA at the end.
+        ridge: r of the linear CCA at the end, added to the diagonals of its covariances.
         deep_ridge: r of the networks' loss.
-        passes: how often the networks see the training table.
-        samples: rows they see at a time.
+        passes: number of times that the networks see the training table.
+        samples: rows that the networks see at a time, at least 2.
         lr: learning rate of the networks' Adam.
-        loss: of the classifier, as for CCA.
-        pretrain: share of the epochs that train the encoders, before they are frozen.
+        loss: of the classifier, "logistic" (cross-entropy) or "svm" (squared hinge, one class
+            against the rest).
+        pretrain: fraction of the epochs that train the encoders, before they are frozen.
     """
+
+    effect: ClassVar[Effect] = {
+        "deep_ridge": ("passes", POSITIVE),
+        "lr": ("passes", POSITIVE),
+    }
 
     name = "dcca"
     kind = Head
@@ -126,7 +151,7 @@ class DCCA(CCA):
         self.optimiser = OptimiserSettings(name="adam", lr=lr, weight_decay=1e-4)
 
     def setup(self, ctx: Context) -> None:
-        """Compare the number of samples with that of the correlations.
+        """Warn where the samples are too few for the number of correlations.
 
         Raises:
             ConfigError: another head.
@@ -136,16 +161,16 @@ class DCCA(CCA):
         components = self.head(ctx.model).components
         if rows < 4 * components:
             warnings.warn(
-                f"{type(self).__name__}: {rows} samples correlate in {components} directions by chance; raise "
-                "'samples' or lower the head's 'components'",
+                f"{type(self).__name__}: {rows} samples correlate in {components} directions by "
+                "chance; raise 'samples' or lower the head's 'components'",
                 stacklevel=2,
             )
 
     def learn(self, table: FeatureTable, ctx: Context) -> None:
-        head = copy.deepcopy(self.head(ctx.model))  # so that a signal finds the training as it was
-        training = fork(
-            ctx, Model({m: nn.Identity() for m in head.modalities}, head), self.optimiser
-        )
+        # A copy is trained, so that an interrupt during these passes leaves the run as it was.
+        head = copy.deepcopy(self.head(ctx.model))
+        encoders = {m: nn.Identity() for m in head.modalities}
+        training = fork(ctx, Model(encoders, head), self.optimiser)
         parts = max(1, round(len(table) / self.samples))
         for _ in range(self.passes):
             order = torch.randperm(len(table), generator=ctx.rng)
@@ -158,6 +183,6 @@ class DCCA(CCA):
         self.head(ctx.model).load_state_dict(head.state_dict())
 
     def objective(self, head: CorrelatedHead, part: FeatureTable) -> Tensor:
-        """What the networks minimise on some rows."""
+        """Loss of the networks on some rows."""
         outputs = {m: head.represent(m, x) for m, x in part.features.items()}
         return correlation_loss(outputs, part.present, self.deep_ridge)

@@ -1,30 +1,52 @@
-"""MMIN: a missing modality imagination network.
+r"""MMIN: a missing modality imagination network.
 
 Zhao, Li, Jin. Missing Modality Imagination Network for Emotion Recognition with Uncertain Missing
-Modalities. ACL-IJCNLP 2021. Code: github.com/AIM3-RUC/MMIN
+Modalities. ACL-IJCNLP 2021.
+Code: github.com/AIM3-RUC/MMIN
 
-A teacher, encoders and a linear classifier of their features, is trained on all content there is
-and frozen. The student starts from its encoders and sees some of the modalities of each sample.
-With E its joint vector, zeros where nothing is shown, a cascade of residual autoencoders imagines
-Ê, a second one E' back from Ê, and the cascade's codes are classified:
+Idea:
+    A teacher, encoders and a linear classifier of their features, is trained on all content there
+    is and then frozen. The student starts from the teacher's encoders and sees some of the
+    modalities of each sample. A cascade of residual autoencoders imagines the missing features, a
+    second cascade imagines the student's input back from them, and a classifier reads the codes of
+    the first cascade.
 
-    L = CE(f, y) + α MSE(Ê, T) + β MSE(E', sg(E))
+    Where training content is hidden only (the simulated regime), a sample keeps its own mask. In
+    other samples, and in the strict regime, the shown modalities are drawn: every non-empty set is
+    equally likely.
 
-T holds the teacher's features of what is hidden from the student and zeros where it is shown, so
-that Ê learns the missing part; a sample of which nothing is hidden has no α term, and cells without
-content do not count in it. Where training content is hidden only (the simulated regime), a sample
-keeps its own mask. In other samples, and in the strict regime, the shown modalities are drawn, any
-non-empty set alike. The published draw leaves the complete set out, and its test has no complete
-sample; here `include_complete` lets the student see them, as test samples may be complete.
+    Until the student trains, validation sees a cascade that has learned nothing: give `patience`
+    more epochs than the teacher has.
 
-Where it departs from the published code: an absent modality has the feature zero where that code
-encodes an input of zeros; the teacher's classifier is linear; the teacher has half of the epochs,
-20 of 80 there (`teacher: 0.25`); dropout 0.5 is an option of the head, off by default. α and β are
-those for IEMOCAP (for MSP-IMPROV 2 and 0.5, with head option `share_weight`). It was trained with
-Adam at a rate of 2e-4: SGD moves ten autoencoders in a row slowly, and needs several times the
-epochs of joint training. Until the student trains, validation looks at a cascade that has learned
-nothing: give `patience` more epochs than the teacher has. Any number of modalities. Cost: 2 − t
-    forward passes and 1 backward pass, t the teacher's share of the epochs, and two cascades.
+    Any number of modalities. Cost: 2 − t forward passes and 1 backward pass, where t is the
+    teacher's fraction of the epochs, and two cascades.
+
+Equations:
+    With the student's joint vector $E$, zeros where nothing is shown, $\hat E$ imagined from $E$,
+    and $E'$ imagined back from $\hat E$:
+
+    $$L = \mathrm{CE}(f, y) + \alpha \, \mathrm{MSE}(\hat E, T)
+        + \beta \, \mathrm{MSE}(E', \mathrm{sg}(E))$$
+
+    where $\mathrm{sg}$ stops the gradient. $T$ holds the teacher's features of what is hidden from
+    the student and zeros where it is shown, so that $\hat E$ learns the missing part. A sample of
+    which nothing is hidden has no $\alpha$ term, and cells without content do not count in it.
+
+    The defaults of $\alpha$ and $\beta$ are those for IEMOCAP; for MSP-IMPROV they are 2 and 0.5,
+    with the head option `share_weight`.
+
+Where published code departs:
+    an absent modality is the encoding of an input of
+    zeros; here its feature is zero                      not offered
+    the teacher's classifier is not linear; here it is   not offered
+    the teacher has 20 of 80 epochs; here half of them   `teacher: 0.25`
+    the complete set of modalities is never drawn, and
+    no test sample is complete; here the student sees
+    complete samples, as test samples may be complete    `include_complete: false`
+    dropout of 0.5                                       head option `dropout: 0.5`
+    trained with Adam at a rate of 2e-4: SGD moves ten
+    autoencoders in a row slowly, and needs several
+    times the epochs of joint training                   `optimiser.name`, `optimiser.lr`
 """
 
 from __future__ import annotations
@@ -46,7 +68,7 @@ from equipoise.methods.parts.teacher import TeacherStudent
 from equipoise.model import Model
 from equipoise.training.context import Context
 
-J = TypeVar("J", bound=ImaginingHead)
+_Head = TypeVar("_Head", bound=ImaginingHead)
 
 
 def imagination_loss(
@@ -56,14 +78,14 @@ def imagination_loss(
     batch: Batch,
     ctx: Context,
 ) -> Tensor:
-    """MSE(Ê, T) over the existing cells of the samples of which something is hidden.
+    """MSE(Ê, T) over the existing cells of the samples with a hidden cell, a scalar.
 
     Args:
         imagined: {modality: (B, d_m)}, Ê.
-        taught: the teacher's features of all content there is; a modality without any may be left
-            out.
-        kept: {modality: bool (B,)}, what the student is shown.
-        batch: the samples, with what exists.
+        taught: {modality: (B, d_m)}, the teacher's features of all content there is; a modality
+            without any may be left out.
+        kept: {modality: bool (B,)}, the cells that the student is shown.
+        batch: the samples; its existing cells count.
         ctx: takes the mean over the samples of all ranks.
     """
     unseen = hidden(batch, kept)
@@ -71,11 +93,14 @@ def imagination_loss(
     return ctx.sample_mean(row_errors(imagined, targets, batch.existing), any_of(unseen))
 
 
-class Imagination(TeacherStudent[J]):
-    """What MMIN and IF-MMIN share: a student that imagines what is hidden from it.
+class Imagination(TeacherStudent[_Head]):
+    """Base of MMIN and IF-MMIN: a student that imagines what is hidden from it.
 
     Args:
         imagination: α, the weight of MSE(Ê, T).
+        teacher: fraction of the epochs that train the teacher.
+        include_complete: let the student see complete samples too.
+        clip: largest norm of the gradient; 0 for no limit.
     """
 
     def __init__(
@@ -86,16 +111,26 @@ class Imagination(TeacherStudent[J]):
         self.imagination = imagination
 
     def hide(self, batch: Batch, ctx: Context) -> tuple[dict[str, Tensor], Tensor]:
-        """{modality: bool (B,)}, what the student is shown, and the joint vector (B, D) of that."""
+        """Choose what the student is shown.
+
+        Returns:
+            {modality: bool (B,)}, the shown cells, and the joint vector (B, D) of their features.
+        """
         kept = keep_some(batch, ctx, self.include_complete)
-        return kept, self.head(ctx.model).joint(shown(ctx.model.encode(batch), kept), len(batch))
+        features = shown(ctx.model.encode(batch), kept)
+        return kept, self.head(ctx.model).joint(features, len(batch))
 
 
 class MMIN(Imagination[Head]):
-    """The imagination network.
+    """Missing modality imagination network.
 
     Args:
-        cycle: β, the weight of imagining back.
+        imagination: α, the weight of imagining the missing features.
+        cycle: β, the weight of imagining the input back.
+        teacher: fraction of the epochs that train the teacher; it gets at least one where there are
+            two.
+        include_complete: let the student see complete samples too; false is the published draw.
+        clip: largest norm of the gradient, 1 as published; 0 for no limit.
     """
 
     name = "mmin"
@@ -115,9 +150,8 @@ class MMIN(Imagination[Head]):
 
     def teach(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
-        return classification(
-            head.teacher.fuse(ctx.model.encode(batch), {}, batch.present)[0], batch, ctx
-        )
+        logits, _ = head.teacher.fuse(ctx.model.encode(batch), {}, batch.present)
+        return classification(logits, batch, ctx)
 
     def study(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
@@ -125,8 +159,9 @@ class MMIN(Imagination[Head]):
         code, imagined = head.restore(joint)
         back = (head.imagine_back(imagined) - joint.detach()).square().mean(1)
         taught = self.teacher.answer(Model.encode, batch.revealed())
+        missing = imagination_loss(head.split(imagined), taught, kept, batch, ctx)
         return (
             classification(head.classify(code), batch, ctx)
-            + self.imagination * imagination_loss(head.split(imagined), taught, kept, batch, ctx)
+            + self.imagination * missing
             + self.cycle * ctx.sample_mean(back)
         )
