@@ -67,7 +67,7 @@ from equipoise.methods.parts.losses import cross_entropy, unimodal_loss
 from equipoise.methods.parts.table_values import FeatureTable, read_features
 from equipoise.training.context import Context
 
-LOSSES = ("logistic", "svm")
+CLASSIFIER_LOSSES = ("logistic", "svm")
 
 
 def hinge_loss(logits: Tensor, label: Tensor) -> Tensor:
@@ -94,7 +94,9 @@ class CCA(FrozenEncoders[CorrelatedHead]):
 
     def __init__(self, ridge: float = 1e-4, loss: str = "logistic", pretrain: float = 0.5) -> None:
         super().__init__(pretrain)
-        require(type(self).__name__, positive("ridge", ridge), choice("loss", loss, LOSSES))
+        require(
+            type(self).__name__, positive("ridge", ridge), choice("loss", loss, CLASSIFIER_LOSSES)
+        )
         self.ridge = ridge
         self.classifier = loss
 

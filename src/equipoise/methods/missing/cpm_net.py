@@ -65,7 +65,7 @@ from equipoise.training.context import Context
 
 BETAS = (0.9, 0.999)  # of the latents' Adam
 EPSILON = 1e-8
-MARGINS = ("paper", "code")
+CLUSTERING_MARGINS = ("paper", "code")
 
 
 def decoding_loss(
@@ -211,7 +211,7 @@ class CPMNet(FrozenEncoders[Head]):
             not_negative("weight", weight),
             positive("latent_lr", latent_lr),
             whole("latent_steps", latent_steps, 1),
-            choice("margin", margin, MARGINS),
+            choice("margin", margin, CLUSTERING_MARGINS),
         )
         self.weight = weight
         self.latent_lr = latent_lr

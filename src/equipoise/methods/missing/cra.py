@@ -56,7 +56,7 @@ from equipoise.registry import POSITIVE, Effect
 from equipoise.training.context import Context
 from equipoise.training.phase import Phase
 
-ENTRIES = ("known", "hidden")
+COUNTED = ("known", "hidden")
 TRAINING = ("joint", "greedy")
 
 
@@ -89,7 +89,7 @@ class CRA(Imputation[Head]):
         training: str = "joint",
     ) -> None:
         super().__init__(weight, reduction, hide, clip)
-        require("CRA", choice("entries", entries, ENTRIES), choice("training", training, TRAINING))
+        require("CRA", choice("entries", entries, COUNTED), choice("training", training, TRAINING))
         self.entries = entries
         self.greedy = training == "greedy"
         self.blocks = 0
