@@ -193,15 +193,15 @@ def compare(
         RunError: every cell failed, or the folder holds cells made with other settings.
     """
     from equipoise.comparison.plan import Plan
-    from equipoise.comparison.reading import read_grid, read_methods, read_seeds
-    from equipoise.comparison.run import run_bench
+    from equipoise.comparison.plan_input import read_grid, read_methods, read_seeds
+    from equipoise.comparison.run import run_comparison
     from equipoise.report import write_report
 
     shared = nest({"data": _source(data), **settings})
     plan = Plan(read_methods(methods), read_seeds(seeds), shared, read_grid(grid or {}))
     plan.check()
     folder = Path(out) if out is not None else free_folder(f"runs/{_stem(data)}-comparison")
-    outcomes = run_bench(plan, folder, jobs=jobs)
+    outcomes = run_comparison(plan, folder, jobs=jobs)
     errors = {(o.cell.label, *_rate(plan, o), o.cell.seed): o.error for o in outcomes if o.error}
     if len(errors) == len(outcomes):
         raise RunError(

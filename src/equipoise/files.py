@@ -1,10 +1,12 @@
-"""Writing files so that a reader finds the old or the new one, never a part."""
+"""Write files so that a reader finds the old or the new one, never a part; lock them."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from threading import get_ident
+from typing import IO, Any
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -23,3 +25,25 @@ def replace_file(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def take_lock(file: IO[Any], *, wait: bool = True) -> bool:
+    """Take the advisory lock of an open file.
+
+    The lock goes when the file is closed, hence also when the process ends in any way.
+
+    Args:
+        file: open file.
+        wait: wait while another process holds the lock, instead of returning False.
+
+    Returns:
+        True if this process now holds the lock.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 def read_plan(args: argparse.Namespace) -> Plan:
     """The comparison a command line asks for; flags stand above a bench file."""
-    from equipoise.comparison.reading import plan_from
+    from equipoise.comparison.plan_input import plan_from
 
     values: dict[str, Any] = {}
     for layer in read_layers(args):

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 def compare(plan: Plan, folder: Path, *, jobs: int, as_json: bool) -> int:
     """Run a plan and show what its folder then holds; returns the exit code, 1 if a cell failed."""
-    from equipoise.comparison.run import run_bench
+    from equipoise.comparison.run import run_comparison
     from equipoise.report import write_report
     from equipoise.report.records import read_levels, read_runs
 
     with Cells() as cells:
-        outcomes = run_bench(plan, folder, jobs=jobs, watch=cells)
+        outcomes = run_comparison(plan, folder, jobs=jobs, watch=cells)
     failed = [outcome for outcome in outcomes if outcome.error]
     if len(failed) < len(outcomes):  # the table has all that the folder holds, as the report does
         page = write_report([folder], folder / "report")

@@ -1,4 +1,4 @@
-"""One cell of a comparison: trained, skipped because it is done, resumed, or failed with its reason kept."""
+"""One cell of a comparison: trained, skipped as already done, continued, or failed with a reason."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 from equipoise.comparison.plan import Cell
-from equipoise.comparison.search import adopt, without_test
+from equipoise.comparison.trials import adopt, without_test
 from equipoise.data.table.table import Splits
 from equipoise.errors import EquipoiseError, Interrupted, RunError
 from equipoise.runs import run
 from equipoise.runs.build import build_method
 from equipoise.runs.folder import read_facts
-from equipoise.runs.lock import BusyError, alone
+from equipoise.runs.lock import BusyError, hold_folder
 from equipoise.settings import Settings, changes
 from equipoise.training.checkpoint import Checkpoints
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell. `error` is one line; None where the cell is done."""
+    """How a cell ended.
+
+    Attributes:
+        cell: the cell.
+        status: "skipped" if it was done before.
+        result: content of its `result.json`; None unless it is done.
+        error: the reason in one line; None if it is done.
+    """
 
     cell: Cell
     status: Literal["done", "skipped", "failed", "interrupted"]
@@ -33,19 +40,19 @@ class Outcome:
 
 
 class CellRunner:
-    """Runs cells one after the other, loading each distinct data set once."""
+    """Runs cells one after the other, and loads each distinct data set once."""
 
     def __init__(self) -> None:
         self._splits: dict[str, Splits] = {}
 
     def __call__(self, cell: Cell) -> Outcome:
-        """Run one cell, or go on with it; whatever goes wrong stays in it."""
+        """Run or continue one cell. No error leaves this call, so that the other cells go on."""
         try:
             _clear(cell)
             result = self._run(cell)
         except Interrupted as error:
             return Outcome(cell, "interrupted", error=str(error))
-        except BusyError as error:  # the folder is another's, so nothing is written there
+        except BusyError as error:  # the folder belongs to another process: write nothing there
             return Outcome(cell, "failed", error=str(error))
         except EquipoiseError as error:
             return fail(cell, str(error))
@@ -65,10 +72,10 @@ class CellRunner:
         ).result
 
     def finished(self, cell: Cell) -> Outcome | None:
-        """The outcome of a cell that was done before.
+        """The outcome of a cell that was done before, else None.
 
         Raises:
-            RunError: it was made of other data.
+            RunError: it was made from other data.
         """
         if not (cell.folder / "result.json").is_file():
             return None
@@ -88,7 +95,7 @@ class CellRunner:
 
 
 def fail(cell: Cell, message: str, details: str = "") -> Outcome:
-    """Write the reason to `error.txt` in the cell."""
+    """The outcome of a cell that failed; the reason is written to its `error.txt`."""
     line = " ".join(message.split())
     cell.folder.mkdir(parents=True, exist_ok=True)
     (cell.folder / "error.txt").write_text(f"{line}\n{details}", encoding="utf-8")
@@ -96,12 +103,13 @@ def fail(cell: Cell, message: str, details: str = "") -> Outcome:
 
 
 def check_settings(cell: Cell) -> None:
-    """Refuse to mix settings in one folder. A cell that failed, or never came to a checkpoint, may
-    be begun anew.
+    """Refuse a cell whose folder was made with other settings.
+
+    A cell that failed, or never reached a checkpoint, may start again with any settings. Settings
+    that do not change the result, such as the device, may differ.
 
     Raises:
-        RunError: the cell was finished, or can be gone on with, under other settings that change
-            its result.
+        RunError: the cell has a result or a checkpoint made with other settings.
     """
     change = _changed(cell, run.identity_of)
     if change and not _worthless(cell.folder):
@@ -109,7 +117,7 @@ def check_settings(cell: Cell) -> None:
 
 
 def _changed(cell: Cell, values_of: Callable[[Settings], dict[str, Any]] = Settings.to_dict) -> str:
-    """The first setting that differs from those the cell was begun with, in words; empty if none does."""
+    """Describe the first setting that differs from those in the folder; empty if none does."""
     path = cell.folder / "config.yaml"
     if not path.is_file():
         return ""
@@ -118,18 +126,21 @@ def _changed(cell: Cell, values_of: Callable[[Settings], dict[str, Any]] = Setti
 
 
 def _worthless(folder: Path) -> bool:
-    """True of a cell that has no result and either failed or has nothing to go on from."""
+    """True if the folder has no result, and has failed or has no checkpoint to continue from."""
     if (folder / "result.json").is_file():
         return False
-    return (folder / "error.txt").is_file() or not Checkpoints(
-        folder / "checkpoints", {}
-    ).resumable()
+    if (folder / "error.txt").is_file():
+        return True
+    return not Checkpoints(folder / "checkpoints", {}).resumable()
 
 
 def _clear(cell: Cell) -> None:
-    """Forget an earlier failure, so that the cell is tried again, from the start if the settings are others."""
+    """Forget an earlier failure, so that the cell is tried again.
+
+    It continues from its checkpoint, unless the settings have changed: then it starts afresh.
+    """
     if _changed(cell) and _worthless(cell.folder):
-        with alone(cell.folder):
+        with hold_folder(cell.folder):
             shutil.rmtree(cell.folder)
     (cell.folder / "error.txt").unlink(missing_ok=True)
     if cell.folder.is_dir() and not any(cell.folder.iterdir()):

@@ -1,8 +1,7 @@
-"""What a comparison runs: methods × seeds under settings they share. It is written down as
-`bench.yaml`.
+"""The plan of a comparison: methods × seeds, under settings that all of them share.
 
-Where the shared settings name several missing rates, the plan is a sweep: a comparison at each of
-them.
+It is written to the folder of the comparison as `bench.yaml`. Where the shared settings name several
+missing rates, the plan is a sweep: one comparison at each rate.
 """
 
 from __future__ import annotations
@@ -23,17 +22,20 @@ from equipoise.methods import METHODS
 from equipoise.settings import IN_MEMORY, Settings
 
 Changes = dict[str, Any]
+"""Nested settings that are laid over others."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of a comparison, or of the search before it.
+    """One training of a comparison, or one trial of the search before it.
 
     Attributes:
-        choice: which of the grid's choices a training of the search tries; None for a cell of the
-            comparison.
-        trial: folder of the training of the search that the cell is, where its choice was searched
-            for.
+        label: name of the method in tables and folders.
+        seed: of the training.
+        settings: complete.
+        folder: of the run.
+        choice: number of the grid's choice that a trial tries; None for a cell of the comparison.
+        trial: folder of the trial with the settings of this cell, where they were searched for.
     """
 
     label: str
@@ -51,8 +53,8 @@ class Plan:
     Attributes:
         methods: {label: nested changes to the shared settings, with at least a `method`}.
         seeds: every method is trained with each of them.
-        shared: nested settings of all cells; a preset among them is spelled out. `data.missing` may
-            be a list of rates, see `read_rates`.
+        shared: nested settings of all cells; a preset among them is replaced by its settings.
+            `data.missing` may be a list of rates, see `read_rates`.
         grid: {dotted setting: values}, tried for each method and chosen on validation.
         chosen: {label: {dotted setting: value}}, what the search chose.
     """
@@ -64,11 +66,12 @@ class Plan:
     chosen: Mapping[str, Changes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # bench.yaml holds the settings themselves: a preset may change between two versions.
         shared: Changes = reduce(overlay, above_preset([self.shared]), {})
         object.__setattr__(self, "shared", shared)
 
     def check(self) -> None:
-        """Refuse a plan before anything of it runs.
+        """Refuse a wrong plan before any part of it runs.
 
         Raises:
             ConfigError: no methods or seeds, an unknown name, or a setting that no run would take.
@@ -80,22 +83,25 @@ class Plan:
         if not self.methods or not self.seeds:
             raise ConfigError("a comparison needs at least one method and one seed")
         for label in self.methods:
-            if not label or label.startswith(".") or "/" in label:
-                raise ConfigError(
-                    f"label {label!r}: it names a folder, so it cannot hold '/' nor start with '.'"
-                )
-            data = self.methods[label].get("data")
-            source = data.get("source", "") if isinstance(data, Mapping) else data
-            if not isinstance(source, str | None):
-                raise ConfigError(
-                    f"{label!r}: methods are compared on the same data; give them as 'data'"
-                )
-            for choice in self.choices():
-                METHODS[self.settings(label, self.seeds[0], choice).method["name"]]
+            self._check_method(label)
+
+    def _check_method(self, label: str) -> None:
+        if not label or label.startswith(".") or "/" in label:
+            raise ConfigError(
+                f"label {label!r}: it names a folder, so it cannot hold '/' nor start with '.'"
+            )
+        data = self.methods[label].get("data")
+        source = data.get("source", "") if isinstance(data, Mapping) else data
+        if not isinstance(source, str | None):
+            raise ConfigError(
+                f"{label!r}: methods are compared on the same data; give them as 'data'"
+            )
+        for choice in self.choices():
+            METHODS[self.settings(label, self.seeds[0], choice).method["name"]]
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """The missing rates of a sweep; none where all cells share one."""
+        """The missing rates of a sweep; empty where all cells share one rate."""
         missing = (self.shared.get("data") or {}).get("missing")
         return read_rates(missing) if isinstance(missing, str | list | tuple) else ()
 
@@ -104,38 +110,32 @@ class Plan:
         return replace(self, shared=overlay(self.shared, {"data": {"missing": rate}}))
 
     def levels(self, folder: Path) -> dict[Path, Plan]:
-        """{folder: comparison}, one for each rate of a sweep; the plan itself if it is none."""
+        """{folder: comparison}: one for each rate of a sweep, else only the plan itself."""
         return {rate_folder(folder, rate): self.at(rate) for rate in self.rates} or {folder: self}
 
     def settings(self, label: str, seed: int, choice: Mapping[str, Any] | None = None) -> Settings:
-        """Settings of one cell, under what was chosen for its method or under another `choice`."""
+        """Settings of one cell, with the chosen values of its method or with another `choice`."""
         choice = self.chosen.get(label, {}) if choice is None else choice
         return make_settings([self.shared, self.methods[label], nest(choice), {"seed": seed}])
 
     def cells(self, folder: Path) -> Iterator[Cell]:
         """The cells in `folder`, seed by seed, so that every method has a first result early."""
+        choices = self.choices()
         for seed, label in product(self.seeds, self.methods):
+            trial = None
+            if self.grid and self.chosen.get(label) in choices:
+                trial = _trial_folder(folder, label, choices.index(self.chosen[label]), seed)
             place = folder / "cells" / label / f"seed-{seed}"
-            choices = self.choices()
-            searched = self.grid and self.chosen.get(label) in choices
-            trial = (
-                _trial(folder, label, choices.index(self.chosen[label]), seed) if searched else None
-            )
             yield Cell(label, seed, self.settings(label, seed), place, trial=trial)
 
     def trials(self, folder: Path) -> Iterator[Cell]:
-        """The trainings of the search in `folder`: every method under every choice; none without a grid."""
-        if self.grid:
-            for label, (number, choice), seed in product(
-                self.methods, enumerate(self.choices()), self.seeds
-            ):
-                yield Cell(
-                    label,
-                    seed,
-                    self.settings(label, seed, choice),
-                    _trial(folder, label, number, seed),
-                    number,
-                )
+        """The trials in `folder`: every method with every choice and seed; none without a grid."""
+        if not self.grid:
+            return
+        choices = enumerate(self.choices())
+        for label, (number, choice), seed in product(self.methods, choices, self.seeds):
+            place = _trial_folder(folder, label, number, seed)
+            yield Cell(label, seed, self.settings(label, seed, choice), place, number)
 
     def choices(self) -> list[dict[str, Any]]:
         """All combinations of the grid; a single empty one without a grid."""
@@ -144,10 +144,13 @@ class Plan:
         ]
 
     def joined(self, earlier: Plan) -> Plan:
-        """This plan and what else an earlier one put into the same folder.
+        """This plan together with an earlier one of the same folder.
+
+        Methods, seeds and rates of both are kept. Where both name a method, this plan wins; that
+        its settings agree with what was trained is checked cell by cell (`check_settings`).
 
         Raises:
-            RunError: one of the two is a sweep over missing rates, the other is not.
+            RunError: one of the two is a sweep over missing rates and the other is not.
         """
         if bool(self.rates) != bool(earlier.rates):
             held = (
@@ -158,7 +161,8 @@ class Plan:
             raise RunError(f"the folder holds {held} already; choose another --out")
         shared = self.shared
         if self.rates:
-            shared = overlay(shared, {"data": {"missing": sorted({*earlier.rates, *self.rates})}})
+            rates = sorted({*earlier.rates, *self.rates})
+            shared = overlay(shared, {"data": {"missing": rates}})
         return replace(
             self,
             shared=shared,
@@ -169,9 +173,9 @@ class Plan:
         )
 
     def to_yaml(self) -> str:
-        """The text of a `bench.yaml`, from which `equipoise bench --config` repeats the comparison."""
+        """The text of a `bench.yaml`; `equipoise bench --config` repeats the comparison from it."""
         values = {
-            **_named(self.shared),
+            **_writable(self.shared),
             "methods": {label: dict(changes) for label, changes in self.methods.items()},
             "seeds": list(self.seeds),
             "grid": dict(self.grid),
@@ -194,12 +198,12 @@ class Plan:
             ) from None
 
 
-def _trial(folder: Path, label: str, number: int, seed: int) -> Path:
+def _trial_folder(folder: Path, label: str, number: int, seed: int) -> Path:
     return folder / "search" / label / f"choice-{number}" / f"seed-{seed}"
 
 
-def _named(shared: Changes) -> Changes:
-    """Data that were handed over in Python cannot be written down, only named."""
+def _writable(shared: Changes) -> Changes:
+    """The shared settings as YAML can hold them; a DataFrame is only named."""
     data = shared.get("data")
     if not isinstance(data, dict) or isinstance(data.get("source", ""), str):
         return shared

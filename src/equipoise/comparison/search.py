@@ -1,51 +1,65 @@
-"""Trainings of a search never see the test split; what the search chooses becomes a cell, and reads it then."""
+"""The search over a grid: for each method, the choice with the best mean validation metric."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
-import numpy as np
-
-from equipoise.data.decoding.cache import cache_folder
-from equipoise.data.table.table import Splits
-from equipoise.files import replace_file
-from equipoise.runs.frozen_features import cache_features
-from equipoise.runs.result import read_splits
-from equipoise.runs.trained import Trained
-from equipoise.training.runtime import Runtime, pick_device
+from equipoise.comparison.cell import Outcome
+from equipoise.comparison.plan import Cell, Plan
 
 
-def without_test(splits: Splits) -> Splits:
-    """The same splits, and nothing to test on."""
-    return replace(splits, test=splits.test.take(np.arange(0)))
-
-
-def adopt(trial: Path, folder: Path, splits: Splits) -> dict[str, Any]:
-    """Make a finished training of the search a cell, whole or not at all, with the result it would
-    have on its own.
+def search_settings(
+    levels: Mapping[Path, Plan], train: Callable[[list[Cell]], list[Outcome]]
+) -> dict[Path, Plan]:
+    """Choose settings from the grid for every method that has none yet, at each rate separately.
 
     Args:
-        trial: the training's folder; it stays as it is.
-        folder: the cell's, still to be made.
-        splits: those of the training, with the test split; it is read here, once.
+        levels: {folder: comparison}, one for each missing rate.
+        train: trains trials and returns their outcomes.
 
-    Raises:
-        RunError: the trial's files are damaged.
+    Returns:
+        The same comparisons, with `chosen` filled in.
     """
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(trial, temporary)
-    trained = Trained(temporary)
-    runtime = Runtime(device=pick_device(trained.settings.device))
-    splits = cache_features(
-        splits, trained.model, cache_folder(trained.settings.data.cache), runtime.device
-    )
-    result = {**trained.run.result, **read_splits(temporary, trained.model, splits, runtime)}
-    replace_file(temporary / "result.json", json.dumps(result, indent=1).encode())
-    os.replace(temporary, folder)
-    return result
+    trials = {
+        folder: [trial for trial in level.trials(folder) if trial.label not in level.chosen]
+        for folder, level in levels.items()
+    }
+    # All trials go to the workers at once, so that no worker waits for the end of a rate.
+    ended = train([trial for of_level in trials.values() for trial in of_level])
+    outcomes = {outcome.cell.folder: outcome for outcome in ended}
+    found = {}
+    for folder, level in levels.items():
+        best = best_choices([outcomes[trial.folder] for trial in trials[folder]])
+        chosen = {label: level.choices()[number] for label, number in best.items()}
+        found[folder] = replace(level, chosen={**level.chosen, **chosen})
+    return found
+
+
+def best_choices(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """The number of the best choice of each method; the first one where several are equal."""
+    tried: dict[str, dict[int, list[Outcome]]] = {}
+    for outcome in outcomes:
+        choices = tried.setdefault(outcome.cell.label, {})
+        choices.setdefault(outcome.cell.choice or 0, []).append(outcome)
+    best = {}
+    for label, choices in tried.items():
+        scores = {number: _score(of_choice) for number, of_choice in choices.items()}
+        best[label] = max(scores, key=scores.__getitem__)
+    return best
+
+
+def _score(outcomes: Sequence[Outcome]) -> float:
+    """Mean validation metric over the seeds.
+
+    A choice that fails with any seed gets -1, so that it never wins against one that does not.
+    """
+    scores = []
+    for outcome in outcomes:
+        if outcome.result is None:
+            return -1.0
+        fused = outcome.result["validation"]["fused"]
+        scores.append(float(fused[outcome.cell.settings.select] or 0.0))
+    return fmean(scores)

@@ -1,4 +1,7 @@
-"""Cells side by side in worker processes. A worker that is killed costs its own cell only."""
+"""Run cells in parallel worker processes.
+
+A worker that is killed loses its own cell only: another worker takes its place.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ from equipoise.runs.interrupt import Interrupt
 
 
 def run_cells(cells: Iterable[Cell], jobs: int = 1) -> Iterator[Outcome]:
-    """Run cells and yield what became of each, as they end; stop early after a signal.
+    """Run cells and yield their outcomes as they end; stop early after a signal.
 
     Args:
-        cells: in the order to start them.
-        jobs: worker processes; 1 runs the cells in this process.
+        cells: in the order in which to start them.
+        jobs: worker processes; with 1 the cells run in this process.
 
     Raises:
-        RunError: a cell was done before, of other data.
+        RunError: a cell was done before, on other data.
     """
     waiting = []
     runner = CellRunner()
@@ -44,11 +47,13 @@ def run_cells(cells: Iterable[Cell], jobs: int = 1) -> Iterator[Outcome]:
 
 
 def _run_lanes(cells: list[Cell], lanes: int) -> Iterator[Outcome]:
+    """Run cells in worker processes, each of them fed by a thread of this process."""
     waiting: queue.SimpleQueue[Cell] = queue.SimpleQueue()
     ended: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
     for cell in cells:
         waiting.put(cell)
-    workers = [_Lane(waiting, ended, max(1, (os.cpu_count() or 1) // lanes)) for _ in range(lanes)]
+    threads = max(1, (os.cpu_count() or 1) // lanes)
+    workers = [_Lane(waiting, ended, threads) for _ in range(lanes)]
     with Interrupt() as interrupt:
         for worker in workers:
             worker.start()
@@ -66,14 +71,20 @@ def _run_lanes(cells: list[Cell], lanes: int) -> Iterator[Outcome]:
                     running -= 1
                 else:
                     yield outcome
-        finally:  # whoever asked may want no more of it
+        finally:  # the caller may stop reading the outcomes before the last one
             if running:
                 for worker in workers:
                     worker.interrupt()
 
 
 class _Lane(threading.Thread):
-    """Feeds one worker process, and starts another when it dies."""
+    """A thread that feeds one worker process, and starts another when that one dies.
+
+    Args:
+        waiting: cells to run, shared by all lanes.
+        ended: receives the outcomes, and None when this lane has ended.
+        threads: of torch, in the worker.
+    """
 
     def __init__(
         self,
@@ -136,10 +147,11 @@ class _Lane(threading.Thread):
 
 
 def _serve(pipe: Connection, threads: int) -> None:
-    """A worker: cells in, outcomes out, until the other side closes."""
+    """The loop of a worker: receive a cell, send its outcome, until the other side closes."""
     import torch
 
-    os.setsid()  # Ctrl-C reaches the parent only, which asks each worker exactly once
+    # In a session of its own, Ctrl-C reaches the parent only, which asks each worker exactly once.
+    os.setsid()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     runner = CellRunner()
@@ -151,7 +163,10 @@ def _serve(pipe: Connection, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed asks nobody: what its worker trains would go on unseen. It checkpoints and stops."""
+    """Checkpoint and stop when the parent is gone.
+
+    A parent that was killed cannot ask its workers to stop, and they would train on unseen.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""The folder a run begins with: its settings, where it runs, and what new data must look like."""
+"""What is written to a run folder before training: settings, environment and facts of the data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from equipoise.settings import Settings
 
 
 def environment() -> dict[str, object]:
-    """Versions and hardware, without anything that identifies a person or a machine."""
+    """Versions and hardware. Nothing in it identifies a person or a machine."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -38,8 +38,9 @@ def environment() -> dict[str, object]:
 
 
 def create_folder(folder: Path, settings: Settings, splits: Splits) -> None:
-    """Make the run folder with its configuration and what new data must look like, whole or not at
-    all.
+    """Make the run folder with config.yaml, environment.json and data.json.
+
+    The folder appears complete or not at all, so that a run that was killed here can start again.
 
     Raises:
         RunError: it exists, or cannot be made.
@@ -49,7 +50,7 @@ def create_folder(folder: Path, settings: Settings, splits: Splits) -> None:
         temporary.mkdir(parents=True)
         settings.save(temporary / "config.yaml")
         write_file(temporary / "environment.json", json.dumps(environment(), indent=1).encode())
-        write_file(temporary / "data.json", json.dumps(describe(splits), indent=1).encode())
+        write_file(temporary / "data.json", json.dumps(data_facts(splits), indent=1).encode())
         if splits.problems:
             write_problems(splits.problems, temporary / "problems.csv")
         os.rename(temporary, folder)
@@ -60,8 +61,8 @@ def create_folder(folder: Path, settings: Settings, splits: Splits) -> None:
         ) from None
 
 
-def describe(splits: Splits) -> dict[str, Any]:
-    """What `data.json` holds: enough to rebuild the model and to bring new data into the same shape."""
+def data_facts(splits: Splits) -> dict[str, Any]:
+    """The content of `data.json`: enough to rebuild the model and to preprocess new data alike."""
     return {
         "name": splits.name,
         "classes": list(splits.train.classes),
@@ -72,7 +73,7 @@ def describe(splits: Splits) -> dict[str, Any]:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What `describe` wrote.
+    """Read the `data.json` of a run, see `data_facts`.
 
     Raises:
         RunError: it is missing or damaged.

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a polite request: finish the step, checkpoint, say how to resume."""
+"""Signals as a polite request: finish the step, write a checkpoint, say how to resume."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from types import FrameType, TracebackType
 
 
 class Interrupt:
-    """While entered, the first signal sets `requested`; a second one acts as it always did."""
+    """Inside the `with` block, the first SIGINT or SIGTERM sets `requested`.
+
+    A second signal acts as it did before the block, so that a training that hangs can be stopped.
+    """
 
     def __init__(self) -> None:
         self.requested = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interrupt:
+        # Python allows signal handlers in the main thread only.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._request)

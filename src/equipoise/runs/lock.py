@@ -1,4 +1,8 @@
-"""One training in a folder at a time: an advisory lock that vanishes with the process that holds it."""
+"""One training in a folder at a time.
+
+The lock is advisory and goes with the process that holds it, so that a killed run leaves nothing to
+clean up.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,13 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # no such locks on this system: nothing is refused here
-    fcntl = None  # type: ignore[assignment]
-
 from equipoise.errors import RunError
+from equipoise.files import take_lock
 from equipoise.training.runtime import Runtime
 
-NAME = ".lock"
-"""An empty file that stays in the folder: were it removed, two processes could lock two files of that name."""
+LOCK_FILE = ".lock"
+"""An empty file that stays in the folder. If it were removed at the end, one process could lock the
+removed file and another one a new file of the same name."""
 
 
 class BusyError(RunError):
@@ -24,17 +25,21 @@ class BusyError(RunError):
 
 
 @contextmanager
-def alone(folder: Path, runtime: Runtime | None = None) -> Iterator[None]:
-    """Be the only one who trains in a folder, made if need be; of several ranks, the first holds
-    the lock for all.
+def hold_folder(folder: Path, runtime: Runtime | None = None) -> Iterator[None]:
+    """Keep other processes from training in a folder.
+
+    Args:
+        folder: made if it does not exist.
+        runtime: where there are several ranks, the first one holds the lock for all of them.
 
     Raises:
         BusyError: another process trains there.
         RunError: the folder cannot be written.
     """
     runtime = runtime or Runtime()
-    lock = _open(folder / NAME) if runtime.main else None
+    lock = _open(folder / LOCK_FILE) if runtime.main else None
     try:
+        # All ranks ask together: the others must learn that the first one did not get the lock.
         if runtime.any(lock is not None and not _take(lock)):
             raise BusyError(
                 f"{folder}: another process trains in this folder; wait for its end, or stop it"
@@ -56,13 +61,8 @@ def _open(path: Path) -> TextIOWrapper:
 
 
 def _take(lock: TextIOWrapper) -> bool:
-    """False if another process holds it."""
-    if fcntl is None:
-        return True
+    """False if another process holds the lock."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
+        return take_lock(lock, wait=False)
+    except OSError:  # a file system without locks: training goes on unprotected
         return True
-    return True

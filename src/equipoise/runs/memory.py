@@ -1,4 +1,4 @@
-"""Peak memory of a run, although several runs may share a process."""
+"""The peak memory of one run, although several runs may share a process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROCESS = Path("/proc/self")
 
 
 def forget_peak(device: torch.device) -> None:
-    """Let the peak start anew from what is held now, where the system allows it (CUDA, Linux)."""
+    """Reset the peak to the memory that is held now, where the system can do so (CUDA, Linux)."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):
@@ -21,7 +21,11 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> float:
-    """MB: tensors on a CUDA device, else all of the process, at the worst moment since `forget_peak`."""
+    """The highest memory use since `forget_peak`, in MB.
+
+    On a CUDA device it counts the tensors there, else the whole process. Where the system cannot
+    reset the peak, it is the highest use since the process started.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     with suppress(OSError):
@@ -30,6 +34,5 @@ def peak_memory(device: torch.device) -> float:
             return int(found[1]) / 2**10
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        2**20 if sys.platform == "darwin" else 2**10
-    )
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from equipoise.comparison import cell as cells_module
-from equipoise.comparison.reading import plan_from
-from equipoise.comparison.run import run_bench
+from equipoise.comparison.plan_input import plan_from
+from equipoise.comparison.run import run_comparison
 from equipoise.errors import RunError, TrainingError
 from equipoise.settings import Settings
 
@@ -24,7 +24,7 @@ def bench(folder, methods, seeds=(0,), missing=None, data=DATA, **more):
         "seeds": list(seeds),
         **more,
     }
-    outcomes = run_bench(plan_from(values), folder)
+    outcomes = run_comparison(plan_from(values), folder)
     rate = [] if missing is None else [o.cell.settings.data.missing for o in outcomes]
     keys = [(o.cell.label, o.cell.seed, *rate[k : k + 1]) for k, o in enumerate(outcomes)]
     return {key: outcome.status for key, outcome in zip(keys, outcomes, strict=True)}
@@ -133,13 +133,13 @@ def test_what_is_added_to_a_searched_sweep_is_searched_too(tmp_path, monkeypatch
             assert {"optimiser.lr": settings.optimiser.lr} == choice
     before = trained(tmp_path)
     monkeypatch.setattr(cells_module.run, "train", None)  # nothing is left to train
-    assert set(run_bench_again(tmp_path).values()) == {"skipped"}
+    assert set(run_again(tmp_path).values()) == {"skipped"}
     assert trained(tmp_path) == before
 
 
-def run_bench_again(folder):
+def run_again(folder):
     """As `equipoise bench --config <folder>/bench.yaml --out <folder>` does."""
-    return {o.cell.folder: o.status for o in run_bench(plan_from(recorded(folder)), folder)}
+    return {o.cell.folder: o.status for o in run_comparison(plan_from(recorded(folder)), folder)}
 
 
 @pytest.mark.parametrize("missing", [None, [0.1]])
@@ -172,4 +172,4 @@ def test_seeds_that_are_added_train_under_what_was_chosen(tmp_path, monkeypatch)
     }
     assert recorded(tmp_path)["chosen"] == {"joint": {"optimiser.lr": 0.01}}
     assert Settings.load(tmp_path / "cells/joint/seed-1/config.yaml").optimiser.lr == 0.01
-    assert set(run_bench_again(tmp_path).values()) == {"skipped"}
+    assert set(run_again(tmp_path).values()) == {"skipped"}

@@ -5,8 +5,8 @@ import yaml
 
 from equipoise.comparison import cell as cells_module
 from equipoise.comparison.rates import find_rates, rate_folder, read_rates
-from equipoise.comparison.reading import plan_from
-from equipoise.comparison.run import run_bench
+from equipoise.comparison.plan_input import plan_from
+from equipoise.comparison.run import run_comparison
 from equipoise.errors import ConfigError, RunError
 
 SHARED = {
@@ -70,7 +70,7 @@ def test_one_rate_is_no_sweep():
 
 
 def test_a_sweep_is_a_comparison_at_each_rate_in_all_splits(tmp_path):
-    outcomes = run_bench(plan("0:0.4:0.2", seeds=[0, 1]), tmp_path)
+    outcomes = run_comparison(plan("0:0.4:0.2", seeds=[0, 1]), tmp_path)
     assert [(o.cell.settings.data.missing, o.cell.seed, o.status) for o in outcomes] == [
         (rate, seed, "done") for rate in (0, 0.2, 0.4) for seed in (0, 1)
     ]
@@ -82,29 +82,29 @@ def test_a_sweep_is_a_comparison_at_each_rate_in_all_splits(tmp_path):
 
 
 def test_rate_0_of_a_sweep_is_the_comparison_without_missing_cells(tmp_path):
-    swept = run_bench(plan([0.0, 0.3]), tmp_path / "sweep")
-    plain = run_bench(plan(0.0), tmp_path / "plain")
+    swept = run_comparison(plan([0.0, 0.3]), tmp_path / "sweep")
+    plain = run_comparison(plan(0.0), tmp_path / "plain")
     assert swept[0].result["test"] == plain[0].result["test"]
     assert swept[1].result["test"] != plain[0].result["test"]
 
 
 def test_a_sweep_goes_on_with_more_rates_and_keeps_what_is_done(tmp_path):
-    run_bench(plan("0.1,0.2"), tmp_path)
-    again = run_bench(plan("0.2:0.3:0.1"), tmp_path)
+    run_comparison(plan("0.1,0.2"), tmp_path)
+    again = run_comparison(plan("0.2:0.3:0.1"), tmp_path)
     assert [o.status for o in again] == ["skipped", "done"]
     recorded = plan_from(yaml.safe_load((tmp_path / "bench.yaml").read_text()))
     assert recorded.rates == (0.1, 0.2, 0.3)
-    assert [o.status for o in run_bench(recorded, tmp_path)] == ["skipped"] * 3
+    assert [o.status for o in run_comparison(recorded, tmp_path)] == ["skipped"] * 3
 
 
 def test_sweeps_and_comparisons_have_folders_of_their_own(tmp_path):
-    run_bench(plan("0.1,0.2"), tmp_path)
+    run_comparison(plan("0.1,0.2"), tmp_path)
     before = (tmp_path / "bench.yaml").read_text()
     with pytest.raises(RunError, match="holds a sweep over missing rates already"):
-        run_bench(plan(0.1), tmp_path)
+        run_comparison(plan(0.1), tmp_path)
     assert (tmp_path / "bench.yaml").read_text() == before
     with pytest.raises(RunError, match="holds a comparison at one missing rate already"):
-        run_bench(plan("0.1,0.2"), tmp_path / "missing-0.1")
+        run_comparison(plan("0.1,0.2"), tmp_path / "missing-0.1")
 
 
 def test_each_rate_chooses_for_itself(tmp_path, monkeypatch):
@@ -119,7 +119,7 @@ def test_each_rate_chooses_for_itself(tmp_path, monkeypatch):
         return done
 
     monkeypatch.setattr(cells_module.run, "train", rigged)
-    outcomes = run_bench(plan("0.1,0.4", grid={"optimiser.lr": [0.1, 0.5]}), tmp_path)
+    outcomes = run_comparison(plan("0.1,0.4", grid={"optimiser.lr": [0.1, 0.5]}), tmp_path)
     assert [o.cell.settings.optimiser.lr for o in outcomes] == [0.5, 0.1]
     assert [cells_module.run.Run.open(o.cell.folder).settings.optimiser.lr for o in outcomes] == [
         0.5,

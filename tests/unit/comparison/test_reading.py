@@ -1,6 +1,6 @@
 import pytest
 
-from equipoise.comparison.reading import plan_from, read_grid, read_methods, read_seeds
+from equipoise.comparison.plan_input import plan_from, read_grid, read_methods, read_seeds
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
 

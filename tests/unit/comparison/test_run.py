@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from equipoise.comparison import cell as cells_module
-from equipoise.comparison.reading import plan_from
-from equipoise.comparison.run import run_bench
+from equipoise.comparison.plan_input import plan_from
+from equipoise.comparison.run import run_comparison
 from equipoise.data.table.table import Table
 from equipoise.errors import Interrupted, RunError, TrainingError
 from equipoise.evaluation.predictions import load_predictions
@@ -19,7 +19,7 @@ SHARED = {
 
 
 def test_cells_are_run_once_and_more_can_be_added(tmp_path):
-    first = run_bench(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0, 1]}), tmp_path)
+    first = run_comparison(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0, 1]}), tmp_path)
     assert [outcome.status for outcome in first] == ["done", "done"]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("cells/**/*.*")}
     plan = plan_from(
@@ -29,11 +29,11 @@ def test_cells_are_run_once_and_more_can_be_added(tmp_path):
             "seeds": [0, 1],
         }
     )
-    second = run_bench(plan, tmp_path)
+    second = run_comparison(plan, tmp_path)
     assert [outcome.status for outcome in second] == ["skipped", "done"] * 2
     assert [outcome.result for outcome in second[::2]] == [outcome.result for outcome in first]
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
-    run_bench(
+    run_comparison(
         plan_from(
             {**SHARED, "methods": {"late": {"method": "joint", "head": "late"}}, "seeds": [1]}
         ),
@@ -45,10 +45,10 @@ def test_cells_are_run_once_and_more_can_be_added(tmp_path):
 
 
 def test_other_settings_are_not_mixed_in(tmp_path):
-    run_bench(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path)
+    run_comparison(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path)
     before = (tmp_path / "bench.yaml").read_text()
     with pytest.raises(RunError, match="epochs"):
-        run_bench(
+        run_comparison(
             plan_from({**SHARED, "epochs": 2, "methods": {"joint": None}, "seeds": [0]}), tmp_path
         )
     assert (tmp_path / "bench.yaml").read_text() == before
@@ -64,14 +64,14 @@ def test_a_failed_cell_is_recorded_tried_again_and_costs_no_other(tmp_path, monk
 
     plan = plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0, 1]})
     monkeypatch.setattr(cells_module.run, "train", broken)
-    outcomes = run_bench(plan, tmp_path)
+    outcomes = run_comparison(plan, tmp_path)
     assert [outcome.status for outcome in outcomes] == ["failed", "done"]
     assert outcomes[0].error == "ZeroDivisionError: a defect in two lines"
     written = (tmp_path / "cells/joint/seed-0/error.txt").read_text()
     assert written.splitlines()[0] == outcomes[0].error
     assert "Traceback" in written
     monkeypatch.setattr(cells_module.run, "train", train)
-    assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["done", "skipped"]
+    assert [outcome.status for outcome in run_comparison(plan, tmp_path)] == ["done", "skipped"]
     assert not (tmp_path / "cells/joint/seed-0/error.txt").exists()
 
 
@@ -91,15 +91,15 @@ def test_a_cell_that_failed_is_begun_anew_under_other_settings(tmp_path, monkeyp
     folder = tmp_path / "cells/joint/seed-0"
     with monkeypatch.context() as broken:
         broken.setattr(cells_module.run, "train", ending(TrainingError("the loss is nan")))
-        assert run_bench(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path)[
+        assert run_comparison(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path)[
             0
         ].error
     assert list((folder / "checkpoints").glob("epoch-*"))
     plan = plan_from(
         {**SHARED, "optimiser": {"lr": 0.02}, "methods": {"joint": None}, "seeds": [0]}
     )
-    assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["done"]
-    anew = run_bench(plan, tmp_path / "elsewhere")[0].result
+    assert [outcome.status for outcome in run_comparison(plan, tmp_path)] == ["done"]
+    anew = run_comparison(plan, tmp_path / "elsewhere")[0].result
     assert cells_module.run.Run.open(folder).result["test"] == anew["test"]
     assert cells_module.run.Run.open(folder).settings.optimiser.lr == 0.02
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
@@ -116,10 +116,10 @@ def test_a_cell_that_never_came_to_a_checkpoint_is_begun_anew_under_other_settin
     with monkeypatch.context() as broken:
         broken.setattr(cells_module.run, "fit", killed)
         with pytest.raises(Interrupted):
-            run_bench(plan, tmp_path)
+            run_comparison(plan, tmp_path)
     folder = tmp_path / "cells/joint/seed-0"
     assert cells_module.run.Run(folder, {}).settings.epochs == 1
-    outcomes = run_bench(
+    outcomes = run_comparison(
         plan_from({**SHARED, "epochs": 2, "methods": {"joint": None}, "seeds": [0]}), tmp_path
     )
     assert outcomes[0].result["epochs"] == 2
@@ -130,16 +130,16 @@ def test_a_cell_that_can_be_gone_on_with_is_kept(tmp_path, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(cells_module.run, "train", ending(Interrupted("by a signal")))
         with pytest.raises(Interrupted):
-            run_bench(plan, tmp_path)
+            run_comparison(plan, tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(
         RunError, match=r"seed-0: made with another epochs \(1, now 2\); choose another --out"
     ):
-        run_bench(
+        run_comparison(
             plan_from({**SHARED, "epochs": 2, "methods": {"joint": None}, "seeds": [0]}), tmp_path
         )
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["done"]
+    assert [outcome.status for outcome in run_comparison(plan, tmp_path)] == ["done"]
 
 
 def test_the_grid_is_chosen_on_the_mean_validation_metric(tmp_path, monkeypatch):
@@ -170,7 +170,7 @@ def test_the_grid_is_chosen_on_the_mean_validation_metric(tmp_path, monkeypatch)
             "grid": {"optimiser.lr": [0.1, 0.5, 1.0]},
         }
     )
-    outcomes = run_bench(plan, tmp_path)
+    outcomes = run_comparison(plan, tmp_path)
     assert {outcome.cell.settings.optimiser.lr for outcome in outcomes} == {0.5}
     assert yaml.safe_load((tmp_path / "bench.yaml").read_text())["chosen"] == {
         "joint": {"optimiser.lr": 0.5}
@@ -201,7 +201,7 @@ def test_a_search_never_reads_the_test_split(tmp_path, reads):
     """Its choice does, when it becomes a cell: as often as a run of its own, and with the same result."""
     seen = []
     values = {**SHARED, "methods": {"joint": None, "mla": None}, "seeds": [0, 1]}
-    searched = run_bench(
+    searched = run_comparison(
         plan_from({**values, "grid": {"optimiser.lr": [0.01, 0.1], "head": ["sum", "shared"]}}),
         tmp_path / "searched",
         watch=lambda done, total, outcome: seen.append((outcome.cell.choice is None, len(reads))),
@@ -231,7 +231,7 @@ def test_a_search_never_reads_the_test_split(tmp_path, reads):
             assert (ours.fused == theirs.fused).all()
     assert len(reads) == 2 * count
     again = plan_from(yaml.safe_load((tmp_path / "searched/bench.yaml").read_text()))
-    assert {outcome.status for outcome in run_bench(again, tmp_path / "searched")} == {"skipped"}
+    assert {outcome.status for outcome in run_comparison(again, tmp_path / "searched")} == {"skipped"}
     assert len(reads) == 2 * count
 
 
@@ -240,11 +240,11 @@ def test_a_choice_is_adopted_whole_or_not_at_all(tmp_path, monkeypatch):
         {**SHARED, "methods": {"joint": None}, "seeds": [0], "grid": {"width": [4, 8]}}
     )
     with monkeypatch.context() as broken:
-        broken.setattr("equipoise.comparison.search.read_splits", lambda *given: 1 / 0)
-        assert "ZeroDivisionError" in run_bench(plan, tmp_path)[0].error
+        broken.setattr("equipoise.comparison.trials.read_splits", lambda *given: 1 / 0)
+        assert "ZeroDivisionError" in run_comparison(plan, tmp_path)[0].error
     assert not (tmp_path / "cells/joint/seed-0/config.yaml").exists()
     monkeypatch.setattr(cells_module.run, "train", None)  # it has been trained
-    outcome = run_bench(plan, tmp_path)[0]
+    outcome = run_comparison(plan, tmp_path)[0]
     assert outcome.status == "done"
     assert "test" in cells_module.run.Run.open(outcome.cell.folder).result
     assert [path.name for path in (tmp_path / "cells/joint").iterdir()] == ["seed-0"]
@@ -261,10 +261,10 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(tmp_path, monkeypatc
     plan = plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0, 1, 2]})
     monkeypatch.setattr(cells_module.run, "train", stopped)
     with pytest.raises(Interrupted, match=r"bench\.yaml"):
-        run_bench(plan, tmp_path)
+        run_comparison(plan, tmp_path)
     assert not Path(tmp_path / "cells/joint/seed-2").exists()
     monkeypatch.setattr(cells_module.run, "train", train)
-    assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["skipped", "done", "done"]
+    assert [outcome.status for outcome in run_comparison(plan, tmp_path)] == ["skipped", "done", "done"]
 
 
 def test_data_are_read_once_for_all_cells(tmp_path, monkeypatch):
@@ -273,7 +273,7 @@ def test_data_are_read_once_for_all_cells(tmp_path, monkeypatch):
     monkeypatch.setattr(
         cells_module.run, "load_splits", lambda *given: read.append(given) or load(*given)
     )
-    run_bench(
+    run_comparison(
         plan_from({**SHARED, "methods": {"a": "joint", "b": "joint"}, "seeds": [0, 1]}), tmp_path
     )
     assert len(read) == 1
@@ -286,8 +286,8 @@ def test_worker_processes_give_the_same_results(tmp_path):
         "methods": {"joint": None, "sum": {"method": "joint", "head": "sum"}},
         "seeds": [0],
     }
-    alone = run_bench(plan_from(values), tmp_path / "alone")
-    together = run_bench(plan_from(values), tmp_path / "together", jobs=2)
+    alone = run_comparison(plan_from(values), tmp_path / "alone")
+    together = run_comparison(plan_from(values), tmp_path / "together", jobs=2)
     for one, other in zip(alone, together, strict=True):
         assert one.result["test"] == other.result["test"]
 
@@ -297,6 +297,6 @@ def test_an_error_of_the_run_is_recorded_as_its_one_line(tmp_path, monkeypatch):
         raise TrainingError("the loss is nan")
 
     monkeypatch.setattr(cells_module.run, "train", diverged)
-    outcomes = run_bench(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path)
+    outcomes = run_comparison(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path)
     assert (tmp_path / "cells/joint/seed-0/error.txt").read_text() == "the loss is nan\n"
     assert outcomes[0].status == "failed"

@@ -13,8 +13,8 @@ import pytest
 
 import equipoise
 from equipoise.comparison import cell as cells_module
-from equipoise.comparison.reading import plan_from
-from equipoise.comparison.run import run_bench
+from equipoise.comparison.plan_input import plan_from
+from equipoise.comparison.run import run_comparison
 from equipoise.comparison.workers import run_cells
 from equipoise.errors import Interrupted, RunError
 from equipoise.runs.lock import alone
@@ -35,9 +35,9 @@ def plan():
 
 def test_two_comparisons_do_not_share_a_folder(tmp_path, plan):
     with alone(tmp_path), pytest.raises(RunError, match=BUSY):
-        run_bench(plan, tmp_path)
+        run_comparison(plan, tmp_path)
     assert not (tmp_path / "bench.yaml").exists()
-    assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["done"]
+    assert [outcome.status for outcome in run_comparison(plan, tmp_path)] == ["done"]
 
 
 def test_a_cell_that_trains_elsewhere_fails_and_is_left_alone(tmp_path, plan, monkeypatch):
@@ -53,13 +53,13 @@ def test_a_cell_that_trains_elsewhere_fails_and_is_left_alone(tmp_path, plan, mo
             lambda *given, **options: train(*given, **{**options, "report": interrupted}),
         )
         with pytest.raises(Interrupted):
-            run_bench(plan, tmp_path)
+            run_comparison(plan, tmp_path)
     cell = tmp_path / "cells/joint/seed-0"
     before = {path: path.read_bytes() for path in cell.rglob("*") if path.is_file()}
     with alone(cell):
-        assert BUSY in run_bench(plan, tmp_path)[0].error
+        assert BUSY in run_comparison(plan, tmp_path)[0].error
     assert {path: path.read_bytes() for path in cell.rglob("*") if path.is_file()} == before
-    assert [outcome.status for outcome in run_bench(plan, tmp_path)] == ["done"]
+    assert [outcome.status for outcome in run_comparison(plan, tmp_path)] == ["done"]
 
 
 def test_what_cannot_be_sent_to_a_worker_fails_with_the_reason(tmp_path):

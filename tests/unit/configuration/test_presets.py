@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from equipoise.comparison.reading import method_changes, plan_from
+from equipoise.comparison.plan_input import method_changes, plan_from
 from equipoise.configuration.layers import make_settings, nest, overlay
 from equipoise.configuration.presets import names, read_preset, registry
 from equipoise.data.datasets import DATASETS

@@ -9,7 +9,6 @@ runs that decode at the same time wait for each other.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -27,7 +26,7 @@ from equipoise.data.media import split_window
 from equipoise.data.transforms.base import Transform, cache_settings
 from equipoise.data.transforms.flow import PAIR
 from equipoise.errors import DataError, RunError
-from equipoise.files import replace_file
+from equipoise.files import replace_file, take_lock
 
 VERSION = 4  # of what the transforms compute: raise it when the same settings give other numbers
 CHUNK = 64  # files between two entries of the journal
@@ -220,7 +219,7 @@ def _decode(transform: Transform, file: Path) -> np.ndarray | str:
 def alone(base: Path) -> Iterator[None]:
     """One process at a time; the lock goes with the process that holds it."""
     with base.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        take_lock(lock)
         yield
 
 

@@ -1,4 +1,9 @@
-"""What earlier commands left in the folder of a comparison, and what a plan may add to it."""
+"""Merging a plan with the plans of earlier commands in the same folder.
+
+A folder of a comparison holds one table, so that everything in it must have been made alike. An
+earlier command leaves its plan there as `bench.yaml`. A later one may add methods, seeds and missing
+rates, and takes the grid and the chosen settings from it; nothing that has results may change.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +13,21 @@ from pathlib import Path
 
 from equipoise.comparison.cell import check_settings
 from equipoise.comparison.plan import Plan
-from equipoise.comparison.reading import plan_from
+from equipoise.comparison.plan_input import plan_from
 from equipoise.errors import RunError
 from equipoise.settings import read_yaml
 
-NAME = "bench.yaml"
+PLAN_FILE = "bench.yaml"
 
 
 def inherit(plan: Plan, folder: Path) -> dict[Path, Plan]:
-    """The comparisons that a plan runs, {folder: comparison}, with what the folder has settled.
+    """Complete a plan with what its folder has settled.
 
     The grid of an earlier search holds for methods, seeds and rates that are added, so that all are
-    tuned alike. A method that has results keeps what was chosen for it.
+    tuned alike. A method that has results keeps the settings that were chosen for it.
+
+    Returns:
+        {folder: comparison}, one for each missing rate of a sweep.
 
     Raises:
         RunError: the folder holds results that were made with another grid, or of another kind of
@@ -30,28 +38,31 @@ def inherit(plan: Plan, folder: Path) -> dict[Path, Plan]:
 
 
 def record(plan: Plan, levels: Mapping[Path, Plan], folder: Path) -> None:
-    """Write plans down, together with what earlier ones left in their folders, once nothing there
-    contradicts them.
+    """Write the plans to their folders, joined with the earlier ones there.
 
-    All that shares a table must agree, so every cell and trial of the joined plan is looked at, not
-    only what `plan` itself would run.
+    Everything is checked before anything is written, and not only what `plan` itself would run:
+    every cell and trial of the joined plans must have been made with the joined settings, because
+    they share a table.
 
     Raises:
         RunError: a cell was made with other settings.
     """
     joined = {place: _joined(level, place) for place, level in {folder: plan, **levels}.items()}
     for place, level in joined[folder].levels(folder).items():
-        whole = joined.get(place) or _joined(level, place)
-        for cell in (*whole.cells(place), *whole.trials(place)):
+        # An earlier rate that this plan leaves out is not in `joined`, but shares the table too.
+        complete = joined.get(place) or _joined(level, place)
+        for cell in (*complete.cells(place), *complete.trials(place)):
             check_settings(cell)
-    for place, whole in joined.items():
-        whole.save(place / NAME)
+    for place, complete in joined.items():
+        complete.save(place / PLAN_FILE)
 
 
 def _settled(level: Plan, place: Path) -> Plan:
+    """One comparison with the settings that were chosen before."""
     earlier = _earlier(place)
     chosen = {**(earlier.chosen if earlier else {}), **level.chosen}
-    if level.grid:  # what else was chosen, here or in another folder, is searched for again
+    if level.grid:
+        # A choice without results binds nobody: it is searched for again.
         chosen = {
             label: choice
             for label, choice in chosen.items()
@@ -75,7 +86,8 @@ def _joined(plan: Plan, folder: Path) -> Plan:
 
 
 def _earlier(folder: Path) -> Plan | None:
-    return plan_from(read_yaml(folder / NAME)) if (folder / NAME).is_file() else None
+    path = folder / PLAN_FILE
+    return plan_from(read_yaml(path)) if path.is_file() else None
 
 
 def _any_result(folder: Path) -> bool:
