@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from equipoise.errors import EquipoiseError
     from equipoise.runs.run import Run
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "Comparison",
@@ -24,15 +24,21 @@ __all__ = [
 ]
 
 _HOME = {"EquipoiseError": "errors", "Run": "runs.run"}
+"""Modules of the public names that are not defined in `equipoise.api`."""
 
 
 def __getattr__(name: str) -> Any:
-    """Public names are imported when first used, so that `import equipoise` costs nothing."""
+    """Import public names when they are first used, so that `import equipoise` is quick."""
     if name not in __all__:
         raise AttributeError(f"module 'equipoise' has no attribute {name!r}")
-    from importlib import import_module
+    if name == "__version__":
+        from importlib.metadata import version
 
-    value = getattr(import_module(f"equipoise.{_HOME.get(name, 'api')}"), name)
+        value: Any = version("equipoise")
+    else:
+        from importlib import import_module
+
+        value = getattr(import_module(f"equipoise.{_HOME.get(name, 'api')}"), name)
     globals()[name] = value
     return value
 

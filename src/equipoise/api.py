@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -35,15 +35,24 @@ def fit(
         out: new run folder; the first free runs/<data>-<method>-seed<seed> by default.
         **settings: any setting of `equipoise train`: `epochs=30`, `optimiser={"lr": 0.1}`,
             `label="emotion"`, `encoder={"image": "small_cnn"}`, or dotted: `**{"method.alpha":
-            0.1}`; `preset="crema-d"` puts those of `equipoise list presets` below them.
+            0.1}`. `preset="crema-d"` puts the settings of a preset (`equipoise list presets`) below
+            them.
 
     Returns:
         The finished run; `run.result["test"]["fused"]["accuracy"]` is its accuracy.
 
     Raises:
         ConfigError: a name, option or value is wrong.
-        DataError: the data are.
+        DataError: the data are wrong.
         RunError: the folder exists or cannot be written.
+
+    Example:
+        >>> import equipoise
+        >>> run = equipoise.fit("synthetic", method="mla", epochs=2, width=8)
+        >>> run.folder.as_posix()
+        'runs/synthetic-mla-seed0'
+        >>> 0 <= run.result["test"]["fused"]["accuracy"] <= 1
+        True
     """
     from equipoise.runs.run import train
 
@@ -59,23 +68,32 @@ def evaluate(
     missing: float | None = None,
     problems: str | None = None,
 ) -> dict[str, Any]:
-    """Metrics of a finished run.
+    """Measure a finished run.
 
     Args:
-        run: what `fit` returned, or a run folder.
+        run: a run that `fit` returned, or a run folder.
         data: other data with the same columns; the run's own by default.
         split: "train", "validation" or "test" of the run's own data; "test" by default.
-        missing: share of the cells to hide at random; as in training by default.
-        problems: what a bad file of other data does: "error", "drop" or "absent"; as in training by
-            default.
+        missing: fraction of the cells to hide at random; as in training by default.
+        problems: effect of a bad file of other data: "error", "drop" or "absent"; as in training
+            by default.
 
     Returns:
         {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n}}, "count": N}
 
     Raises:
-        ConfigError: no such split or policy, a split of other data, or a policy for the run's own.
+        ConfigError: no such split, a split of other data, or `problems` for the run's own data.
         RunError: no finished run there.
         DataError: the data cannot be read, or have no labels.
+
+    Example:
+        >>> import equipoise
+        >>> run = equipoise.fit("synthetic", epochs=2, width=8)
+        >>> equipoise.evaluate(run) == run.result["test"]
+        True
+        >>> half = equipoise.evaluate(run, missing=0.5)
+        >>> half["modalities"]["easy"]["count"] < half["count"]
+        True
     """
     from equipoise.runs.trained import Trained
 
@@ -83,23 +101,35 @@ def evaluate(
 
 
 def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) -> pd.DataFrame:
-    """Classes of new samples.
+    """Predict the classes of new samples.
 
     Args:
-        run: what `fit` returned, or a run folder.
+        run: a run that `fit` returned, or a run folder.
         data: a manifest or DataFrame with the columns of the run's own; labels are not read.
-        problems: what a bad file does: "error", "drop" (its row, which is warned of) or "absent"
-            (its modality); as in training by default.
+        problems: effect of a bad file: "error", "drop" (drop its row, with a warning) or "absent"
+            (treat its modality as absent); as in training by default.
 
     Returns:
         A row per sample: `prediction`, `confidence`, and `p_<class>` for every class. The index is
-        the id, where the run names a column of ids; else that of the DataFrame, or the position in
-        the manifest, as text.
+        the id where the run names a column of ids; else that of the DataFrame, or the position in
+        the manifest as text.
 
     Raises:
-        ConfigError: another policy.
+        ConfigError: `problems` is none of these.
         RunError: no finished run there.
         DataError: the data cannot be read.
+
+    Example:
+        >>> import equipoise
+        >>> import pandas as pd
+        >>> rows = [{"x": k % 3, "y": k % 2, "label": "abc"[k % 3]} for k in range(60)]
+        >>> modalities = ["first=x:vector", "second=y:vector"]
+        >>> run = equipoise.fit(pd.DataFrame(rows), modality=modalities, epochs=2, width=8)
+        >>> found = equipoise.predict(run, pd.DataFrame({"x": [0, 1], "y": [1, 0]}))
+        >>> list(found.columns)
+        ['prediction', 'confidence', 'p_a', 'p_b', 'p_c']
+        >>> len(found)
+        2
     """
     import pandas as pd
 
@@ -111,7 +141,7 @@ def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) ->
     probability = softmax(trained.predict(table).fused)
     index = pd.Index(table.ids, name="id")
     if isinstance(data, pd.DataFrame) and trained.settings.data.id is None:
-        index = data.index[table.store_rows]  # without the rows that were left out
+        index = data.index[table.store_rows]  # without the rows that were dropped
     frame = pd.DataFrame(probability, index=index, columns=[f"p_{c}" for c in trained.classes])
     frame.insert(0, "prediction", [trained.classes[k] for k in probability.argmax(axis=1)])
     frame.insert(1, "confidence", probability.max(axis=1))
@@ -119,21 +149,29 @@ def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) ->
 
 
 def doctor(data: Any, **settings: Any) -> dict[str, Any]:
-    """What the data hold and what is wrong with them: classes, gaps, bad files, copies, leaks,
-    strength, advice.
+    """Examine data: classes, gaps, bad files, copies, leaks, the strength of each modality, advice.
 
     Args:
         data: as for `fit`.
-        **settings: of the data, as for `fit`: `modality=[…]`, `label="emotion"`, `group="speaker"`.
+        **settings: settings of the data, as for `fit`: `modality=[…]`, `label="emotion"`,
+            `group="speaker"`.
 
     Returns:
         Plain values, as `equipoise doctor --json` prints them; `["advice"]` is a list of {"level",
-        "topic", "text"}. Where nobody said what the modalities are, it is empty, and
-        `["suggestion"]` says what they could be.
+        "topic", "text"}. Where the settings do not declare the modalities of a manifest, there is
+        no advice, and `["suggestion"]` holds declarations that fit its columns.
 
     Raises:
         ConfigError: a name, option or value is wrong.
         DataError: the table itself cannot be read; bad files are only reported.
+
+    Example:
+        >>> import equipoise
+        >>> report = equipoise.doctor("synthetic")
+        >>> report["rows"] == sum(report["balance"]["samples"].values())
+        True
+        >>> sorted(report["strength"])
+        ['easy', 'hard']
     """
     from equipoise.diagnosis import diagnose
 
@@ -142,16 +180,26 @@ def doctor(data: Any, **settings: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found.
+    """The outcome of `compare`.
 
     Attributes:
-        folder: of the comparison; each cell in it is a run folder. Under several missing rates it
+        folder: of the comparison; each cell in it is a run folder. With several missing rates it
             holds a comparison for each, as `missing-<rate>`.
-        report: the page; under several rates it leads to a page for each.
+        report: the page; with several rates it links to a page for each.
         table: a row per method, or per method and missing rate where several were given: mean and
             standard deviation of the test accuracy, fused and per modality.
         errors: {(label, seed): reason} of the cells that failed; {(label, rate, seed): reason} with
             several rates.
+
+    Example:
+        >>> import equipoise
+        >>> quick = {"epochs": 2, "width": 8}
+        >>> found = equipoise.compare("synthetic", ["joint", "late"], seeds=2, **quick)
+        >>> mean, deviation = found.table.loc["joint", "fused"]
+        >>> 0 <= mean <= 1
+        True
+        >>> (found.folder / "cells/joint/seed-0/result.json").is_file()
+        True
     """
 
     folder: Path
@@ -176,7 +224,7 @@ def compare(
         data: as for `fit`.
         methods: names, or {label: {"method": …, other settings}}, or "all".
         seeds: a list, or how many.
-        out: folder of the comparison, gone on with if it exists; the first free
+        out: folder of the comparison, which is continued if it exists; the first free
             runs/<data>-comparison by default.
         grid: {dotted setting: values} to choose from for each method, on the mean validation
             metric.
@@ -186,11 +234,20 @@ def compare(
             "first:last:step".
 
     Returns:
-        Folder, report, table and what failed.
+        Folder, report, table and errors.
 
     Raises:
         ConfigError: a name, option or value is wrong.
         RunError: every cell failed, or the folder holds cells made with other settings.
+
+    Example:
+        >>> import equipoise
+        >>> quick = {"epochs": 2, "width": 8}
+        >>> found = equipoise.compare("synthetic", ["joint", "late"], seeds=[0], **quick)
+        >>> list(found.table.index)
+        ['joint', 'late']
+        >>> found.report.as_posix()
+        'runs/synthetic-comparison/report/index.html'
     """
     from equipoise.comparison.plan import Plan
     from equipoise.comparison.plan_input import read_grid, read_methods, read_seeds
@@ -207,9 +264,26 @@ def compare(
         raise RunError(
             f"{folder}: every cell failed, the first one with: {next(iter(errors.values()))}"
         )
-    return Comparison(
-        folder, write_report([folder], folder / "report"), _table(plan, outcomes), errors
-    )
+    report = write_report([folder], folder / "report")
+    return Comparison(folder, report, _table(plan, outcomes), errors)
+
+
+def _table(plan: Plan, outcomes: Iterable[Outcome]) -> pd.DataFrame:
+    """The leaderboard of the cells that this plan has asked for."""
+    from equipoise.report.board import Board
+
+    results = [(o.cell.settings.data.missing, o.result) for o in outcomes if o.result is not None]
+    if not plan.rates:
+        return Board([result for _, result in results]).to_frame()
+    levels: dict[float, list[Mapping[str, Any]]] = {}
+    for rate, result in results:
+        levels.setdefault(rate, []).append(result)
+    return Board(levels).to_frame()
+
+
+def _rate(plan: Plan, outcome: Outcome) -> tuple[float, ...]:
+    """The missing rate of a cell, where the plan has several."""
+    return (outcome.cell.settings.data.missing,) if plan.rates else ()
 
 
 def default_folder(settings: Settings) -> str:
@@ -219,12 +293,12 @@ def default_folder(settings: Settings) -> str:
 
 def free_folder(name: str) -> Path:
     """The folder, or the first of name-2, name-3, … that does not exist yet."""
-    return next(path for path in map(Path, _numbered(name)) if not path.exists())
-
-
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    yield from (f"{name}-{number}" for number in count(2))
+    path = Path(name)
+    for number in count(2):
+        if not path.exists():
+            break
+        path = Path(f"{name}-{number}")
+    return path
 
 
 def _source(data: Any) -> Any:
@@ -237,27 +311,3 @@ def _stem(source: Any) -> str:
 
 def _folder(run: Run | str | Path) -> Path:
     return Path(run) if isinstance(run, str | Path) else run.folder
-
-
-def _rate(plan: Plan, outcome: Outcome) -> tuple[float, ...]:
-    """The missing rate of a cell, where the plan has several."""
-    return (outcome.cell.settings.data.missing,) if plan.rates else ()
-
-
-def _table(plan: Plan, outcomes: Iterable[Outcome]) -> pd.DataFrame:
-    import pandas as pd
-
-    keys = ["method", "missing"] if plan.rates else ["method"]
-    accuracies = [
-        dict(zip(keys, (o.cell.label, *_rate(plan, o)), strict=True))
-        | {"fused": m["fused"]["accuracy"]}
-        | {name: values["accuracy"] for name, values in m["modalities"].items()}
-        for o in outcomes
-        if o.result
-        for m in [o.result.get("test", o.result["validation"])]
-    ]
-    return (
-        pd.DataFrame(accuracies)
-        .groupby(keys if plan.rates else "method", sort=False)
-        .agg(["mean", "std"])
-    )

@@ -81,7 +81,7 @@ def test_what_the_demo_runs_can_be_run():
     from equipoise.cli import demo
     from equipoise.comparison.plan import Plan
 
-    plan = Plan(demo.METHODS, shared=demo.SETTINGS)
+    plan = Plan(demo.DEMO_METHODS, shared=demo.DEMO_SETTINGS)
     plan.check()
     assert len(plan.methods) == 5
     assert len(plan.seeds) == 3

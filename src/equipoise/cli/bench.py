@@ -1,9 +1,9 @@
 """Compare methods over several seeds, and write the report.
 
-What is done is skipped, what was interrupted goes on, and a cell that fails does not stop the
-others. Methods and seeds can be added to a folder under the settings, and the grid, it was begun
-with. Several missing rates (first:last:step, or a list such as 0.1,0.3) make a sweep: a comparison
-at each of them, in all three splits.
+Trainings that are done are skipped, interrupted ones continue, and one that fails does not stop the
+others. Methods and seeds can be added to the folder of an earlier comparison, with the same settings
+and the same grid. Several missing rates (first:last:step, or a list such as 0.1,0.3) make a sweep: a
+comparison at each rate, with cells hidden in all three splits.
 
 examples:
   equipoise bench --data digits --methods joint,mla,mie --seeds 3 --out runs/bench
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         metavar="LIST",
-        help="all, or names, settings files and label=either, separated by commas",
+        help="all; or names and settings files, each with or without label=, separated by commas",
     )
     parser.add_argument("--seeds", metavar="SEEDS", help="a list such as 0,1,2, or how many [3]")
     parser.add_argument(
@@ -38,29 +38,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SETTING=VALUES",
-        help="values of a hyperparameter, one to be chosen for each method on the mean validation metric; "
-        "repeat for a grid",
+        help="values of a hyperparameter, from which one is chosen for each method on the mean "
+        "validation metric; repeat for a grid",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time [1]")
     parser.add_argument(
         "--out", metavar="DIR", default="runs/bench", help="folder of the comparison [runs/bench]"
     )
-    parser.add_argument("--json", action="store_true", help="print the leaderboard as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print all results of the leaderboard as JSON"
+    )
     add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from equipoise.cli.comparison import compare
+    from equipoise.cli.comparison import run_and_show
 
     plan = read_plan(args)
     if args.print_config:
         sys.stdout.write(plan.to_yaml())
         return 0
-    return compare(plan, Path(args.out), jobs=args.jobs, as_json=args.json)
+    return run_and_show(plan, Path(args.out), jobs=args.jobs, as_json=args.json)
 
 
 def read_plan(args: argparse.Namespace) -> Plan:
-    """The comparison a command line asks for; flags stand above a bench file."""
+    """The comparison that a command line asks for; flags override a bench file."""
     from equipoise.comparison.plan_input import plan_from
 
     values: dict[str, Any] = {}

@@ -1,53 +1,51 @@
-"""What `bench` and `demo` share: run a plan, show how far it is, end with the leaderboard and the report."""
+"""Run a plan for `bench` and `demo`: show progress, then print the leaderboard and write the report."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from equipoise.cli.output import print_json, print_leaderboard, print_sweep
 
 if TYPE_CHECKING:
     from equipoise.comparison.cell import Outcome
     from equipoise.comparison.plan import Plan
-    from equipoise.report.records import Group
 
 
-def compare(plan: Plan, folder: Path, *, jobs: int, as_json: bool) -> int:
-    """Run a plan and show what its folder then holds; returns the exit code, 1 if a cell failed."""
+def run_and_show(plan: Plan, folder: Path, *, jobs: int, as_json: bool) -> int:
+    """Run a plan and show everything that its folder then holds.
+
+    Returns:
+        The exit code: 1 if a cell failed.
+    """
     from equipoise.comparison.run import run_comparison
     from equipoise.report import write_report
-    from equipoise.report.records import read_levels, read_runs
+    from equipoise.report.records import read_board
 
-    with Cells() as cells:
-        outcomes = run_comparison(plan, folder, jobs=jobs, watch=cells)
+    with ComparisonProgress() as progress:
+        outcomes = run_comparison(plan, folder, jobs=jobs, watch=progress)
     failed = [outcome for outcome in outcomes if outcome.error]
-    if len(failed) < len(outcomes):  # the table has all that the folder holds, as the report does
+    if len(failed) < len(outcomes):
         page = write_report([folder], folder / "report")
-        by_rate = {rate: _results(groups) for rate, (groups, _) in read_levels([folder]).items()}
-        results = [] if by_rate else _results(read_runs([folder])[0])
+        # The folder is read, and not the outcomes: earlier commands may have left results there.
+        board = read_board([folder])
         if as_json:
-            print_json(by_rate or results)
-        elif by_rate:
-            print_sweep(by_rate, title=str(page))
+            print_json(board.to_json())
+        elif board.rates:
+            print_sweep(board, title=str(page))
         else:
-            print_leaderboard(results, title=str(page))
+            print_leaderboard(board, title=str(page))
     for outcome in failed:
         print(f"equipoise: {outcome.cell.folder}: {outcome.error}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _results(groups: Iterable[Group]) -> list[dict[str, Any]]:
-    return [run.result for group in groups for run in group.runs]
-
-
-class Cells:
+class ComparisonProgress:
     """Progress on stderr: a bar on a terminal, a line per training elsewhere."""
 
-    def __enter__(self) -> Cells:
+    def __enter__(self) -> ComparisonProgress:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -75,6 +73,7 @@ class Cells:
         self._bar.stop()
 
     def __call__(self, done: int, total: int, outcome: Outcome) -> None:
+        """Show that one more training has ended."""
         missing = outcome.cell.settings.data.missing
         rate = f", missing {missing:g}" if missing else ""
         line = f"{outcome.cell.label} seed {outcome.cell.seed}{rate}: {_describe(outcome)}"

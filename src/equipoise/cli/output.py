@@ -1,12 +1,14 @@
-"""What commands print: tables for people, JSON for programs."""
+"""The output of commands: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from equipoise.report.board import Board
 
 HEADINGS = {
     "accuracy": "accuracy",
@@ -23,7 +25,7 @@ def print_json(value: Any) -> None:
 def print_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None
 ) -> None:
-    """Columns side by side; nothing is cut where the output is not a terminal."""
+    """Print columns side by side. Nothing is cut unless the output is a terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -40,81 +42,59 @@ def print_table(
 
 
 def print_metrics(splits: Mapping[str, Mapping[str, Any]], title: str | None = None) -> None:
-    """A row for the fused prediction and one for each modality; {split: METRICS}."""
+    """Print a row for the fused prediction and one for each modality.
+
+    Args:
+        splits: {split: metrics}, shown side by side.
+        title: above the table.
+    """
+    from equipoise.report.board import metrics_of
+
     header = ["", *(f"{split} {heading}" for split in splits for heading in HEADINGS.values())]
     names = ["fused", *next(iter(splits.values()))["modalities"]]
     rows = [
-        [name, *(_number(_of(m, name).get(key)) for m in splits.values() for key in HEADINGS)]
+        [
+            name,
+            *(_number(metrics_of(m, name).get(key)) for m in splits.values() for key in HEADINGS),
+        ]
         for name in names
     ]
     print_table(header, rows, title)
-
-
-def _of(metrics: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Metrics of the fused prediction or of a modality; empty for a modality this run did not have."""
-    found: Mapping[str, Any] = (
-        metrics["fused"] if name == "fused" else metrics["modalities"].get(name, {})
-    )
-    return found
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def print_leaderboard(results: Iterable[Mapping[str, Any]], title: str | None = None) -> None:
-    """A row per method: accuracy, mean ± std over seeds, fused and per modality; test where there is one."""
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for result in results:
-        groups.setdefault(result["label"], []).append(result)
-    modalities = list(dict.fromkeys(m for group in groups.values() for m in group[0]["modalities"]))
+def print_leaderboard(board: Board, title: str | None = None) -> None:
+    """Print a row per method: fused and per-modality accuracy, and fused accuracy on validation."""
     rows = []
-    for label, group in groups.items():
-        measured = [result.get("test", result["validation"]) for result in group]
-        columns = [
-            _spread(_of(m, name).get("accuracy") for m in measured)
-            for name in ("fused", *modalities)
-        ]
-        validation = _spread(_of(result["validation"], "fused").get("accuracy") for result in group)
-        rows.append([label, str(len(group)), *columns, validation])
-    print_table(("method", "seeds", "fused", *modalities, "fused, validation"), rows, title)
+    for method in board.methods:
+        scores = [board.score(method, part) for part in ("fused", *board.modalities)]
+        scores.append(board.score(method, split="validation"))
+        texts = [score.text() for score in scores]
+        rows.append([method, str(board.seeds(method)), *texts])
+    print_table(("method", "seeds", "fused", *board.modalities, "fused, validation"), rows, title)
 
 
-def print_sweep(
-    results: Mapping[float, Iterable[Mapping[str, Any]]], title: str | None = None
-) -> None:
-    """A row per method, a column per missing rate: fused accuracy, mean ± std over seeds; test where there is one."""
-    from equipoise.evaluation.metrics import absent_share
-
-    cells: dict[str, dict[float, list[Any]]] = {}
-    absent: dict[float, list[float]] = {rate: [] for rate in results}
-    for rate, found in results.items():
-        for result in found:
-            measured = result.get("test", result["validation"])
-            cells.setdefault(result["label"], {}).setdefault(rate, []).append(
-                _of(measured, "fused").get("accuracy")
-            )
-            absent[rate].append(absent_share(measured) or 0.0)
-    rows = [
-        [label, *(_spread(of.get(rate, ())) for rate in results)] for label, of in cells.items()
-    ]
-    told = [
-        "cells absent",
-        *(f"{100 * fmean(shares):.1f}" if shares else "–" for shares in absent.values()),
-    ]
-    print_table(("missing", *(f"{rate:g}" for rate in results)), [*rows, told], title)
-
-
-def _spread(values: Iterable[float | None]) -> str:
-    """Percent, mean ± sample standard deviation."""
-    known = [100 * value for value in values if value is not None]
-    if not known:
-        return "–"
-    return f"{fmean(known):.1f} ± {stdev(known):.1f}" if len(known) > 1 else f"{fmean(known):.1f}"
+def print_sweep(board: Board, title: str | None = None) -> None:
+    """Print a row per method and a column per missing rate: fused accuracy."""
+    rows = []
+    for method in board.methods:
+        texts = [board.score(method, rate=rate).text() for rate in board.rates]
+        rows.append([method, *texts])
+    absent = [board.absent(rate) for rate in board.rates]
+    percent = ["–" if fraction is None else f"{100 * fraction:.1f}" for fraction in absent]
+    rows.append(["cells absent", *percent])
+    print_table(("missing", *(f"{rate:g}" for rate in board.rates)), rows, title)
 
 
 def print_preparation(folder: str, facts: Mapping[str, Any]) -> None:
-    """What a data set's preparer found: samples beside the published counts, what was left out, and duplicates."""
+    """Print what the preparation of a data set found.
+
+    For a download these are samples beside the published counts, what was left out, and duplicates.
+    For other data sets they are plain counts, printed in one line on stderr.
+    """
     if "splits" not in facts:
         print(
             f"{folder}: " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()),
@@ -134,8 +114,9 @@ def print_preparation(folder: str, facts: Mapping[str, Any]) -> None:
         print(f"left out: {count} × {reason} (listed in {folder}/left_out.csv)")
     for column, found in facts["duplicates"].items():
         print(
-            f"duplicates: {found['samples']} samples share their {column} with another, {found['across_splits']} of "
-            f"them across splits, {found['other_label']} with another label"
+            f"duplicates: {found['samples']} samples share their {column} with another, "
+            f"{found['across_splits']} of them across splits, "
+            f"{found['other_label']} with another label"
         )
     for note in facts["notes"]:
         print(f"note: {note}")

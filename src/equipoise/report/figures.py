@@ -1,31 +1,33 @@
-"""Figures of the report: records in, plotly figures out. The colours of Okabe and Ito are told apart by all eyes."""
+"""Figures of the report: finished runs in, plotly figures out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from equipoise.report.records import Group, confusion, modalities_of
+from equipoise.report.board import Board
+from equipoise.report.records import MethodRuns, confusion, modalities_of
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+"""Colours of Okabe and Ito, which people with colour-blindness can tell apart as well."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def colour(number: int) -> str:
+def line_colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
 
 
 def plain(text: str) -> str:
-    """A user's name as plotly shows it unchanged: it reads a few tags and entities in every text."""
+    """A user's name, escaped because plotly reads a few tags and entities in every text."""
     return escape(text, quote=False)
 
 
 def dress(figure: Any, height: int = 340) -> Any:
-    """One look for all figures; transparent, so that light and dark pages both carry it."""
+    """Give a figure the look of all figures; transparent, to suit light and dark pages."""
     figure.update_layout(
         height=height,
         margin={"l": 50, "r": 15, "t": 40, "b": 45},
@@ -39,7 +41,7 @@ def dress(figure: Any, height: int = 340) -> Any:
     return figure
 
 
-def learning_curves(groups: Sequence[Group], part: str) -> Any:
+def learning_curves(groups: Sequence[MethodRuns], part: str) -> Any:
     """Validation accuracy over the epochs, mean over seeds, a line per method."""
     figure = go.Figure()
     for number, group in enumerate(groups):
@@ -48,13 +50,12 @@ def learning_curves(groups: Sequence[Group], part: str) -> Any:
             continue
         length = min(map(len, curves))
         means = [100 * sum(curve[e] for curve in curves) / len(curves) for e in range(length)]
-        share = [
-            (e + 1) / length for e in range(length)
-        ]  # methods in phases have more, shorter epochs
-        style = {"color": colour(number), "dash": DASHES[number % len(DASHES)]}
-        figure.add_scatter(x=share, y=means, name=plain(group.label), mode="lines", line=style)
+        # Methods that train in phases have more, shorter epochs: fractions make them comparable.
+        fractions = [(e + 1) / length for e in range(length)]
+        style = {"color": line_colour(number), "dash": DASHES[number % len(DASHES)]}
+        figure.add_scatter(x=fractions, y=means, name=plain(group.label), mode="lines", line=style)
     figure.update_layout(title=f"{plain(part)}: accuracy on validation")
-    figure.update_xaxes(title="share of the training", tickformat=".0%")
+    figure.update_xaxes(title="fraction of the training", tickformat=".0%")
     figure.update_yaxes(title="accuracy, %", range=[0, 101])
     return dress(figure, height=320 + 20 * -(-len(groups) // 3))
 
@@ -69,36 +70,30 @@ def _curve(epochs: Sequence[dict[str, Any]], part: str) -> list[float]:
     return found
 
 
-def accuracy_by_rate(levels: Mapping[float, Sequence[Group]], part: str) -> Any:
-    """Accuracy under each missing rate, mean and standard deviation over seeds, a line per method."""
+def accuracy_by_rate(board: Board, methods: Sequence[str], part: str) -> Any:
+    """Accuracy at each missing rate, mean and standard deviation over seeds, a line per method."""
     figure = go.Figure()
-    labels = list(dict.fromkeys(group.label for groups in levels.values() for group in groups))
-    for number, label in enumerate(labels):
-        of = {
-            rate: group.summary(part)
-            for rate, groups in levels.items()
-            for group in groups
-            if group.label == label
-        }
-        points = [(rate, *summary) for rate, summary in of.items() if summary]
+    for number, method in enumerate(methods):
+        scores = [(rate, board.score(method, part, rate=rate)) for rate in board.rates]
+        known = [(rate, score) for rate, score in scores if score.mean is not None]
         figure.add_scatter(
-            x=[rate for rate, _, _ in points],
-            y=[100 * mean for _, mean, _ in points],
+            x=[rate for rate, _ in known],
+            y=[100 * (score.mean or 0) for _, score in known],
             error_y={
-                "array": [100 * (deviation or 0) for _, _, deviation in points],
+                "array": [100 * (score.deviation or 0) for _, score in known],
                 "thickness": 1,
             },
-            name=plain(label),
-            line={"color": colour(number), "dash": DASHES[number % len(DASHES)]},
+            name=plain(method),
+            line={"color": line_colour(number), "dash": DASHES[number % len(DASHES)]},
         )
     figure.update_layout(title=f"{plain(part)}: accuracy by missing rate")
     figure.update_xaxes(title="missing rate")
     figure.update_yaxes(title="accuracy, %")
-    return dress(figure, height=320 + 20 * -(-len(labels) // 3))
+    return dress(figure, height=320 + 20 * -(-len(methods) // 3))
 
 
-def contributions(groups: Sequence[Group]) -> Any:
-    """Shapley value of each modality for the fused accuracy, stacked."""
+def contributions(groups: Sequence[MethodRuns]) -> Any:
+    """The Shapley value of each modality for the fused accuracy, stacked."""
     figure = go.Figure()
     for number, modality in enumerate(modalities_of(groups)):
         values = [100 * group.contribution(modality) for group in groups]
@@ -107,7 +102,7 @@ def contributions(groups: Sequence[Group]) -> Any:
             x=values,
             name=plain(modality),
             orientation="h",
-            marker_color=colour(number),
+            marker_color=line_colour(number),
             text=[f"{v:.1f}" for v in values],
         )
     figure.update_layout(
@@ -120,8 +115,8 @@ def contributions(groups: Sequence[Group]) -> Any:
     return figure
 
 
-def confusions(groups: Sequence[Group]) -> Any:
-    """Share of each true class that is predicted as each class, a panel per method."""
+def confusions(groups: Sequence[MethodRuns]) -> Any:
+    """The fraction of each true class that is predicted as each class, a panel per method."""
     wide = min(3, len(groups))
     high = -(-len(groups) // wide)
     titles = [plain(g.label) for g in groups]
@@ -131,8 +126,10 @@ def confusions(groups: Sequence[Group]) -> Any:
     classes = [plain(name) for name in groups[0].runs[0].result["classes"]]
     for number, group in enumerate(groups):
         counts = confusion(group)
-        shares = counts / counts.sum(1, keepdims=True).clip(min=1)
-        panel = go.Heatmap(z=shares, x=classes, y=classes, coloraxis="coloraxis", customdata=counts)
+        fractions = counts / counts.sum(1, keepdims=True).clip(min=1)
+        panel = go.Heatmap(
+            z=fractions, x=classes, y=classes, coloraxis="coloraxis", customdata=counts
+        )
         panel.hovertemplate = "true %{y}, predicted %{x}: %{z:.1%} (%{customdata})<extra></extra>"
         figure.add_trace(panel, row=number // wide + 1, col=number % wide + 1)
     figure.update_layout(
@@ -145,8 +142,11 @@ def confusions(groups: Sequence[Group]) -> Any:
     return figure
 
 
-def quantities(group: Group) -> list[Any]:
-    """What the method logged over time, of the first seed: numbers as lines, lists (spectra) as heat maps."""
+def quantities(group: MethodRuns) -> list[Any]:
+    """Quantities that the method logged, of its first seed.
+
+    Numbers are shown as lines over the epochs, lists (spectra) as heat maps.
+    """
     lines: dict[str, list[tuple[int, Any]]] = {}
     for epoch in group.runs[0].epochs:
         for name, value in epoch["method"].items():
@@ -160,7 +160,7 @@ def quantities(group: Group) -> list[Any]:
                 x=[e for e, _ in points],
                 y=[v for _, v in points],
                 name=plain(name),
-                line_color=colour(number),
+                line_color=line_colour(number),
             )
         figure.update_layout(
             title=plain(f"{group.label}: {', '.join(scalars)} over the epochs"),
@@ -177,9 +177,9 @@ def quantities(group: Group) -> list[Any]:
 def _spectrum(label: str, name: str, points: Sequence[tuple[int, list[float]]]) -> Any:
     """Quantiles of a spectrum (rows) over the epochs (columns)."""
     values = [list(row) for row in zip(*(value for _, value in points), strict=True)]
-    shares = [round(100 * k / max(len(values) - 1, 1)) for k in range(len(values))]
+    quantiles = [round(100 * k / max(len(values) - 1, 1)) for k in range(len(values))]
     panel = go.Heatmap(
-        z=values, x=[str(e) for e, _ in points], y=shares, colorscale="Viridis", zmin=0, zmax=1
+        z=values, x=[str(e) for e, _ in points], y=quantiles, colorscale="Viridis", zmin=0, zmax=1
     )
     panel.hovertemplate = "epoch %{x}, quantile %{y} %: %{z:.3f}<extra></extra>"
     figure = go.Figure(panel)

@@ -1,4 +1,4 @@
-"""The report: one page that works from disk, with its tables beside it."""
+"""The report: one page that works from disk, with its tables as files beside it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import plotly.io
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import equipoise
 from equipoise.comparison.rates import rate_folder
 from equipoise.errors import RunError
 from equipoise.evaluation.statistics import Difference
 from equipoise.report import figures, tables
+from equipoise.report.board import Board
 from equipoise.report.records import (
     Failure,
-    Group,
+    MethodRuns,
     difference,
     featured,
     modalities_of,
     read_levels,
     read_runs,
+    results_of,
 )
 
 
@@ -36,8 +37,8 @@ def write_report(
     """Compare runs on one page.
 
     Args:
-        runs: run folders, or folders of comparisons, or of sweeps over missing rates; the latter
-            have a page for each rate below the one that shows them all.
+        runs: run folders and folders of comparisons; or folders of sweeps over missing rates, which
+            get a page for each rate and one that shows them all.
         out: folder of the report; an earlier report there is replaced, anything else is not.
         title: heading of the page.
 
@@ -77,10 +78,14 @@ def write_report(
 
 
 def _write_page(
-    folder: Path, groups: Sequence[Group], failures: Sequence[Failure], title: str, top: str = ""
+    folder: Path,
+    groups: Sequence[MethodRuns],
+    failures: Sequence[Failure],
+    title: str,
+    top: str = "",
 ) -> None:
-    """Page and tables of one comparison; `top` leads to the folder of the script."""
-    board = tables.leaderboard(groups)
+    """Write the page and tables of one comparison; `top` leads to the folder of the script."""
+    board = Board(results_of(groups))
     _write_tables(folder, board)
     drawn = featured(groups)
     page = _render(
@@ -89,11 +94,12 @@ def _write_page(
         title=title,
         top=top,
         failures=failures,
-        board=board,
+        columns=board.columns(),
+        rows=board.rows(),
         groups=groups,
         drawn=[group.label for group in drawn],
         differences=_differences(groups),
-        summary=summary(groups, modalities_of(groups)),
+        summary=findings(board),
         curves=[
             (part, _html(figures.learning_curves(drawn, part)))
             for part in ("fused", *modalities_of(groups))
@@ -107,21 +113,18 @@ def _write_page(
 
 
 def _write_sweep(
-    folder: Path, levels: Mapping[float, tuple[list[Group], list[Failure]]], title: str
+    folder: Path, levels: Mapping[float, tuple[list[MethodRuns], list[Failure]]], title: str
 ) -> None:
-    """The page that shows all missing rates, and below it one for each."""
+    """Write the page that shows all missing rates, and a page for each of them."""
     groups = {rate: found for rate, (found, _) in levels.items() if found}
     for rate, found in groups.items():
         below = rate_folder(folder, rate)
         below.mkdir()
         _write_page(below, found, levels[rate][1], f"{title} Missing rate {rate:g}", top="../")
-    board = tables.rate_board(groups)
+    board = Board({rate: results_of(found) for rate, found in groups.items()})
     _write_tables(folder, board)
     first = next(iter(groups.values()))
-    few = {group.label for group in featured(first)}
-    drawn = {
-        rate: [group for group in found if group.label in few] for rate, found in groups.items()
-    }
+    drawn = [group.label for group in featured(first)]
     page = _render(
         "sweep.html.j2",
         first,
@@ -129,18 +132,20 @@ def _write_sweep(
         top="",
         failures=[(rate, failure) for rate, (_, failed) in levels.items() for failure in failed],
         board=board,
-        drawn=[group.label for group in first if group.label in few],
+        columns=board.columns(),
+        rows=board.rows(),
+        drawn=drawn,
         pages=[rate_folder(Path(), rate).as_posix() + "/index.html" for rate in groups],
-        absent=[fmean(group.absent() for group in found) for found in groups.values()],
+        absent=[board.absent(rate) for rate in board.rates],
         curves=[
-            (part, _html(figures.accuracy_by_rate(drawn, part)))
+            (part, _html(figures.accuracy_by_rate(board, drawn, part)))
             for part in ("fused", *modalities_of(first))
         ],
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
 
 
-def _write_tables(folder: Path, board: tables.Board) -> None:
+def _write_tables(folder: Path, board: Board) -> None:
     for ending, text in (
         ("csv", tables.to_csv(board)),
         ("md", tables.to_markdown(board)),
@@ -149,8 +154,8 @@ def _write_tables(folder: Path, board: tables.Board) -> None:
         (folder / f"leaderboard.{ending}").write_text(text, encoding="utf-8")
 
 
-def _render(template: str, shown: Sequence[Group], **values: Any) -> str:
-    """A page as HTML, with the facts every page tells; everything that comes from data is escaped."""
+def _render(template: str, shown: Sequence[MethodRuns], **values: Any) -> str:
+    """A page as HTML, with the facts that every page shows; all text from data is escaped."""
     loader = PackageLoader("equipoise.report")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -162,35 +167,42 @@ def _render(template: str, shown: Sequence[Group], **values: Any) -> str:
         classes=first.result["classes"],
         split=first.split,
         count=first.measured["count"],
-        version=equipoise.__version__,
+        version=version("equipoise"),
         time=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **values,
     )
 
 
-def summary(groups: Sequence[Group], modalities: Sequence[str]) -> list[str]:
-    """What was found, in plain words: who fuses best, and what each method reads out of the weakest modality."""
-    fused = {g.label: s[0] for g in groups if (s := g.summary("fused"))}
+def findings(board: Board) -> list[str]:
+    """The findings in plain words: the best method, and the modality most at risk."""
+    fused = _means(board, "fused")
     if not fused:
         return ["No sample has a label: there is nothing to compare."]
     best = max(fused, key=fused.__getitem__)
     sentences = [f"The best fused accuracy is {100 * fused[best]:.1f} %, by {best}."]
-    reads = {m: {g.label: s[0] for g in groups if (s := g.summary(m))} for m in modalities}
-    weakest = min(modalities, key=lambda m: min(reads[m].values(), default=1.0))
-    if len(reads[weakest]) > 1:
-        right = reads[weakest]
-        worst = min(right, key=right.__getitem__)
-        finest = max(right, key=right.__getitem__)
+    alone = {modality: _means(board, modality) for modality in board.modalities}
+    weakest = min(alone, key=lambda modality: min(alone[modality].values(), default=1.0))
+    right = alone[weakest]
+    if len(right) > 1:
+        low = min(right, key=right.__getitem__)
+        high = max(right, key=right.__getitem__)
         sentences.append(
-            f"The modality most at risk is {weakest}: read out of the network trained by {worst} it is right in "
-            f"{100 * right[worst]:.1f} % of the samples, by {finest} in {100 * right[finest]:.1f} %."
+            f"The modality most at risk is {weakest}: read out of the network trained by {low} it "
+            f"is right in {100 * right[low]:.1f} % of the samples, by {high} in "
+            f"{100 * right[high]:.1f} %."
         )
-    if any(len(group.runs) == 1 for group in groups):
+    if any(board.seeds(method) == 1 for method in board.methods):
         sentences.append("A method with a single seed has no spread: its place may be luck.")
     return sentences
 
 
-def _differences(groups: Sequence[Group]) -> dict[str, Difference | None]:
+def _means(board: Board, part: str) -> dict[str, float]:
+    """{method: mean accuracy}, without the methods that were not measured."""
+    scores = {method: board.score(method, part) for method in board.methods}
+    return {method: score.mean for method, score in scores.items() if score.mean is not None}
+
+
+def _differences(groups: Sequence[MethodRuns]) -> dict[str, Difference | None]:
     """Fused accuracy against the first method, where there is another."""
     return {group.label: difference(group, groups[0]) for group in groups[1:]}
 

@@ -1,45 +1,53 @@
-"""What a report reads from run folders."""
+"""Read finished runs from their folders, for reports."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from equipoise.batch import Predictions
+from equipoise.comparison.merging import PLAN_FILE
 from equipoise.comparison.rates import find_rates
 from equipoise.errors import RunError
-from equipoise.evaluation.metrics import absent_share
 from equipoise.evaluation.predictions import load_predictions
-from equipoise.evaluation.statistics import Difference, mean_and_std, paired_bootstrap
+from equipoise.evaluation.statistics import Difference, paired_bootstrap
+from equipoise.report.board import Board, reported
 from equipoise.settings import read_yaml
 
 FEATURED = 8
-"""Methods that a figure can show and eyes tell apart."""
+"""The most methods that one figure can show so that eyes tell them apart."""
+
 UNFINISHED = "nothing to report: no run has finished"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One finished run."""
+    """One finished run.
+
+    Attributes:
+        folder: the run folder.
+        result: content of `result.json`.
+        epochs: lines of `metrics.jsonl`.
+    """
 
     folder: Path
     result: dict[str, Any]
-    epochs: list[dict[str, Any]]  # lines of metrics.jsonl
+    epochs: list[dict[str, Any]]
 
     @property
     def split(self) -> str:
-        """The split that is reported: test where there is one."""
+        """The split that is reported: test, or validation where the run has no test samples."""
         return "test" if "test" in self.result else "validation"
 
     @property
-    def measured(self) -> dict[str, Any]:
-        measured: dict[str, Any] = self.result[self.split]
-        return measured
+    def measured(self) -> Mapping[str, Any]:
+        return reported(self.result)
 
     def predictions(self) -> Predictions:
         return load_predictions(self.folder / "predictions" / f"{self.split}.npz")
@@ -55,8 +63,8 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Group:
-    """The seeds of one method."""
+class MethodRuns:
+    """The finished runs of one method, one for each seed."""
 
     label: str
     runs: Sequence[Record]
@@ -65,56 +73,41 @@ class Group:
     def modalities(self) -> list[str]:
         return list(self.runs[0].result["modalities"])
 
-    def values(self, part: str, metric: str) -> list[float]:
-        """One value per seed; `part` is "fused" or a modality."""
-        found = []
-        for run in self.runs:
-            of = (
-                run.measured["fused"]
-                if part == "fused"
-                else run.measured["modalities"].get(part, {})
-            )
-            if of.get(metric) is not None:
-                found.append(float(of[metric]))
-        return found
-
-    def summary(self, part: str, metric: str = "accuracy") -> tuple[float, float | None] | None:
-        """Mean and standard deviation over seeds, or None where nothing was measured."""
-        values = self.values(part, metric)
-        return mean_and_std(values) if values else None
-
     def validation(self) -> float:
-        """Mean fused accuracy on the validation split, by which methods may be chosen; -1 where it has no labels."""
-        found = [run.result["validation"]["fused"].get("accuracy") for run in self.runs]
-        return mean_and_std([float(value) for value in found])[0] if None not in found else -1.0
+        """Mean fused accuracy on the validation split; -1 where it has no labels.
 
-    def absent(self) -> float:
-        """Share of the (sample, modality) cells that are absent from the reported split."""
-        return mean_and_std([absent_share(run.measured) or 0.0 for run in self.runs])[0]
+        Methods may be chosen by it, as it says nothing about the test split.
+        """
+        found = [run.result["validation"]["fused"].get("accuracy") for run in self.runs]
+        return fmean(float(value) for value in found) if None not in found else -1.0
 
     def cost(self, name: str) -> float:
-        return mean_and_std([float(run.result["cost"][name]) for run in self.runs])[0]
+        """Mean of one of the costs in `result.json`."""
+        return fmean(float(run.result["cost"][name]) for run in self.runs)
 
     def contribution(self, modality: str) -> float:
-        return mean_and_std(
-            [float(run.result["contribution"].get(modality, 0)) for run in self.runs]
-        )[0]
+        """Mean Shapley value of a modality for the fused accuracy."""
+        return fmean(float(run.result["contribution"].get(modality, 0)) for run in self.runs)
 
 
-def modalities_of(groups: Iterable[Group]) -> list[str]:
+def modalities_of(groups: Iterable[MethodRuns]) -> list[str]:
     """The modalities of all methods, in the order of their first."""
     return list(dict.fromkeys(m for group in groups for m in group.modalities))
 
 
-def featured(groups: Sequence[Group]) -> list[Group]:
-    """The first method, with which the others are compared, and the best of them on validation; in their order."""
-    others = sorted(groups[1:], key=Group.validation, reverse=True)[: FEATURED - 1]
+def featured(groups: Sequence[MethodRuns]) -> list[MethodRuns]:
+    """The methods that figures show, in their order.
+
+    They are the first method, with which the others are compared, and the best of the others on
+    validation.
+    """
+    others = sorted(groups[1:], key=MethodRuns.validation, reverse=True)[: FEATURED - 1]
     labels = {group.label for group in (groups[0], *others)}
     return [group for group in groups if group.label in labels]
 
 
-def read_runs(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
-    """Group the runs of run folders and comparison folders by label.
+def read_runs(folders: Iterable[Path]) -> tuple[list[MethodRuns], list[Failure]]:
+    """Read the runs of run folders and comparison folders, grouped by label.
 
     Raises:
         RunError: a folder is neither, or no run in them has finished.
@@ -125,9 +118,11 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
     return groups, failures
 
 
-def read_levels(folders: Sequence[Path]) -> dict[float, tuple[list[Group], list[Failure]]]:
-    """The comparisons of sweeps over missing rates, {rate: groups and failures}; empty if no folder
-    holds a sweep.
+def read_levels(folders: Sequence[Path]) -> dict[float, tuple[list[MethodRuns], list[Failure]]]:
+    """Read the comparisons of sweeps over missing rates.
+
+    Returns:
+        {rate: methods and failures}; empty if no folder holds a sweep.
 
     Raises:
         RunError: some hold a sweep and others do not, or no run in them has finished.
@@ -146,7 +141,7 @@ def read_levels(folders: Sequence[Path]) -> dict[float, tuple[list[Group], list[
     return levels
 
 
-def _collect(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
+def _collect(folders: Iterable[Path]) -> tuple[list[MethodRuns], list[Failure]]:
     records: list[Record] = []
     failures: list[Failure] = []
     for folder in folders:
@@ -164,16 +159,30 @@ def _collect(folders: Iterable[Path]) -> tuple[list[Group], list[Failure]]:
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.result["label"], []).append(record)
-    return [Group(label, runs) for label, runs in groups.items()], failures
+    return [MethodRuns(label, runs) for label, runs in groups.items()], failures
+
+
+def read_board(folders: Sequence[Path]) -> Board:
+    """The board of everything that has finished in some run and comparison folders.
+
+    Raises:
+        RunError: as `read_runs` and `read_levels`.
+    """
+    levels = read_levels(folders)
+    if levels:
+        return Board({rate: results_of(methods) for rate, (methods, _) in levels.items()})
+    return Board(results_of(read_runs(folders)[0]))
+
+
+def results_of(methods: Iterable[MethodRuns]) -> list[dict[str, Any]]:
+    """The results of all runs of some methods."""
+    return [run.result for method in methods for run in method.runs]
 
 
 def _cells(folder: Path) -> list[Path]:
     """The cells of a comparison in the order of its plan, seeds by number."""
-    planned = (
-        list(read_yaml(folder / "bench.yaml").get("methods", {}))
-        if (folder / "bench.yaml").is_file()
-        else []
-    )
+    plan = folder / PLAN_FILE
+    planned = read_yaml(plan).get("methods", {}) if plan.is_file() else {}
     place = {label: number for number, label in enumerate(planned)}
 
     def order(cell: Path) -> tuple[int, str, int]:
@@ -199,8 +208,8 @@ def read_record(folder: Path) -> Record:
         raise RunError(f"{folder}: result.json or metrics.jsonl is damaged; train again") from None
 
 
-def difference(group: Group, reference: Group) -> Difference | None:
-    """Paired bootstrap of fused accuracy, where all runs of both saw the same labelled samples."""
+def difference(group: MethodRuns, reference: MethodRuns) -> Difference | None:
+    """Paired bootstrap of fused accuracy; None unless all runs saw the same labelled samples."""
     seen = [[run.predictions() for run in of.runs] for of in (group, reference)]
     label = seen[0][0].label
     if not all(np.array_equal(p.label, label) for of in seen for p in of) or not (label >= 0).any():
@@ -208,8 +217,8 @@ def difference(group: Group, reference: Group) -> Difference | None:
     return paired_bootstrap(*(_correct(of, label) for of in seen))
 
 
-def confusion(group: Group) -> np.ndarray:
-    """Counts (C, C) of true class by predicted class, over the seeds."""
+def confusion(group: MethodRuns) -> np.ndarray:
+    """Counts (C, C) of true class by predicted class, summed over the seeds."""
     classes = len(group.runs[0].result["classes"])
     counts = np.zeros((classes, classes), dtype=int)
     for run in group.runs:
@@ -220,6 +229,6 @@ def confusion(group: Group) -> np.ndarray:
 
 
 def _correct(seen: Sequence[Predictions], label: np.ndarray) -> np.ndarray:
-    """bool (S, N), whether the fused prediction is right; a row per seed."""
+    """Whether the fused prediction is right, as bool (seeds, labelled samples)."""
     known = label >= 0
     return np.stack([p.fused[known].argmax(1) == label[known] for p in seen])

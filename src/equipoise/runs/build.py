@@ -1,4 +1,4 @@
-"""From names and options to objects."""
+"""Build the method and the model of a run from the names and options in its settings."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def build_method(settings: Settings) -> Method:
     """The method of these settings.
 
     Raises:
-        ConfigError: unknown name, option or value, or a method that cannot train compiled encoders
-            is to.
+        ConfigError: unknown name, option or value, or compiled encoders under a method that cannot
+            train them.
     """
     name = settings.method["name"]
     options = {k: v for k, v in settings.method.items() if k != "name"}
     method = cast(Method, METHODS.build(name, options))
     if settings.compile and not method.compilable:
         raise ConfigError(
-            f"method {name!r} differentiates an encoder's pass twice, which compiled encoders do not allow; "
-            "leave out --compile"
+            f"method {name!r} differentiates an encoder's pass twice, "
+            "which compiled encoders do not allow; leave out --compile"
         )
     return method
 
 
 def head_of(settings: Settings) -> Component:
-    """The head asked for, or the method's own; options given with `auto` go to the latter."""
+    """The head in the settings; `auto` is the head that the method is usually trained with."""
     name = settings.head["name"]
     if name == "auto":
         name = cast(MethodEntry, METHODS[settings.method["name"]]).head
@@ -48,21 +48,26 @@ def head_of(settings: Settings) -> Component:
 def build_model(
     settings: Settings, specs: Mapping[str, ModalitySpec], classes: Sequence[str]
 ) -> Model:
-    """Encoders and head for data of these modalities and classes, initialised from the run's seed.
+    """Encoders and head, with initial weights drawn from the run's seed.
+
+    Args:
+        settings: of the run.
+        specs: the modalities of the data.
+        classes: of the data.
 
     Raises:
-        ConfigError: an encoder is named for a modality the data do not have, or any name, option or
-            value is wrong.
+        ConfigError: an encoder is named for a modality that the data do not have, or a name, option
+            or value is wrong.
     """
     for modality in settings.encoder:
         if modality not in specs:
             raise ConfigError(
                 f"encoder.{modality}: the data have no such modality{suggest(modality, specs)}"
             )
-    encoders = _encoders(settings, specs, {})
+    encoders = _encoders(settings, specs)
     width = _common_width(settings, encoders)
     if width is not None:
-        encoders = _encoders(settings, specs, dict.fromkeys(specs, width))
+        encoders = _encoders(settings, specs, width)
     head = head_of(settings)
     widths = {m: encoder.width for m, encoder in encoders.items()}
     options = {k: v for k, v in head.items() if k != "name"}
@@ -74,33 +79,34 @@ def build_model(
 
 
 def _encoders(
-    settings: Settings, specs: Mapping[str, ModalitySpec], widths: Mapping[str, int]
+    settings: Settings, specs: Mapping[str, ModalitySpec], common_width: int | None = None
 ) -> dict[str, nn.Module]:
-    """An encoder for each modality, initialised from the run's seed; `widths` are for those that nobody named."""
+    """An encoder for each modality; `common_width` holds for those that the user did not name."""
+    # Seeded here, so that encoders built a second time get the weights of the first time.
     torch.manual_seed(settings.seed)
     encoders = {}
     for modality, spec in specs.items():
         named = settings.encoder.get(modality)
         chosen = named or {"name": default_encoder(spec.kind, spec.shape)}
         options = {k: v for k, v in chosen.items() if k != "name"}
-        width = settings.width if named or settings.width else widths.get(modality)
+        width = settings.width if named or settings.width else common_width
         if width is not None:
             options = {"width": width, **options}
         encoder = build_encoder(chosen["name"], options, spec.shape, spec.vocabulary)
         if settings.channels_last:
             encoder.to(memory_format=torch.channels_last)
         if settings.compile:
-            encoder.compile()  # in place, so that parameter names stay
+            encoder.compile()  # in place, so that parameters keep their names
         encoders[modality] = encoder
     return encoders
 
 
 def _common_width(settings: Settings, encoders: Mapping[str, nn.Module]) -> int | None:
-    """The feature width that encoders nobody named take, where the widths differ and none was asked
-    for.
+    """The feature width for encoders that the user did not name, or None to leave the widths.
 
-    It is that of the encoders that were named, or the smallest: many methods compare features of
-    one width, and all methods are compared with the same encoders.
+    Many methods compare features, which must then be of one width, and all methods are compared with
+    the same encoders. So where the widths differ and the settings name none, the encoders take the
+    width of those that the user named, or the smallest.
     """
     widths = {modality: cast(int, encoder.width) for modality, encoder in encoders.items()}
     named = {widths[modality] for modality in settings.encoder}

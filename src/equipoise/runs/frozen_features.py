@@ -1,4 +1,4 @@
-"""Features of frozen encoders: computed once, cached, and read in place of the samples."""
+"""Features of frozen encoders: computed once, cached, and read instead of the samples."""
 
 from __future__ import annotations
 
@@ -22,20 +22,24 @@ from equipoise.errors import RunError
 from equipoise.evaluating import evaluating
 from equipoise.model import Model
 
-BATCH = 64
+BATCH_SIZE = 64  # samples encoded at a time
 
 
 def cache_features(splits: Splits, model: Model, folder: Path, device: torch.device) -> Splits:
-    """Encode every modality whose encoder is frozen, and let all splits read the result.
+    """Encode every modality whose encoder is frozen, and let all splits read the features.
 
-    An encoder is frozen that says so (`encoder.frozen`) and offers `backbone_features`. One whose
-    training samples are augmented sees other samples every epoch, so it runs as any other.
+    An encoder is frozen if its attribute `frozen` is true; it then has a method
+    `backbone_features`. A modality whose training samples are augmented is not cached, because its
+    encoder sees other samples in every epoch.
 
     Args:
         splits: of the run.
         model: its encoders are on `device`.
         folder: of the cache.
         device: to encode on.
+
+    Returns:
+        The splits, with features in place of the samples of these modalities.
 
     Raises:
         RunError: the cache folder cannot be written.
@@ -62,7 +66,7 @@ def _with_features(
         if len(_left(path, rows)):
             folder.mkdir(parents=True, exist_ok=True)
             with alone(path.with_suffix("")):
-                left = _left(path, rows)
+                left = _left(path, rows)  # another process may have encoded them meanwhile
                 if len(left):
                     _encode(tables[0], modality, encoder, left, path, device)
         features = np.load(path, mmap_mode="r")
@@ -78,20 +82,23 @@ def _with_features(
 
 
 def _known(path: Path) -> np.ndarray:
-    """The rows of the store, in ascending order, that the file of features holds for certain."""
+    """The rows of the store that the file of features is known to hold, in ascending order."""
     beside = path.with_suffix(".rows.npy")
     return np.load(beside) if path.exists() and beside.exists() else np.empty(0, np.int64)
 
 
 def _left(path: Path, rows: np.ndarray) -> np.ndarray:
-    """Those of the rows that are yet to be encoded; with other cells hidden, a run needs others than the last one."""
+    """The rows that must still be encoded.
+
+    A run that hides other cells needs other rows than the run that made the file.
+    """
     return np.setdiff1d(rows, _known(path))
 
 
 def _encode(
     table: Table, modality: str, encoder: Any, rows: np.ndarray, path: Path, device: torch.device
 ) -> None:
-    """Write (K, d) for the whole store: these rows beside those known before, zeros for the others."""
+    """Write (K, d) for the whole store: these rows, those known before, and zeros for the rest."""
     known = _known(path)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     store: Any = None
@@ -105,9 +112,8 @@ def _encode(
             store[chosen] = block
         store.flush()
         os.replace(temporary, path)
-        with temporary.open(
-            "wb"
-        ) as file:  # later than the features: it never promises more than there is
+        # After the features, so that the list of known rows never names one that is not there.
+        with temporary.open("wb") as file:
             np.save(file, np.union1d(known, rows))
         os.replace(temporary, path.with_suffix(".rows.npy"))
     finally:
@@ -117,10 +123,11 @@ def _encode(
 def _blocks(
     table: Table, modality: str, encoder: Any, rows: np.ndarray, device: torch.device
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The features of these rows, as (rows, features) block by block."""
     step = table.steps.get(modality)
-    starts = range(0, len(rows), BATCH)
+    starts = range(0, len(rows), BATCH_SIZE)
     for start in track(starts, len(starts), f"encoding {modality}"):
-        chosen = rows[start : start + BATCH]
+        chosen = rows[start : start + BATCH_SIZE]
         block = table.arrays[modality][chosen]
         inputs = torch.from_numpy(np.array(block if step is None else step(block, None))).to(device)
         with evaluating(encoder), torch.no_grad():
@@ -129,7 +136,7 @@ def _blocks(
 
 
 def _key(splits: Splits, modality: str, encoder: nn.Module) -> str:
-    """Of everything the features depend on: weights, content, transform, and what was learned."""
+    """A hash of all that the features depend on: weights, samples, transform and its statistics."""
     plain = {
         n: v
         for n, v in vars(encoder).items()

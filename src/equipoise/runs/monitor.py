@@ -1,4 +1,5 @@
-"""Watches a run: validates, keeps the best weights, writes `metrics.jsonl` and checkpoints, obeys signals."""
+"""The observer of a run: it validates, keeps the best weights, writes `metrics.jsonl` and
+checkpoints, and stops for a signal."""
 
 from __future__ import annotations
 
@@ -6,10 +7,12 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from equipoise.data.table.table import Table
@@ -17,12 +20,16 @@ from equipoise.errors import Interrupted
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predict import predict
 from equipoise.files import replace_file
+from equipoise.heads.base import Head
+from equipoise.methods.parts.auxiliary import own_classifier
 from equipoise.runs.interrupt import Interrupt
+from equipoise.settings import Settings
 from equipoise.training.checkpoint import Checkpoint, Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
-Report = Callable[[dict[str, Any]], None]
+OnEpoch = Callable[[dict[str, Any]], None]
+"""Called after each epoch with its line of `metrics.jsonl`."""
 
 
 class Monitor:
@@ -30,15 +37,13 @@ class Monitor:
 
     Args:
         folder: the run folder.
-        checkpoints: where they go.
-        ctx: the training that is watched.
+        checkpoints: where they are written.
+        ctx: the training that is observed.
         method: its memory is saved with the model.
-        validation: the split that selects; the test split is not known here.
-        select: metric of the fused prediction that chooses the epoch.
-        patience: epochs without improvement after which to stop; 0 for never.
-        every: also checkpoint after this many steps; 0 for never.
-        interrupt: what says that a signal came.
-        report: called with each epoch's record, for a progress display.
+        validation: the split that selects the epoch; the monitor does not know the test split.
+        settings: of the run; `select`, `patience` and `checkpoint_every` are read.
+        interrupt: says whether a signal came.
+        on_epoch: called with each epoch's record, for a progress display.
     """
 
     def __init__(
@@ -48,49 +53,51 @@ class Monitor:
         ctx: Context,
         method: Method,
         validation: Table,
-        *,
-        select: str,
-        patience: int,
-        every: int,
+        settings: Settings,
         interrupt: Interrupt,
-        report: Report,
+        on_epoch: OnEpoch,
     ) -> None:
         self.folder = folder
         self.checkpoints = checkpoints
         self.ctx = ctx
         self.method = method
         self.validation = validation
-        self.select = select
-        self.patience = patience
-        self.every = every
+        self.settings = settings
         self.interrupt = interrupt
-        self.report = report
+        self.on_epoch = on_epoch
         self.best_metric = -1.0
         self.best_epoch = -1
         self.seconds = 0.0
         self._epochs = 0
         self._since = time.perf_counter()
         self._metrics: dict[str, Any] = {}
+        # Before `restore`, so that a resumed training is compared with the initialisation, too.
+        self._classifiers = ClassifierWatch(settings.method["name"], ctx.model.head)
 
     def after_step(self) -> None:
-        """Checkpoint inside an epoch where asked, and stop for a signal."""
-        ctx = self.ctx
+        """Stop for a signal; else checkpoint inside an epoch where the settings ask for it."""
         self.heed()
-        if (
-            self.every
-            and ctx.position.step % self.every == 0
-            and ctx.position.batch < ctx.steps_per_epoch
-        ):
+        every = self.settings.checkpoint_every
+        position = self.ctx.position
+        # The last step of an epoch is left to `record`, which checkpoints after validation.
+        inside = position.batch < self.ctx.steps_per_epoch
+        if every and position.step % every == 0 and inside:
             self._checkpoint()
 
     def heed(self) -> None:
-        """Stop for a signal, with a checkpoint."""
+        """Checkpoint and stop if a signal came.
+
+        Raises:
+            Interrupted: a signal came.
+        """
         ctx = self.ctx
+        # All ranks stop together, whichever of them got the signal.
         if ctx.runtime.any(self.interrupt.requested):
             self._checkpoint()
             devices = f" --devices {ctx.runtime.world}" if ctx.runtime.world > 1 else ""
             raise Interrupted(
-                f"stopped by a signal after step {ctx.position.step} of epoch {ctx.epoch}; a checkpoint is written, "
+                f"stopped by a signal after step {ctx.position.step} of epoch {ctx.epoch}; "
+                "a checkpoint is written, "
                 f"go on with: equipoise train --resume {self.folder}{devices}"
             )
 
@@ -100,18 +107,17 @@ class Monitor:
         self.save()
 
     def validate(self) -> float:
-        """Read the validation split, once, and remember the weights if they are the best so far."""
+        """Read the validation split, once, and save the weights if they are the best so far."""
         ctx = self.ctx
         self._epochs = ctx.position.epoch
         self._metrics = measure(predict(ctx.model, self.validation, runtime=ctx.runtime))
-        metric = self._metrics["fused"][self.select]
+        metric = self._metrics["fused"][self.settings.select]
         value = 0.0 if metric is None else float(metric)
         if value > self.best_metric:
             self.best_metric = value
             self.best_epoch = ctx.position.epoch - 1
-            name = f"best-epoch-{self.best_epoch:05d}"
             if ctx.runtime.main:
-                self.checkpoints.save(name, ctx.model.state_dict())
+                self.checkpoints.save(self._best_name(), ctx.model.state_dict())
         return value
 
     def record(self) -> None:
@@ -137,20 +143,24 @@ class Monitor:
                 os.fsync(file.fileno())
         self.save()
         if ctx.runtime.main:
-            self.checkpoints.prune_best(f"best-epoch-{self.best_epoch:05d}")
-            self.report(line)
+            # Only now: a checkpoint on disk names the best epoch, whose weights must be there.
+            self.checkpoints.prune_best(self._best_name())
+            self._classifiers.check()
+            self.on_epoch(line)
 
     def best_weights(self) -> dict[str, Tensor] | None:
-        """Those of `best_epoch`, by name: a kill may have left weights of a later epoch beside them."""
+        """The weights of `best_epoch`; None before the first epoch has ended.
+
+        They are found by name, because a kill may have left weights of a later epoch beside them.
+        """
         if self.best_epoch < 0:
             return None
-        return self.checkpoints.load(
-            self.checkpoints.folder / f"best-epoch-{self.best_epoch:05d}"
-        ).model
+        return self.checkpoints.load(self.checkpoints.folder / self._best_name()).model
 
     def stopped(self) -> bool:
         """True when `patience` has run out."""
-        return bool(self.patience) and self._epochs - 1 - self.best_epoch >= self.patience
+        patience = self.settings.patience
+        return bool(patience) and self._epochs - 1 - self.best_epoch >= patience
 
     def save(self) -> None:
         """Write a checkpoint to resume from."""
@@ -164,7 +174,7 @@ class Monitor:
         ctx.runtime.barrier()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Stand where the checkpoint was taken; later lines of `metrics.jsonl` go."""
+        """Return to where the checkpoint was taken; later lines of `metrics.jsonl` are removed."""
         ctx = self.ctx
         ctx.model.load_state_dict(checkpoint.model)
         self.method.load_state_dict(checkpoint.method)
@@ -188,14 +198,53 @@ class Monitor:
             "seconds": self.seconds,
         }
 
+    def _best_name(self) -> str:
+        return f"best-epoch-{self.best_epoch:05d}"
+
     def _tick(self) -> None:
+        """Add the time since the last call, so that the seconds of a resumed run add up."""
         now = time.perf_counter()
         self.seconds = self.seconds + now - self._since
         self._since = now
 
 
+class ClassifierWatch:
+    """Warns if the first epoch has not trained any modality's own classifier.
+
+    Such a classifier keeps its initial weights, although the results show what it predicts. The
+    watch looks at which weights have moved, and not at what a method declares, so that all options
+    and methods of other packages are covered alike.
+
+    Args:
+        method: name of the method.
+        head: with its initial weights.
+    """
+
+    def __init__(self, method: str, head: Head) -> None:
+        self.method = method
+        self.head = head
+        trained = []
+        if head.own_classifiers:
+            for modality in head.modalities:
+                classifier = head.own_only(modality) or own_classifier(head, modality)
+                trained += [p for p in classifier.parameters() if p.requires_grad]
+        self._start = [(p, p.detach().clone()) for p in trained]
+
+    def check(self) -> None:
+        """Warn after the first epoch; later calls do nothing."""
+        if self._start and all(torch.equal(now, start) for now, start in self._start):
+            warnings.warn(
+                f"method {self.method!r} does not train the classifiers of "
+                f"{type(self.head).__name__} that predict from one modality alone, and the "
+                "per-modality results are those of untrained classifiers; use head 'concat' or "
+                "'sum', whose fused loss trains what they are read from",
+                stacklevel=2,
+            )
+        self._start = []
+
+
 def _finite(value: Any) -> Any:
-    """Null for every number that JSON does not have: a mean over no sample, say."""
+    """The value with null for every number that JSON does not have, such as a mean of nothing."""
     if isinstance(value, dict):
         return {key: _finite(held) for key, held in value.items()}
     if isinstance(value, list):

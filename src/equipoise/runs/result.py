@@ -1,12 +1,12 @@
-"""The end of a run: predictions, metrics, contributions and cost, written down."""
+"""The end of a run: write predictions, metrics, contributions and cost to its folder."""
 
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import equipoise
 from equipoise.configuration.flags import command
 from equipoise.data.table.table import Splits
 from equipoise.evaluation.metrics import measure
@@ -24,7 +24,19 @@ from equipoise.training.runtime import Runtime
 def finish(
     folder: Path, settings: Settings, splits: Splits, ctx: Context, monitor: Monitor, label: str
 ) -> dict[str, Any]:
-    """Read validation and test with the chosen weights, and write `result.json`."""
+    """Measure the chosen weights on validation and test, and write `result.json`.
+
+    Args:
+        folder: the run folder.
+        settings: of the run.
+        splits: of the run.
+        ctx: the finished training; its model holds the chosen weights.
+        monitor: knows the chosen epoch and the seconds.
+        label: name in tables and reports.
+
+    Returns:
+        The content of `result.json`.
+    """
     result = {
         "method": settings.method["name"],
         "label": label,
@@ -38,7 +50,7 @@ def finish(
         "cost": _cost(ctx, monitor),
         "problems": len(splits.problems),
         "command": command(settings),
-        "version": equipoise.__version__,
+        "version": version("equipoise"),
     }
     if ctx.runtime.main:
         replace_file(folder / "result.json", json.dumps(result, indent=1).encode())
@@ -46,22 +58,24 @@ def finish(
 
 
 def read_splits(folder: Path, model: Model, splits: Splits, runtime: Runtime) -> dict[str, Any]:
-    """Metrics of validation and of test, where it has rows, and the contributions; predictions go
-    to the folder.
+    """Measure a model on validation and test, and save its predictions.
 
-    This is the one place that sees the test split.
+    Apart from `equipoise evaluate`, this is the only place that reads the test split.
+
+    Returns:
+        {"validation": metrics, "test": metrics, "contribution": {modality: Shapley value}}; a split
+        without rows is left out, and the contributions are those on test where it has rows.
     """
+    tables = {"validation": splits.validation, "test": splits.test}
     parts = {
-        name: predict(model, table, runtime=runtime)
-        for name, table in (("validation", splits.validation), ("test", splits.test))
-        if len(table)
+        name: predict(model, table, runtime=runtime) for name, table in tables.items() if len(table)
     }
     if runtime.main:
         (folder / "predictions").mkdir(exist_ok=True)
         for name, predictions in parts.items():
             save_predictions(predictions, folder / "predictions" / f"{name}.npz")
-    reported = splits.test if len(splits.test) else splits.validation
     measured = {name: measure(predictions) for name, predictions in parts.items()}
+    reported = splits.test if len(splits.test) else splits.validation
     return {**measured, "contribution": contribution(model, reported, runtime=runtime)}
 
 

@@ -20,11 +20,10 @@ from equipoise.runs.build import build_method, build_model
 from equipoise.runs.folder import create_folder
 from equipoise.runs.frozen_features import cache_features
 from equipoise.runs.interrupt import Interrupt
-from equipoise.runs.lock import alone
+from equipoise.runs.lock import hold_folder
 from equipoise.runs.memory import forget_peak
-from equipoise.runs.monitor import Monitor, Report
+from equipoise.runs.monitor import Monitor, OnEpoch
 from equipoise.runs.result import finish
-from equipoise.runs.untrained import UntrainedClassifiers
 from equipoise.settings import Settings
 from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.context import Context
@@ -39,7 +38,7 @@ class Run:
 
     Attributes:
         folder: the run folder.
-        result: what `result.json` holds: metrics of validation and test, contributions, cost.
+        result: content of `result.json`: metrics of validation and test, contributions, cost.
     """
 
     folder: Path
@@ -69,8 +68,101 @@ class Run:
         return Settings.load(self.folder / "config.yaml")
 
 
+def train(
+    settings: Settings,
+    folder: str | Path,
+    *,
+    splits: Splits | None = None,
+    label: str | None = None,
+    resume: bool = False,
+    checkpoint: str = "newest",
+    report: OnEpoch = lambda line: None,
+) -> Run:
+    """Train, choose the epoch on validation, read the test split once, and write it all down.
+
+    Args:
+        settings: everything that changes the result.
+        folder: a new folder, unless `resume`.
+        splits: data that are loaded already; by default they are loaded as the settings say.
+        label: name in tables and reports; the method's by default.
+        resume: continue from the newest checkpoint in `folder`, or from the start if there is none.
+        checkpoint: "newest" or "previous", the one to resume from.
+        report: called after each epoch with its line of `metrics.jsonl`.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        DataError: the data are wrong.
+        RunError: the folder exists (or, resuming, does not), another process trains in it, or its
+            checkpoint is unusable.
+        Interrupted: a signal came; a checkpoint is written.
+    """
+    folder = Path(folder)
+    runtime = start(settings.device)
+    forget_peak(runtime.device)
+    _check_folder(folder, resume, runtime)
+    if resume and (folder / "result.json").is_file():
+        return Run.open(folder)
+    method = build_method(settings)
+    # The run seeds torch itself, and leaves the random state of its caller as it was.
+    with torch.random.fork_rng(), ExitStack() as held:
+        if resume:
+            held.enter_context(hold_folder(folder, runtime))
+        splits = splits or load_splits(settings, method)
+        _require_labels(splits)
+        model = build_model(settings, splits.train.specs, splits.train.classes).to(runtime.device)
+        splits = cache_features(splits, model, cache_folder(settings.data.cache), runtime.device)
+        ctx = make_context(settings, splits, model, runtime)
+        method.setup(ctx)
+        method.to(runtime.device)
+        if not resume:
+            # Only now, so that settings that cannot be trained leave no folder behind.
+            if runtime.main:
+                create_folder(folder, settings, splits)
+            held.enter_context(hold_folder(folder, runtime))
+        checkpoints = _checkpoints(folder, settings, splits, runtime)
+        with Interrupt() as interrupt:
+            monitor = Monitor(
+                folder, checkpoints, ctx, method, splits.validation, settings, interrupt, report
+            )
+            ctx.observer = monitor
+            if resume:
+                _restore(monitor, checkpoint)
+            fit(method, ctx, settings.epochs)
+        model.load_state_dict(checkpoints.load(checkpoints.best()).model)
+        result = finish(folder, settings, splits, ctx, monitor, label or settings.method["name"])
+    runtime.barrier()
+    return Run(folder, result)
+
+
+def _check_folder(folder: Path, resume: bool, runtime: Runtime) -> None:
+    # All ranks look before the first one makes the folder.
+    if not resume and runtime.any(folder.exists()):
+        raise RunError(
+            f"{folder}: exists already; choose another folder, or go on with: "
+            f"equipoise train --resume {folder}"
+        )
+    if resume and not (folder / "config.yaml").is_file():
+        raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")
+
+
+def resume_settings(folder: str | Path) -> Settings:
+    """The settings that a run was started with.
+
+    Raises:
+        RunError: no run there.
+    """
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")
+    return Settings.load(path)
+
+
 def load_splits(settings: Settings, method: Method) -> Splits:
-    """The splits a run needs; a method that estimates on held-out data gets 15 % of train unless told otherwise."""
+    """The splits that a run needs.
+
+    A method that estimates on held-out data gets 15 % of the training split for it, unless the
+    settings say otherwise.
+    """
     d = settings.data
     holdout = d.holdout or (0.15 if method.needs_holdout else 0.0)
     splits: Splits = data.load(
@@ -97,97 +189,20 @@ def load_splits(settings: Settings, method: Method) -> Splits:
     return splits
 
 
-def train(
-    settings: Settings,
-    folder: str | Path,
-    *,
-    splits: Splits | None = None,
-    label: str | None = None,
-    resume: bool = False,
-    checkpoint: str = "newest",
-    report: Report = lambda line: None,
-) -> Run:
-    """Train, choose the epoch on validation, read the test split once, and write it all down.
-
-    Args:
-        settings: everything that matters.
-        folder: a new folder, unless `resume`.
-        splits: data already loaded; by default they are loaded as the settings say.
-        label: name in tables and reports; the method's by default.
-        resume: go on from the newest checkpoint in `folder` (from the start if there is none yet).
-        checkpoint: "newest" or "previous", where to go on from.
-        report: called after each epoch with its line of `metrics.jsonl`.
-
-    Raises:
-        ConfigError: a setting is wrong.
-        DataError: the data are.
-        RunError: the folder exists (or, resuming, does not), another process trains in it, or its
-            checkpoint is unusable.
-        Interrupted: a signal came; a checkpoint is written.
-    """
-    folder = Path(folder)
-    runtime = start(settings.device)
-    forget_peak(runtime.device)
-    if not resume and runtime.any(folder.exists()):  # all ranks look before the first one makes it
-        raise RunError(
-            f"{folder}: exists already; choose another folder, or go on with: equipoise train --resume {folder}"
+def _require_labels(splits: Splits) -> None:
+    if not (splits.validation.label >= 0).any():
+        raise DataError(
+            f"{splits.name}: no validation row has a label, and epochs are chosen by them; "
+            "fill some in"
         )
-    if resume and not (folder / "config.yaml").is_file():
-        raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")
-    if resume and (folder / "result.json").is_file():
-        return Run.open(folder)
-    method = build_method(settings)
-    with torch.random.fork_rng(), ExitStack() as held:
-        if resume:
-            held.enter_context(alone(folder, runtime))
-        splits = splits or load_splits(settings, method)
-        if not (splits.validation.label >= 0).any():
-            raise DataError(
-                f"{splits.name}: no validation row has a label, and epochs are chosen by them; fill some in"
-            )
-        model = build_model(settings, splits.train.specs, splits.train.classes).to(runtime.device)
-        splits = cache_features(splits, model, cache_folder(settings.data.cache), runtime.device)
-        ctx = make_context(settings, splits, model, runtime)
-        method.setup(ctx)
-        method.to(runtime.device)
-        if not resume:
-            if runtime.main:
-                create_folder(folder, settings, splits)
-            held.enter_context(alone(folder, runtime))
-        identity = {
-            "settings": identity_of(settings),
-            "data": splits.digest,
-            "devices": runtime.world,
-        }
-        checkpoints = Checkpoints(folder / "checkpoints", identity)
-        with Interrupt() as interrupt:
-            monitor = Monitor(
-                folder,
-                checkpoints,
-                ctx,
-                method,
-                splits.validation,
-                select=settings.select,
-                patience=settings.patience,
-                every=settings.checkpoint_every,
-                interrupt=interrupt,
-                report=UntrainedClassifiers(settings.method["name"], model.head, report),
-            )
-            ctx.observer = monitor
-            if resume:
-                _restore(monitor, checkpoint)
-            fit(method, ctx, settings.epochs)
-        model.load_state_dict(checkpoints.load(checkpoints.best()).model)
-        result = finish(folder, settings, splits, ctx, monitor, label or settings.method["name"])
-    runtime.barrier()
-    return Run(folder, result)
 
 
 def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runtime) -> Context:
-    """The context of a run; it is given no way to the validation and test splits."""
+    """The context of a run. It gets no access to the validation and test splits."""
     ranks = {"rank": runtime.rank, "world": runtime.world}
     holdout = None
     if splits.holdout is not None:
+        # Another seed, so that the held-out batches do not follow the order of the training ones.
         holdout = Loader(
             splits.holdout, settings.batch_size, seed=settings.seed + 1, shuffle=True, **ranks
         )
@@ -202,20 +217,17 @@ def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runt
     )
 
 
-def resume_settings(folder: str | Path) -> Settings:
-    """The settings a run was started with.
-
-    Raises:
-        RunError: no run there.
-    """
-    path = Path(folder) / "config.yaml"
-    if not path.is_file():
-        raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")
-    return Settings.load(path)
+def _checkpoints(folder: Path, settings: Settings, splits: Splits, runtime: Runtime) -> Checkpoints:
+    identity = {
+        "settings": identity_of(settings),
+        "data": splits.digest,
+        "devices": runtime.world,
+    }
+    return Checkpoints(folder / "checkpoints", identity)
 
 
 def identity_of(settings: Settings) -> dict[str, Any]:
-    """What a checkpoint must agree with: all settings but those that do not change the result."""
+    """The settings that a checkpoint must agree with: all that change the result."""
     values = settings.to_dict()
     for free in ("checkpoint_every", "device"):
         del values[free]
@@ -224,6 +236,7 @@ def identity_of(settings: Settings) -> dict[str, Any]:
 
 
 def _restore(monitor: Monitor, which: str) -> None:
+    """Continue from a checkpoint, or from the start if there is none."""
     found = monitor.checkpoints.resumable()
     if which == "previous":
         found = found[1:]

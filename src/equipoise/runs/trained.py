@@ -1,4 +1,4 @@
-"""A finished run at work: its model rebuilt from disk, and its preprocessing applied to new data."""
+"""A finished run in use: its model rebuilt from disk, and its preprocessing applied to new data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from equipoise.training.runtime import pick_device
 
 
 class Trained:
-    """The model of a finished run, with the weights that validation chose.
+    """The model of a finished run, with the weights that were best on validation.
 
     Args:
         folder: the run folder.
@@ -50,17 +50,16 @@ class Trained:
         self.model = self._load_model()
 
     def read(self, source: Any, problems: str | None = None, *, labelled: bool = True) -> Table:
-        """All rows of a manifest, DataFrame or prepared folder as the run saw its own; labels may
-        be missing (−1).
+        """Read other data with the preprocessing of the run. A missing label is −1.
 
         Args:
-            source: which of these.
-            problems: what a bad file does: "error", "drop" or "absent"; as in training by default.
-            labelled: False to leave the label column unread, whatever it holds.
+            source: a manifest, a DataFrame or a prepared folder; all rows are read.
+            problems: effect of a bad file: "error", "drop" or "absent"; as in training by default.
+            labelled: False to leave the label column unread.
 
         Raises:
-            ConfigError: another policy.
-            DataError: a file, column or label the run cannot take, or no row is left.
+            ConfigError: `problems` is none of these.
+            DataError: a file, column or label does not fit the run, or no row is left.
         """
         d = self.settings.data
         table: Table = data.read_table(
@@ -81,7 +80,7 @@ class Trained:
 
         Args:
             split: "train", "validation" or "test".
-            missing: share of the cells to hide; as in training by default.
+            missing: fraction of the cells to hide; as in training by default.
 
         Raises:
             ConfigError: no such split.
@@ -92,7 +91,8 @@ class Trained:
         settings = self.settings
         if settings.data.source == IN_MEMORY:
             raise DataError(
-                f"{self.folder}: trained on a DataFrame, which is not kept; give the data to evaluate on"
+                f"{self.folder}: trained on a DataFrame, which is not kept; "
+                "give the data to evaluate on"
             )
         if missing is not None:
             settings = replace(settings, data=replace(settings.data, missing_test=missing))
@@ -104,7 +104,7 @@ class Trained:
         return table
 
     def predict(self, table: Table) -> Predictions:
-        """Logits of every row, fused and per modality."""
+        """The logits of every row, fused and per modality."""
         return predict(self.model, table)
 
     def evaluate(
@@ -115,20 +115,25 @@ class Trained:
         missing: float | None = None,
         problems: str | None = None,
     ) -> dict[str, Any]:
-        """Metrics on a split of the run's own data, the test split by default, or on all labelled
-        rows of other data.
+        """Measure the model on a split of the run's own data or on other data.
+
+        Args:
+            source: other data, all labelled rows of it; the run's own by default.
+            split: of the run's own data; the test split by default.
+            missing: fraction of the cells to hide; for the run's own data as in training by
+                default, for other data none.
+            problems: effect of a bad file of other data; as in training by default.
 
         Raises:
-            ConfigError: no such split or policy, a split of other data, or a policy for the run's
-                own.
+            ConfigError: no such split, a split of other data, or `problems` for the run's own data.
             DataError: the data cannot be read, or have no labels.
         """
         if source is None:
-            if (
-                problems is not None
-            ):  # without a row that training had, splits might be drawn that mix train and test
+            if problems is not None:
+                # Dropping a row could change the splits, and so move training rows into the test.
                 raise ConfigError(
-                    "evaluate: 'problems' is for other data; the run's own must be as they were in training"
+                    "evaluate: 'problems' is for other data; "
+                    "the run's own must be as they were in training"
                 )
             return measure(self.predict(self.own(split or "test", missing)))
         if split is not None:
@@ -138,7 +143,8 @@ class Trained:
         table = self.read(source, problems)
         if not (table.label >= 0).any():
             raise DataError(
-                f"{source}: no labels in column {self.settings.data.label!r}; nothing to measure against"
+                f"{source}: no labels in column {self.settings.data.label!r}; "
+                "nothing to measure against"
             )
         d = self.settings.data
         hidden = mask(
@@ -155,9 +161,8 @@ class Trained:
         checkpoints = Checkpoints(
             self.folder / "checkpoints", {"settings": identity_of(self.settings)}
         )
-        with (
-            torch.random.fork_rng()
-        ):  # the weights drawn here are replaced; the caller's random state stays
+        # The weights drawn here are replaced at once; the caller's random state must not change.
+        with torch.random.fork_rng():
             model = build_model(self.settings, self.specs, self.classes)
         model.load_state_dict(checkpoints.load(checkpoints.best()).model)
         return model.to(pick_device(self.settings.device)).eval()

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from equipoise.comparison import cell as cells_module
-from equipoise.comparison.rates import find_rates, rate_folder, read_rates
 from equipoise.comparison.plan_input import plan_from
+from equipoise.comparison.rates import find_rates, rate_folder, read_rates
 from equipoise.comparison.run import run_comparison
 from equipoise.errors import ConfigError, RunError
 

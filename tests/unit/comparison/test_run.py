@@ -19,7 +19,9 @@ SHARED = {
 
 
 def test_cells_are_run_once_and_more_can_be_added(tmp_path):
-    first = run_comparison(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0, 1]}), tmp_path)
+    first = run_comparison(
+        plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0, 1]}), tmp_path
+    )
     assert [outcome.status for outcome in first] == ["done", "done"]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("cells/**/*.*")}
     plan = plan_from(
@@ -91,9 +93,9 @@ def test_a_cell_that_failed_is_begun_anew_under_other_settings(tmp_path, monkeyp
     folder = tmp_path / "cells/joint/seed-0"
     with monkeypatch.context() as broken:
         broken.setattr(cells_module.run, "train", ending(TrainingError("the loss is nan")))
-        assert run_comparison(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path)[
-            0
-        ].error
+        assert run_comparison(
+            plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path
+        )[0].error
     assert list((folder / "checkpoints").glob("epoch-*"))
     plan = plan_from(
         {**SHARED, "optimiser": {"lr": 0.02}, "methods": {"joint": None}, "seeds": [0]}
@@ -231,7 +233,9 @@ def test_a_search_never_reads_the_test_split(tmp_path, reads):
             assert (ours.fused == theirs.fused).all()
     assert len(reads) == 2 * count
     again = plan_from(yaml.safe_load((tmp_path / "searched/bench.yaml").read_text()))
-    assert {outcome.status for outcome in run_comparison(again, tmp_path / "searched")} == {"skipped"}
+    assert {outcome.status for outcome in run_comparison(again, tmp_path / "searched")} == {
+        "skipped"
+    }
     assert len(reads) == 2 * count
 
 
@@ -264,7 +268,11 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(tmp_path, monkeypatc
         run_comparison(plan, tmp_path)
     assert not Path(tmp_path / "cells/joint/seed-2").exists()
     monkeypatch.setattr(cells_module.run, "train", train)
-    assert [outcome.status for outcome in run_comparison(plan, tmp_path)] == ["skipped", "done", "done"]
+    assert [outcome.status for outcome in run_comparison(plan, tmp_path)] == [
+        "skipped",
+        "done",
+        "done",
+    ]
 
 
 def test_data_are_read_once_for_all_cells(tmp_path, monkeypatch):
@@ -297,6 +305,8 @@ def test_an_error_of_the_run_is_recorded_as_its_one_line(tmp_path, monkeypatch):
         raise TrainingError("the loss is nan")
 
     monkeypatch.setattr(cells_module.run, "train", diverged)
-    outcomes = run_comparison(plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path)
+    outcomes = run_comparison(
+        plan_from({**SHARED, "methods": {"joint": None}, "seeds": [0]}), tmp_path
+    )
     assert (tmp_path / "cells/joint/seed-0/error.txt").read_text() == "the loss is nan\n"
     assert outcomes[0].status == "failed"

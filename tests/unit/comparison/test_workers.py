@@ -17,7 +17,7 @@ from equipoise.comparison.plan_input import plan_from
 from equipoise.comparison.run import run_comparison
 from equipoise.comparison.workers import run_cells
 from equipoise.errors import Interrupted, RunError
-from equipoise.runs.lock import alone
+from equipoise.runs.lock import hold_folder
 
 SHARED = {
     "data": {"source": "synthetic", "options": {"samples": 120}},
@@ -34,7 +34,7 @@ def plan():
 
 
 def test_two_comparisons_do_not_share_a_folder(tmp_path, plan):
-    with alone(tmp_path), pytest.raises(RunError, match=BUSY):
+    with hold_folder(tmp_path), pytest.raises(RunError, match=BUSY):
         run_comparison(plan, tmp_path)
     assert not (tmp_path / "bench.yaml").exists()
     assert [outcome.status for outcome in run_comparison(plan, tmp_path)] == ["done"]
@@ -56,7 +56,7 @@ def test_a_cell_that_trains_elsewhere_fails_and_is_left_alone(tmp_path, plan, mo
             run_comparison(plan, tmp_path)
     cell = tmp_path / "cells/joint/seed-0"
     before = {path: path.read_bytes() for path in cell.rglob("*") if path.is_file()}
-    with alone(cell):
+    with hold_folder(cell):
         assert BUSY in run_comparison(plan, tmp_path)[0].error
     assert {path: path.read_bytes() for path in cell.rglob("*") if path.is_file()} == before
     assert [outcome.status for outcome in run_comparison(plan, tmp_path)] == ["done"]
@@ -116,7 +116,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
 
 def free(folder):
     try:
-        with alone(folder):
+        with hold_folder(folder):
             return True
     except RunError:
         return False

@@ -13,20 +13,21 @@ import numpy as np
 import pytest
 
 from equipoise.batch import Predictions
+from equipoise.cli.output import print_leaderboard
 from equipoise.errors import RunError
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predictions import save_predictions
 from equipoise.report import write_report
 from equipoise.report.figures import accuracy_by_rate
-from equipoise.report.records import featured, read_levels, read_runs
-from equipoise.report.tables import leaderboard, to_csv, to_latex, to_markdown
+from equipoise.report.records import featured, read_board, read_runs
+from equipoise.report.tables import to_csv, to_latex, to_markdown
 
 ODD = r"""<b>&"%_${x}~^\|</script>"""
 LABEL = np.arange(60) % 3
 
 
 def predictions(names: tuple[str, ...], right: float, classes: tuple[str, ...]) -> Predictions:
-    """Fused and modalities are right in this share of the samples."""
+    """Fused and modalities are right in this fraction of the samples."""
     wrong = np.arange(60) >= round(60 * right)
     logits = 4 * np.eye(3, dtype=np.float32)[(LABEL + wrong) % 3]
     present = dict.fromkeys(names, np.ones(60, dtype=bool))
@@ -163,8 +164,8 @@ def test_every_run_stands_in_page_and_tables(
 
 
 def test_means_and_deviations_are_over_seeds(tmp_path: Path) -> None:
-    groups, _ = read_runs([make_bench(tmp_path, {"one": [0.5, 0.6, 0.7], "two": [0.9, 0.9, 0.6]})])
-    cells = {label: row[0] for label, row in leaderboard(groups).rows.items()}
+    board = read_board([make_bench(tmp_path, {"one": [0.5, 0.6, 0.7], "two": [0.9, 0.9, 0.6]})])
+    cells = {label: row[0] for label, row in board.rows().items()}
     assert cells["one"].text() == "60.0 ± 10.0"
     assert cells["two"].text() == "80.0 ± 17.3"
     assert (cells["one"].place, cells["two"].place) == (2, 1)
@@ -172,13 +173,13 @@ def test_means_and_deviations_are_over_seeds(tmp_path: Path) -> None:
 
 def test_calibration_is_best_where_it_is_lowest_and_ties_share_a_place(tmp_path: Path) -> None:
     shares = {"one": [0.95], "three": [0.95], "two": [0.5]}
-    table = leaderboard(read_runs([make_bench(tmp_path, shares)])[0]).rows
+    table = read_board([make_bench(tmp_path, shares)]).rows()
     assert {label: (row[0].place, row[3].place) for label, row in table.items()} == {
         "one": (1, 1),
         "three": (1, 1),
         "two": (2, 2),
     }
-    alone = leaderboard(read_runs([tmp_path / "cells" / "one" / "seed-0"])[0]).rows
+    alone = read_board([tmp_path / "cells" / "one" / "seed-0"]).rows()
     assert {cell.place for cell in alone["one"]} == {0}
 
 
@@ -211,8 +212,8 @@ def test_figures_show_odd_names_as_they_are(tmp_path: Path) -> None:
 
 
 def test_latex_compiles_whatever_the_names(tmp_path: Path) -> None:
-    groups, _ = read_runs([make_run(tmp_path / "q", r"a_b & 50% $x^2$ #1 {y} ~ \cmd", 0, 0.5)])
-    row = next(line for line in to_latex(leaderboard(groups)).splitlines() if "cmd" in line)
+    board = read_board([make_run(tmp_path / "q", r"a_b & 50% $x^2$ #1 {y} ~ \cmd", 0, 0.5)])
+    row = next(line for line in to_latex(board).splitlines() if "cmd" in line)
     expected = (
         r"a\_b \& 50\% \$x\textasciicircum{}2\$ \#1 \{y\} \textasciitilde{} \textbackslash{}cmd"
     )
@@ -221,10 +222,10 @@ def test_latex_compiles_whatever_the_names(tmp_path: Path) -> None:
 
 
 def test_latex_sets_the_best_in_bold_and_the_second_underlined(tmp_path: Path) -> None:
-    groups, _ = read_runs(
+    board = read_board(
         [make_bench(tmp_path, {"one": [0.5, 0.5], "two": [0.8, 0.8], "three": [0.7, 0.7]})]
     )
-    text = to_latex(leaderboard(groups))
+    text = to_latex(board)
     for cell in (r"\textbf{80.0 $\pm$ 0.0}", r"\underline{70.0 $\pm$ 0.0}", "& 50.0 $\\pm$ 0.0 &"):
         assert cell in text
     columns = text.splitlines()[0].count("c", text.index("{l"))
@@ -232,17 +233,14 @@ def test_latex_sets_the_best_in_bold_and_the_second_underlined(tmp_path: Path) -
 
 
 def test_a_bar_in_a_name_does_not_break_markdown(tmp_path: Path) -> None:
-    groups, _ = read_runs([make_run(tmp_path / "q", "a|b", 0, 0.5)])
-    lines = to_markdown(leaderboard(groups)).splitlines()
+    board = read_board([make_run(tmp_path / "q", "a|b", 0, 0.5)])
+    lines = to_markdown(board).splitlines()
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
 
 
 def test_csv_reads_back_whatever_the_names(tmp_path: Path) -> None:
-    groups, _ = read_runs([make_run(tmp_path / "q", 'a,"b"\nc', 0, 0.5)])
-    assert (
-        next(csv.DictReader(to_csv(leaderboard(groups)).splitlines(keepends=True)))["method"]
-        == 'a,"b"\nc'
-    )
+    board = read_board([make_run(tmp_path / "q", 'a,"b"\nc', 0, 0.5)])
+    assert next(csv.DictReader(to_csv(board).splitlines(keepends=True)))["method"] == 'a,"b"\nc'
 
 
 def test_failed_cells_are_named_with_their_reason(tmp_path: Path) -> None:
@@ -271,9 +269,9 @@ def test_methods_with_other_modalities_have_empty_cells(tmp_path: Path) -> None:
         make_run(tmp_path / "p", "two", 0, 0.5),
         make_run(tmp_path / "q", "three", 0, 0.6, ("a", "b", "c")),
     ]
-    groups, _ = read_runs(runs)
-    assert leaderboard(groups).rows["two"][-1].text() == "–"
-    assert leaderboard(groups).rows["three"][-1].text() == "60.0"
+    board = read_board(runs)
+    assert board.rows()["two"][-1].text() == "–"
+    assert board.rows()["three"][-1].text() == "60.0"
     assert write_report(runs, tmp_path / "out").is_file()
 
 
@@ -445,13 +443,13 @@ def test_the_share_of_absent_cells_is_told(sweep: Path, tmp_path: Path) -> None:
 
 
 def test_curves_hold_means_and_deviations(sweep: Path) -> None:
-    levels = {rate: groups for rate, (groups, _) in read_levels([sweep]).items()}
-    one, two = accuracy_by_rate(levels, "fused").data
+    board = read_board([sweep])
+    one, two = accuracy_by_rate(board, ["one", "two"], "fused").data
     assert (list(one.x), list(two.x)) == ([0.05, 0.1], [0.05, 0.1])
     np.testing.assert_allclose(one.y, [70, 55])
     np.testing.assert_allclose(two.y, [60, 85])
     np.testing.assert_allclose(one.error_y.array, [0, 10 / np.sqrt(2)], atol=1e-9)
-    assert accuracy_by_rate(levels, "a").data[0].name == "one"
+    assert accuracy_by_rate(board, ["one", "two"], "a").data[0].name == "one"
 
 
 def test_what_failed_at_a_rate_leaves_a_gap(sweep: Path, tmp_path: Path) -> None:
@@ -476,3 +474,34 @@ def test_sweeps_of_other_methods_share_a_page_and_single_runs_do_not(
     assert next(row for row in page.rows if row[0] == "three")[1:] == ["1", "–", "40.0"]
     with pytest.raises(RunError, match="cannot be reported together"):
         write_report([sweep, make_run(tmp_path / "p", "one", 0, 0.5)], tmp_path / "out")
+
+
+def test_page_terminal_json_and_pandas_show_the_same_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    shares = {name: list(rng.integers(60, size=3) / 60) for name in ("one", "two", "three")}
+    folder = make_bench(tmp_path / "bench", shares)
+    board = read_board([folder])
+    rows = Page(write_report([folder], tmp_path / "out")).rows
+    page = {row[0]: row for row in reversed(rows)}  # the leaderboard comes first
+    print_leaderboard(board)
+    lines = capsys.readouterr().out.splitlines()
+    terminal = {line.split()[0]: line for line in lines if line.strip()}
+    frame = board.to_frame()
+    for name, rights in shares.items():
+        mean, std = np.mean(rights), np.std(rights, ddof=1)
+        text = f"{100 * mean:.1f} ± {100 * std:.1f}"
+        assert board.score(name).text() == text
+        assert page[name][2] == text
+        assert terminal[name].count(text) == 4  # fused, both modalities, fused on validation
+        assert tuple(frame.loc[name, "fused"]) == pytest.approx((mean, std))
+        results = [r for r in board.to_json() if r["label"] == name]
+        assert [r["test"]["fused"]["accuracy"] for r in results] == pytest.approx(rights)
+
+
+def test_pandas_has_a_row_for_each_method_and_rate(sweep: Path) -> None:
+    frame = read_board([sweep]).to_frame()
+    assert list(frame.index) == [("one", 0.05), ("two", 0.05), ("one", 0.1), ("two", 0.1)]
+    assert frame.loc[("one", 0.1), ("a", "mean")] == pytest.approx(0.55)
+    assert frame.loc[("one", 0.05), ("fused", "std")] == pytest.approx(0)

@@ -6,7 +6,7 @@ import pytest
 
 from equipoise.errors import RunError
 from equipoise.runs import run
-from equipoise.runs.lock import alone
+from equipoise.runs.lock import hold_folder
 from equipoise.training.runtime import Runtime
 
 BUSY = "another process trains in this folder"
@@ -19,7 +19,7 @@ def contents(folder):
 
 def test_a_run_that_trains_elsewhere_is_not_resumed(settings, stopped, whole, final):
     before = contents(stopped)
-    with alone(stopped), pytest.raises(RunError, match=BUSY) as caught:
+    with hold_folder(stopped), pytest.raises(RunError, match=BUSY) as caught:
         run.train(settings, stopped, resume=True)
     assert "\n" not in str(caught.value)
     assert contents(stopped) == before
@@ -36,7 +36,7 @@ def test_a_run_holds_its_folder_until_it_ends_however_it_ends(settings, stopped,
         pass
 
     def report(line):
-        with pytest.raises(RunError, match=BUSY), alone(folder):
+        with pytest.raises(RunError, match=BUSY), hold_folder(folder):
             pass
         refused.append(line["epoch"])
         raise Stop
@@ -44,7 +44,7 @@ def test_a_run_holds_its_folder_until_it_ends_however_it_ends(settings, stopped,
     with pytest.raises(Stop):
         run.train(settings, folder, resume=resume, report=report)
     assert refused
-    with alone(folder):
+    with hold_folder(folder):
         pass
 
 
@@ -55,11 +55,11 @@ def test_the_lock_goes_with_the_process_that_held_it(tmp_path):
         stdout=subprocess.PIPE,
     ) as holder:
         holder.stdout.readline()
-        with pytest.raises(RunError, match=BUSY), alone(tmp_path):
+        with pytest.raises(RunError, match=BUSY), hold_folder(tmp_path):
             pass
         holder.kill()
         holder.wait()
-        with alone(tmp_path):
+        with hold_folder(tmp_path):
             pass
 
 
@@ -75,13 +75,13 @@ class Rank(Runtime):
 
 
 def test_of_several_ranks_the_first_holds_the_lock_and_all_are_refused(tmp_path):
-    with alone(tmp_path / "run", Rank(rank=0)), alone(tmp_path / "run", Rank(rank=1)):
+    with hold_folder(tmp_path / "run", Rank(rank=0)), hold_folder(tmp_path / "run", Rank(rank=1)):
         for rank in (Rank(rank=0), Rank(rank=1, elsewhere=True)):
-            with pytest.raises(RunError, match=BUSY), alone(tmp_path / "run", rank):
+            with pytest.raises(RunError, match=BUSY), hold_folder(tmp_path / "run", rank):
                 pass
 
 
 def test_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="cannot be written"), alone(tmp_path / "file/run"):
+    with pytest.raises(RunError, match="cannot be written"), hold_folder(tmp_path / "file/run"):
         pass

@@ -1,0 +1,208 @@
+"""The leaderboard: results of several methods and seeds, as mean ± standard deviation.
+
+The report's page and tables, the terminal, `--json` and pandas all read a `Board`, so that each
+number is computed in one place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from equipoise.evaluation.metrics import absent_share
+from equipoise.evaluation.statistics import mean_and_std
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Result = Mapping[str, Any]
+"""The content of a `result.json`."""
+
+METRIC_TITLES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "mean_average_precision": "mAP",
+    "calibration_error": "calibration error",
+}
+LOWER_IS_BETTER = {"calibration_error"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of the board.
+
+    Attributes:
+        mean: over seeds; None where nothing was measured.
+        deviation: sample standard deviation over seeds; None with fewer than two.
+        place: 1 for the best of its column, 2 for the second, else 0.
+    """
+
+    mean: float | None = None
+    deviation: float | None = None
+    place: int = 0
+
+    def text(self) -> str:
+        """In percent, as "81.2 ± 0.4"."""
+        if self.mean is None:
+            return "–"
+        mean = f"{100 * self.mean:.1f}"
+        return mean if self.deviation is None else f"{mean} ± {100 * self.deviation:.1f}"
+
+
+@dataclass(frozen=True)
+class BoardColumn:
+    """What a column of the board shows.
+
+    Attributes:
+        title: heading.
+        part: "fused" or a modality.
+        metric: a key of `METRIC_TITLES`.
+        rate: missing rate, on the board of a sweep.
+    """
+
+    title: str
+    part: str = "fused"
+    metric: str = "accuracy"
+    rate: float | None = None
+
+
+class Board:
+    """The results of one comparison, or of a sweep over missing rates, side by side.
+
+    Results are those of the test split, or of validation where a run has no test samples.
+
+    Args:
+        results: of finished runs; for a sweep {missing rate: results}. Methods and modalities are
+            shown in the order in which they first appear.
+    """
+
+    def __init__(self, results: Iterable[Result] | Mapping[float, Iterable[Result]]) -> None:
+        self.rates: tuple[float, ...] = ()
+        self._levels: dict[float | None, list[Result]]
+        if isinstance(results, Mapping):
+            self.rates = tuple(results)
+            self._levels = {rate: list(found) for rate, found in results.items()}
+        else:
+            self._levels = {None: list(results)}
+        self._rows: dict[tuple[float | None, str], list[Result]] = {}
+        for rate, found in self._levels.items():
+            for result in found:
+                self._rows.setdefault((rate, result["label"]), []).append(result)
+        self.methods = list(dict.fromkeys(label for _, label in self._rows))
+        modalities = (m for found in self._rows.values() for m in found[0]["modalities"])
+        self.modalities = list(dict.fromkeys(modalities))
+
+    def seeds(self, method: str) -> int:
+        """Number of finished runs of a method; in a sweep, at the rate with the most."""
+        return max(len(found) for (_, label), found in self._rows.items() if label == method)
+
+    def score(
+        self,
+        method: str,
+        part: str = "fused",
+        metric: str = "accuracy",
+        *,
+        rate: float | None = None,
+        split: str | None = None,
+    ) -> Score:
+        """Mean and standard deviation over the seeds of a method.
+
+        Args:
+            method: label.
+            part: "fused" or a modality.
+            metric: a key of `METRIC_TITLES`.
+            rate: missing rate, on the board of a sweep.
+            split: "validation"; the reported split by default.
+        """
+        values = []
+        for result in self._rows.get((rate, method), []):
+            measured = result[split] if split else reported(result)
+            value = metrics_of(measured, part).get(metric)
+            if value is not None:
+                values.append(float(value))
+        return Score(*mean_and_std(values)) if values else Score()
+
+    def absent(self, rate: float) -> float | None:
+        """Mean fraction of (sample, modality) cells that are absent from the reported split."""
+        found = self._levels[rate]
+        return fmean(absent_share(reported(r)) or 0.0 for r in found) if found else None
+
+    def columns(self) -> list[BoardColumn]:
+        """The columns of page and tables.
+
+        They are the fused prediction under every metric and each modality's accuracy; of a sweep,
+        the fused accuracy at each rate.
+        """
+        if self.rates:
+            return [BoardColumn(f"missing {rate:g}", rate=rate) for rate in self.rates]
+        fused = [
+            BoardColumn(f"fused {title}", metric=metric) for metric, title in METRIC_TITLES.items()
+        ]
+        return [*fused, *(BoardColumn(f"{m} accuracy", part=m) for m in self.modalities)]
+
+    def rows(self) -> dict[str, list[Score]]:
+        """{method: a score for each of `columns`}, with places."""
+        rows: dict[str, list[Score]] = {method: [] for method in self.methods}
+        for column in self.columns():
+            scores = [
+                self.score(method, column.part, column.metric, rate=column.rate)
+                for method in self.methods
+            ]
+            places = _places([s.mean for s in scores], column.metric in LOWER_IS_BETTER)
+            for method, score, place in zip(self.methods, scores, places, strict=True):
+                rows[method].append(replace(score, place=place))
+        return rows
+
+    def to_json(self) -> list[Result] | dict[float, list[Result]]:
+        """The results themselves: every number of the board can be computed from them."""
+        if self.rates:
+            return {rate: self._levels[rate] for rate in self.rates}
+        return self._levels[None]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Accuracy as a table: a row per method, or per method and missing rate.
+
+        The columns are ("fused" or a modality, "mean" or "std"); what was not measured is NaN.
+        """
+        import pandas as pd
+
+        parts = ("fused", *self.modalities)
+        keys: list[Any] = []
+        rows = []
+        for rate, method in self._rows:
+            keys.append((method, rate) if self.rates else method)
+            scores = [self.score(method, part, rate=rate) for part in parts]
+            numbers = [number for score in scores for number in (score.mean, score.deviation)]
+            rows.append([math.nan if number is None else number for number in numbers])
+        columns = pd.MultiIndex.from_product([parts, ("mean", "std")])
+        if self.rates:
+            index: pd.Index = pd.MultiIndex.from_tuples(keys, names=["method", "missing"])
+        else:
+            index = pd.Index(keys, name="method")
+        return pd.DataFrame(rows, index=index, columns=columns)
+
+
+def reported(result: Result) -> Mapping[str, Any]:
+    """The metrics of the test split, or of validation where the run has no test samples."""
+    measured: Mapping[str, Any] = result.get("test", result["validation"])
+    return measured
+
+
+def metrics_of(measured: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    """Metrics of "fused" or of a modality; empty for a modality that the run did not have."""
+    found: Mapping[str, Any]
+    found = measured["fused"] if part == "fused" else measured["modalities"].get(part, {})
+    return found
+
+
+def _places(means: Sequence[float | None], lower_is_better: bool) -> list[int]:
+    """1 for the best and 2 for the second value, 0 for the others; values equal in print share."""
+    printed = [None if m is None else round(100 * m, 1) for m in means]
+    known = [m for m in printed if m is not None]
+    if len(known) < 2:  # a single method has nothing to win
+        return [0] * len(means)
+    best = sorted(set(known), reverse=not lower_is_better)[:2]
+    return [best.index(m) + 1 if m in best else 0 for m in printed]
