@@ -1,30 +1,54 @@
-"""MSLR: modality-specific learning rates.
+r"""MSLR: modality-specific learning rates.
 
 Yao, Mihalcea. Modality-specific Learning Rates for Effective Multimodal Additive Late-fusion.
-Findings of ACL 2022. No code of the authors is known.
+Findings of ACL 2022.
+Re-implementations: github.com/lihong2303/AGM_ICCV2023, github.com/CXianRen/AMST
 
-Additive late fusion, f = Σ_m v_m and L = CE(f, y), where each modality learns at its own rate η_m =
-η c_m r_m: η is the optimiser's, schedule included, c_m a constant of the modality. The paper takes
-c_m from fine-tuning each modality alone; train method `unimodal` at several rates, and give the
-best ones as `rates`. Three strategies:
+Idea:
+    In additive late fusion the prediction is a sum of one prediction per modality. The learning
+    rates that suit the modalities differ, so each modality learns at a rate of its own. There are
+    three strategies. "keep" uses a constant rate for each modality. "smooth" uses constants that
+    are drawn towards each other. "dynamic" raises the rate of a modality while its accuracy on
+    held-out samples improves.
 
-    keep       r_m = 1
-    smooth     c_m ← c_m^s g^(1−s), g the geometric mean of all c: from one rate for all (s = 0) to `keep` (s = 1)
-    dynamic    after epoch e, r_m = a_m(e) / mean of the K accuracies a_m(e−K) … a_m(e−1): what still improves learns
-               faster; 1 until there are as many, that is in the first K + 1 epochs
+    The paper takes the constants $c_m$ from fine-tuning each modality alone. To do so here, train
+    method `unimodal` at several rates, and give the best ones as `rates`.
 
-a_m is the accuracy of v_m after epoch e on samples held out from training. The names of the
-strategies and the form of "smooth" are not confirmed; "dynamic" is that of two re-implementations:
-  AGM's repository: as above, K = 5, c from 0.7 to 1.4                 `rates`
-  AMST's repository: every K epochs η_m ← η_m r_m, the mean over a
-  window that includes a_m(e)                                          `cumulative: true`
-  both read the accuracies off the test split                          not offered
-  AGM's multiplies gradients, which adaptive optimisers undo, and
-  only up to epoch 20                                                  not offered: the learning rate itself is set
+    Any number of modalities and any head can be used; only parameters that serve one modality alone
+    have its rate. With a single modality "dynamic" does nothing, and says so: no other modality is
+    there to be balanced against. "dynamic" costs a pass over the held-out samples per epoch.
 
-Any number of modalities and any head; only parameters that serve one modality alone have its rate.
-A ratio is kept above 0.01, so that no modality stops for good. "dynamic" costs a pass over the
-held-out part per epoch.
+Equations:
+    The loss is that of joint training. The learning rate of modality $m$ is a multiple of the
+    optimiser's rate $\eta$, which follows its schedule:
+
+    $$f = \sum_m v_m \qquad L = \mathrm{CE}(f, y) \qquad \eta_m = \eta \, c_m \, r_m$$
+
+    With "keep" $r_m = 1$. With "smooth" $r_m = 1$ as well, and with $g$ the geometric mean of all
+    constants
+
+    $$c_m \leftarrow c_m^s \, g^{1-s}$$
+
+    which goes from one rate for all ($s = 0$) to "keep" ($s = 1$). With "dynamic", after epoch
+    $e$,
+
+    $$r_m = a_m(e) \,/\, \frac{1}{K} \sum_{k=1}^{K} a_m(e-k)$$
+
+    where $a_m(e)$ is the accuracy of $v_m$ on the held-out samples after epoch $e$. $r_m$ is 1
+    until there are as many accuracies, that is in the first $K + 1$ epochs. A ratio is kept above
+    0.01, so that no modality stops for good.
+
+    The names of the strategies and the form of "smooth" are not confirmed by the paper. "dynamic"
+    is that of the re-implementation in AGM's repository, with $K = 5$.
+
+Where published code departs:
+    no code of the authors is known; AGM's repository has
+    constants from 0.7 to 1.4                                   `rates`
+    AMST's repository: every K epochs the rate is multiplied
+    by a ratio whose window includes the newest accuracy        `cumulative: true`
+    both measure the accuracies on the test split               not offered
+    AGM's repository multiplies gradients, which adaptive
+    optimisers undo, and only up to epoch 20                    not offered
 """
 
 from __future__ import annotations
@@ -32,35 +56,37 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from math import exp, log
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from equipoise.checks import choice, flag, inside, is_table, is_whole, optional, require, unless
+from equipoise.checks import choice, flag, inside, is_table, is_whole, require
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.parts.auxiliary import require_trained_classifiers
-from equipoise.methods.parts.idle import warn_of_a_short_run
+from equipoise.methods.parts.idle import warn_of_a_short_run, warn_of_one_modality
 from equipoise.methods.parts.scores import right
 from equipoise.methods.parts.table_values import table_means
+from equipoise.registry import Effect
 from equipoise.training.context import Context
 
+STRATEGIES = ("keep", "smooth", "dynamic")
+
 SMALLEST = 0.01
+"""Lower bound of a ratio of accuracies: a rate of 0 would stop a modality for good."""
 
 
-def smooth(rates: Sequence[float], share: float) -> list[float]:
-    """c_m^s g^(1−s), g the geometric mean."""
+def smooth(rates: Sequence[float], exponent: float) -> list[float]:
+    """c_m^s g^(1−s) of each rate c_m, with s the exponent and g the geometric mean."""
     mean = sum(map(log, rates)) / len(rates)
-    return [exp(share * log(rate) + (1 - share) * mean) for rate in rates]
+    return [exp(exponent * log(rate) + (1 - exponent) * mean) for rate in rates]
 
 
-def ratios(now: Tensor, window: Tensor) -> Tensor:
-    """r (M,): accuracies now (M,) over their means in the window (K, M); 1 where there is nothing to compare."""
+def improvements(now: Tensor, window: Tensor) -> Tensor:
+    """r (M,): accuracies (M,) over their means in the window (K, M); 1 where there is no ratio."""
     found = now / window.mean(0)
     return torch.where(found.isfinite(), found, 1.0).clamp_min(SMALLEST)
-
-
-STRATEGIES = ("keep", "smooth", "dynamic")
 
 
 class MSLR(Joint):
@@ -69,12 +95,18 @@ class MSLR(Joint):
     Args:
         strategy: "keep", "smooth" or "dynamic".
         rates: {modality: c_m}, in multiples of the optimiser's learning rate; 1 for a modality not
-            named. "keep" and "smooth" do nothing without any, of which they warn unless it is {}.
-        smoothing: s of "smooth"; null for 0.5.
-        window: K of "dynamic"; null for 5.
-        cumulative: "dynamic" every K epochs, on top of what it did before.
+            named. Without any (null) "keep" and "smooth" warn that they do nothing; {} says that
+            this is meant.
+        smoothing: s of "smooth": 0 for one rate for all, 1 for the rates as given.
+        window: K of "dynamic", the number of epochs that an accuracy is compared with.
+        cumulative: let "dynamic" act every K epochs, and multiply the rate that it set before.
     """
 
+    effect: ClassVar[Effect] = {
+        "smoothing": ("strategy", {"smooth"}),
+        "window": ("strategy", {"dynamic"}),
+        "cumulative": ("strategy", {"dynamic"}),
+    }
     history: Tensor
     measured: Tensor
     scale: Tensor
@@ -83,52 +115,44 @@ class MSLR(Joint):
         self,
         strategy: str = "dynamic",
         rates: Mapping[str, float] | None = None,
-        smoothing: float | None = None,
-        window: int | None = None,
+        smoothing: float = 0.5,
+        window: int = 5,
         cumulative: bool = False,
     ) -> None:
         super().__init__()
-        self._unset = rates is None
-        rates = {} if rates is None else rates
-        compared = 1 + (cumulative is True)
-        usable = is_table(rates) and min(rates.values(), default=1) > 0
+        given = {} if rates is None else rates
+        usable = is_table(given) and min(given.values(), default=1) > 0
+        # A window of 1 that includes the newest accuracy would compare it with itself.
+        least = 2 if cumulative is True else 1
         require(
             "MSLR",
             choice("strategy", strategy, STRATEGIES),
-            ("rates", usable, "a positive number for each name", rates),
-            *optional(inside("smoothing", smoothing, "[0, 1]")),
-            unless("smoothing", smoothing, "'strategy' is smooth", strategy == "smooth"),
-            *optional(
-                (
-                    "window",
-                    is_whole(window, compared),
-                    "at least 1, or 2 if 'cumulative', and whole",
-                    window,
-                )
-            ),
-            unless("window", window, "'strategy' is dynamic", strategy == "dynamic"),
-            flag("cumulative", cumulative),
+            ("rates", usable, "a positive number for each name", given),
+            inside("smoothing", smoothing, "[0, 1]"),
             (
-                "cumulative",
-                strategy == "dynamic" or not cumulative,
-                "false unless 'strategy' is dynamic",
-                cumulative,
+                "window",
+                is_whole(window, least),
+                "at least 1, or 2 if 'cumulative', and an integer",
+                window,
             ),
+            flag("cumulative", cumulative),
         )
         self.strategy = strategy
-        self.rates = rates
-        self.smoothing = 0.5 if smoothing is None else smoothing
-        self.window = window or 5
+        self.rates = given
+        self.names_no_rates = rates is None
+        self.smoothing = smoothing
+        self.window = window
         self.cumulative = cumulative
         self.needs_holdout = strategy == "dynamic"
+        self.adapts = strategy == "dynamic"
 
     def setup(self, ctx: Context) -> None:
-        """Set the constant rates; warns where the strategy has nothing to act on, or no time to.
+        """Set the constant rates; warn where the strategy has nothing to act on, or no time to.
 
         Raises:
             ConfigError: a rate is given for an unknown modality, or "dynamic" has nothing to
-                measure: nothing was held out, or the fused loss does not train the classifiers that
-                    it compares.
+                measure: nothing was held out, or the fused loss does not train the classifiers
+                that it compares.
         """
         modalities = ctx.model.modalities
         for modality in self.rates:
@@ -142,26 +166,30 @@ class MSLR(Joint):
             )
         if self.strategy == "dynamic":
             require_trained_classifiers("method 'mslr'", ctx.model.head, "use head 'sum'")
-            warn_of_a_short_run("mslr", self.window + (not self.cumulative), "window", ctx)
-        elif self._unset:
+            # A single modality has no other to be balanced against. Its ratios would be a schedule
+            # of the whole training's learning rate, and where they round to 1, no schedule at all.
+            self.adapts = not warn_of_one_modality("strategy 'dynamic' of method 'mslr'", ctx)
+        elif self.names_no_rates:
             warnings.warn(
-                f"method 'mslr' does nothing: strategy '{self.strategy}' has no 'rates', so that every modality "
-                "learns at the same one; give the best rate of each",
+                f"method 'mslr' does nothing: strategy '{self.strategy}' has no 'rates', so that "
+                "every modality learns at the same one; give the best rate of each",
                 stacklevel=2,
             )
+        if self.adapts:
+            warn_of_a_short_run("mslr", self.window + (not self.cumulative), "window", ctx)
         constants = [float(self.rates.get(m, 1.0)) for m in modalities]
-        constants = smooth(constants, self.smoothing) if self.strategy == "smooth" else constants
+        if self.strategy == "smooth":
+            constants = smooth(constants, self.smoothing)
         self.constants = dict(zip(modalities, constants, strict=True))
-        self.register_buffer(
-            "history", torch.zeros(self.window, len(modalities), dtype=torch.float64)
-        )
+        count = len(modalities)
+        self.register_buffer("history", torch.zeros(self.window, count, dtype=torch.float64))
         self.register_buffer("measured", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("scale", torch.ones(len(modalities), dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(count, dtype=torch.float64))
         self.apply_rates(ctx)
 
     def on_epoch_start(self, ctx: Context) -> None:
-        """Look at the epoch that has just ended, and set the rates of the coming one."""
-        if self.strategy == "dynamic" and ctx.epoch > 0 and ctx.holdout is not None:
+        """Measure the epoch that has just ended, and set the rates of the coming one."""
+        if self.adapts and ctx.epoch > 0 and ctx.holdout is not None:
             self.adapt(table_means(ctx, ctx.holdout, right))
             self.apply_rates(ctx)
             ctx.log(
@@ -169,18 +197,19 @@ class MSLR(Joint):
             )
 
     def adapt(self, accuracies: Tensor) -> None:
-        """r (M,) from the accuracies (M,) of the epoch that has just ended and of those before."""
+        """Set r (M,) from the accuracies (M,) of the epoch that has just ended and those before."""
         full = bool(self.measured >= self.window)  # of the epochs before
         later = torch.cat([self.history[1:], accuracies.unsqueeze(0)])
         self.measured += 1
         if not self.cumulative:
             if full:
-                self.scale.copy_(ratios(accuracies, self.history))
+                self.scale.copy_(improvements(accuracies, self.history))
         elif bool(self.measured % self.window == 0):
-            self.scale.mul_(ratios(accuracies, later))
+            self.scale.mul_(improvements(accuracies, later))
         self.history.copy_(later)
 
     def apply_rates(self, ctx: Context) -> None:
+        """Hand c_m r_m of every modality to the optimisers."""
         for (modality, constant), scale in zip(
             self.constants.items(), self.scale.tolist(), strict=True
         ):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
+from equipoise.methods import METHODS
 from equipoise.methods.balance.mslr import MSLR, smooth
 from equipoise.methods.parts.scores import right
 
@@ -112,10 +113,6 @@ def test_refuses_unknown_modalities_and_bad_options(world: SimpleNamespace) -> N
         ConfigError, match=r"by classifiers of Auxiliary that only unimodal.*; use head 'sum'"
     ):
         MSLR().setup(world.context(world.model("auxiliary", INPUTS), []))
-    with pytest.raises(
-        ConfigError, match="'cumulative' must be false unless 'strategy' is dynamic"
-    ):
-        MSLR(strategy="keep", cumulative=True)
     with pytest.raises(ConfigError, match="'window' must be at least 1, or 2 if 'cumulative'"):
         MSLR(window=1, cumulative=True)  # compares an accuracy with itself
     wrong = [
@@ -126,21 +123,38 @@ def test_refuses_unknown_modalities_and_bad_options(world: SimpleNamespace) -> N
         ("window", 2.5),
     ]
     wrong += [("rates", 2.0), ("rates", [1, 2]), ("rates", {"a": "fast"}), ("cumulative", "no")]
-    wrong += [("smoothing", 0.5), ("window", True)]  # of another strategy; no count
+    wrong += [("smoothing", None), ("window", True), ("window", None)]
     for option, value in wrong:
         with pytest.raises(ConfigError, match=f"MSLR: '{option}' must be"):
             MSLR(**{option: value})  # type: ignore[arg-type]
 
 
-def test_options_of_another_strategy_are_not_ignored_in_silence() -> None:
-    with pytest.raises(
-        ConfigError, match="'smoothing' must be left out unless 'strategy' is smooth"
-    ):
-        MSLR(strategy="keep", smoothing=0.5)
-    with pytest.raises(ConfigError, match="'window' must be left out unless 'strategy' is dynamic"):
-        MSLR(strategy="smooth", window=5)
-    assert (MSLR().window, MSLR(strategy="smooth").smoothing) == (5, 0.5)
-    assert (MSLR(window=3).window, MSLR(strategy="smooth", smoothing=0.0).smoothing) == (3, 0.0)
+@pytest.mark.parametrize(
+    ("option", "value", "strategy", "other"),
+    [
+        ("smoothing", 0.5, "smooth", "keep"),
+        ("smoothing", 0.5, "smooth", "dynamic"),
+        ("window", 5, "dynamic", "smooth"),
+        ("window", 5, "dynamic", "keep"),
+        ("cumulative", True, "dynamic", "keep"),
+    ],
+)
+def test_options_of_another_strategy_are_not_ignored_in_silence(
+    option: str, value: object, strategy: str, other: str
+) -> None:
+    unless = f"MSLR: '{option}' must be left out unless 'strategy' is {strategy}"
+    with pytest.raises(ConfigError, match=unless):
+        METHODS.build("mslr", {"strategy": other, option: value})
+    built = METHODS.build("mslr", {"strategy": strategy, option: value})
+    assert getattr(built, option) == value
+
+
+def test_the_defaults_suit_every_strategy() -> None:
+    with pytest.raises(ConfigError, match="'smoothing' must be left out unless 'strategy' is smoo"):
+        METHODS.build("mslr", {"smoothing": 0.5})
+    for strategy in ("keep", "smooth", "dynamic"):
+        built = METHODS.build("mslr", {"strategy": strategy, "cumulative": False})
+        assert (built.window, built.smoothing) == (5, 0.5)
 
 
 def test_the_rates_of_an_epoch_are_those_of_the_optimisers(
@@ -165,3 +179,27 @@ def test_warns_of_a_strategy_without_rates(world: SimpleNamespace, strategy: str
         set_up(world, strategy=strategy, rates={})
         set_up(world, strategy=strategy, rates={"b": 2.0})
         set_up(world)
+
+
+@pytest.mark.parametrize("cumulative", [False, True])
+def test_dynamic_leaves_a_single_modality_at_its_rate(
+    world: SimpleNamespace, cumulative: bool
+) -> None:
+    """Whatever its accuracies are: the warning must not depend on what a seed makes of them."""
+    inputs = {"a": 3}
+    batch = world.batch(inputs)
+    ctx = world.context(world.model("sum", inputs), [batch], epochs=6, lr=0.1)
+    method = MSLR(window=2, cumulative=cumulative, rates={"a": 0.5})
+    with pytest.warns(UserWarning, match="'dynamic' of method 'mslr' does nothing: there is only"):
+        world.train(method, ctx, epochs=6)
+    assert int(method.measured) == 0
+    assert ctx.optimisers.learning_rate("a") == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("strategy", ["keep", "smooth"])
+def test_a_single_modality_has_its_constant_rate(world: SimpleNamespace, strategy: str) -> None:
+    ctx = world.context(world.model("sum", {"a": 3}), [world.batch({"a": 3})], lr=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MSLR(strategy=strategy, rates={"a": 0.5}).setup(ctx)
+    assert ctx.optimisers.learning_rate("a") == pytest.approx(0.05)
