@@ -92,7 +92,8 @@ ENTRIES: list[MethodEntry] = [
         "smv-sample",
         "equipoise.methods.balance.smv:SampleValuation",
         "each sample is added alone in the modalities whose Shapley value on it is low",
-        paper="Wei, Feng, Wang, Hu. Enhancing Multimodal Cooperation via Sample-level Modality Valuation. CVPR 2024",
+        paper="Wei, Feng, Wang, Hu. Enhancing Multimodal Cooperation via Sample-level Modality "
+        "Valuation. CVPR 2024",
         year=2024,
         url="https://arxiv.org/abs/2309.06255",
         code="https://github.com/GeWu-Lab/Valuate-and-Enhance-Multimodal-Cooperation",
@@ -102,7 +103,8 @@ ENTRIES: list[MethodEntry] = [
         "smv-modality",
         "equipoise.methods.balance.smv:ModalityValuation",
         "samples are added alone in the modality whose mean Shapley value is lowest",
-        paper="Wei, Feng, Wang, Hu. Enhancing Multimodal Cooperation via Sample-level Modality Valuation. CVPR 2024",
+        paper="Wei, Feng, Wang, Hu. Enhancing Multimodal Cooperation via Sample-level Modality "
+        "Valuation. CVPR 2024",
         year=2024,
         url="https://arxiv.org/abs/2309.06255",
         code="https://github.com/GeWu-Lab/Valuate-and-Enhance-Multimodal-Cooperation",
@@ -112,8 +114,8 @@ ENTRIES: list[MethodEntry] = [
         "mbsd",
         "equipoise.methods.balance.mbsd:MBSD",
         "the modality that knows a sample better teaches the other one its logits",
-        paper="Liu, Li, Song, Yang, Zeng. Multimodal Pre-Training with Self-Distillation for Product Understanding "
-        "in E-Commerce. WSDM 2023",
+        paper="Liu, Li, Song, Yang, Zeng. Multimodal Pre-Training with Self-Distillation for "
+        "Product Understanding in E-Commerce. WSDM 2023",
         year=2023,
         url="https://doi.org/10.1145/3539597.3570423",
         neutral={"unimodal_weight": 0.0, "distillation_weight": 0.0},
@@ -121,8 +123,10 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "relearning",
         "equipoise.methods.balance.relearning:Relearning",
-        "Diagnosing & Re-learning: encoders softly re-initialised, the more the worse their features carry over",
-        paper="Wei, Li, Feng, Hu. Diagnosing and Re-learning for Balanced Multimodal Learning. ECCV 2024",
+        "Diagnosing & Re-learning: encoders softly re-initialised, the more the worse their "
+        "features carry over",
+        paper="Wei, Li, Feng, Hu. Diagnosing and Re-learning for Balanced Multimodal Learning. "
+        "ECCV 2024",
         year=2024,
         url="https://arxiv.org/abs/2407.09705",
         code="https://github.com/GeWu-Lab/Diagnosing_Relearning_ECCV2024",
@@ -133,8 +137,10 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "reconboost",
         "equipoise.methods.balance.reconboost:ReconBoost",
-        "modalities in turn, each on what the others get wrong, with epochs of all together in between",
-        paper="Hua, Xu, Bao, Yang, Huang. ReconBoost: Boosting Can Achieve Modality Reconcilement. ICML 2024",
+        "modalities in turn, each on what the others get wrong, with epochs of all together in "
+        "between",
+        paper="Hua, Xu, Bao, Yang, Huang. ReconBoost: Boosting Can Achieve Modality Reconcilement. "
+        "ICML 2024",
         year=2024,
         url="https://arxiv.org/abs/2405.09321",
         code="https://github.com/huacong/ReconBoost",
@@ -146,7 +152,8 @@ ENTRIES: list[MethodEntry] = [
         "mmpareto",
         "equipoise.methods.balance.mmpareto:MMPareto",
         "unimodal losses beside the fused one, their gradients combined without harm to either",
-        paper="Wei, Hu. MMPareto: Boosting Multimodal Learning with Innocent Unimodal Assistance. ICML 2024",
+        paper="Wei, Hu. MMPareto: Boosting Multimodal Learning with Innocent Unimodal Assistance. "
+        "ICML 2024",
         year=2024,
         url="https://arxiv.org/abs/2405.17730",
         code="https://github.com/GeWu-Lab/MMPareto_ICML2024",
@@ -157,9 +164,10 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "mmcosine",
         "equipoise.methods.balance.mmcosine:MMCosine",
-        "joint training on cosine logits, in which the length of features and weights does not count",
-        paper="Xu, Feng, Zhang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained "
-        "Learning. ICASSP 2023",
+        "joint training on cosine logits, in which the length of features and weights does not "
+        "count",
+        paper="Xu, Feng, Zhang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced "
+        "Audio-Visual Fine-Grained Learning. ICASSP 2023",
         year=2023,
         url="https://arxiv.org/abs/2303.05338",
         code="https://github.com/GeWu-Lab/MMCosine_ICASSP23",
@@ -170,7 +178,8 @@ ENTRIES: list[MethodEntry] = [
         "opm",
         "equipoise.methods.balance.opm:OPM",
         "joint training with the leading modality's features dropped at random",
-        paper="Wei, Hu, Du, Wen. On-the-fly Modulation for Balanced Multimodal Learning. IEEE TPAMI 2024",
+        paper="Wei, Hu, Du, Wen. On-the-fly Modulation for Balanced Multimodal Learning. IEEE "
+        "TPAMI 2024",
         year=2024,
         url="https://arxiv.org/abs/2410.11582",
         code="https://github.com/GeWu-Lab/BML_TPAMI2024",
@@ -199,8 +208,8 @@ ENTRIES: list[MethodEntry] = [
         "mses",
         "equipoise.methods.balance.mses:MSES",
         "a modality whose own classifier overfits goes back to its best epoch and stops",
-        paper="Fujimori, Endo, Kawai, Mochizuki. Modality-Specific Learning Rate Control for Multimodal "
-        "Classification. ACPR 2019",
+        paper="Fujimori, Endo, Kawai, Mochizuki. Modality-Specific Learning Rate Control for "
+        "Multimodal Classification. ACPR 2019",
         year=2019,
         url="https://doi.org/10.1007/978-3-030-41299-9_32",
         memory="a copy of the encoders and of their classifiers",
@@ -212,8 +221,8 @@ ENTRIES: list[MethodEntry] = [
         "mslr",
         "equipoise.methods.balance.mslr:MSLR",
         "a learning rate per modality: constant, or raised while its accuracy improves",
-        paper="Yao, Mihalcea. Modality-specific Learning Rates for Effective Multimodal Additive Late-fusion. "
-        "Findings of ACL 2022",
+        paper="Yao, Mihalcea. Modality-specific Learning Rates for Effective Multimodal Additive "
+        "Late-fusion. Findings of ACL 2022",
         year=2022,
         url="https://aclanthology.org/2022.findings-acl.143/",
         head="sum",
@@ -237,8 +246,10 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "pmr",
         "equipoise.methods.balance.pmr:PMR",
-        "what lags is pulled towards its classes' mean features, what leads is kept uncertain at first",
-        paper="Fan, Xu, Wang, Wang, Guo. PMR: Prototypical Modal Rebalance for Multimodal Learning. CVPR 2023",
+        "a lagging modality is pulled towards its class means, a leading one is kept uncertain at "
+        "first",
+        paper="Fan, Xu, Wang, Wang, Guo. PMR: Prototypical Modal Rebalance for Multimodal "
+        "Learning. CVPR 2023",
         year=2023,
         url="https://arxiv.org/abs/2211.07089",
         code="https://github.com/fanyunfeng-bit/Modal-Imbalance-PMR",
@@ -263,8 +274,8 @@ ENTRIES: list[MethodEntry] = [
         "umt",
         "equipoise.methods.balance.umt:UMT",
         "encoders trained alone first teach those of the network their features",
-        paper="Du, Teng, Li, Liu, Yuan, Wang, Yuan, Zhao. On Uni-Modal Feature Learning in Supervised Multi-Modal "
-        "Learning. ICML 2023",
+        paper="Du, Teng, Li, Liu, Yuan, Wang, Yuan, Zhao. On Uni-Modal Feature Learning in "
+        "Supervised Multi-Modal Learning. ICML 2023",
         year=2023,
         url="https://arxiv.org/abs/2305.01233",
         memory="a copy of the encoders, and while they train their optimisers",
@@ -283,9 +294,10 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "inforeg",
         "equipoise.methods.balance.inforeg:InfoReg",
-        "the encoder that is ahead is held near its start of the epoch while its Fisher information grows",
-        paper="Huang, Wei, Yang, Hu. Adaptive Unimodal Regulation for Balanced Multimodal Information Acquisition. "
-        "CVPR 2025",
+        "the encoder that is ahead is held near its start of the epoch while its Fisher "
+        "information grows",
+        paper="Huang, Wei, Yang, Hu. Adaptive Unimodal Regulation for Balanced Multimodal "
+        "Information Acquisition. CVPR 2025",
         year=2025,
         url="https://arxiv.org/abs/2503.18595",
         code="https://github.com/GeWu-Lab/InfoReg_CVPR2025",
@@ -317,9 +329,10 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "greedy",
         "equipoise.methods.balance.greedy:Greedy",
-        "branches that gate each other; the one that learns mainly from the others is cut off from them for a while",
-        paper="Wu, Jastrzębski, Cho, Geras. Characterizing and Overcoming the Greedy Nature of Learning in "
-        "Multi-modal Deep Neural Networks. ICML 2022",
+        "branches that gate each other; the one that learns mainly from the others is cut off from "
+        "them for a while",
+        paper="Wu, Jastrzębski, Cho, Geras. Characterizing and Overcoming the Greedy Nature of "
+        "Learning in Multi-modal Deep Neural Networks. ICML 2022",
         year=2022,
         url="https://arxiv.org/abs/2202.05306",
         code="https://github.com/nyukat/greedy_multimodal_learning",

@@ -1,31 +1,52 @@
-"""Greedy: balanced multimodal learning by the conditional learning speed.
+r"""Greedy: balanced multimodal learning by the conditional learning speed.
 
 Wu, Jastrzębski, Cho, Geras. Characterizing and Overcoming the Greedy Nature of Learning in
-Multi-modal Deep Neural Networks. ICML 2022. Code: github.com/nyukat/greedy_multimodal_learning
+Multi-modal Deep Neural Networks. ICML 2022.
+Code: github.com/nyukat/greedy_multimodal_learning
 
-Branches of one modality each, with a classifier of their own, gate each other's features (head
-`channel`, MMTM), and L = Σ_m CE(v_m, y). How fast parameters Ψ learn at a step is μ(Ψ) = Σ‖∇_Ψ L‖²
-/ Σ‖Ψ‖². For every branch it is summed over the steps, apart for what brings in the other
-modalities, and for the branch itself:
+Idea:
+    Each modality has a branch with a classifier of its own, and the branches gate each other's
+    features (head `channel`, MMTM). A branch that learns mainly from the other modalities neglects
+    its own input, so it is cared for: for the next $Q$ steps its gate is a constant, the mean
+    $\bar\gamma_m$ of all its gates so far, and it has to learn from its own input. Nobody is cared
+    for before the start epoch.
 
-    bypass_m   squeeze and excitation of gate m            S_byp ← S_byp + μ(bypass_m)
-    main_m     encoder and classifier m                    S_main ← S_main + μ(main_m)
-    BDR_m = log10(S_byp / S_main)                          the branch with the largest learns mainly from the others
-    once max BDR − min BDR > ε                             care for that branch for the next Q steps
+    The prediction is the mean of the branches, with every gate open. When one modality is read
+    alone, or a sample lacks some, running means stand in for the squeezes of the others, as in the
+    published code (see method `channel`).
 
-While a branch is cared for, its gate is the constant γ̄_m, the mean of all its gates so far, so
-that it has to learn from its own input; the sums stand still. Before the start epoch nobody is
-cared for. Prediction is the mean of the branches, every gate open. One modality alone, and a sample
-that lacks some, is read with running means in the place of the other squeezes, as in the code (see
-`channel`).
+    The paper has two modalities; here there may be any number. With two, the largest minus the
+    smallest BDR is the absolute value of the paper's $d_{speed}$. A branch without a sample in a
+    batch neither learns nor is measured.
 
-Two modalities in the paper, any number here (with two, largest minus smallest is |d_speed|). A
-branch without a sample in a batch neither learns nor is measured. Gates stand after the encoders,
-published between their stages. And:
-  base of the logarithm: 10 as in the code; perhaps e in the paper     `tolerance`
-  published: κ = 1                                                     head option `gate_scale: 1`
-  published: the mean of the second gate is taken from the first       not offered
-  published: means and care also at validation                         not offered
+Equations:
+    $$L = \sum_m \mathrm{CE}(v_m, y)$$
+
+    How fast parameters $\Psi$ learn at a step is
+
+    $$\mu(\Psi) = \sum \lVert \nabla_\Psi L \rVert^2 \,/\, \sum \lVert \Psi \rVert^2$$
+
+    It is summed over the steps for two parts of every branch: the bypass, which brings in the other
+    modalities (squeeze and excitation of gate $m$), and the main part (encoder and classifier
+    $m$). The sums stand still while a branch is cared for.
+
+    $$S^{byp}_m \leftarrow S^{byp}_m + \mu(\mathrm{bypass}_m) \qquad
+    S^{main}_m \leftarrow S^{main}_m + \mu(\mathrm{main}_m)$$
+
+    $$\mathrm{BDR}_m = \log_{10} (S^{byp}_m / S^{main}_m)$$
+
+    The branch with the largest BDR is cared for once
+
+    $$\max_m \mathrm{BDR}_m - \min_m \mathrm{BDR}_m > \epsilon$$
+
+Where published code departs:
+    the base of the logarithm is 10, as here; it is perhaps
+    e in the paper, which only scales ε                       `tolerance`
+    κ = 1                                                     head option `gate_scale: 1`
+    the gates stand between the stages of the encoders,
+    here after the encoders                                   not offered
+    the mean of the second gate is taken from the first       not offered
+    gates are averaged and branches cared for at validation   not offered
 """
 
 from __future__ import annotations
@@ -49,9 +70,12 @@ from equipoise.methods.parts.losses import unimodal_loss
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
+SQUEEZE_MOMENTUM = 0.1
+"""Fraction of the newest batch in the running means of the squeezes, as in method `channel`."""
+
 
 def speed(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """μ (), the squared gradients over the squared parameters."""
+    """μ (), a scalar: the squared gradients over the squared parameters."""
     parts = [(p, p.grad) for p in parameters]
     moved = [g.square().sum() for _, g in parts if g is not None]
     size = torch.stack([p.detach().square().sum() for p, _ in parts]).sum()
@@ -64,23 +88,28 @@ def bypass_rates(bypass: Tensor, main: Tensor) -> Tensor:
 
 
 def neediest(rates: Tensor, tolerance: float) -> Tensor:
-    """The branch to care for, bool (M,): the one with the largest BDR if it leads the smallest by more than ε."""
+    """The branch to care for, bool (M,): the one with the largest BDR.
+
+    There is none where it exceeds the smallest BDR by ε or less.
+
+    Args:
+        rates: BDR (M,), NaN where nothing was measured.
+        tolerance: ε.
+    """
     largest = rates.nan_to_num(-torch.inf)
     smallest = rates.nan_to_num(torch.inf)
     chosen = F.one_hot(largest.argmax(), len(rates)).bool()
     return chosen & (largest.max() - smallest.min() > tolerance)
 
 
-SQUEEZE_MOMENTUM = 0.1  # that of method `channel`
-
-
 class Greedy(Method):
     """Balanced multimodal learning.
 
     Args:
-        tolerance: ε; `.inf` for plain training of the branches.
-        hold: Q, steps for which a branch is cared for.
-        start_epoch: the first epoch in which one is.
+        tolerance: ε, the largest difference between the branches' BDR for which nobody is cared
+            for; `.inf` for plain training of the branches.
+        hold: Q, the number of steps for which a branch is cared for.
+        start_epoch: first epoch, from 0, in which a branch is cared for.
     """
 
     bypass: Tensor
@@ -103,7 +132,7 @@ class Greedy(Method):
         self.start_epoch = start_epoch
 
     def setup(self, ctx: Context) -> None:
-        """Start all sums at 0; warns where the training ends before the start epoch.
+        """Start all sums at 0; warn where the training ends before the start epoch.
 
         Raises:
             ConfigError: the head has no gates.
@@ -118,17 +147,21 @@ class Greedy(Method):
         self.register_buffer("main", like.new_zeros(count))
         self.register_buffer("caring", torch.zeros(count, dtype=torch.bool))
         self.register_buffer("held", torch.zeros((), dtype=torch.int64))
-        self.register_buffer(
-            "gate_mean", like.new_zeros(sum(self.widths))
-        )  # γ̄ of all modalities side by side
+        # γ̄ of all modalities side by side.
+        self.register_buffer("gate_mean", like.new_zeros(sum(self.widths)))
         self.register_buffer("gate_count", torch.zeros(count, dtype=torch.int64))
 
     def head(self, ctx: Context) -> Channel:
-        """The model's head."""
+        """The model's head.
+
+        Raises:
+            ConfigError: it has no gates.
+        """
         head = ctx.model.head
         if not isinstance(head, Channel):
             raise ConfigError(
-                f"method 'greedy' closes gates between modalities, {type(head).__name__} has none; use head 'channel'"
+                f"method 'greedy' closes gates between modalities, {type(head).__name__} has none; "
+                "use head 'channel'"
             )
         return head
 
@@ -138,9 +171,9 @@ class Greedy(Method):
         features = features_here(output, batch)
         gates = head.gates(features, batch.present)
         self.remember(gates, batch, ctx)
-        means = dict(
-            zip(head.modalities, torch.split(self.gate_mean.clone(), self.widths), strict=True)
-        )
+        # Copies: autograd keeps them, and the buffers are changed in place.
+        averages = torch.split(self.gate_mean.clone(), self.widths)
+        means = dict(zip(head.modalities, averages, strict=True))
         caring = dict(zip(head.modalities, self.caring.clone(), strict=True))
         closed = {m: torch.where(caring[m], means[m], gate) for m, gate in gates.items()}
         shown = replace(output, logits={**output.logits, **head.classify(features, closed)})
@@ -148,46 +181,47 @@ class Greedy(Method):
 
     @torch.no_grad()
     def remember(self, gates: Mapping[str, Tensor], batch: Batch, ctx: Context) -> None:
-        """γ̄_m, the mean over all steps of the mean over the samples of all ranks that have the modality."""
+        """Update γ̄_m, the mean over all steps of the mean gate of a batch.
+
+        A batch's mean is over the samples of all ranks that have the modality. A batch without such
+        a sample is not a step.
+        """
         means = torch.split(self.gate_mean, self.widths)
         for number, modality in enumerate(ctx.model.modalities):
             if ctx.anyone_has(modality, batch):
                 present = batch.present[modality]
-                gate = gates.get(
-                    modality, means[number].new_zeros(len(present), self.widths[number])
-                )
+                # A rank without such a sample takes part in the exchange with zeros.
+                absent = means[number].new_zeros(len(present), self.widths[number])
+                gate = gates.get(modality, absent)
                 mean = ctx.mean(ctx.sample_mean(gate, present))
                 self.gate_count[number] += 1
                 means[number].add_((mean - means[number]) / self.gate_count[number])
 
     @torch.no_grad()
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
-        """Measure the speeds, and say which branch the next step cares for; the gradients stay as they are."""
+        """Measure the speeds, and choose the branch that the next step cares for.
+
+        The gradients stay as they are.
+        """
         remember_squeezes(output, batch, ctx, SQUEEZE_MOMENTUM)
         normal = ~self.caring.any()
         for number, modality in enumerate(ctx.model.modalities):
             if ctx.anyone_has(modality, batch):
-                for total, part in zip(
-                    (self.bypass, self.main), self.parts(modality, ctx), strict=True
-                ):
-                    total[number] += speed(part) * normal
+                bypass, main = self.parts(modality, ctx)
+                self.bypass[number] += speed(bypass) * normal
+                self.main[number] += speed(main) * normal
         rates = bypass_rates(self.bypass, self.main)
         self.held.copy_(torch.where(normal, 0, self.held + 1))
         chosen = neediest(rates, self.tolerance if ctx.epoch >= self.start_epoch else torch.inf)
         self.caring.copy_(torch.where(normal, chosen, self.caring & (self.held < self.hold)))
-        ctx.log(
-            **{
-                f"cared_for/{m}": c.float()
-                for m, c in zip(ctx.model.modalities, self.caring, strict=True)
-            }
-        )
+        named = zip(ctx.model.modalities, self.caring, strict=True)
+        ctx.log(**{f"cared_for/{m}": cared.float() for m, cared in named})
 
     def parts(self, modality: str, ctx: Context) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """bypass_m and main_m."""
+        """The parameters of bypass_m and those of main_m."""
         head = self.head(ctx)
         block = cast(nn.ModuleDict, head.blocks[modality])
+        encoder = ctx.model.encoders[modality]
         bypass = [*head.squeeze.parameters(), *block["excitation"].parameters()]
-        return bypass, [
-            *ctx.model.encoders[modality].parameters(),
-            *block["classifier"].parameters(),
-        ]
+        main = [*encoder.parameters(), *block["classifier"].parameters()]
+        return bypass, main

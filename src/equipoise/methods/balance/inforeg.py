@@ -1,35 +1,55 @@
-"""InfoReg: the modality that is ahead is held back while its encoder takes in information fastest.
+r"""InfoReg: the modality that is ahead is held back while its encoder takes in information fastest.
 
 Huang, Wei, Yang, Hu. Adaptive Unimodal Regulation for Balanced Multimodal Information Acquisition.
 CVPR 2025.
 Code: github.com/GeWu-Lab/InfoReg_CVPR2025
 
-Joint training, L = CE(f, y) + a Σ_m CE(u_m, y), with a proximal term on the encoders that are
-ahead:
+Idea:
+    Early in training there is a window in which an encoder takes in information fastest, the "prime
+    learning window". A modality that is ahead in this window keeps the others from learning. So a
+    proximal term holds its encoder near its weights at the start of the epoch.
 
-    s_m    = mean over the samples of softmax(u_m)[y]         how well it does alone
-    Δ_m    = s_m − mean of the others' s
-    T_m(e) = mean over the steps of epoch e of ‖∇_θm L‖²      trace of the encoder's Fisher information
-    G_m    = (T̄_m(e−1) − T̄_m(e−2)) / T̄_m(e−1)                its relative growth, T̄ a mean over the last epochs
-    g_m   ← g_m + α_m (θ_m − θ_m^start),  α_m = c exp(β tanh Δ_m),     if Δ_m > 0 and G_m > K
+    With more than two modalities each is compared with the mean of the others, which for two is the
+    other one. The equations were read in the paper as well as in the code. The cost is that of
+    joint training, and a copy of the encoders.
 
-that is, the gradient of (α_m / 2) ‖θ_m − θ_m^start‖², with θ_m^start the encoder at the start of
-the epoch. The epochs with G_m > K are the "prime learning window"; the first two, which have no
-growth to look at, are in it.
+Equations:
+    $$L = \mathrm{CE}(f, y) + a \sum_m \mathrm{CE}(u_m, y)$$
 
-Why it is among the newer methods here: its equations were read in the paper as well as in the code.
-Where the code
-departs: the growth is that of the audio encoder for both (here each its own), over a sum of
-    per-layer mean squares;
-Δ comes from sums over the batch, so that tanh is ±1 (here means, as Δ is to measure); c is 0.95 for
-audio and 0.1 for video, and one branch can never be taken, so that only audio is ever held back;
-the unimodal losses are always on (`unimodal_weight: 1`; the paper has results with and without).
-The paper has c = 1. Unverified: its β, K and how it smooths T. Defaults are the code's: c = 0.95, β
-= 1, K = 0.05, a mean over the last ten epochs. In the code those before the first count as zeros,
-so that for ten epochs any trace grows; here the mean is over the epochs there are.
+    How well modality $m$ does alone, and how far it is ahead of the others:
 
-More than two modalities: Δ to the mean of the others, as for two. Cost: as joint training, and a
-copy of the encoders.
+    $$s_m = \mathrm{mean}_i \, \mathrm{softmax}(u_m)_{y} \qquad
+    \Delta_m = s_m - \mathrm{mean}_{j \neq m} \, s_j$$
+
+    The trace of the Fisher information of its encoder in epoch $e$, a mean over the steps, and its
+    relative growth, with $\bar T$ a mean over the last epochs:
+
+    $$T_m(e) = \mathrm{mean} \, \lVert \nabla_{\theta_m} L \rVert^2 \qquad
+    G_m = \frac{\bar T_m(e-1) - \bar T_m(e-2)}{\bar T_m(e-1)}$$
+
+    Where $\Delta_m > 0$ and $G_m > K$,
+
+    $$g_m \leftarrow g_m + \alpha_m (\theta_m - \theta_m^{start}) \qquad
+    \alpha_m = c \, \exp(\beta \tanh \Delta_m)$$
+
+    that is, the gradient of $(\alpha_m / 2) \lVert \theta_m - \theta_m^{start} \rVert^2$ is added,
+    with $\theta_m^{start}$ the encoder at the start of the epoch. The epochs with $G_m > K$ are the
+    prime learning window. The first two, which have no growth to look at, belong to it.
+
+    The paper has $c = 1$ and results with and without the unimodal losses. Its $\beta$, $K$ and
+    smoothing of $T$ are unverified. The defaults are those of the code: $c = 0.95$, $\beta = 1$,
+    $K = 0.05$, and a mean over the last ten epochs.
+
+Where published code departs:
+    c is 0.95 for audio and 0.1 for video, and a branch that
+    is never taken leaves only audio to be held back            `strength`, one for all
+    the unimodal losses are always on                           `unimodal_weight: 1`
+    the growth is that of the audio encoder for both            not offered
+    the trace is a sum of mean squares over the layers          not offered
+    Δ comes from sums over the batch, so that tanh is ±1;
+    here from means, as Δ is to measure                         not offered
+    epochs before the first count as zeros in the mean, so
+    that for ten epochs any trace grows                         not offered
 """
 
 from __future__ import annotations
@@ -48,13 +68,14 @@ from equipoise.training.method import Method
 
 
 def growth(history: Tensor, epochs: int) -> Tensor:
-    """G (M,), the relative growth of the mean trace from one epoch to the next; 1 until there are
-    two.
+    """G (M,), the relative growth of the mean trace from one epoch to the next.
+
+    It is 1 until there are two epochs.
 
     Args:
         history: traces (M, w + 1) of the last epochs, oldest first; a mean is over w of them, or
-            those there are.
-        epochs: how many have been filled in, from the right.
+            over fewer while there are fewer.
+        epochs: number of columns that have been filled in, from the right.
     """
     if epochs < 2:
         return torch.ones_like(history[:, 0])
@@ -65,7 +86,15 @@ def growth(history: Tensor, epochs: int) -> Tensor:
 
 
 def pull(lead: Tensor, growing: Tensor, beta: float, strength: float, threshold: float) -> Tensor:
-    """α (M,) from Δ (M,) and G (M,); 0 where a modality is not ahead or its window is over."""
+    """α (M,), 0 where a modality is not ahead or its window is over.
+
+    Args:
+        lead: Δ (M,).
+        growing: G (M,).
+        beta: β.
+        strength: c.
+        threshold: K.
+    """
     held = (lead > 0) & (growing > threshold)
     return torch.where(held, strength * torch.exp(beta * torch.tanh(lead)), 0.0)
 
@@ -80,11 +109,11 @@ class InfoReg(Method):
     """Regulation of information acquisition.
 
     Args:
-        strength: c, at least 0; 0 regulates nothing.
-        beta: β, at least 0.
-        threshold: K, at least 0.
-        smoothing: epochs in the mean T̄, at least 1; fewer while there are fewer.
-        unimodal_weight: a, at least 0.
+        strength: c, the strength of the pull towards the start of the epoch; 0 regulates nothing.
+        beta: β, the growth of the pull with the lead of a modality.
+        threshold: K, the growth of the trace above which a modality is in its learning window.
+        smoothing: number of epochs in the mean T̄; fewer while there are fewer.
+        unimodal_weight: a, the weight of the modalities' own losses.
     """
 
     history: Tensor
@@ -101,15 +130,12 @@ class InfoReg(Method):
         unimodal_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        given = {
-            "strength": strength,
-            "beta": beta,
-            "threshold": threshold,
-            "unimodal_weight": unimodal_weight,
-        }
         require(
             "InfoReg",
-            *[not_negative(name, value) for name, value in given.items()],
+            not_negative("strength", strength),
+            not_negative("beta", beta),
+            not_negative("threshold", threshold),
+            not_negative("unimodal_weight", unimodal_weight),
             whole("smoothing", smoothing, 1),
         )
         self.strength = strength
@@ -119,8 +145,7 @@ class InfoReg(Method):
         self.unimodal_weight = unimodal_weight
 
     def setup(self, ctx: Context) -> None:
-        """Allocate the traces and the copy of the encoders; warns where there is nothing to
-        regulate.
+        """Allocate the traces and the copy of the encoders; warn if nothing is to be regulated.
 
         Raises:
             ConfigError: only unimodal losses, of which there are none, would train the classifiers
@@ -132,9 +157,8 @@ class InfoReg(Method):
         reference = next(ctx.model.parameters())
         count = len(ctx.model.modalities)
         self.register_buffer("history", reference.new_zeros(count, self.smoothing + 1))
-        self.register_buffer(
-            "trace", reference.new_zeros(count)
-        )  # summed over the steps of the current epoch
+        # Summed over the steps of the current epoch.
+        self.register_buffer("trace", reference.new_zeros(count))
         self.register_buffer("steps", reference.new_zeros(()))
         self.register_buffer("growing", reference.new_ones(count))
         self.start = EncoderCopy(ctx.model)
@@ -156,6 +180,7 @@ class InfoReg(Method):
 
     @torch.no_grad()
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
+        """Add the traces of this step, then pull the encoders that are ahead."""
         shown = ctx.present_in(batch)
         where = [ctx.model.modalities.index(m) for m in shown]
         for modality, row in zip(shown, where, strict=True):

@@ -1,33 +1,47 @@
-"""MBSD: self-distillation between the modalities, from whichever knows a sample better.
+r"""MBSD: self-distillation between the modalities, from whichever knows a sample better.
 
 Liu, Li, Song, Yang, Zeng. Multimodal Pre-Training with Self-Distillation for Product Understanding
-in E-Commerce. WSDM 2023. No authors' code was found.
-Read through a re-implementation: github.com/GeWu-Lab/BalanceBenchmark
+in E-Commerce. WSDM 2023.
+Re-implementation: github.com/GeWu-Lab/BalanceBenchmark
 
-Only the abstract of the paper was read: that the dominating modality teaches the weaker one by
-self-distillation. The equations are those of BalanceBenchmark in their sensible reading. With u_m
-the modality's own logits, p_m = softmax(u_m) and, for each pair (m, j) and each sample that has
-both,
+Idea:
+    The dominating modality teaches the weaker one by self-distillation. Which one dominates is
+    decided sample by sample: the "strong" modality of a pair is the one with the larger probability
+    of the true class. The weight of a sample and the strong side are constants, so that only the
+    weak one learns from the other.
 
-    w   = |p_m[y] − p_j[y]| if one of the two predicts y, else 0
-    RS  = mean of w · (1/C) ‖p_m − p_j‖²
-    KL  = mean of w · D(p_weak[y] ‖ p_strong[y])
-    L   = CE(f, y) + a Σ_m CE(u_m, y) + b · mean over the pairs of (RS + KL)
+    Only the abstract of the paper was read, and no code of the authors was found. The equations are
+    those of BalanceBenchmark in their sensible reading. With more than two modalities the loss is
+    the mean over the pairs. The cost is that of joint training.
 
-where "strong" is, sample by sample, the one with the larger p[y]. Both w and the strong side are
-constants: only the weak one learns from RS and KL. D is the divergence of the two-way distributions
-    (y or not y), which is least where
-the weak one equals the strong one; BalanceBenchmark's is its first term alone, p_weak log(p_weak /
-p_strong), which for p_weak > p_strong / e pushes the weak one away (`divergence: true-class`). RS
-compares probabilities, as BalanceBenchmark does for three modalities; for two it compares the
-logits, whose squared distance has no bound and diverges at learning rates that suit a cross-entropy
-(`compare: logits`).
+Equations:
+    With $u_m$ the modality's own logits and $p_m = \mathrm{softmax}(u_m)$, for each pair $(m, j)$
+    and each sample that has both,
 
-Where BalanceBenchmark departs further: it hands a probability to a function that wants its
-logarithm (−0.73 instead of −0.32 at p_strong = 0.9, p_weak = 0.4), and detaches neither w nor the
-strong side. None of it is offered. More than two modalities: the mean over the pairs.
+    $$w = | p_m[y] - p_j[y] | \quad \text{if one of the two predicts } y \text{, else } 0$$
 
-Cost: as joint training.
+    $$RS = \mathrm{mean} \; w \, \tfrac{1}{C} \lVert p_m - p_j \rVert^2$$
+
+    $$KL = \mathrm{mean} \; w \, D(p_{weak}[y] \,\Vert\, p_{strong}[y])$$
+
+    $$L = \mathrm{CE}(f, y) + a \sum_m \mathrm{CE}(u_m, y)
+    + b \; \mathrm{mean}_{pairs} (RS + KL)$$
+
+    $D$ is the divergence of the two-way distributions ($y$ or not $y$), which is least where the
+    weak one equals the strong one.
+
+Where published code departs:
+    BalanceBenchmark's D is its first term alone,
+    p_weak log(p_weak / p_strong), which for
+    p_weak > p_strong / e pushes the weak one away           `divergence: true-class`
+    BalanceBenchmark compares logits in RS for two
+    modalities, whose squared distance has no bound and
+    diverges at learning rates that suit a cross-entropy;
+    for three it compares probabilities, as here             `compare: logits`
+    BalanceBenchmark hands a probability to a function that
+    wants its logarithm (-0.73 instead of -0.32 at
+    p_strong = 0.9, p_weak = 0.4)                            not offered
+    BalanceBenchmark detaches neither w nor the strong side  not offered
 """
 
 from __future__ import annotations
@@ -49,12 +63,19 @@ COMPARED = ("probabilities", "logits")
 
 
 def divergence(weak: Tensor, strong: Tensor, kind: str = "two-way") -> Tensor:
-    """D (B,) from the true class's log probabilities (B,): weak log(weak/strong), and the other classes' term."""
+    """D (B,) between the two-way distributions (y or not y) of the weak and the strong side.
+
+    Args:
+        weak: log p_weak[y] (B,).
+        strong: log p_strong[y] (B,).
+        kind: "two-way", or "true-class" for the term of the true class alone.
+    """
     term = weak.exp() * (weak - strong)
     if kind == "true-class":
         return term
     smallest = torch.finfo(weak.dtype).eps
-    other_weak, other_strong = ((-torch.expm1(x)).clamp_min(smallest) for x in (weak, strong))
+    other_weak = (-torch.expm1(weak)).clamp_min(smallest)
+    other_strong = (-torch.expm1(strong)).clamp_min(smallest)
     return term + other_weak * (other_weak.log() - other_strong.log())
 
 
@@ -65,7 +86,15 @@ def distillation(
     kind: str = "two-way",
     compare: str = "probabilities",
 ) -> Tensor:
-    """w · (RS + KL) (B,) of a pair, from its logits (B, C)."""
+    """w (RS + KL) (B,) of a pair of modalities.
+
+    Args:
+        first: logits (B, C) of one modality.
+        second: logits (B, C) of the other.
+        label: y (B,).
+        kind: of divergence.
+        compare: "probabilities" or "logits".
+    """
     known = [F.log_softmax(u, 1).gather(1, label.unsqueeze(1)).squeeze(1) for u in (first, second)]
     ahead = (known[0] >= known[1]).detach()
     right = (first.argmax(1) == label) | (second.argmax(1) == label)
@@ -84,10 +113,10 @@ class MBSD(Method):
     """Self-distillation between modalities.
 
     Args:
-        unimodal_weight: a, at least 0.
-        distillation_weight: b, at least 0.
-        divergence: "two-way" or "true-class", see above.
-        compare: what RS compares, "probabilities" or "logits".
+        unimodal_weight: a, the weight of the modalities' own losses.
+        distillation_weight: b, the weight of the distillation.
+        divergence: D of the KL term: "two-way", or "true-class" for its first term alone.
+        compare: quantity that RS compares, "probabilities" or "logits".
     """
 
     def __init__(
@@ -111,7 +140,7 @@ class MBSD(Method):
         self.compare = compare
 
     def setup(self, ctx: Context) -> None:
-        """Check that what teaches is taught.
+        """Check that the classifiers that teach are trained by the labels.
 
         Raises:
             ConfigError: no label would train the classifiers that learn from each other.

@@ -1,16 +1,23 @@
-"""MMCosine: joint training on cosine logits, so that no modality leads by the length of its
-features or weights.
+r"""MMCosine: joint training on cosine logits, in which lengths do not count.
 
 Xu, Feng, Zhang, Hu. MMCosine: Multi-Modal Cosine Loss Towards Balanced Audio-Visual Fine-Grained
-Learning. ICASSP 2023. Code: github.com/GeWu-Lab/MMCosine_ICASSP23
+Learning. ICASSP 2023.
+Code: github.com/GeWu-Lab/MMCosine_ICASSP23
 
-    u_m[k] = s · cos(z_m, W_m[k])     f = Σ_m u_m     L = CE(f, y)
+Idea:
+    No modality can lead by the length of its features or of its class weights, since both are
+    normalised. There is no bias, and what a modality adds to a logit is never larger than $s$
+    (option `scale` of the head `cosine`; the authors recommend 10, BalanceBenchmark takes 15).
+    Training and prediction use the same logits.
 
-There is no bias, and a modality's share in a logit is never larger than s (option `scale` of the
-head `cosine`; the authors recommend 10, BalanceBenchmark takes 15). Training and prediction use the
-same logits, where the published validation predicts with the linear layer before normalisation. The
-contrastive loss that the published code can add, with weight 0 by default, is not offered. Any
-number of modalities; cost as joint training.
+    Any number of modalities; the cost is that of joint training.
+
+Equations:
+    $$u_m[k] = s \, \cos(z_m, W_m[k]) \qquad f = \sum_m u_m \qquad L = \mathrm{CE}(f, y)$$
+
+Where published code departs:
+    validation predicts with the linear layer before normalisation       not offered
+    it can add a contrastive loss, whose weight is 0 by default          not offered
 """
 
 from __future__ import annotations
@@ -25,9 +32,13 @@ class MMCosine(Joint):
     """Joint training of the head `cosine`."""
 
     def setup(self, ctx: Context) -> None:
-        """Raises ConfigError where the head's logits are no cosines."""
+        """Check the head.
+
+        Raises:
+            ConfigError: its logits are not cosines.
+        """
         if not isinstance(ctx.model.head, Cosine):
             raise ConfigError(
-                f"method 'mmcosine' needs cosine logits, and the head is {type(ctx.model.head).__name__}; "
-                "use head 'cosine', or method 'joint'"
+                "method 'mmcosine' needs cosine logits, and the head is "
+                f"{type(ctx.model.head).__name__}; use head 'cosine', or method 'joint'"
             )

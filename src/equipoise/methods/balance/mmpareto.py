@@ -1,27 +1,43 @@
-"""MMPareto: unimodal losses beside the fused one, their gradients combined without harm to either.
+r"""MMPareto: unimodal losses beside the fused one, their gradients combined without harm to either.
 
 Wei, Hu. MMPareto: Boosting Multimodal Learning with Innocent Unimodal Assistance. ICML 2024.
 Code: github.com/GeWu-Lab/MMPareto_ICML2024
 
-L = CE(f, y) + Σ_m CE(v_m, y) with a classifier v_m of its own for each modality. On each encoder
-two gradients meet, g of the fused loss and u of the unimodal one, each a single vector over all the
-encoder's parameters:
+Idea:
+    Unimodal losses help the encoders, but their gradients can conflict with that of the fused loss.
+    Where the two agree they are added. Where they conflict, the shortest convex combination is
+    taken, along which a step harms neither loss; then its length is restored, and with it the noise
+    of the steps.
 
-    a = 1/2 where g·u > 0, else argmin ‖a g + (1 − a) u‖ = (‖u‖² − g·u) / (‖g‖² + ‖u‖² − 2 g·u)
-    h = 2a g + 2(1 − a) u                              2 keeps the sum g + u where they agree
-    ĥ = γ ‖g + u‖ / ‖h‖ h                              restores the length that a conflict costs, and the noise in it
+    A modality has two objectives however many others there are. Under Adam a constant $\gamma$ is
+    divided out again, the directions are not. A step costs one forward pass and two backward
+    passes: one for $u$, and one for $g + u$ together with the heads.
 
-Since h is the shortest combination, a conflict leaves h·g ≥ 0 and h·u ≥ 0: a step along ĥ harms
-neither loss. For the same reason the published max(1, ‖g + u‖ / ‖h‖) is the ratio itself. Heads
-take the gradient of L. A modality has two objectives however many others there are.
+Equations:
+    With a classifier $v_m$ of its own for each modality,
 
-Where codes depart, and are not followed: the published one rescales each tensor by a factor of its
-own, after which neither inequality needs to hold, and divides 0 by 0 where the two gradients are
-opposed; here there is one factor per encoder, and opposed gradients cancel. BalanceBenchmark reads
-g and u after both were added up, and so never finds a conflict.
+    $$L = \mathrm{CE}(f, y) + \sum_m \mathrm{CE}(v_m, y)$$
 
-Under Adam a constant γ is divided out again; the directions are not. Cost: one forward pass and two
-backward passes, for u, and for g + u together with the heads.
+    On each encoder two gradients meet, $g$ of the fused loss and $u$ of the unimodal one, each a
+    single vector over all the encoder's parameters. Where $g \cdot u > 0$, $a = 1/2$; otherwise
+
+    $$a = \arg\min \lVert a g + (1 - a) u \rVert
+    = \frac{\lVert u \rVert^2 - g \cdot u}{\lVert g \rVert^2 + \lVert u \rVert^2 - 2 \, g \cdot u}$$
+
+    $$h = 2 a g + 2 (1 - a) u \qquad
+    \hat h = \gamma \, \frac{\lVert g + u \rVert}{\lVert h \rVert} \, h$$
+
+    The factor 2 keeps the sum $g + u$ where the two agree. Since $h$ is the shortest combination, a
+    conflict leaves $h \cdot g \geq 0$ and $h \cdot u \geq 0$. For the same reason the published
+    factor $\max(1, \lVert g + u \rVert / \lVert h \rVert)$ is the ratio itself. The heads take the
+    gradient of $L$.
+
+Where published code departs:
+    each tensor is rescaled by a factor of its own, after which neither
+    inequality needs to hold; here there is one factor per encoder          not offered
+    opposed gradients divide 0 by 0; here they cancel                       not offered
+    BalanceBenchmark reads g and u after both were added up, and so never
+    finds a conflict                                                        not offered
 """
 
 from __future__ import annotations
@@ -38,7 +54,8 @@ from equipoise.methods.parts.losses import unimodal_loss
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
-EDGE = 1e-3  # share of a gradient beside which the other is zero
+EDGE = 1e-3
+"""The smallest weight that either gradient has in their combination."""
 
 
 def dot(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
@@ -46,8 +63,14 @@ def dot(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
     return torch.stack([(a * b).sum() for a, b in zip(first, second, strict=True)]).sum()
 
 
-def share(gg: Tensor, uu: Tensor, gu: Tensor) -> Tensor:
-    """a of the fused gradient, from ‖g‖², ‖u‖² and g·u; 0.5 where they agree, never quite 0 or 1."""
+def fused_weight(gg: Tensor, uu: Tensor, gu: Tensor) -> Tensor:
+    """The weight a of the fused gradient: 0.5 where the two agree, and never quite 0 or 1.
+
+    Args:
+        gg: ‖g‖².
+        uu: ‖u‖².
+        gu: g·u.
+    """
     shortest = (uu - gu) / (gg + uu - 2 * gu)
     inside = torch.where(gu >= gg, 1 - EDGE, torch.where(gu >= uu, EDGE, shortest))
     return torch.where(gu > 0, 0.5, inside)
@@ -56,22 +79,24 @@ def share(gg: Tensor, uu: Tensor, gu: Tensor) -> Tensor:
 def combine(
     fused: Sequence[Tensor], own: Sequence[Tensor], gamma: float
 ) -> tuple[list[Tensor], Tensor]:
-    """ĥ of one encoder, and a.
+    """The combined gradient of one encoder.
 
     Args:
         fused: g, tensor by tensor.
-        own: u, likewise.
+        own: u, tensor by tensor.
         gamma: γ.
+
+    Returns:
+        ĥ, tensor by tensor, and the weight a.
     """
     gg = dot(fused, fused)
     uu = dot(own, own)
     gu = dot(fused, own)
-    a = share(gg, uu, gu)
+    a = fused_weight(gg, uu, gu)
     combined = [2 * a * g + 2 * (1 - a) * u for g, u in zip(fused, own, strict=True)]
     length = dot(combined, combined).sqrt()
     whole = (gg + uu + 2 * gu).clamp_min(0).sqrt()
-    # What is left of two opposed gradients is rounding, which is not to be blown up to their
-    # length.
+    # Two opposed gradients leave nothing but rounding, which must not be enlarged to their length.
     meant = length > torch.finfo(gg.dtype).eps ** 0.5 * (gg.sqrt() + uu.sqrt())
     restored = torch.where(meant & (gu <= 0), whole / length, 1.0)
     return [gamma * restored * h for h in combined], a
@@ -81,8 +106,7 @@ class MMPareto(Method):
     """Pareto combination of fused and unimodal gradients.
 
     Args:
-        gamma: γ, factor on the encoders' gradients, positive; above 1 it adds to the noise of the
-            steps.
+        gamma: γ, the factor on the encoders' gradients; above 1 it adds to the noise of the steps.
     """
 
     compilable = False
@@ -93,11 +117,15 @@ class MMPareto(Method):
         self.gamma = gamma
 
     def setup(self, ctx: Context) -> None:
-        """Raises ConfigError where the head has no classifier for each modality."""
+        """Check the head.
+
+        Raises:
+            ConfigError: it has no classifier for each modality.
+        """
         require_own_classifiers("mmpareto", ctx.model.head)
 
     def step(self, batch: Batch, ctx: Context) -> None:
-        """One pass of the unimodal losses alone, one of everything, then the encoders' gradients are put together."""
+        """Take the unimodal gradients, then those of all losses, and combine them per encoder."""
         output = ctx.model(batch)
         shown = ctx.present_in(batch)
         trained = {m: [p for p in ctx.model.group(m).encoder if p.requires_grad] for m in shown}

@@ -1,32 +1,46 @@
-"""MSES: modality-specific early stopping.
+r"""MSES: modality-specific early stopping.
 
 Fujimori, Endo, Kawai, Mochizuki. Modality-Specific Learning Rate Control for Multimodal
-Classification. ACPR 2019. No code of the authors is known, and of the paper the abstract only:
-weights, smoothing, patience are unconfirmed.
+Classification. ACPR 2019.
+Re-implementation: github.com/lihong2303/AGM_ICCV2023
 
-The fused classifier and one per modality train together, and each modality is stopped by the
-overfitting of its own:
+Idea:
+    The fused classifier and one classifier per modality train together, and each modality is
+    stopped by the overfitting of its own classifier. A modality that stops goes back to its weights
+    of its best epoch and stays there bit for bit: its encoder and its own classifier take no
+    gradient, momentum or weight decay, and batch normalisation keeps its statistics. The fused
+    classifier goes on.
 
-    L = CE(f, y) + λ Σ_m CE(v_m, y)                 over the modalities that still train
-    S_m(e) = μ V_m(e−1) + (1 − μ) V_m(e)            V_m: held-out loss of classifier m after epoch e = 1, 2, …
-    e*_m = argmin of S_m so far
-    stop m once e − e*_m > P                        η_m = 0 from then on
+    The monitored losses are taken on samples held out from training, and not on the validation
+    split, which chooses the epoch. Nothing ends the training when all modalities have stopped,
+    since the best epoch is chosen anyhow.
 
-A modality that stops goes back to its weights of epoch e*_m and stays there bit for bit: its
-encoder and its own classifier take no gradient, momentum or weight decay, and batch normalisation
-keeps its statistics. The fused classifier goes on. The losses V_m are taken on samples held out
-from training, not on the validation split, which chooses the epoch. Nothing stops training when all
-modalities have stopped: the best epoch is chosen anyhow.
+    No code of the authors is known, and only the abstract of the paper was read: the weights, the
+    smoothing and the patience are unconfirmed. Any number of modalities; a sample that lacks
+    modality $m$ does not count for $V_m$. The cost is a pass over the held-out samples per epoch,
+    and a copy of each encoder.
 
-Any number of modalities; what one lacks does not count for its V_m. Costs a pass over the held-out
-part per epoch, and a copy of each encoder. Where the re-implementation in the repository of AGM
-departs from the above:
-  no unimodal losses, one sum of classifiers                          `weight: 0`, head `sum`
-  patience 80 (CREMA-D), 30 (UR-Funny), 10 (AV-MNIST)                 `patience`
-  a stop rewinds the whole model, other modalities included           not offered
-  a stopped modality has its gradient multiplied by 0, and so drifts
-  with momentum and weight decay, and moves again after epoch 20      not offered
-  the test split is what it monitors                                  not offered
+Equations:
+    Over the modalities that still train,
+
+    $$L = \mathrm{CE}(f, y) + \lambda \sum_m \mathrm{CE}(v_m, y)$$
+
+    With $V_m(e)$ the held-out loss of classifier $m$ after epoch $e = 1, 2, \dots$
+
+    $$S_m(e) = \mu \, V_m(e-1) + (1 - \mu) \, V_m(e) \qquad
+    e^*_m = \arg\min_{e' \leq e} S_m(e')$$
+
+    Modality $m$ stops, that is $\eta_m = 0$ from then on, once
+
+    $$e - e^*_m > P$$
+
+Where published code departs:
+    AGM's repository: no unimodal losses, a sum of classifiers          `weight: 0`, head `sum`
+    AGM's: patience 80 (CREMA-D), 30 (UR-Funny), 10 (AV-MNIST)          `patience`
+    AGM's: a stop rewinds the whole model with the other modalities     not offered
+    AGM's: a stopped modality has its gradient multiplied by 0, and so
+    drifts by momentum and weight decay, and moves again after epoch 20  not offered
+    AGM's: the test split is monitored                                  not offered
 """
 
 from __future__ import annotations
@@ -57,9 +71,10 @@ class MSES(Method):
     """Modality-specific early stopping.
 
     Args:
-        weight: λ of the modalities' own losses.
-        smoothing: μ, the share of the epoch before in the monitored loss.
-        patience: P, epochs without improvement before a modality stops; `.inf` for never.
+        weight: λ, the weight of the modalities' own losses.
+        smoothing: μ, the fraction of the epoch before in the monitored loss.
+        patience: P, the number of epochs without improvement after which a modality stops; `.inf`
+            for never.
     """
 
     previous: Tensor
@@ -82,12 +97,11 @@ class MSES(Method):
         self._known: tuple[str, ...] | None = None
 
     def setup(self, ctx: Context) -> None:
-        """Allocate the memory of every modality; warns where the training ends before one could
-        stop.
+        """Allocate the memory of every modality; warn if the training ends before one could stop.
 
         Raises:
-            ConfigError: the head has no classifier of each modality's own, or one that nothing
-                trains, or nothing was held out.
+            ConfigError: the head has no classifier for each modality, or one that nothing trains,
+                or nothing was held out.
         """
         head = ctx.model.head
         modalities = ctx.model.modalities
@@ -100,37 +114,31 @@ class MSES(Method):
             raise ConfigError(
                 "method 'mses' monitors held-out samples and there are none; set 'data.holdout'"
             )
-        if self.needs_holdout:  # the first to be best is epoch 1, and more than P may pass
+        if self.needs_holdout:  # epoch 1 is the first that can be best, and P may pass after it
             warn_of_a_short_run("mses", math.floor(self.patience) + 2, "patience", ctx)
-        self.register_buffer(
-            "previous", torch.full((len(modalities),), torch.nan, dtype=torch.float64)
-        )
-        self.register_buffer("best", torch.full((len(modalities),), torch.inf, dtype=torch.float64))
-        self.register_buffer("best_epoch", torch.zeros(len(modalities), dtype=torch.int64))
-        self.register_buffer("stopped", torch.zeros(len(modalities), dtype=torch.bool))
-        self.parts = [
-            (ctx.model.encoders[m], own_classifier(head, m)) for m in modalities
-        ]  # a list: not its own
+        count = len(modalities)
+        self.register_buffer("previous", torch.full((count,), torch.nan, dtype=torch.float64))
+        self.register_buffer("best", torch.full((count,), torch.inf, dtype=torch.float64))
+        self.register_buffer("best_epoch", torch.zeros(count, dtype=torch.int64))
+        self.register_buffer("stopped", torch.zeros(count, dtype=torch.bool))
+        # A plain list does not register the model's modules as the method's own.
+        self.parts = [(ctx.model.encoders[m], own_classifier(head, m)) for m in modalities]
         self.snapshots = nn.ModuleList(Snapshot(*parts) for parts in self.parts)
 
     def on_epoch_start(self, ctx: Context) -> None:
-        """Look at the epoch that has just ended."""
+        """Judge the epoch that has just ended."""
         if self.needs_holdout and ctx.epoch > 0 and ctx.holdout is not None:
             losses = table_means(ctx, ctx.holdout, sample_losses)[:-1]
             self.judge(losses, ctx.epoch)
-            ctx.log(
-                **{
-                    f"held_out_loss/{m}": v
-                    for m, v in zip(ctx.model.modalities, losses, strict=True)
-                }
-            )
+            named = zip(ctx.model.modalities, losses, strict=True)
+            ctx.log(**{f"held_out_loss/{m}": loss for m, loss in named})
 
     def judge(self, losses: Tensor, epoch: int) -> None:
-        """Keep what is better than ever, and stop what has not been for too long.
+        """Keep the modalities that are at their best, and stop those that have not been for long.
 
         Args:
             losses: V (M,), NaN where nothing could be measured.
-            epoch: e, the number of epochs finished.
+            epoch: e, the number of finished epochs.
         """
         before = torch.where(self.previous.isnan(), losses, self.previous)
         smooth = self.smoothing * before + (1 - self.smoothing) * losses
@@ -140,9 +148,8 @@ class MSES(Method):
         self.best_epoch[better | losses.isnan()] = epoch
         late = (epoch - self.best_epoch > self.patience) & ~self.stopped
         self.stopped |= late
-        for snapshot, improved, stops in zip(
-            self.snapshots, better.tolist(), late.tolist(), strict=True
-        ):
+        verdicts = zip(self.snapshots, better.tolist(), late.tolist(), strict=True)
+        for snapshot, improved, stops in verdicts:
             assert isinstance(snapshot, Snapshot)
             if improved:
                 snapshot.take()
@@ -151,8 +158,9 @@ class MSES(Method):
         self._known = None
 
     def active(self, ctx: Context) -> tuple[str, ...]:
-        """The modalities that still train; those that do not are frozen."""
-        if self._known is None:  # read from the device once an epoch, or after resuming
+        """The modalities that still train; the others are frozen."""
+        # Read from the device once an epoch, or after resuming: a step must not wait for it.
+        if self._known is None:
             stopped = self.stopped.tolist()
             for parts, stops in zip(self.parts, stopped, strict=True):
                 for module in parts if stops else ():
@@ -163,11 +171,11 @@ class MSES(Method):
         return self._known
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        return auxiliary_loss(
-            dict.fromkeys(self.active(ctx), float(self.weight)), output, batch, ctx
-        )
+        weights = dict.fromkeys(self.active(ctx), float(self.weight))
+        return auxiliary_loss(weights, output, batch, ctx)
 
     def step(self, batch: Batch, ctx: Context) -> None:
+        """The usual step; encoders that have stopped keep their running statistics."""
         active = self.active(ctx)
         for modality, parts in zip(ctx.model.modalities, self.parts, strict=True):
             if modality not in active:

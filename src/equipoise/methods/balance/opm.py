@@ -1,28 +1,44 @@
-"""OPM: on-the-fly prediction modulation.
+r"""OPM: on-the-fly prediction modulation.
 
 Wei, Hu, Du, Wen. On-the-fly Modulation for Balanced Multimodal Learning. IEEE TPAMI 2024.
 Code: github.com/GeWu-Lab/BML_TPAMI2024
 
-Joint training in which the features of the leading modality are dropped at random, the more often
-the further it leads. With s_m the mean probability of the true class in u_m, the share of modality
-m in the fused logits,
+Idea:
+    In joint training the features of the leading modality are dropped at random, the more often the
+    further it leads, so that the others have to make up for it. Prediction drops and rescales
+    nothing.
 
-    ρ_m = s_m / mean of the others' s                for two modalities, the paper's s_m / s_m'
-    q_m = clip(q (1 + λ tanh(ρ_m − 1)), 0, 1)        if ρ_m > 1, else 0
-    θ   = Σ_m d_m q_m / Σ_m d_m                      over the modalities of the sample: its expected share of dropped
-                                                     feature dimensions
-    z_m ← z_m / (1 − θ) with probability 1 − q_m for each sample, else the modality counts as absent
-    from it
+    In a fraction $1 - p$ of the batches, and in the first epochs, nothing is dropped. The weakest
+    modality of a batch is never dropped, so that only samples which lack it can lose everything
+    they have. With more than two modalities all that do better than the mean of the others are
+    dropped, each by its own lead. The cost is that of joint training; the head runs twice.
 
-and L = CE(f, y) over the samples that keep a modality. In a share 1 − p of the batches, and in the
-first epochs, nothing is dropped. Scores are taken without gradient. Prediction drops and rescales
-nothing.
+Equations:
+    $s_m$ is the mean probability of the true class in $u_m$, the part of modality $m$ in the fused
+    logits, taken without gradient. The ratio is the paper's $s_m / s_{m'}$ for two modalities:
 
-The weakest modality of a batch is never dropped, so that only samples which lack it can lose
-everything they have. With more than two modalities all that do better than the mean of the others
-are dropped, each by its own lead. BalanceBenchmark divides the scores in place, so that the second
-ratio is taken against an already divided score, and compares with the sum of the others; neither is
-offered. Cost: as joint training, the head runs twice.
+    $$\rho_m = s_m \,/\, \mathrm{mean}_{j \neq m} \, s_j$$
+
+    The drop rate is 0 unless $\rho_m > 1$, and then
+
+    $$q_m = \mathrm{clip}(q \, (1 + \lambda \tanh(\rho_m - 1)), \, 0, \, 1)$$
+
+    Over the modalities of a sample, of widths $d_m$, the fraction of feature dimensions that it is
+    expected to lose is
+
+    $$\theta = \sum_m d_m q_m \,/\, \sum_m d_m$$
+
+    For each sample, with probability $1 - q_m$
+
+    $$z_m \leftarrow z_m \,/\, (1 - \theta)$$
+
+    and otherwise the modality counts as absent from it. The loss $L = \mathrm{CE}(f, y)$ is over
+    the samples that keep a modality.
+
+Where published code departs:
+    BalanceBenchmark divides the scores in place, so that the second ratio is
+    taken against an already divided score                                      not offered
+    BalanceBenchmark compares with the sum of the other modalities              not offered
 """
 
 from __future__ import annotations
@@ -51,29 +67,43 @@ def drop_rates(ratio: Tensor, base: float, lead: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Dropped:
-    """Features with the drop applied, and which modalities each sample still has."""
+    """Features with the drop applied.
 
-    features: dict[str, Tensor]  # {modality: (B, d_m)}, scaled by 1 / (1 − θ), θ of each sample
-    present: dict[str, Tensor]  # {modality: bool (B,)}
+    Attributes:
+        features: {modality: (B, d_m)}, multiplied by 1 / (1 − θ), with θ of each sample.
+        present: {modality: bool (B,)}, which modalities each sample still has.
+    """
+
+    features: dict[str, Tensor]
+    present: dict[str, Tensor]
 
 
-def expected_loss(rates: dict[str, Tensor], output: Output, batch: Batch) -> Tensor:
-    """θ (B,), the share of its feature dimensions that each sample is to lose, below 1."""
+def lost_fraction(rates: dict[str, Tensor], output: Output, batch: Batch) -> Tensor:
+    """θ (B,), the fraction of its feature dimensions that each sample is expected to lose.
+
+    Args:
+        rates: {modality: q_m (), a scalar}.
+        output: gives the widths of the features.
+        batch: tells which modalities a sample has.
+    """
     widths = torch.stack([output.features[m].shape[1] * batch.present[m] for m in rates])  # (M, B)
-    share = (
-        torch.stack(list(rates.values()))
-        @ widths.to(next(iter(rates.values())).dtype)
-        / widths.sum(0).clamp_min(1)
-    )
-    return share.clamp_max(
-        1 - torch.finfo(share.dtype).eps
-    )  # who is sure to lose all counts for nothing anyway
+    stacked = torch.stack(list(rates.values()))
+    lost = stacked @ widths.to(stacked.dtype) / widths.sum(0).clamp_min(1)
+    # Below 1, as it is divided by 1 − θ. A sample sure to lose everything has no loss anyway.
+    return lost.clamp_max(1 - torch.finfo(lost.dtype).eps)
 
 
 def drop(rates: dict[str, Tensor], output: Output, batch: Batch, ctx: Context) -> Dropped:
-    """Drop each modality of each sample with its rate, and scale what is left up by what the sample is to lose."""
+    """Drop each modality of each sample with its rate, and scale up the features that are left.
+
+    Args:
+        rates: {modality: q_m (), a scalar}.
+        output: what the model made of the batch.
+        batch: the samples.
+        ctx: draws.
+    """
     drawn = sample_uniform(rates, batch, ctx)
-    lost = expected_loss(rates, output, batch)
+    lost = lost_fraction(rates, output, batch)
     kept = {m: batch.present[m] & (drawn[m] >= rates[m]) for m in rates}
     features = {m: output.features[m] / (1 - lost).unsqueeze(1) for m in rates if batch.counts[m]}
     return Dropped(features, {**batch.present, **kept})
@@ -83,11 +113,11 @@ class OPM(Joint):
     """On-the-fly prediction modulation.
 
     Args:
-        base: q, the drop rate of a modality that barely leads, in [0, 1].
-        lead: λ, by how much the rate grows with the lead, at least 0.
-        probability: p, share of the batches in which anything is dropped, in [0, 1]; 0 is joint
+        base: q, the drop rate of a modality that barely leads.
+        lead: λ, the growth of the drop rate with the lead.
+        probability: p, the fraction of the batches in which anything is dropped; 0 is joint
             training.
-        warm_up: epochs of joint training before that.
+        warm_up: number of epochs of joint training before anything is dropped.
     """
 
     def __init__(
@@ -110,7 +140,7 @@ class OPM(Joint):
         """Warn where there is nothing to drop, or the training ends within the warm-up.
 
         Raises:
-            ConfigError: the fused logits are not a sum of one share per modality.
+            ConfigError: the fused logits are not a sum of one part per modality.
         """
         head = ctx.model.head
         if not head.decomposable:
@@ -126,9 +156,8 @@ class OPM(Joint):
         spared = float(torch.rand((), generator=ctx.rng)) >= self.probability
         if spared or ctx.epoch < self.warm_up or len(shown) < 2:
             return fused_loss(output, batch, ctx)
-        rates = drop_rates(
-            ratios(true_class_scores(shown, output, batch, ctx)), self.base, self.lead
-        )
+        ratio = ratios(true_class_scores(shown, output, batch, ctx))
+        rates = drop_rates(ratio, self.base, self.lead)
         ctx.log(**{f"drop/{m}": rate for m, rate in zip(shown, rates, strict=True)})
         left = drop(dict(zip(shown, rates, strict=True)), output, batch, ctx)
         losses = cross_entropy(ctx.model.read(left.features, left.present).fused, batch.label)

@@ -1,29 +1,49 @@
-"""PMR: prototypical modal rebalance.
+r"""PMR: prototypical modal rebalance.
 
 Fan, Xu, Wang, Wang, Guo. PMR: Prototypical Modal Rebalance for Multimodal Learning. CVPR 2023.
 Code: github.com/fanyunfeng-bit/Modal-Imbalance-PMR
 
-The prototypes c_k of a modality, its mean features per class, classify it without the head:
+Idea:
+    The prototypes of a modality, its mean features per class, classify it without the head, and so
+    without the other modalities. They tell which modality lags behind, and a cross-entropy over
+    them (PCE) pushes its features towards their prototypes. In the first epochs an entropy (PER)
+    keeps the distribution over prototypes of the leading modality flat.
 
-    q_m = softmax over k of −‖z_m − c_k‖₂              s_m = mean of q_m[y] over the samples that have m
-    β_m = clip(max_j s_j / s_m − 1, 0, 1)              how far it lags behind the best
-    γ_m = clip(s_m / min_j s_j − 1, 0, 1)              how far it leads the worst
-    L = CE(f, y) + α Σ_m β_m (−log q_m[y])             PCE pushes what lags towards its prototypes
-        − μ Σ_m γ_m H(q_m)   in the first epochs       PER keeps the leader's q_m flat
+    Before every epoch the prototypes are taken anew, in evaluation mode, from the first tenth of
+    the epoch's batches. A class that has not been seen yet has no prototype: it takes part in no
+    softmax, and its samples do not count.
 
-with β, γ and the prototypes taken as constants. For two modalities this is the paper's (β = 1/ρ − 1
-and γ = ρ − 1 of ρ = s_0/s_1); with more, one in between has both terms. Before every epoch the
-prototypes are taken anew, in eval mode, from the first tenth of the epoch's batches, c ← ε c_old +
-(1 − ε) c_new; a class not seen yet has none, takes part in no softmax, and its samples do not
-count.
+    PMR works with any head, and costs a tenth of a pass over the training table per epoch. The
+    paper says neither $\epsilon$ nor how many epochs are the first. $\epsilon$ is the code's, the
+    number of epochs is ours.
 
-Works with any head. Costs a tenth of a pass over the training table per epoch. The paper says
-neither ε nor how many epochs are the first: ε is the code's, their number ours. Where the published
-code departs from the paper:
-  β is 0 or 1, and PER is absent                                       `clipped: false`, `mu: 0`
-  PCE ends after epoch 70 or 100                                       not offered
-  prototypes of AVE from the validation split, of CG-MNIST from test   not offered
-  a class absent from the subset makes its prototype NaN               not offered
+Equations:
+    With prototypes $c_k$ of modality $m$, and means over the samples that have $m$,
+
+    $$q_m[k] = \mathrm{softmax}_k ( -\lVert z_m - c_k \rVert_2 ) \qquad
+    s_m = \mathrm{mean} \, q_m[y]$$
+
+    How far a modality lags behind the best, and how far it leads the worst (Eq. 11):
+
+    $$\beta_m = \mathrm{clip}(\max_j s_j / s_m - 1, \, 0, \, 1) \qquad
+    \gamma_m = \mathrm{clip}(s_m / \min_j s_j - 1, \, 0, \, 1)$$
+
+    $$L = \mathrm{CE}(f, y) + \alpha \sum_m \beta_m (-\log q_m[y]) - \mu \sum_m \gamma_m H(q_m)$$
+
+    The last term is there in the first epochs only. $\beta$, $\gamma$ and the prototypes are
+    constants to the gradient. For two modalities this is the paper's ($\beta = 1/\rho - 1$ and
+    $\gamma = \rho - 1$ with $\rho = s_0 / s_1$); with more, a modality in between has both terms.
+    The prototypes move by
+
+    $$c \leftarrow \epsilon \, c_{old} + (1 - \epsilon) \, c_{new}$$
+
+Where published code departs:
+    β is 0 or 1                                                       `clipped: false`
+    PER is absent                                                     `mu: 0`
+    PCE ends after epoch 70 or 100                                    not offered
+    prototypes of AVE come from the validation split, those of
+    CG-MNIST from the test split                                      not offered
+    a class that is absent from the subset makes its prototype NaN    not offered
 """
 
 from __future__ import annotations
@@ -43,8 +63,8 @@ from equipoise.training.context import Context
 
 def log_distribution(features: Tensor, prototypes: Tensor, known: Tensor) -> Tensor:
     """log q (B, C) from features (B, d), prototypes (C, d) and which of them are known (C,)."""
-    # Not by the expansion of the square, which loses the digits of what is near; at distance 0 its
-    # gradient is 0.
+    # Not by the expansion of the square, which loses the digits of small distances. At distance 0
+    # the gradient of `cdist` is 0.
     distance = torch.cdist(features, prototypes, compute_mode="donot_use_mm_for_euclid_dist")
     return (-distance).masked_fill(~known, torch.finfo(distance.dtype).min).log_softmax(1)
 
@@ -59,7 +79,7 @@ class Prototypes(nn.Module):
 
     Attributes:
         means: (C, Σ d_m), the modalities side by side; 0 for a class without a prototype.
-        known: bool (M, C), which classes have one.
+        known: bool (M, C), which classes have a prototype.
     """
 
     means: Tensor
@@ -73,14 +93,13 @@ class Prototypes(nn.Module):
         self.register_buffer("known", torch.zeros(len(widths), classes, dtype=torch.bool))
 
     @torch.no_grad()
-    def take(self, ctx: Context, share: float, momentum: float) -> None:
-        """Take them anew from the first batches of the epoch, in eval mode: c ← ε c_old + (1 − ε)
-        c_new.
+    def take(self, ctx: Context, fraction: float, momentum: float) -> None:
+        """Take them anew, in evaluation mode: c ← ε c_old + (1 − ε) c_new.
 
         Args:
-            ctx: whose model and training table.
-            share: of the epoch's batches.
-            momentum: 1 − ε, the share of c_new, where there is a c_old.
+            ctx: holds the model and the training table.
+            fraction: of the epoch's batches that are read, from the first on.
+            momentum: 1 − ε, the weight of c_new, where there is a c_old.
         """
         sums = torch.zeros_like(self.means)
         counts = torch.zeros(self.known.shape, dtype=sums.dtype, device=sums.device)
@@ -91,30 +110,35 @@ class Prototypes(nn.Module):
             for number, modality in enumerate(self.modalities):
                 counts[number].index_add_(0, batch.label, batch.present[modality].to(sums.dtype))
 
-        ctx.over(ctx.train, add, epoch=ctx.epoch, limit=ceil(share * len(ctx.train)))
+        ctx.over(ctx.train, add, epoch=ctx.epoch, limit=ceil(fraction * len(ctx.train)))
         sums = ctx.sum(sums)
         counts = ctx.sum(counts)
         spread = self._spread(counts)
         new = sums / spread.clamp_min(1)
-        kept = torch.where(
-            self._spread(self.known), (1 - momentum) * self.means + momentum * new, new
-        )
+        moved = (1 - momentum) * self.means + momentum * new
+        kept = torch.where(self._spread(self.known), moved, new)
         self.means.copy_(torch.where(spread > 0, kept, self.means))
         self.known |= counts > 0
 
     def log_distribution(self, modality: str, features: Tensor) -> Tensor:
         """log q_m (B, C) of features (B, d_m)."""
         number = self.modalities.index(modality)
-        return log_distribution(
-            features, torch.split(self.means, self.widths, dim=1)[number], self.known[number]
-        )
+        prototypes = torch.split(self.means, self.widths, dim=1)[number]
+        return log_distribution(features, prototypes, self.known[number])
 
     def knows(self, modality: str, label: Tensor) -> Tensor:
-        """Which samples have a prototype of their class, bool (B,) from labels (B,)."""
+        """bool (B,), which samples have a prototype of their class, from labels (B,)."""
         return self.known[self.modalities.index(modality)][label]
 
     def _spread(self, values: Tensor) -> Tensor:
-        """(M, C) → (C, Σ d): a value per modality and class, for every entry of its prototype."""
+        """Repeat a value per modality and class for every entry of its prototype.
+
+        Args:
+            values: (M, C).
+
+        Returns:
+            (C, Σ d_m).
+        """
         return torch.cat(
             [v.unsqueeze(1).expand(-1, w) for v, w in zip(values, self.widths, strict=True)], dim=1
         )
@@ -136,13 +160,13 @@ class PMR(Joint):
     """Prototypical modal rebalance.
 
     Args:
-        alpha: α of PCE; the authors take 1 or 2.
-        mu: μ of PER; the authors take 0.01 or 0.001.
-        entropy_epochs: how many epochs PER lasts.
-        momentum: 1 − ε, the share of the newest epoch in the prototypes; 1 forgets the earlier
+        alpha: α, the weight of PCE; the authors take 1 or 2.
+        mu: μ, the weight of PER; the authors take 0.01 or 0.001.
+        entropy_epochs: number of epochs, from the first on, in which PER acts.
+        momentum: 1 − ε, the weight of the newest epoch in the prototypes; 1 forgets the earlier
             ones.
-        share: of the epoch's batches that give the prototypes.
-        clipped: False makes every positive β and γ 1.
+        share: fraction of the epoch's batches from which the prototypes are taken.
+        clipped: take β and γ as clipped ratios; false makes every positive one 1.
     """
 
     def __init__(
@@ -172,7 +196,7 @@ class PMR(Joint):
         self.clipped = clipped
 
     def setup(self, ctx: Context) -> None:
-        """Allocate the prototypes; warns where no encoder trains, or none is to be compared with another."""
+        """Allocate the prototypes; warn if no encoder trains, or there is a single modality."""
         if (self.alpha or self.mu) and not warn_of_frozen_encoders("method 'pmr'", ctx):
             warn_of_one_modality("method 'pmr'", ctx)
         head = ctx.model.head

@@ -1,32 +1,49 @@
-"""ReconBoost: modalities trained in turn, each on what the others get wrong.
+r"""ReconBoost: modalities trained in turn, each on what the others get wrong.
 
 Hua, Xu, Bao, Yang, Huang. ReconBoost: Boosting Can Achieve Modality Reconcilement. ICML 2024.
 Code: github.com/huacong/ReconBoost
 
-With F = b Σ_m v_m, a stage for modality k has two phases, and stages go round the modalities.
-1. Alternation: encoder k and the shared classifier train for E_1 epochs, the other encoders stand
-   still. With q = softmax(b Σ_{m≠k} v_m) of the others and p = softmax(v_k),
-       L = (w_1 − w_2 q[y]) CE(v_k, y) / C + α MSE(p, p')
-   The first term is cross-entropy that counts less where the others are right already (the
-   reconcilement), the second keeps to p' of the modality trained before (the memory consolidation),
-   and is left out of the first stage.
-2. Global rectification: L = CE(F, y), everything trains for E_2 epochs.
-Momentum is forgotten at the start of every phase. The others' predictions are made in evaluation
-mode.
+Idea:
+    The modalities train in turn, and each concentrates on the samples that the others get wrong, as
+    in boosting. A stage for modality $k$ has two phases, and the stages go round the modalities.
 
-Where codes depart:
-  published: both sides of the consolidation are detached, and it does nothing      `consolidation: 0`
-  published: before the first stage the others' F is a random constant             here the untrained others' F
-  BalanceBenchmark: the gradient of the consolidation moves the frozen modality     not offered
-  BalanceBenchmark: one optimiser, which goes on moving what should stand still     not offered
-w_2/w_1 is the weight of the KL reconcilement, of which the code keeps the true class. The whole
-divergence against q would be unbounded below, as a wrong class of which the others are sure may be
-made ever less likely.
+    1. Alternation: encoder $k$ and the shared classifier train for $E_1$ epochs, while the other
+       encoders stand still. The others' predictions are made in evaluation mode.
+    2. Global rectification: everything trains together for $E_2$ epochs.
 
-A round of M stages takes M (E_1 + E_2) epochs, in which every modality sees the data E_1 + M E_2
-times. The epochs of a run are shared out in the same proportion, in as many whole rounds as they
-allow, but at least one. The published runs start from pretrained unimodal encoders where possible.
-Cost: all M forward and one backward pass in alternation, as joint in rectification.
+    Momentum is forgotten at the start of every phase. A round of $M$ stages takes
+    $M (E_1 + E_2)$ epochs, in which every modality sees the data $E_1 + M E_2$ times. The epochs of
+    a run are divided in the same proportion, into as many whole rounds as they allow, but at least
+    one. The published runs start from pretrained unimodal encoders where possible.
+
+    In the alternation a step costs all $M$ forward passes and one backward pass; in the
+    rectification it costs as much as joint training.
+
+Equations:
+    The prediction is $F = b \sum_m v_m$. In the alternation, with
+    $q = \mathrm{softmax}(b \sum_{m \neq k} v_m)$ of the other modalities,
+    $p = \mathrm{softmax}(v_k)$, and $p'$ the same of the modality trained before,
+
+    $$L = (w_1 - w_2 \, q[y]) \, \mathrm{CE}(v_k, y) \,/\, C + \alpha \, \mathrm{MSE}(p, p')$$
+
+    The first term is a cross-entropy that counts less where the others are right already (the
+    reconcilement). The second keeps to the modality trained before (the memory consolidation), and
+    is left out of the first stage. In the rectification
+
+    $$L = \mathrm{CE}(F, y)$$
+
+    $w_2 / w_1$ is the weight of the KL reconcilement, of which the code keeps the true class. The
+    whole divergence against $q$ would be unbounded below, as a wrong class of which the others are
+    sure may be made ever less likely.
+
+Where published code departs:
+    both sides of the consolidation are detached, and it does nothing     `consolidation: 0`
+    before the first stage the others' F is a random constant, here that
+    of the untrained others                                               not offered
+    BalanceBenchmark: the gradient of the consolidation moves the frozen
+    modality                                                              not offered
+    BalanceBenchmark: one optimiser, which goes on moving what should
+    stand still                                                           not offered
 """
 
 from __future__ import annotations
@@ -51,14 +68,22 @@ from equipoise.training.phase import Phase
 def reconciled(
     logits: Tensor, others: Tensor, label: Tensor, strength: float, reconcilement: float
 ) -> Tensor:
-    """(w_1 − w_2 q[y]) CE(v_k, y) / C per sample (B,), with q the softmax of the others' logits."""
+    """(w_1 − w_2 q[y]) CE(v_k, y) / C, (B,).
+
+    Args:
+        logits: v_k (B, C).
+        others: boosted sum of the others' logits (B, C), of which q is the softmax.
+        label: y (B,).
+        strength: w_1.
+        reconcilement: w_2.
+    """
     right = true_probability(others, label)
     losses = cross_entropy(logits, label)
     return (strength - reconcilement * right) * losses / logits.shape[1]
 
 
 def consolidated(logits: Tensor, before: Tensor) -> Tensor:
-    """Mean square distance (B,) of the class probabilities from those of the modality trained before."""
+    """MSE(p, p') (B,), from the logits (B, C) of this modality and of the one trained before."""
     return (logits.softmax(1) - before.softmax(1)).square().mean(1)
 
 
@@ -66,11 +91,12 @@ class ReconBoost(Method):
     """Modality-alternating boosting.
 
     Args:
-        strength: w_1, positive.
-        reconcilement: w_2, between 0 and w_1; 0 trains each modality for itself.
-        consolidation: α, at least 0.
-        alternation: E_1, epochs of a modality on its own, at least 1.
-        rectification: E_2, epochs of all together, at least 0.
+        strength: w_1, the weight of a sample's cross-entropy where the others are wrong.
+        reconcilement: w_2, the reduction of that weight where the others are right, at most w_1; 0
+            trains each modality for itself.
+        consolidation: α, the weight of the distance from the modality trained before.
+        alternation: E_1, the number of epochs of a modality on its own.
+        rectification: E_2, the number of epochs of all modalities together.
     """
 
     def __init__(
@@ -109,8 +135,8 @@ class ReconBoost(Method):
         """
         if not isinstance(ctx.model.head, BoostedSum):
             raise ConfigError(
-                f"method 'reconboost' boosts one classifier's logits, found {type(ctx.model.head).__name__}; "
-                "use head 'boosted-sum'"
+                "method 'reconboost' boosts one classifier's logits, found "
+                f"{type(ctx.model.head).__name__}; use head 'boosted-sum'"
             )
         self.plan = stages(ctx.epochs, ctx.model.modalities, *self.lengths)
 
@@ -121,6 +147,7 @@ class ReconBoost(Method):
         ctx.forget_momentum()
 
     def step(self, batch: Batch, ctx: Context) -> None:
+        """One minibatch of the alternation, or of the rectification, in which all train."""
         if ctx.phase.modalities is None:
             ctx.backward(fused_loss(ctx.model(batch), batch, ctx))
             ctx.update()
@@ -144,17 +171,14 @@ class ReconBoost(Method):
         losses = reconciled(logits, others.fused, batch.label, self.strength, self.reconcilement)
         loss = ctx.sample_mean(losses, there)
         before = self.before(ctx)
-        if self.consolidation and before not in (
-            "",
-            modality,
-        ):  # a single modality comes after itself
+        # A single modality comes after itself, and has nothing to keep to.
+        if self.consolidation and before is not None and before != modality:
             distance = consolidated(logits, others.logits[before])
-            loss = loss + self.consolidation * ctx.sample_mean(
-                distance, there & batch.present[before]
-            )
+            both = there & batch.present[before]
+            loss = loss + self.consolidation * ctx.sample_mean(distance, both)
         return loss
 
-    def before(self, ctx: Context) -> str:
-        """The modality of the stage before, or nothing."""
+    def before(self, ctx: Context) -> str | None:
+        """The modality of the stage before, or None in the first stage."""
         trained = [p.modalities[0] for p in self.plan[: ctx.position.phase] if p.modalities]
-        return trained[-1] if trained else ""
+        return trained[-1] if trained else None

@@ -1,31 +1,41 @@
-"""Diagnosing & Re-learning: encoders are softly re-initialised, the more the worse what they
-learned carries over.
+r"""Diagnosing & Re-learning: encoders softly re-initialised, the more the worse they carry over.
 
 Wei, Li, Feng, Hu. Diagnosing and Re-learning for Balanced Multimodal Learning. ECCV 2024.
 Code: github.com/GeWu-Lab/Diagnosing_Relearning_ECCV2024
 
-Joint training, L = CE(f, y). After the epochs e = E, 2E, …, K·E (from 0), for each modality on its
-own:
+Idea:
+    In joint training, an encoder whose features cluster better on the samples it was trained on
+    than on held-out ones has learned what does not carry over. A few times during training every
+    encoder is moved back towards its initial weights, the more the larger that difference is. An
+    encoder whose features cluster equally well on both is left alone.
 
-    P_m(table) = share of samples with the majority label of their cluster: k-means of the features
-    z_m into C
-                 clusters, each dimension scaled to [−1, 1]
-    w_m        = tanh(λ |P_m(train) − P_m(held out)|)
-    θ_m        ← w_m θ_m⁰ + (1 − w_m) θ_m                 every parameter of the encoder, with θ_m⁰ its initial value
+    Buffers (running statistics), the head and the state of the optimiser stay as they are. Each
+    modality is judged by the samples that have it, and left alone where one of the tables has none.
+    Any number of modalities.
 
-Buffers (running statistics), the head and the state of the optimiser stay. An encoder whose
-features cluster as well on held-out samples as on those it was trained on is left alone. The paper
-compares with its validation split; here the held-out part is cut from the training table, so that
-validation is free to choose the epoch. Any number of modalities; one is judged by the samples that
-have it, and left alone where one of the tables has none.
+    The paper's text is unverified: the equations are those of the authors' code. The cost is that
+    of joint training, a copy of the encoders' parameters, and at each event an evaluation pass over
+    both tables and $2M$ runs of k-means with ten starts each.
 
-Unverified: the paper's text (the equations are those of the authors' code). BalanceBenchmark takes
-    whatever
-validation table it has, the test split if there is none, with E = 15 and K = 2.
+Equations:
+    The loss is $L = \mathrm{CE}(f, y)$. After the epochs $e = E, 2E, \dots, K E$ (counted from 0),
+    for each modality on its own, $P_m$ of a table is the fraction of its samples that have the
+    majority label of their cluster, where k-means divides the features $z_m$, each dimension scaled
+    to $[-1, 1]$, into $C$ clusters:
 
-Cost: as joint training; an evaluation pass over both tables and 2M runs of k-means, each of ten
-    starts, at each of
-the K events; a copy of the encoders' parameters.
+    $$w_m = \tanh( \lambda \, | P_m(\mathrm{train}) - P_m(\mathrm{held\ out}) | )$$
+
+    $$\theta_m \leftarrow w_m \theta_m^0 + (1 - w_m) \theta_m$$
+
+    for every parameter of the encoder, with $\theta_m^0$ its initial value.
+
+Where published code departs:
+    the training table is compared with the validation split; here the
+    held-out samples are cut from the training table, so that validation
+    is free to choose the epoch                                             not offered
+    BalanceBenchmark takes whatever validation table it has, the test
+    split if there is none                                                  not offered
+    BalanceBenchmark has E = 15 and K = 2                                   `every`, `times`
 """
 
 from __future__ import annotations
@@ -47,10 +57,12 @@ from equipoise.training.context import Context
 
 
 def cluster_purity(features: np.ndarray, label: np.ndarray, clusters: int) -> float:
-    """Share of the rows of (N, d) with the majority label of their k-means cluster, each dimension
-    scaled before.
+    """P, the fraction of the rows that have the majority label of their k-means cluster.
 
-    Rows fewer than clusters are a cluster each.
+    Args:
+        features: (N, d); each dimension is scaled to [−1, 1] first.
+        label: (N,).
+        clusters: C; rows fewer than that are a cluster each.
     """
     from sklearn.cluster import KMeans
     from sklearn.preprocessing import MinMaxScaler
@@ -61,8 +73,8 @@ def cluster_purity(features: np.ndarray, label: np.ndarray, clusters: int) -> fl
     return sum(majorities) / len(label)
 
 
-def strength(train: float, held: float, scale: float) -> float:
-    """w of the two purities."""
+def reset_weight(train: float, held: float, scale: float) -> float:
+    """w, the weight of the initial parameters, from the two purities and λ."""
     return math.tanh(scale * abs(train - held))
 
 
@@ -70,8 +82,9 @@ class Relearning(Joint):
     """Soft re-initialisation of the encoders.
 
     Args:
-        strength: λ, at least 0; 0 re-initialises nothing.
-        every: E, the epochs between two events.
+        strength: λ, the growth of the re-initialisation with the gap between the purities; 0
+            re-initialises nothing.
+        every: E, the number of epochs between two events.
         times: K, the number of events.
     """
 
@@ -90,15 +103,15 @@ class Relearning(Joint):
         self.times = times
 
     def setup(self, ctx: Context) -> None:
-        """Keep a copy of the encoders; warns where all are frozen, or the training ends before the
-        first event.
+        """Keep a copy of the encoders; warn if all are frozen, or there is no time for an event.
 
         Raises:
             ConfigError: nothing was held out.
         """
         if ctx.holdout is None:
             raise ConfigError(
-                "method 'relearning' measures held-out samples and there are none; set 'data.holdout'"
+                "method 'relearning' measures held-out samples and there are none; "
+                "set 'data.holdout'"
             )
         self.initial = EncoderCopy(ctx.model)
         acts = self.strength and self.times
@@ -107,27 +120,31 @@ class Relearning(Joint):
 
     @torch.no_grad()
     def on_epoch_start(self, ctx: Context) -> None:
-        finished = ctx.epoch - 1  # the number of the last epoch
+        """Measure the purities and move the encoders, if the last epoch was one of an event."""
+        finished = ctx.epoch - 1  # number of the last epoch
         if finished < self.every or finished % self.every or finished // self.every > self.times:
             return
         assert ctx.holdout is not None, "needs_holdout"
         train = self.purities(ctx.train, ctx)
         held = self.purities(ctx.holdout, ctx)
         for modality in (m for m in train if m in held):
-            weight = strength(train[modality], held[modality], self.strength)
+            weight = reset_weight(train[modality], held[modality], self.strength)
             for parameter, start in self.initial.pairs(modality):
                 parameter.copy_(weight * start + (1 - weight) * parameter)
             ctx.log(**{f"weight/{modality}": weight})
 
     def purities(self, loader: Loader, ctx: Context) -> dict[str, float]:
-        """P of each modality that a sample of the table has; one rank clusters, and the others believe it."""
+        """P of each modality that a sample of the table has."""
         table = loader.table
         modalities = ctx.model.modalities
         widths = [ctx.model.head.widths[m] for m in modalities]
-        whole = table_values(
-            ctx, loader, lambda output, batch: _side_by_side(modalities, output, batch)
-        )
+
+        def side_by_side(output: Output, batch: Batch) -> torch.Tensor:
+            return torch.cat([output.features[m] for m in modalities], 1)
+
+        whole = table_values(ctx, loader, side_by_side)
         found = {}
+        # One rank clusters and tells the others, so that all move their encoders alike.
         if ctx.runtime.main:
             for modality, part in zip(modalities, torch.split(whole.cpu(), widths, 1), strict=True):
                 here = table.present[modality]
@@ -137,7 +154,3 @@ class Relearning(Joint):
                     )
         shared: dict[str, float] = ctx.runtime.objects(found)[0]
         return shared
-
-
-def _side_by_side(modalities: tuple[str, ...], output: Output, batch: Batch) -> torch.Tensor:
-    return torch.cat([output.features[m] for m in modalities], 1)

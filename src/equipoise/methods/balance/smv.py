@@ -1,36 +1,51 @@
-"""SMV: sample-level and modality-level valuation, and more training for the modality that
-contributes little.
+r"""SMV: sample-level and modality-level valuation, and more training for what contributes little.
 
 Wei, Feng, Wang, Hu. Enhancing Multimodal Cooperation via Sample-level Modality Valuation. CVPR
 2024.
 Code: github.com/GeWu-Lab/Valuate-and-Enhance-Multimodal-Cooperation
 
-Joint training, L = CE(f, y), on a table that grows. After a warm-up, before every epoch, each
-training sample is
-valued: φ_m is the Shapley value of modality m in the game "is the prediction right?"
-    (`equipoise.evaluation.shapley`), where 1 is a
-modality that does its share. Then samples are added of which only one modality is kept, the others'
-features being zero:
+Idea:
+    How much a modality contributes is valued sample by sample, and the modality that contributes
+    little is trained more: the table of joint training grows by samples of which only this modality
+    is kept, while the features of the others are zero. This happens before every epoch, after a
+    warm-up. `smv-sample` decides for each sample and modality by itself, `smv-modality` for one
+    modality at a time.
 
-    `smv-sample`:    of each sample and modality, no copy if φ_m ≥ 1, 1 if 0.4 < φ_m < 1, 2 if −0.1 ≤ φ_m ≤ 0.4,
-                     3 if φ_m < −0.1
-    `smv-modality`:  with φ̄_m the mean over a random fifth Z of the table (drawn with replacement)
-    and the gap
-                     g_m = 1 − φ̄_m, ⌊p N⌋ samples drawn with replacement, p = α · ⅔ |g_a − g_v|,
-                     each keeping only the modality with the larger gap
+    With more than two modalities the Shapley values are over all $2^M - 1$ sets, and $p$ comes from
+    the largest minus the smallest gap. A sample that lacks a modality is valued, and copied, for
+    those it has. With $\alpha = 0$, or no copies, this is joint training.
 
-More than two modalities: Shapley values over all 2^M − 1 sets, and p from the largest minus the
-smallest gap. A sample that lacks a modality is valued, and copied, for those it has. With α = 0, or
-no copies, this is joint training.
+    Each step costs as much as joint training's. Before each epoch there is an evaluation pass (a
+    fifth of one for `smv-modality`), and the epochs are longer, in `smv-sample` up to 5 times for
+    two modalities and 9 times for three.
 
-Where the published code departs: it leaves φ_m exactly at 0.4 or −0.1 (impossible for two
-modalities) without a copy; here those get two. Its released scripts pass an option that its data
-sets do not take. BalanceBenchmark values a set 1 instead of |S|, so that a sample that every set
-gets right is copied too, and hides inputs instead of features.
+Equations:
+    The loss is $L = \mathrm{CE}(f, y)$. $\phi_m$ is the Shapley value of modality $m$ for a sample
+    in the game in which a set $S$ of modalities is worth
 
-Cost: each step as joint training's; one evaluation pass before each epoch (a fifth of one for
-    `smv-modality`); the
-epochs are longer, up to 5 times for two modalities and 9 for three in `smv-sample`.
+    $$v(S) = |S| \text{ if the prediction from } S \text{ is right, else } 0$$
+
+    (`equipoise.evaluation.shapley`), so that $\phi_m = 1$ for a modality that does its part. In
+    `smv-sample` each sample is added, for each modality,
+
+    $$0 \text{ times if } \phi_m \geq 1, \quad 1 \text{ if } 0.4 < \phi_m < 1, \quad
+    2 \text{ if } -0.1 \leq \phi_m \leq 0.4, \quad 3 \text{ if } \phi_m < -0.1$$
+
+    In `smv-modality`, with $\bar\phi_m$ the mean over a random fifth $Z$ of the table (drawn with
+    replacement) and the gap $g_m = 1 - \bar\phi_m$,
+
+    $$p = \alpha \, \tfrac{2}{3} \, | g_a - g_v |$$
+
+    and $\lfloor p N \rfloor$ samples, drawn with replacement, are added, each keeping only the
+    modality with the larger gap.
+
+Where published code departs:
+    a value of exactly 0.4 or -0.1 (impossible for two modalities) adds no
+    copy; here it adds two                                                    not offered
+    the released scripts pass an option that their data sets do not take      not offered
+    BalanceBenchmark values a set 1 instead of |S|, so that a sample that
+    every set gets right is copied too                                        not offered
+    BalanceBenchmark hides inputs instead of features                         not offered
 """
 
 from __future__ import annotations
@@ -52,27 +67,63 @@ from equipoise.methods.parts.table_values import table_values
 from equipoise.model import Model
 from equipoise.training.context import Context
 
+CURVES = ("linear", "tanh", "power")
+
 
 def valuation(model: Model, output: Output, batch: Batch) -> Tensor:
-    """φ (B, M) of a batch, in float64: the head reads the features of each set, with the others deactivated."""
+    """φ (B, M) of a batch, in float64.
+
+    The head reads the features of each set of modalities, with those of the others deactivated.
+    """
     features = features_here(output, batch)
     worth = {}
     for only in subsets(model.modalities):
         right = model.read(features, batch.present, only).fused.argmax(1) == batch.label
         shown = torch.stack([batch.present[m] for m in only]).sum(0)
         worth[only] = (right * shown).double()
-    return torch.stack(
-        [shapley_value(m, worth, len(model.modalities)) for m in model.modalities], 1
-    )
+    count = len(model.modalities)
+    return torch.stack([shapley_value(m, worth, count) for m in model.modalities], 1)
+
+
+def copy_counts(values: Tensor, counts: Sequence[int]) -> Tensor:
+    """The number of times that a sample is added for a modality, of the shape of the values.
+
+    Args:
+        values: φ (…).
+        counts: times for a value less than 1, at most 0.4, and less than −0.1.
+    """
+    # Shapley values are sums of fractions: what is 0.4 by hand may be a rounding error beside it.
+    low = values < 1 - 1e-9
+    lower = values <= 0.4 + 1e-9
+    lowest = values < -0.1 - 1e-9
+    found = torch.zeros_like(values, dtype=torch.int64)
+    for count, where in zip(counts, (low, lower, lowest), strict=True):
+        found[where] = count
+    return found
+
+
+def growth_of_table(gaps: Tensor, alpha: float, curve: str) -> Tensor:
+    """p, a scalar: the number of samples to add over the number there are.
+
+    Args:
+        gaps: (M,) between 1 and the modalities' mean values.
+        alpha: α.
+        curve: one of `CURVES`.
+    """
+    apart = (gaps.max() - gaps.min()) * 2 / 3
+    if curve == "power":
+        return apart**1.5 * alpha
+    if curve == "tanh":
+        return torch.tanh(apart * alpha)
+    return apart * alpha
 
 
 class Valuation(Joint):
-    """What both levels of SMV share: a warm-up, then values from the model as it is, before every
-    epoch.
+    """Base of both levels of SMV: after a warm-up, the table grows anew before every epoch.
 
     Args:
         name: of the method.
-        warm_up: epochs on the plain table.
+        warm_up: number of epochs on the plain table.
 
     Attributes:
         idle: True where the options add nothing.
@@ -92,6 +143,7 @@ class Valuation(Joint):
             warn_of_a_short_run(self.name, self.warm_up, "warm_up", ctx)
 
     def on_epoch_start(self, ctx: Context) -> None:
+        """Value the modalities with the model as it is, and add the samples to the table."""
         if self.idle or ctx.epoch < self.warm_up:
             return
         rows, kept = self.added(ctx)
@@ -104,74 +156,62 @@ class Valuation(Joint):
 
     @abstractmethod
     def added(self, ctx: Context) -> tuple[Tensor, Tensor]:
-        """Rows (K,) of the training table to add, and the number (K,) of the one modality each keeps."""
+        """The samples to add.
+
+        Returns:
+            Their rows (K,) of the training table, and the numbers (K,) of the one modality that
+            each keeps.
+        """
 
     def values(self, loader: Loader, ctx: Context) -> tuple[Tensor, Tensor]:
-        """φ (N, M) of a table, and bool (N, M), which cells it has; on the CPU."""
-        found = table_values(
-            ctx, loader, lambda output, batch: valuation(ctx.model, output, batch)
-        ).cpu()
+        """φ (N, M) of a table, and bool (N, M), which cells it has; both on the CPU."""
+
+        def value(output: Output, batch: Batch) -> Tensor:
+            return valuation(ctx.model, output, batch)
+
+        found = table_values(ctx, loader, value).cpu()
         present = [torch.from_numpy(loader.table.present[m]) for m in ctx.model.modalities]
         return found, torch.stack(present, 1)
-
-
-CURVES = ("linear", "tanh", "power")
-
-
-def copies(values: Tensor, counts: Sequence[int]) -> Tensor:
-    """How often a sample is added for a modality worth φ (…): counts for a low, lower and the lowest value."""
-    found = torch.zeros_like(values, dtype=torch.int64)
-    for count, below in zip(
-        counts, (values < 1 - 1e-9, values <= 0.4 + 1e-9, values < -0.1 - 1e-9), strict=True
-    ):
-        found[below] = count
-    return found
-
-
-def share(gaps: Tensor, alpha: float, curve: str) -> Tensor:
-    """p (): by how much the table grows, from the gaps (M,) between 1 and the modalities' mean values."""
-    apart = (gaps.max() - gaps.min()) * 2 / 3
-    if curve == "power":
-        return apart**1.5 * alpha
-    return torch.tanh(apart * alpha) if curve == "tanh" else apart * alpha
 
 
 class SampleValuation(Valuation):
     """Re-sampling at the level of samples.
 
     Args:
-        warm_up: epochs on the plain table.
-        copies: how often a sample is added for a modality worth less than 1, at most 0.4, and less
-            than −0.1.
+        warm_up: number of epochs on the plain table.
+        copies: three numbers: the times that a sample is added for a modality whose value is less
+            than 1, at most 0.4, and less than −0.1.
     """
 
     def __init__(self, warm_up: int = 5, copies: Sequence[int] = (1, 2, 3)) -> None:
         super().__init__("smv-sample", warm_up)
         counts = len(copies) == 3 and all(is_whole(c, 0) for c in copies)
-        require(type(self).__name__, ("copies", counts, "three whole numbers, at least 0", copies))
+        require(type(self).__name__, ("copies", counts, "three integers, at least 0", copies))
         self.copies = tuple(copies)
         self.idle = not any(copies)
 
     def added(self, ctx: Context) -> tuple[Tensor, Tensor]:
         found, present = self.values(ctx.train, ctx)
-        times = copies(found, self.copies) * present
+        times = copy_counts(found, self.copies) * present
+        named = zip(ctx.model.modalities, found.mean(0), strict=True)
         ctx.log(
             added=float(times.sum()) / len(times),
-            **dict(zip(_names(ctx), found.mean(0), strict=True)),
+            **{f"value/{m}": value for m, value in named},
         )
         rows, kept = times.nonzero(as_tuple=True)
-        return rows.repeat_interleave(times[rows, kept]), kept.repeat_interleave(times[rows, kept])
+        repeats = times[rows, kept]
+        return rows.repeat_interleave(repeats), kept.repeat_interleave(repeats)
 
 
 class ModalityValuation(Valuation):
     """Re-sampling at the level of modalities.
 
     Args:
-        warm_up: epochs on the plain table.
-        part: |Z| over the number of samples, in (0, 1].
-        alpha: α, at least 0; 0 adds nothing.
-        curve: "linear" as above, "tanh" p = tanh(α ⅔ |g_a − g_v|), or "power" p = α (⅔ |g_a −
-            g_v|)^1.5.
+        warm_up: number of epochs on the plain table.
+        part: size of Z, as a fraction of the table.
+        alpha: α, the growth of the table with the gap between the modalities; 0 adds nothing.
+        curve: p as a function of d = ⅔ |g_a − g_v|: "linear" for α d, "tanh" for tanh(α d), or
+            "power" for α d^1.5.
     """
 
     def __init__(
@@ -190,7 +230,7 @@ class ModalityValuation(Valuation):
         self.idle = alpha == 0
 
     def setup(self, ctx: Context) -> None:
-        """Warn where no modality is worth less than another, or the training ends within the warm-up."""
+        """Warn of a single modality, or of a training that ends within the warm-up."""
         if not self.idle and not warn_of_one_modality("method 'smv-modality'", ctx):
             super().setup(ctx)
 
@@ -201,17 +241,13 @@ class ModalityValuation(Valuation):
             table.take(drawn.numpy()), ctx.train.batch_size, seed=ctx.seed, shuffle=False
         )
         found, present = self.values(loader, ctx)
-        known = present.any(0)  # a modality that Z lacks altogether is neither ahead nor behind
+        # A modality that Z lacks altogether is neither ahead nor behind.
+        known = present.any(0)
         gaps = (1 - found.sum(0) / present.sum(0).clamp_min(1))[known]
         weakest = int(known.nonzero()[gaps.argmax()])
-        count = int(len(table) * share(gaps, self.alpha, self.curve))
+        count = int(len(table) * growth_of_table(gaps, self.alpha, self.curve))
         ctx.log(added=count / len(table))
-        having = torch.from_numpy(table.present[ctx.model.modalities[weakest]]).nonzero(
-            as_tuple=True
-        )[0]
+        here = torch.from_numpy(table.present[ctx.model.modalities[weakest]])
+        (having,) = here.nonzero(as_tuple=True)
         rows = having[torch.randint(len(having), (count,), generator=ctx.rng)]
         return rows, torch.full((count,), weakest)
-
-
-def _names(ctx: Context) -> list[str]:
-    return [f"value/{m}" for m in ctx.model.modalities]

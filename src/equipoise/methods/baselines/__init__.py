@@ -15,7 +15,8 @@ ENTRIES: list[MethodEntry] = [
         "late",
         "equipoise.methods.baselines.late:Late",
         "independent networks, one per modality, that meet at prediction only",
-        paper="Gunes, Piccardi. Affect recognition from face and body: early fusion vs. late fusion. IEEE SMC 2005",
+        paper="Gunes, Piccardi. Affect recognition from face and body: early fusion vs. late "
+        "fusion. IEEE SMC 2005",
         year=2005,
         url="https://doi.org/10.1109/ICSMC.2005.1571679",
         head="late",
@@ -33,8 +34,9 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "linear-probe",
         "equipoise.methods.baselines.linear_probe:LinearProbe",
-        "frozen encoders, and a new linear classifier on what they give",
-        paper="Alain, Bengio. Understanding intermediate layers using linear classifier probes. ICLR workshop 2017",
+        "frozen encoders, and a new linear classifier on their features",
+        paper="Alain, Bengio. Understanding intermediate layers using linear classifier probes. "
+        "ICLR workshop 2017",
         year=2017,
         url="https://arxiv.org/abs/1610.01644",
         head="auxiliary",

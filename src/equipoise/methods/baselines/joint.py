@@ -1,12 +1,21 @@
-"""Joint training: one loss on the fused prediction, whatever the head.
+r"""Joint training: one loss on the fused prediction, whatever the head.
 
-With the head `concat` this is the Concat baseline of the papers, with `sum` the Sum baseline. It is
-the yardstick: every other method is compared with it, and is equal to it at its neutral setting.
+Idea:
+    All encoders and the head are trained together by the loss of the fused prediction. With the
+    head `concat` this is the baseline Concat of the papers, with `sum` the baseline Sum. It is the
+    yardstick: every other method is compared with it, and equals it at its neutral setting.
 
-Fusion baselines that are nothing but another head under this loss (their equations stand with the
-heads): film and affine (Perez et al. FiLM. AAAI 2018), bigated (Kiela et al. Efficient Large-Scale
-Multi-Modal Classification. AAAI 2018), ml-lstm (Nie et al. Multi-modal feature fusion based on
-multi-layers LSTM. 2021), and attention (self-attention over one token per modality).
+    Some fusion baselines are nothing but another head under this loss; their equations stand with
+    the heads. These are `film` and `affine` (Perez et al. FiLM. AAAI 2018), `bigated` (Kiela et al.
+    Efficient Large-Scale Multi-Modal Classification. AAAI 2018), `ml-lstm` (Nie et al. Multi-modal
+    feature fusion based on multi-layers LSTM. 2021), and `attention` (self-attention over one token
+    per modality).
+
+Equations:
+    $$L = \mathrm{CE}(f, y)$$
+
+Where published code departs:
+    Joint training is a baseline without a published code of its own.
 """
 
 from __future__ import annotations

@@ -1,23 +1,29 @@
-"""Linear probe: frozen encoders, and a new linear classifier on what they give.
+r"""Linear probe: frozen encoders, and a new linear classifier on their features.
 
 Alain, Bengio. Understanding intermediate layers using linear classifier probes. ICLR 2017 workshop.
 Re-implementation for multimodal models: github.com/GeWu-Lab/BalanceBenchmark
 
-Encoders run in evaluation mode and without gradients: neither their parameters nor their running
-statistics change. Only the head trains,
+Idea:
+    The probe measures how much the features of trained encoders tell about the classes. `run` names
+    the folder of a finished run, and the encoders of its best epoch are read. Without it the
+    encoders are probed as they are built, pretrained or random.
 
-    L = CE(f, y) + Σ_m CE(v_m, y),   f from the concatenated features, v_m from those of one modality (`auxiliary`),
+    Encoders run in evaluation mode and without gradients: neither their parameters nor their
+    running statistics change. Only the head trains. As no encoder is shared, the $M + 1$
+    classifiers are independent probes: one of all the features, and one of each modality's. With a
+    head without own classifiers only the first term of the loss is left.
 
-and as no encoder is shared, the M + 1 classifiers are independent probes: one of all the features,
-and one of each modality. With a head without own classifiers only the first term is left. It asks
-what training by another method has put into the encoders: `run` names the folder of a finished run,
-of which the best epoch's encoders are read. Without it the encoders are probed as they are built,
-pretrained or random.
+    Any number of modalities. A step costs one forward pass of each encoder and no backward pass.
 
-BalanceBenchmark resets its best score before every evaluation, so that the last epoch is always
-kept; here the epoch is chosen on validation, as everywhere. Any number of modalities.
+Equations:
+    $$L = \mathrm{CE}(f, y) + \sum_m \mathrm{CE}(v_m, y)$$
 
-Cost: one forward and no backward pass of each encoder per step.
+    $f$ comes from the concatenated features and $v_m$ from those of one modality (head
+    `auxiliary`).
+
+Where published code departs:
+    BalanceBenchmark resets its best score before every evaluation, so that it
+    always keeps the last epoch; here validation chooses the epoch                  not offered
 """
 
 from __future__ import annotations
@@ -38,8 +44,8 @@ class LinearProbe(Method):
     """Training of the head alone.
 
     Args:
-        run: folder of a finished run with the same encoders; None probes the encoders as they are
-            built.
+        run: folder of a finished run with the same encoders; null for none, which probes the
+            encoders as they are built.
     """
 
     def __init__(self, run: str | None = None) -> None:
@@ -53,7 +59,7 @@ class LinearProbe(Method):
 
         Raises:
             RunError: the folder holds no finished run, or its weights are damaged.
-            ConfigError: its encoders are others than those of this model.
+            ConfigError: its encoders are not those of this model.
         """
         if self.run is None:
             return
@@ -65,8 +71,8 @@ class LinearProbe(Method):
         different = sorted({*ours.items()} ^ {*theirs.items()})
         if different:
             raise ConfigError(
-                f"{self.run}: its encoders are not those of this model ({different[0][0]!r} differs); give the probe "
-                "the modalities and the encoders of that run"
+                f"{self.run}: its encoders are not those of this model ({different[0][0]!r} "
+                "differs); give the probe the modalities and the encoders of that run"
             )
         ctx.model.encoders.load_state_dict(weights)
 

@@ -19,8 +19,8 @@ ENTRIES = [
         "etmc",
         "equipoise.methods.fusion.etmc:ETMC",
         "TMC with one more opinion, from the concatenated features",
-        paper="Han, Zhang, Fu, Zhou. Trusted Multi-View Classification with Dynamic Evidential Fusion. "
-        "IEEE TPAMI 2023",
+        paper="Han, Zhang, Fu, Zhou. Trusted Multi-View Classification with Dynamic Evidential "
+        "Fusion. IEEE TPAMI 2023",
         year=2023,
         url="https://arxiv.org/abs/2204.11423",
         code="https://github.com/hanmenghan/TMC",
@@ -30,8 +30,8 @@ ENTRIES = [
         "qmf",
         "equipoise.methods.fusion.qmf:QMF",
         "logits weighed by confidences that are ranked by how easy a sample has been",
-        paper="Zhang, Wu, Zhang, Hu, Fu, Zhou, Peng. Provable Dynamic Fusion for Low-Quality Multimodal Data. "
-        "ICML 2023",
+        paper="Zhang, Wu, Zhang, Hu, Fu, Zhou, Peng. Provable Dynamic Fusion for Low-Quality "
+        "Multimodal Data. ICML 2023",
         year=2023,
         url="https://arxiv.org/abs/2306.02050",
         code="https://github.com/QingyangZhang/QMF",
@@ -42,8 +42,8 @@ ENTRIES = [
         "domfn",
         "equipoise.methods.fusion.domfn:DOMFN",
         "fusion of the samples whose modalities agree, separate training of the others",
-        paper="Yang, Zhang, Gao, Gao, Zhu. DOMFN: A Divergence-Orientated Multi-Modal Fusion Network for Resume "
-        "Assessment. ACM Multimedia 2022",
+        paper="Yang, Zhang, Gao, Gao, Zhu. DOMFN: A Divergence-Orientated Multi-Modal Fusion "
+        "Network for Resume Assessment. ACM Multimedia 2022",
         year=2022,
         url="https://doi.org/10.1145/3503161.3548203",
         code="https://github.com/njustkmg/MM22_DOMFN",
@@ -53,8 +53,8 @@ ENTRIES = [
         "film",
         "equipoise.methods.baselines.joint:Joint",
         "one modality scales and shifts the features of the others",
-        paper="Perez, Strub, de Vries, Dumoulin, Courville. FiLM: Visual Reasoning with a General Conditioning "
-        "Layer. AAAI 2018",
+        paper="Perez, Strub, de Vries, Dumoulin, Courville. FiLM: Visual Reasoning with a General "
+        "Conditioning Layer. AAAI 2018",
         year=2018,
         url="https://arxiv.org/abs/1709.07871",
         head="film",
@@ -64,9 +64,9 @@ ENTRIES = [
     MethodEntry(
         "affine",
         "equipoise.methods.baselines.joint:Joint",
-        "film, by the name it has in LFM's tables",
-        paper="Perez, Strub, de Vries, Dumoulin, Courville. FiLM: Visual Reasoning with a General Conditioning "
-        "Layer. AAAI 2018",
+        "the same as film, under the name of LFM's tables",
+        paper="Perez, Strub, de Vries, Dumoulin, Courville. FiLM: Visual Reasoning with a General "
+        "Conditioning Layer. AAAI 2018",
         year=2018,
         url="https://arxiv.org/abs/1709.07871",
         head="affine",
@@ -76,7 +76,8 @@ ENTRIES = [
         "bigated",
         "equipoise.methods.baselines.joint:Joint",
         "one modality gates the hidden features of the others",
-        paper="Kiela, Grave, Joulin, Mikolov. Efficient Large-Scale Multi-Modal Classification. AAAI 2018",
+        paper="Kiela, Grave, Joulin, Mikolov. Efficient Large-Scale Multi-Modal Classification. "
+        "AAAI 2018",
         year=2018,
         url="https://arxiv.org/abs/1802.02892",
         head="bigated",
@@ -86,7 +87,8 @@ ENTRIES = [
         "channel",
         "equipoise.methods.fusion.channel:Channel",
         "modalities recalibrate each other's features through gates (MMTM)",
-        paper="Vaezi Joze, Shaban, Iuzzolino, Koishida. MMTM: Multimodal Transfer Module for CNN Fusion. CVPR 2020",
+        paper="Vaezi Joze, Shaban, Iuzzolino, Koishida. MMTM: Multimodal Transfer Module for CNN "
+        "Fusion. CVPR 2020",
         year=2020,
         url="https://arxiv.org/abs/1911.08670",
         head="channel",
@@ -97,8 +99,8 @@ ENTRIES = [
         "ml-lstm",
         "equipoise.methods.baselines.joint:Joint",
         "a multilayer LSTM reads the modalities as steps",
-        paper="Nie, Yan, Song, Wang. Multi-modal feature fusion based on multi-layers LSTM for video emotion "
-        "recognition. Multimedia Tools and Applications 2021",
+        paper="Nie, Yan, Song, Wang. Multi-modal feature fusion based on multi-layers LSTM for "
+        "video emotion recognition. Multimedia Tools and Applications 2021",
         year=2021,
         url="https://doi.org/10.1007/s11042-020-08796-8",
         head="ml-lstm",
@@ -108,7 +110,8 @@ ENTRIES = [
         "weight",
         "equipoise.methods.fusion.weight:Weight",
         "predictions weighed sample by sample, own and fused losses together",
-        paper="Yang, Wang, Zhan, Xiong, Jiang. Comprehensive Semi-Supervised Multi-Modal Learning. IJCAI 2019",
+        paper="Yang, Wang, Zhan, Xiong, Jiang. Comprehensive Semi-Supervised Multi-Modal Learning. "
+        "IJCAI 2019",
         year=2019,
         url="https://doi.org/10.24963/ijcai.2019/568",
         head="weight",

@@ -1,17 +1,30 @@
-"""Channel: joint training of the head `channel`, which also learns the mean squeeze of each
-modality.
+r"""Channel: joint training of the head `channel`, which also learns each modality's mean squeeze.
 
-Vaezi Joze, Shaban, Iuzzolino, Koishida. MMTM: Multimodal Transfer Module for CNN Fusion. CVPR 2020;
-the baseline Channel of the LFM paper.
+Vaezi Joze, Shaban, Iuzzolino, Koishida. MMTM: Multimodal Transfer Module for CNN Fusion. CVPR 2020.
+This is the baseline Channel of the LFM paper.
+Code: github.com/haamoon/mmtm
 
-    L = CE(f, y)        s̄_m ← s̄_m + ρ (mean over the batch of s_m − s̄_m)
+Idea:
+    The modalities recalibrate each other's features through gates that read the squeezes of all of
+    them (head `channel`). A running mean of each squeeze is kept for prediction: it stands in for a
+    modality that a sample lacks, and for the others when one modality is read alone, as in the code
+    of Greedy Multi-modal Learning.
 
-s̄_m stands for a modality that a sample lacks, and for the others when one modality is read alone,
-as in the code of Greedy Multi-modal Learning. The mean is over the samples of all ranks that have
-the modality. `loss: fused+unimodal` adds Σ_m CE(v_m, y), where v_m is modality m alone; the
-published code takes the branch score of the full pass there, which has seen the other modalities.
-Official MMTM code alternates two optimisers that share the module; that schedule is not offered.
-Any number of modalities; one forward and one backward pass.
+    Any number of modalities; a step costs one forward and one backward pass.
+
+Equations:
+    $$L = \mathrm{CE}(f, y)$$
+
+    With the mean over the samples of all ranks that have modality $m$ in the batch,
+
+    $$\bar s_m \leftarrow \bar s_m + \rho \, (\mathrm{mean} \, s_m - \bar s_m)$$
+
+    `loss: fused+unimodal` adds $\sum_m \mathrm{CE}(v_m, y)$, where $v_m$ is modality $m$ alone.
+
+Where published code departs:
+    v_m is the branch score of the full pass, which has seen the
+    other modalities                                                   not offered
+    two optimisers, which share the module, alternate                  not offered
 """
 
 from __future__ import annotations
@@ -29,12 +42,30 @@ from equipoise.training.context import Context
 LOSSES = ("fused", "fused+unimodal")
 
 
+@torch.no_grad()
+def remember_squeezes(output: Output, batch: Batch, ctx: Context, momentum: float) -> None:
+    """Move the means s̄_m of head `channel` towards those of this batch.
+
+    The loss has read the old means, so this must come after its backward pass.
+
+    Args:
+        output: what the model made of the batch.
+        batch: the samples.
+        ctx: takes the means over the samples of all ranks.
+        momentum: ρ, the fraction of the way that the means move.
+    """
+    for modality, features in output.features.items():
+        if ctx.anyone_has(modality, batch):
+            mean = ctx.mean(ctx.sample_mean(features, batch.present[modality]))
+            ctx.model.head.get_buffer(f"mean_{modality}").lerp_(mean, momentum)
+
+
 class Channel(OwnHead[ChannelHead]):
     """Joint training that keeps the running means of the squeezes.
 
     Args:
         loss: "fused", or "fused+unimodal" for the modalities' own losses too.
-        momentum: ρ, the share of the newest batch in the running mean.
+        momentum: ρ, the fraction of the newest batch in the running mean.
     """
 
     name = "channel"
@@ -52,17 +83,8 @@ class Channel(OwnHead[ChannelHead]):
         )
 
     def step(self, batch: Batch, ctx: Context) -> None:
-        """As every method's, except that the means move, once the backward pass has no more need of the old ones."""
+        """The usual step; the means move once the backward pass no longer needs the old ones."""
         output = ctx.model(batch)
         ctx.backward(self.loss(output, batch, ctx))
         remember_squeezes(output, batch, ctx, self.momentum)
         ctx.update()
-
-
-@torch.no_grad()
-def remember_squeezes(output: Output, batch: Batch, ctx: Context, momentum: float) -> None:
-    """Move the means s̄_m of head `channel` a share of the way to those of this batch; after its backward pass."""
-    for modality, features in output.features.items():
-        if ctx.anyone_has(modality, batch):
-            mean = ctx.mean(ctx.sample_mean(features, batch.present[modality]))
-            ctx.model.head.get_buffer(f"mean_{modality}").lerp_(mean, momentum)

@@ -1,35 +1,51 @@
-"""DOMFN: divergence-orientated multi-modal fusion network.
+r"""DOMFN: divergence-orientated multi-modal fusion network.
 
 Yang, Zhang, Gao, Gao, Zhu. DOMFN: A Divergence-Orientated Multi-Modal Fusion Network for Resume
-Assessment. ACM Multimedia 2022. Code: github.com/njustkmg/MM22_DOMFN (the source of the equations
-here)
+Assessment. ACM Multimedia 2022.
+Code: github.com/njustkmg/MM22_DOMFN (the source of the equations here)
 
-It decides per sample whether to fuse. Where the modalities' predictions p_m agree with their mean
-p̄ the fused predictor is trained and answers; where one of them diverges too much they are trained
-apart, and the surest answers:
+Idea:
+    It is decided sample by sample whether to fuse. Where the modalities' predictions agree with
+    their mean, the fused predictor is trained, and it answers. Where one of them diverges too much
+    they are trained apart, and the surest modality answers.
 
-    π_m = max_k (p_mk − p̄_k)²                              how far a modality diverges
-    fuse ⇔ π_m < γτ for all m                              the head's gate
-    fused:  Σ_m (½ CE_m² − η π_m) + Σ_m CE_m + CE_f         the minus rewards diversity that the gate bounds
-    apart:  Σ_m CE_m
+    In a first part of the epochs the modalities train apart, all samples alike. The gate stays shut
+    until then, so that validation asks the surest modality and not a fused predictor that nothing
+    has trained. Any number of modalities. For a sample that lacks some, mean and gate are over the
+    others; with a single one the gate is closed.
 
-with cross-entropies per sample. A first stretch of epochs trains the modalities apart, all samples
-alike; the gate stays shut until then, so that validation asks the surest modality and not a fused
-predictor that nothing has trained. Any number of modalities. Of a sample that lacks some, mean and
-gate are over the others; with one alone it is closed.
+    Each sample of a minibatch has its own gate, and the losses of the samples are averaged. The
+    cost is that of late fusion, and a fused predictor of two layers.
 
-Where this departs from the published code:
-  it steps sample by sample                   samples of a minibatch are averaged, each with its own gate
-  softmax cross-entropy of sigmoid outputs    head option `output: sigmoid`
-  γ = 0.8 and τ = 0.5 (or 0.2)                head options `gamma` and `tau`; with M modalities π ≤ ((M − 1) / M)², so
-                                              that for two of them γτ = 0.4 never closes the gate,
-                                              and the default is 0.8 of the bound (`threshold`)
-  30 epochs of pretraining and 200 after      the same share of whatever number of epochs is asked for
-  a learning rate for each modality           the library's optimisers
-  an undefined answer among equals            the first modality
-Concatenation is the only one of its three ways to join the features that is offered.
+Equations:
+    How far the prediction $p_m$ of a modality diverges from the mean $\bar p$ of all, and the gate:
 
-Cost: that of late fusion, and a fused predictor of two layers.
+    $$\pi_m = \max_k (p_{mk} - \bar p_k)^2 \qquad
+    \mathrm{fuse} \Leftrightarrow \pi_m < \gamma \tau \; \text{for all } m$$
+
+    With the cross-entropies of a sample, its loss where it is fused is
+
+    $$\sum_m (\tfrac{1}{2} \mathrm{CE}_m^2 - \eta \, \pi_m) + \sum_m \mathrm{CE}_m + \mathrm{CE}_f$$
+
+    and where its modalities are trained apart
+
+    $$\sum_m \mathrm{CE}_m$$
+
+    The minus rewards diversity, which the gate bounds. With $M$ modalities
+    $\pi_m \leq ((M - 1) / M)^2$, so that for two of them the published $\gamma \tau = 0.4$ never
+    closes the gate. The default is 0.8 of the bound (head option `threshold`).
+
+Where published code departs:
+    γ = 0.8 and τ = 0.5 (or 0.2)                          head options `gamma`, `tau`
+    softmax cross-entropy of sigmoid outputs              head option `output: sigmoid`
+    30 epochs of pretraining and 200 after; here the
+    same fraction of any number of epochs                 `pretraining`
+    it steps sample by sample                             not offered
+    a learning rate for each modality                     not offered
+    the answer among equally sure modalities is
+    undefined; here it is the first modality's            not offered
+    features are joined in two other ways besides
+    concatenation                                         not offered
 """
 
 from __future__ import annotations
@@ -48,7 +64,7 @@ from equipoise.training.context import Context
 
 
 def agreement(head: domfn.DOMFN, output: Output, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-    """{modality: π (B,)}, and where the gate is open, 0 or 1 (B,) without gradient."""
+    """{modality: π (B,)}, and 1 where the gate is open, else 0 (B,), without gradient."""
     logits = torch.stack([output.logits[m] for m in head.modalities])
     present = torch.stack([batch.present[m] for m in head.modalities])
     divergence = domfn.penalties(head.probability(logits), present)
@@ -60,8 +76,8 @@ class DOMFN(OwnHead[domfn.DOMFN]):
     """Fusion where the modalities agree, separate training where they do not.
 
     Args:
-        eta: η, the reward of divergence within the gate.
-        pretraining: share of the epochs, at the start, in which the modalities train apart.
+        eta: η, the reward for divergence within the gate.
+        pretraining: fraction of the epochs, at the start, in which the modalities train apart.
     """
 
     name = "domfn"
@@ -77,15 +93,15 @@ class DOMFN(OwnHead[domfn.DOMFN]):
         """Warn where the gate can never close.
 
         Raises:
-            ConfigError: another head.
+            ConfigError: the head is another one.
         """
         head = self.head(ctx.model)
         count = len(head.modalities)
         bound = ((count - 1) / count) ** 2
         if head.literal is not None and head.literal > bound:
             warnings.warn(
-                f"the gate of head 'domfn' never closes: γτ = {head.literal:g}, and {count} modalities diverge by "
-                f"{bound:.3g} at most; use its option 'threshold'",
+                f"the gate of head 'domfn' never closes: γτ = {head.literal:g}, and {count} "
+                f"modalities diverge by {bound:.3g} at most; use its option 'threshold'",
                 stacklevel=2,
             )
 
@@ -93,7 +109,7 @@ class DOMFN(OwnHead[domfn.DOMFN]):
         self.head(ctx.model).fusing.fill_(not self.pretrains(ctx))
 
     def pretrains(self, ctx: Context) -> bool:
-        """Whether the modalities train apart in this epoch."""
+        """True where the modalities train apart in this epoch."""
         return ctx.epoch < round(self.pretraining * ctx.epochs)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:

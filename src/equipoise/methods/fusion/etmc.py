@@ -1,24 +1,32 @@
-"""ETMC: TMC with a pseudo-view.
+r"""ETMC: TMC with a pseudo-view.
 
 Han, Zhang, Fu, Zhou. Trusted Multi-View Classification with Dynamic Evidential Fusion. IEEE TPAMI
-45(2), 2551-2566, 2023. Code: github.com/hanmenghan/TMC
+45(2), 2551-2566, 2023.
+Code: github.com/hanmenghan/TMC
 
-Beside the opinion of each modality (see `tmc`) there is one of the pseudo-view, a linear classifier
-on the concatenated features, so that early fusion takes part in the evidential combination:
+Idea:
+    Beside the opinion of each modality (see `tmc`) there is one of the pseudo-view, a linear
+    classifier on the concatenated features, so that early fusion takes part in the evidential
+    combination. There is one pseudo-view however many modalities there are.
 
-    e_ps = softplus([z_1; …; z_M] Wᵀ + b)
-    e = K (Π_m (1 + e_m / K) · (1 + e_ps / K) − 1)
-    L = Σ_m ℓ(α_m) + ℓ(α_ps) + ℓ(α)
+    Where a sample lacks a modality the pseudo-view is not defined. It then says nothing and has no
+    loss, or reads zeros in the missing place with the head's option `incomplete: zero`.
 
-with ℓ, and λ_t over the epochs, as in `tmc`. There is one pseudo-view however many modalities there
-are. Where a sample lacks a modality the pseudo-view is not defined; it then says nothing and has no
-loss, or reads zeros in the missing place with the head's option `incomplete: zero`.
+    The cost is that of joint training with heads `sum` and `concat` together; the pseudo-view is
+    read out twice.
 
-The defaults are those of the published code: T = 10, and t from 0, so that λ is 0 in the first
-epoch.
+Equations:
+    $$e_{ps} = \mathrm{softplus}([z_1; \dots; z_M] W^\top + b)$$
 
-Cost: that of joint training with heads `sum` and `concat` together; the pseudo-view is read out
-    twice.
+    $$e = K \Big( \prod_m (1 + e_m / K) \cdot (1 + e_{ps} / K) - 1 \Big)$$
+
+    $$L = \sum_m \ell(\alpha_m) + \ell(\alpha_{ps}) + \ell(\alpha)$$
+
+    with $\ell$, and $\lambda_t$ over the epochs, as in `tmc`. The defaults are those of the
+    published code: $T = 10$, and $t$ from 0, so that $\lambda$ is 0 in the first epoch.
+
+Where published code departs:
+    No departure of the published code is known.
 """
 
 from __future__ import annotations
@@ -36,8 +44,8 @@ class ETMC(TMC):
     """TMC's losses, and one more for the pseudo-view.
 
     Args:
-        annealing_epochs: T, epochs until the price on misleading evidence is full.
-        annealing_start: number of the first epoch; with 0 it costs nothing there.
+        annealing_epochs: T, the epochs until misleading evidence has its full price.
+        annealing_start: number of the first epoch; with 0 misleading evidence costs nothing in it.
         fit: "cross-entropy" (paper) or "squared-error" (option of the published code).
     """
 

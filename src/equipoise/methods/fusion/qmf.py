@@ -1,41 +1,60 @@
-"""QMF: quality-aware multimodal fusion.
+r"""QMF: quality-aware multimodal fusion.
 
 Zhang, Wu, Zhang, Hu, Fu, Zhou, Peng. Provable Dynamic Fusion for Low-Quality Multimodal Data. ICML
 2023.
 Code: github.com/QingyangZhang/QMF
 
-The logits v_m of each modality are weighed by an energy-based confidence, and the confidences are
-drawn towards the order in which samples have been easy over the training:
+Idea:
+    The logits of each modality are weighed by an energy-based confidence, and the confidences are
+    drawn towards the order in which samples have been easy over the training: the history of a
+    sample is the sum of its losses so far.
 
-    c_m = log Σ_k exp(v_mk) / 10,  f = Σ_m c_m v_m                 the head's fusion
-    κ_m[i] ← κ_m[i] + CE(v_m,i, y_i)                              at every visit of sample i, before the loss
-    κ̄_m = (κ_m − min κ_m) / (max κ_m − min κ_m)                   over all training samples; 0 while all are equal
-    R_m = mean over pairs (i, j) of max(0, s (c_i − c_j) − μ)     s = sign(κ̄_i − κ̄_j), μ = |κ̄_i − κ̄_j|
-    L = CE(f, y) + Σ_m CE(v_m, y) + λ Σ_m R_m
+    Whether the loss of $f$ trains the confidences is the head's option `detach_confidence`. In the
+    published code it does for colour and depth images, where $\lambda$ is 0.1, and does not for
+    images and texts, where $\lambda$ is 1. The defaults, 0.1 and no detaching, are those with which
+    the MLA paper's code runs QMF on convolutional networks.
 
-A pair is a sample and the next one of the minibatch that has the modality, the last with the first.
-The confidences are not detached in R. Any number of modalities; the memory κ is one number per
-modality and training sample, filled and compared over all ranks. Absent modalities have neither
-confidence, loss, history nor pairs.
+    Confidences may be negative. Where their sum over the modalities is not positive, which would
+    turn the prediction upside down, the head predicts by the plain mean of the logits, in
+    evaluation only (ours). Nor are they bounded, and the gradient of the fused loss grows with
+    them: at a large learning rate the logits run away, where `optimiser.clip` helps. The authors
+    train by Adam.
 
-Where the published code departs:
-  its array called correctness accumulates the loss, so the sign of the ranking is flipped; the μ
-  that was a required margin in the loss it adapts (github.com/daintlab/confidence-aware-learning)
-  thereby became a tolerance, which is
-  the default here                                                `rank_margin: margin` or `none` for the others
-  one script ranks before the history's first entry and gets NaN  not offered: κ̄ is 0 then, and so
-  is R
-λ is 0.1 for colour and depth images, 1 for images and texts. Whether the loss of f trains the
-confidences is the head's option `detach_confidence`; it does for colour and depth, and does not for
-images and texts. The defaults, 0.1 and no, are those with which the MLA paper's code runs QMF on
-convolutional networks.
+    Any number of modalities. The memory is one number per modality and training sample, filled and
+    compared over all ranks. Absent modalities have neither confidence, loss, history nor pairs. The
+    cost is that of late fusion.
 
-Confidences may be negative. Where their sum over the modalities is not positive, which would turn
-the prediction upside down, the head predicts by the plain mean of the logits, in evaluation only
-(ours). Nor are they bounded, and the gradient of the fused loss grows with them: at a large
-learning rate the logits run away, where `optimiser.clip` helps. The authors train by Adam.
+Equations:
+    The fusion of the head, with confidences $c_m$:
 
-Cost: that of late fusion.
+    $$c_m = \log \sum_k \exp(v_{mk}) \,/\, 10 \qquad f = \sum_m c_m v_m$$
+
+    The history of sample $i$, at every visit, before the loss is taken; and normalised over all
+    training samples (0 while all are equal):
+
+    $$\kappa_m[i] \leftarrow \kappa_m[i] + \mathrm{CE}(v_{m,i}, y_i) \qquad
+    \bar\kappa_m = \frac{\kappa_m - \min \kappa_m}{\max \kappa_m - \min \kappa_m}$$
+
+    The ranking, a mean over pairs $(i, j)$ with $s = \mathrm{sign}(\bar\kappa_i - \bar\kappa_j)$
+    and $\mu = | \bar\kappa_i - \bar\kappa_j |$:
+
+    $$R_m = \mathrm{mean} \, \max(0, \, s (c_i - c_j) - \mu)$$
+
+    $$L = \mathrm{CE}(f, y) + \sum_m \mathrm{CE}(v_m, y) + \lambda \sum_m R_m$$
+
+    A pair is a sample and the next one of the minibatch that has the modality, the last with the
+    first. The confidences are not detached in $R$.
+
+    The array that the published code calls correctness accumulates the loss, so the sign of the
+    ranking is flipped against the loss it adapts
+    (github.com/daintlab/confidence-aware-learning). The $\mu$ that was a required margin there
+    thereby became a tolerance, which is the default here as well.
+
+Where published code departs:
+    μ is a tolerance, as here by default, and not the
+    required margin of the loss it adapts                    `rank_margin: margin` or `none`
+    one script ranks before the history's first entry and
+    gets NaN; here the history is 0 then, and so is R        not offered
 """
 
 from __future__ import annotations
@@ -52,7 +71,7 @@ from equipoise.methods.parts.own_head import OwnHead
 from equipoise.training.context import Context
 
 MARGINS = {"published": -1.0, "margin": 1.0, "none": 0.0}
-"""What μ is multiplied by."""
+"""The factor of μ in the ranking."""
 
 
 def normalised(history: Tensor) -> Tensor:
@@ -65,35 +84,39 @@ def normalised(history: Tensor) -> Tensor:
 def rank_loss(
     confidence: Tensor, difficulty: Tensor, present: Tensor, margin: str = "published"
 ) -> Tensor:
-    """R, a scalar: mean of max(0, s (c_i − c_j) ∓ μ) over the pairs of consecutive present samples,
-    in a ring.
+    """R, a scalar: the mean of max(0, s (c_i − c_j) ∓ μ) over pairs of consecutive samples.
+
+    Only samples that have the modality form pairs, in a ring: the last with the first.
 
     Args:
         confidence: c (B,).
         difficulty: κ̄ (B,) of the same samples.
-        present: bool (B,).
+        present: bool (B,), which samples have the modality.
         margin: one of `MARGINS`.
     """
-    order = torch.argsort(
-        (~present).long(), stable=True
-    )  # the samples that count, in their order, then the others
+    # The samples that count, in their order, then the others.
+    order = torch.argsort((~present).long(), stable=True)
     count = present.sum().clamp_min(1)
     position = torch.arange(len(order), device=order.device)
     partner = order[(position + 1) % count]
     gap = difficulty[order] - difficulty[partner]
-    terms = F.relu(
-        gap.sign() * (confidence[order] - confidence[partner]) + MARGINS[margin] * gap.abs()
-    )
+    surer = confidence[order] - confidence[partner]
+    terms = F.relu(gap.sign() * surer + MARGINS[margin] * gap.abs())
     return torch.where(present[order], terms, 0.0).sum() / count
+
+
+def _cross_entropies(logits: Tensor, label: Tensor) -> Tensor:
+    """Cross-entropy (M, B) of logits (M, B, C)."""
+    return F.cross_entropy(logits.movedim(-1, 1), label.expand(len(logits), -1), reduction="none")
 
 
 class QMF(OwnHead[qmf.QMF]):
     """Losses of the fused and of each modality's prediction, and the ranking of the confidences.
 
     Args:
-        rank_weight: λ.
-        rank_margin: what the difference in difficulty is in the ranking: "published" (a tolerance),
-            "margin" (a required margin) or "none".
+        rank_weight: λ, the weight of the ranking of the confidences.
+        rank_margin: use of the difference in difficulty μ in the ranking: "published" (a
+            tolerance), "margin" (a required margin) or "none".
     """
 
     name = "qmf"
@@ -114,7 +137,7 @@ class QMF(OwnHead[qmf.QMF]):
         """Start with an empty history of every training sample.
 
         Raises:
-            ConfigError: another head.
+            ConfigError: the head is another one.
         """
         head = self.head(ctx.model)
         self.scale = head.confidence_scale
@@ -134,7 +157,9 @@ class QMF(OwnHead[qmf.QMF]):
         rows = [batch.index, *(batch.present[m].long() for m in ctx.model.modalities)]
         index, *shown = ctx.gather(torch.stack(rows, 1)).T
         present = torch.stack(shown).bool()
-        self.remember(ctx.gather(_losses(logits.detach(), batch.label).T).T, index, present)
+        self.remember(
+            ctx.gather(_cross_entropies(logits.detach(), batch.label).T).T, index, present
+        )
         difficulty = normalised(self.history)[:, index]
         terms = [
             rank_loss(*row, self.rank_margin)
@@ -145,8 +170,3 @@ class QMF(OwnHead[qmf.QMF]):
     def remember(self, losses: Tensor, index: Tensor, present: Tensor) -> None:
         """κ_m[i] += loss (M, B) of the samples `index` (B,) that have the modality, bool (M, B)."""
         self.history.index_add_(1, index, torch.where(present, losses, 0.0).to(self.history.dtype))
-
-
-def _losses(logits: Tensor, label: Tensor) -> Tensor:
-    """Cross-entropy (M, B) of logits (M, B, C)."""
-    return F.cross_entropy(logits.movedim(-1, 1), label.expand(len(logits), -1), reduction="none")

@@ -1,31 +1,50 @@
-"""TMC: trusted multi-view classification.
+r"""TMC: trusted multi-view classification.
 
 Han, Zhang, Fu, Zhou. Trusted Multi-View Classification. ICLR 2021. Extended in IEEE TPAMI 45(2),
 2551-2566, 2023.
 Code: github.com/hanmenghan/TMC
 
-Each modality gives evidence for the classes, that is a Dirichlet distribution over class
-probabilities and with it an
-opinion: a belief in each class and a mass of uncertainty. The reduced Dempster-Shafer rule combines
-    the opinions, so
-that an uncertain modality counts for less. With K classes and ψ the digamma function
+Idea:
+    Each modality gives evidence for the classes, that is a Dirichlet distribution over class
+    probabilities, and with it an opinion: a belief in each class and a mass of uncertainty. The
+    reduced Dempster-Shafer rule combines the opinions, so that an uncertain modality counts for
+    less.
 
-    e_m = softplus(z_m W_mᵀ + b_m),  α_m = e_m + 1,  S_m = Σ_k α_mk,  u_m = K / S_m
-    e = K (Π_m (1 + e_m / K) − 1),  α = e + 1              the rule, folded over all modalities in closed form
-    A(α) = ψ(S) − ψ(α_y)                                   cross-entropy expected under Dirichlet(α)
-    ℓ(α) = A(α) + λ_t KL(Dir(α̃) ‖ Dir(1))                 α̃ is α without the evidence for the true class
-    L = Σ_m ℓ(α_m) + ℓ(α),  λ_t = min(1, t / T)            t the epoch
+    The prediction is $\arg\max \alpha$; the logits are $\log \alpha$, so that their softmax is
+    $\alpha / S$. Combining never raises the uncertainty, and the rule holds for any number of
+    modalities. A modality that a sample lacks gives no evidence and has no loss there. Mean
+    uncertainties over the epoch are logged.
 
-The prediction is argmax α; the logits are log α, so that their softmax is α / S. Combining never
-raises the uncertainty and the rule holds for any number of modalities. A modality that a sample
-lacks gives no evidence and has no loss there. Mean uncertainties over the epoch are logged.
+    The cost is that of joint training with head `sum`, and digamma and lgamma of $M + 1$ opinions.
 
-Published variants: the ICLR code counts t from 1 with T = 50 (here the default), the TPAMI code
-from 0 with T = 10 (`annealing_start: 0`, `annealing_epochs: 10`); both hold a squared-error form of
-A (`fit: squared-error`). The ICLR code stacks linear layers without anything between them, which is
-one linear layer.
+Equations:
+    With $K$ classes and $\psi$ the digamma function, the opinion of modality $m$ is
 
-Cost: that of joint training with head `sum`, and digamma and lgamma of M + 1 opinions.
+    $$e_m = \mathrm{softplus}(z_m W_m^\top + b_m) \qquad \alpha_m = e_m + 1 \qquad
+    S_m = \sum_k \alpha_{mk} \qquad u_m = K / S_m$$
+
+    The rule, folded over all modalities in closed form:
+
+    $$e = K \Big( \prod_m (1 + e_m / K) - 1 \Big) \qquad \alpha = e + 1$$
+
+    The cross-entropy expected under $\mathrm{Dir}(\alpha)$, and the loss of an opinion, where
+    $\tilde\alpha$ is $\alpha$ without the evidence for the true class:
+
+    $$A(\alpha) = \psi(S) - \psi(\alpha_y) \qquad
+    \ell(\alpha) = A(\alpha) + \lambda_t \, \mathrm{KL}(\mathrm{Dir}(\tilde\alpha) \,\Vert\,
+    \mathrm{Dir}(1))$$
+
+    With $t$ the epoch,
+
+    $$L = \sum_m \ell(\alpha_m) + \ell(\alpha) \qquad \lambda_t = \min(1, \, t / T)$$
+
+    The defaults are those of the ICLR code, which counts $t$ from 1 with $T = 50$.
+
+Where published code departs:
+    the TPAMI code counts t from 0 with T = 10          `annealing_start: 0`, `annealing_epochs: 10`
+    both codes hold a squared-error form of A           `fit: squared-error`
+    the ICLR code stacks linear layers without anything
+    between them, which is one linear layer             not offered
 """
 
 from __future__ import annotations
@@ -45,15 +64,27 @@ from equipoise.training.context import Context
 
 FITS = ("cross-entropy", "squared-error")
 
+Opinions = dict[str, tuple[Tensor, Tensor | None]]
+"""{whose: (log α (B, K), where it counts (B,) or None for everywhere)}"""
+
+
+def _one_hot(alpha: Tensor, label: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(label, alpha.shape[1]).to(alpha.dtype)
+
 
 def expected_cross_entropy(alpha: Tensor, label: Tensor) -> Tensor:
-    """A (B,) = ψ(S) − ψ(α_y): the cross-entropy expected under Dirichlet(α), α (B, K), for labels (B,)."""
+    """A (B,) = ψ(S) − ψ(α_y): the cross-entropy expected under Dirichlet(α).
+
+    Args:
+        alpha: α (B, K).
+        label: y (B,).
+    """
     true = alpha.gather(1, label.unsqueeze(1)).squeeze(1)
     return torch.digamma(alpha.sum(1)) - torch.digamma(true)
 
 
 def expected_squared_error(alpha: Tensor, label: Tensor) -> Tensor:
-    """Σ_k (y_k − p_k)² + p_k (1 − p_k) / (S + 1), (B,): the squared error expected under Dirichlet(α)."""
+    """Σ_k (y_k − p_k)² + p_k (1 − p_k) / (S + 1), (B,): the squared error instead of A."""
     strength = alpha.sum(1, keepdim=True)
     probability = alpha / strength
     variance = probability * (1 - probability) / (strength + 1)
@@ -61,7 +92,10 @@ def expected_squared_error(alpha: Tensor, label: Tensor) -> Tensor:
 
 
 def misleading_evidence(alpha: Tensor, label: Tensor) -> Tensor:
-    """KL (B,) of Dirichlet(α̃) from the uniform one, where α̃ = y + (1 − y) α has the true class's evidence removed."""
+    """KL (B,) of Dirichlet(α̃) from the uniform one.
+
+    α̃ = y + (1 − y) α is α without the evidence for the true class.
+    """
     other = torch.where(_one_hot(alpha, label).bool(), 1.0, alpha)
     strength = other.sum(1)
     normaliser = torch.lgamma(strength) - torch.lgamma(other).sum(1) - math.lgamma(alpha.shape[1])
@@ -79,24 +113,22 @@ def opinion_loss(
 
 
 def annealed(epoch: int, epochs: int, first: int) -> float:
-    """λ = min(1, t / T) in epoch number `epoch` from 0, with t counted from `first` and T = `epochs`."""
+    """λ = min(1, t / T).
+
+    Args:
+        epoch: number of the epoch, from 0.
+        epochs: T.
+        first: value of t in the first epoch.
+    """
     return min(1.0, (epoch + first) / epochs)
 
 
-def _one_hot(alpha: Tensor, label: Tensor) -> Tensor:
-    return torch.nn.functional.one_hot(label, alpha.shape[1]).to(alpha.dtype)
-
-
-Opinions = dict[str, tuple[Tensor, Tensor | None]]
-"""{whose: (log α (B, K), where it counts (B,) or None for everywhere)}"""
-
-
 class TMC(OwnHead[Head]):
-    """One evidential loss for each opinion and one for their combination.
+    """One evidential loss for each opinion, and one for their combination.
 
     Args:
-        annealing_epochs: T, epochs until the price on misleading evidence is full.
-        annealing_start: number of the first epoch; with 0 it costs nothing there.
+        annealing_epochs: T, the epochs until misleading evidence has its full price.
+        annealing_start: number of the first epoch; with 0 misleading evidence costs nothing in it.
         fit: "cross-entropy" (paper) or "squared-error" (option of the published code).
     """
 
@@ -118,7 +150,7 @@ class TMC(OwnHead[Head]):
         self.fit = fit
 
     def opinions(self, output: Output, batch: Batch, ctx: Context) -> Opinions:
-        """All that have a loss."""
+        """The opinions that have a loss."""
         own: Opinions = {m: (output.logits[m], batch.present[m]) for m in ctx.training}
         return {**own, "fused": (output.fused, None)}
 

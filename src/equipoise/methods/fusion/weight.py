@@ -1,14 +1,26 @@
-"""Weight: own and fused predictions are trained together, and each sample weighs the own ones.
+r"""Weight: own and fused predictions trained together, the own ones weighed sample by sample.
 
-The baseline Weight ("prediction weighting") of the LFM paper, after Yang, Wang, Zhan, Xiong, Jiang.
-Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI 2019.
+Yang, Wang, Zhan, Xiong, Jiang. Comprehensive Semi-Supervised Multi-Modal Learning (CMML). IJCAI
+2019. This is the baseline Weight ("prediction weighting") of the LFM paper, after CMML.
+Code: github.com/njustkmg/IJCAI19_CMML
 
-    L = Σ_m CE(v_m, y) + λ CE(f, y)
+Idea:
+    Each sample weighs its modalities, and the modalities' own predictions are trained beside the
+    weighted one. The head makes $f$: `weight` puts weights on predictions, `weight-hidden` puts
+    CMML's weights on hidden features.
 
-λ = 2 is that of CMML's code (PaddleMM's port has 3); each own loss is a mean over the samples that
-have the modality. How f comes about is the head's affair: `weight` (weights on predictions),
-`weight-hidden` (CMML's weights on hidden features). Any number of modalities; one forward and one
-backward pass.
+    Any number of modalities; a step costs one forward and one backward pass.
+
+Equations:
+    $$L = \sum_m \mathrm{CE}(v_m, y) + \lambda \, \mathrm{CE}(f, y)$$
+
+    Each own loss is a mean over the samples that have the modality. $\lambda = 2$ is that of CMML's
+    code.
+
+Where published code departs:
+    PaddleMM's port has λ = 3                                       `fused_weight: 3`
+    PaddleMM's port swaps the weights of text and image             not offered
+    CMML's code leaves the fused predictor out of the optimiser     not offered
 """
 
 from __future__ import annotations
@@ -28,7 +40,7 @@ class Weight(Method):
     """The modalities' own losses and λ times the fused one.
 
     Args:
-        fused_weight: λ.
+        fused_weight: λ, the weight of the fused prediction's loss.
     """
 
     def __init__(self, fused_weight: float = 2.0) -> None:

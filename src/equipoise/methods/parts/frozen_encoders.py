@@ -1,4 +1,4 @@
-"""Methods in two stages: the encoders are trained, then frozen, and something else is fitted to their features."""
+"""Methods in two stages: the encoders train, then they are frozen and the head is fitted."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from equipoise.training.phase import Phase
 
 
 class FrozenEncoders(OwnHead[H]):
-    """Trains the encoders in the first epochs and the head, on frozen encoders, in the others.
+    """Base of a method that trains the encoders first, and then the head on their features.
 
     Args:
-        pretrain: share of the epochs that train the encoders; encoders without anything to train
-            get none.
+        pretrain: fraction of the epochs that train the encoders; none if they have nothing to
+            train.
     """
 
     def __init__(self, pretrain: float) -> None:
@@ -30,10 +30,10 @@ class FrozenEncoders(OwnHead[H]):
         self.trains_encoders = True
 
     def setup(self, ctx: Context) -> None:
-        """See whether there is anything to train in the encoders.
+        """Find out whether the encoders have anything to train.
 
         Raises:
-            ConfigError: another head.
+            ConfigError: the head is another one.
         """
         super().setup(ctx)
         self.trains_encoders = any(p.requires_grad for p in ctx.model.encoders.parameters())
@@ -52,8 +52,8 @@ class FrozenEncoders(OwnHead[H]):
 
     @abstractmethod
     def encoder_loss(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> Tensor:
-        """What trains the encoders, on their features {modality: (B, d_m)}."""
+        """The loss that trains the encoders, from their features {modality: (B, d_m)}."""
 
     @abstractmethod
     def fit(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> None:
-        """One minibatch of the second stage, on features that are constants."""
+        """Train on one minibatch of the second stage, whose features are constants."""

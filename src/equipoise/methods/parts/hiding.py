@@ -1,8 +1,9 @@
 """Hide present modalities at random during training, so that there is something to restore.
 
-A row whose table hides content that exists (the simulated regime) keeps its own mask: what it lacks
-is known. Any other row loses further modalities here, never the last. Draws are per sample, alike
-on any number of ranks, and do not depend on the order of the modalities.
+Where missing modalities are simulated, a row's table hides content that exists. Such a row keeps
+its own mask, since the content that it lacks is known. Any other row loses further modalities here,
+but never its last one. Draws are per sample: they depend neither on the number of ranks nor on the
+order of the modalities.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from equipoise.training.context import Context
 
 
 def lose_one(batch: Batch, ctx: Context, probability: float) -> dict[str, Tensor]:
-    """{modality: bool (B,)}, what is left; with this probability a row has lost one modality, each alike."""
+    """Hide one modality of a row with this probability, each of them equally likely.
+
+    Returns:
+        {modality: bool (B,)}, which modalities are left.
+    """
     place, count = _places(batch.present)
     draw = sample_uniform(("loses", "which"), batch, ctx)
     loses = (draw["loses"] < probability) & (count > 1) & ~_masked(batch)
@@ -27,19 +32,21 @@ def lose_one(batch: Batch, ctx: Context, probability: float) -> dict[str, Tensor
 
 
 def keep_some(batch: Batch, ctx: Context, complete: bool = True) -> dict[str, Tensor]:
-    """{modality: bool (B,)}, what is left: any non-empty set of a row's modalities, each alike.
+    """Keep a non-empty set of a row's modalities, each set equally likely.
 
     Args:
         batch: the samples.
         ctx: draws.
-        complete: whether a row may keep all it has; where False, a row of several modalities loses
-            one at least.
+        complete: True where a row may keep all its modalities; where False, a row of several
+            modalities loses at least one.
+
+    Returns:
+        {modality: bool (B,)}, which modalities are left.
     """
     place, count = _places(batch.present)
     sets = (2**count - (1 if complete else 2)).clamp_min(1)
-    number = (
-        1 + (sample_uniform(("kept",), batch, ctx)["kept"] * sets).long()
-    )  # its bits say which are kept
+    # The bits of this number say which modalities are kept.
+    number = 1 + (sample_uniform(("kept",), batch, ctx)["kept"] * sets).long()
     masked = _masked(batch)
     return {
         m: p & (masked | (number >> place[m]).bitwise_and(1).bool())
@@ -48,21 +55,26 @@ def keep_some(batch: Batch, ctx: Context, complete: bool = True) -> dict[str, Te
 
 
 def hidden(batch: Batch, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """{modality: bool (B,)}: the content exists, and is not shown."""
+    """{modality: bool (B,)}, True where the content exists and is not kept."""
     return {m: here & ~kept[m] for m, here in batch.existing.items()}
 
 
 def any_of(cells: Mapping[str, Tensor]) -> Tensor:
-    """bool (B,): True where it is for some modality."""
+    """bool (B,), True where a cell of any modality is True."""
     return torch.stack(list(cells.values())).any(0)
 
 
 def _masked(batch: Batch) -> Tensor:
+    """bool (B,), True where the table hides content that exists."""
     return any_of(hidden(batch, batch.present))
 
 
 def _places(present: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """Each modality's place (B,) among those that a row has, in alphabetical order, and how many it has (B,)."""
+    """The places of the modalities that a row has, in alphabetical order.
+
+    Returns:
+        {modality: place (B,)}, and the number of modalities (B,).
+    """
     names = sorted(present)
     table = torch.stack([present[m] for m in names]).long()
     return dict(zip(names, table.cumsum(0) - table, strict=True)), table.sum(0)

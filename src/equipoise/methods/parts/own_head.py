@@ -14,18 +14,22 @@ H = TypeVar("H", bound=Head)
 
 
 class OwnHead(Method, Generic[H]):
-    """Trains a head of its own kind, and refuses any other.
+    """Base of a method that trains a head of its own kind, and refuses any other.
 
     Attributes:
         name: under which both the method and its head are registered.
-        kind: of the head.
+        kind: class of the head.
     """
 
     name: str
     kind: type[H]
 
     def setup(self, ctx: Context) -> None:
-        """Raises ConfigError unless the head is the method's own."""
+        """Check the head.
+
+        Raises:
+            ConfigError: it is of another kind.
+        """
         self.head(ctx.model)
 
     def head(self, model: Model) -> H:
@@ -37,7 +41,7 @@ class OwnHead(Method, Generic[H]):
         found = model.head
         if not isinstance(found, self.kind):
             raise ConfigError(
-                f"method {self.name!r} trains a head made for it, and {type(found).__name__} is another; "
-                f"use head {self.name!r}"
+                f"method {self.name!r} trains a head made for it, and {type(found).__name__} is "
+                f"another; use head {self.name!r}"
             )
         return found

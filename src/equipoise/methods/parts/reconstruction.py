@@ -1,4 +1,4 @@
-"""What methods that restore absent features share: the features themselves, and errors over chosen cells."""
+"""Features to restore, and errors of their estimates, for methods that restore absent features."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from equipoise.training.context import Context
 
 @torch.no_grad()
 def encoded_aside(model: Model, batch: Batch) -> dict[str, Tensor]:
-    """As `Model.encode`, in evaluation mode and without gradient: training does not notice the batch."""
+    """Encode a batch in evaluation mode and without gradient.
+
+    Training does not notice it: no running statistics change, and no dropout is drawn.
+    """
     with evaluating(model.encoders):
         return model.encode(batch)
 
 
 def clip_gradients(limit: float, ctx: Context) -> None:
-    """Shrink all gradients together where their norm exceeds the limit; 0 sets none."""
+    """Shrink all gradients together where their norm exceeds the limit; 0 for no limit."""
     if limit:
         torch.nn.utils.clip_grad_norm_(ctx.model.parameters(), limit)
 
@@ -35,14 +38,31 @@ def classification(logits: Tensor, batch: Batch, ctx: Context) -> Tensor:
 def cell_errors(
     estimates: Mapping[str, Tensor], targets: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """{modality: (B,)}: ‖x̂_m − x_m‖²/d_m, no gradient in the targets; for the modalities that have any."""
+    """‖x̂_m − x_m‖² / d_m, without gradient in the targets.
+
+    Args:
+        estimates: x̂ {modality: (B, d_m)}.
+        targets: x {modality: (B, d_m)}, for some of the modalities.
+
+    Returns:
+        {modality: (B,)} for the modalities that have targets.
+    """
     return {m: (estimates[m] - x.detach()).square().mean(1) for m, x in targets.items()}
 
 
 def row_errors(
     estimates: Mapping[str, Tensor], targets: Mapping[str, Tensor], cells: Mapping[str, Tensor]
 ) -> Tensor:
-    """(B,): mean squared error over all entries of a row's chosen cells; 0 where none is chosen."""
+    """The mean squared error over all entries of a row's chosen cells.
+
+    Args:
+        estimates: x̂ {modality: (B, d_m)}.
+        targets: x {modality: (B, d_m)}, for some of the modalities.
+        cells: {modality: bool (B,)}, those that are chosen.
+
+    Returns:
+        (B,), 0 where none is chosen.
+    """
     errors = cell_errors(estimates, targets)
     total = sum(torch.where(cells[m], e * estimates[m].shape[1], 0.0) for m, e in errors.items())
     entries = sum(cells[m] * estimates[m].shape[1] for m in errors)

@@ -1,4 +1,7 @@
-"""A copy of what some modules hold, to go back to; part of a method's memory, and hence of its checkpoints."""
+"""Copies of the weights of some modules, to go back to.
+
+They are part of a method's memory, and hence of its checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ class EncoderCopy(nn.Module):
     """A copy of each encoder's trainable parameters, without running statistics.
 
     Args:
-        model: whose encoders; they stay the model's own, only the copies are registered here.
+        model: holds the encoders. Only the copies are registered here.
     """
 
     def __init__(self, model: Model) -> None:
         super().__init__()
+        # A dictionary of lists is not registered: the parameters stay the model's alone.
         self._originals = {
             m: [p for p in model.group(m).encoder if p.requires_grad] for m in model.modalities
         }
@@ -26,7 +30,7 @@ class EncoderCopy(nn.Module):
 
     @torch.no_grad()
     def take(self) -> None:
-        """Copy all encoders as they stand."""
+        """Copy all encoders as they are now."""
         for modality in self._originals:
             for parameter, copied in self.pairs(modality):
                 copied.copy_(parameter)
@@ -41,18 +45,18 @@ class Snapshot(nn.Module):
     """Parameters and buffers of modules, as they were when last taken.
 
     Args:
-        modules: they stay the model's own; only the copies are registered here.
+        modules: to copy. Only the copies are registered here.
     """
 
     def __init__(self, *modules: nn.Module) -> None:
         super().__init__()
-        self._originals = modules  # a tuple is not registered
+        self._originals = modules  # a tuple is not registered: the modules stay the model's alone
         for number, tensor in enumerate(self._tensors()):
             self.register_buffer(f"tensor{number}", tensor.clone())
 
     @torch.no_grad()
     def take(self) -> None:
-        """Copy the modules as they stand."""
+        """Copy the modules as they are now."""
         for copied, tensor in zip(self.buffers(), self._tensors(), strict=True):
             copied.copy_(tensor)
 

@@ -1,4 +1,4 @@
-"""Values of the model for every row of a table, for methods that read all samples between two epochs."""
+"""Values of the model for every row of a table, for methods that read one between two epochs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FeatureTable:
         return len(next(iter(self.present.values())))
 
     def rows(self, select: Tensor) -> FeatureTable:
-        """Some rows, by index."""
+        """Select rows by index."""
         return FeatureTable(
             {m: x[select] for m, x in self.features.items()},
             {m: p[select] for m, p in self.present.items()},

@@ -1,4 +1,4 @@
-"""Methods whose training has two parts: a teacher on all content there is, then a student on what it is shown."""
+"""Methods in two phases: a teacher trains on all content, then a student on the content shown."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ T = TypeVar("T")
 
 
 class Teacher(Snapshot):
-    """A frozen copy of a model, that answers questions put to it as the model would have when it
-    was taken.
+    """A frozen copy of a model, which answers as the model would have when it was taken.
 
     Args:
-        model: stays the training's own.
+        model: to copy. Only the copy is registered here.
     """
 
     def __init__(self, model: Model) -> None:
@@ -38,7 +37,10 @@ class Teacher(Snapshot):
 
     @torch.no_grad()
     def answer(self, question: Callable[[Model, Batch], T], batch: Batch) -> T:
-        """`question(model, batch)` in evaluation mode with the weights of the copy; its passes are counted."""
+        """`question(model, batch)`, in evaluation mode and with the weights of the copy.
+
+        The passes are counted as those of the model.
+        """
         (model,) = self._model
         weights = dict(zip(self._names, self.buffers(), strict=True))
         with evaluating(model):
@@ -47,7 +49,7 @@ class Teacher(Snapshot):
 
 
 class _Asked(nn.Module):
-    """A question about a model as a module of its own, as `functional_call` wants it."""
+    """A question about a model as a module of its own, which `functional_call` needs."""
 
     def __init__(self, model: Model, question: Callable[[Model, Batch], object]) -> None:
         super().__init__()
@@ -59,14 +61,13 @@ class _Asked(nn.Module):
 
 
 class TeacherStudent(OwnHead[H]):
-    """Trains the teacher in a first phase, keeps a frozen copy, and goes on as the student from the
-    same weights.
+    """Base of a method that trains a teacher first, and then a student from the same weights.
 
     Args:
-        teacher: share of the epochs that train the teacher; it gets at least one where there are
-            two.
-        include_complete: let the student see complete samples too; False is the published draw.
-        clip: largest norm of the gradient, 1 as published; 0 for none.
+        teacher: fraction of the epochs that train the teacher; it gets at least one epoch where
+            there are two.
+        include_complete: let the student see complete samples too; false is the published draw.
+        clip: largest norm of the gradient, 1 as published; 0 for no limit.
     """
 
     teacher: Teacher
@@ -79,7 +80,7 @@ class TeacherStudent(OwnHead[H]):
             not_negative("clip", clip),
             flag("include_complete", include_complete),
         )
-        self.share = teacher
+        self.teacher_fraction = teacher
         self.include_complete = include_complete
         self.clip = clip
 
@@ -88,7 +89,7 @@ class TeacherStudent(OwnHead[H]):
         self.teacher = Teacher(ctx.model)
 
     def phases(self, epochs: int) -> Iterator[Phase]:
-        first = min(max(round(self.share * epochs), 1), epochs - 1)
+        first = min(max(round(self.teacher_fraction * epochs), 1), epochs - 1)
         yield Phase(first)
         yield Phase(epochs - first)
 
@@ -98,7 +99,7 @@ class TeacherStudent(OwnHead[H]):
 
     @abstractmethod
     def teach(self, batch: Batch, ctx: Context) -> Tensor:
-        """The teacher's loss, on the batch as it is revealed."""
+        """The teacher's loss, on the batch with all its content."""
 
     @abstractmethod
     def study(self, batch: Batch, ctx: Context) -> Tensor:

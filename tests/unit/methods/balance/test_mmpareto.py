@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.balance.mmpareto import MMPareto, combine, dot, share
+from equipoise.methods.balance.mmpareto import MMPareto, combine, dot, fused_weight
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -30,7 +30,7 @@ def flat(tensors: object) -> torch.Tensor:
 def test_share_worked_out_by_hand() -> None:
     def of(*g_u: list[float]) -> float:
         g, u = (torch.tensor(x, dtype=torch.float64) for x in g_u)
-        return float(share(g @ g, u @ u, g @ u))
+        return float(fused_weight(g @ g, u @ u, g @ u))
 
     assert of([1.0, 0.0], [-1.0, 1.0]) == pytest.approx((2 + 1) / (1 + 2 + 2))
     assert of([1.0, 0.0], [-1.0, 0.0]) == 0.5
@@ -43,7 +43,7 @@ def test_share_worked_out_by_hand() -> None:
 def test_in_conflict_the_combination_is_the_shortest(seed: int) -> None:
     for _ in range(20):
         g, u = vectors(conflict=True)
-        a = share(dot(g, g), dot(u, u), dot(g, u))
+        a = fused_weight(dot(g, g), dot(u, u), dot(g, u))
         grid = torch.linspace(0, 1, 2001, dtype=torch.float64).unsqueeze(1)
         lengths = (grid * flat(g) + (1 - grid) * flat(u)).norm(dim=1)
         assert float(a) == pytest.approx(float(grid[lengths.argmin(), 0]), abs=1e-3)

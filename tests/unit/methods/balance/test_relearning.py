@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.balance.relearning import Relearning, cluster_purity, strength
+from equipoise.methods.balance.relearning import Relearning, cluster_purity, reset_weight
 from equipoise.testing.world import World, snapshot
 from equipoise.training.loop import fit
 
@@ -37,9 +37,11 @@ def test_purity_of_noise_is_between_chance_and_one(seed: int) -> None:
 
 
 def test_strength() -> None:
-    assert strength(0.9, 0.9, 3.0) == 0
-    assert strength(0.9, 0.6, 3.0) == strength(0.6, 0.9, 3.0) == pytest.approx(math.tanh(0.9))
-    assert strength(0.9, 0.6, 1e6) == 1.0
+    assert reset_weight(0.9, 0.9, 3.0) == 0
+    assert (
+        reset_weight(0.9, 0.6, 3.0) == reset_weight(0.6, 0.9, 3.0) == pytest.approx(math.tanh(0.9))
+    )
+    assert reset_weight(0.9, 0.6, 1e6) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_a_modality_that_cannot_be_judged_is_left_alone(
     ctx.holdout.table.present["beta"][:] = False
     fit(method, ctx, 2)
     assert set(method.purities(ctx.holdout, ctx)) == {"alpha"}
-    monkeypatch.setattr("equipoise.methods.balance.relearning.strength", lambda *_: 0.5)
+    monkeypatch.setattr("equipoise.methods.balance.relearning.reset_weight", lambda *_: 0.5)
     before = snapshot(ctx.model.encoders)
     method.on_epoch_start(ctx)
     moved = {

@@ -13,9 +13,9 @@ from equipoise.errors import ConfigError
 from equipoise.methods.balance.smv import (
     ModalityValuation,
     SampleValuation,
-    copies,
+    copy_counts,
+    growth_of_table,
     shapley_value,
-    share,
     subsets,
     valuation,
 )
@@ -84,20 +84,22 @@ def valuation_of(model: torch.nn.Module, batch: object, only: list[str]) -> floa
 
 def test_copies_by_value() -> None:
     values = torch.tensor([-0.5, -0.1, 0.0, 0.4, 0.5, 2 / 3, 1.0, 1.5], dtype=torch.float64)
-    assert copies(values, (1, 2, 3)).tolist() == [3, 2, 2, 2, 1, 1, 0, 0]
-    assert copies(torch.zeros(2, 2), (1, 2, 3)).tolist() == [[2, 2], [2, 2]], (
+    assert copy_counts(values, (1, 2, 3)).tolist() == [3, 2, 2, 2, 1, 1, 0, 0]
+    assert copy_counts(torch.zeros(2, 2), (1, 2, 3)).tolist() == [[2, 2], [2, 2]], (
         "all wrong: two copies each"
     )
-    assert copies(torch.ones(2, 2), (1, 2, 3)).sum() == 0, "all right: none"
+    assert copy_counts(torch.ones(2, 2), (1, 2, 3)).sum() == 0, "all right: none"
 
 
 def test_share_by_gap() -> None:
     gaps = torch.tensor([0.2, 0.8], dtype=torch.float64)
-    assert float(share(gaps, 1.0, "linear")) == pytest.approx(0.4)
-    assert float(share(gaps, 2.0, "linear")) == pytest.approx(0.8)
-    assert float(share(gaps, 2.0, "tanh")) == pytest.approx(0.6640367702678491)
-    assert float(share(gaps, 2.0, "power")) == pytest.approx(2 * 0.4**1.5)
-    assert float(share(torch.tensor([0.2, 0.5, 0.8]), 1.0, "linear")) == pytest.approx(0.4)
+    assert float(growth_of_table(gaps, 1.0, "linear")) == pytest.approx(0.4)
+    assert float(growth_of_table(gaps, 2.0, "linear")) == pytest.approx(0.8)
+    assert float(growth_of_table(gaps, 2.0, "tanh")) == pytest.approx(0.6640367702678491)
+    assert float(growth_of_table(gaps, 2.0, "power")) == pytest.approx(2 * 0.4**1.5)
+    assert float(growth_of_table(torch.tensor([0.2, 0.5, 0.8]), 1.0, "linear")) == pytest.approx(
+        0.4
+    )
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -120,7 +122,7 @@ def test_the_table_grows_by_the_copies(seed: int, count: int) -> None:
         expected = {whole: 1}
         for k, m in enumerate(names):
             if present[row, k]:
-                expected[(m,)] = expected.get((m,), 0) + int(copies(values[row, k], (1, 2, 3)))
+                expected[(m,)] = expected.get((m,), 0) + int(copy_counts(values[row, k], (1, 2, 3)))
         assert {s: n for (r, s), n in seen.items() if r == row} == {
             s: n for s, n in expected.items() if n
         }
@@ -135,7 +137,7 @@ def test_copies_of_the_weakest_modality_only(seed: int) -> None:
     means = values[drawn].mean(0)
     ctx.rng.set_state(generator)
     rows, kept = method.added(ctx)
-    assert len(rows) == int(count * float(share(1 - means, 1.0, "linear")))
+    assert len(rows) == int(count * float(growth_of_table(1 - means, 1.0, "linear")))
     assert bool((kept == means.argmin()).all())
 
 
@@ -160,7 +162,7 @@ def test_the_table_grows_at_most_so_many_times(count: int, most: int) -> None:
             for s, r in zip(sets, right, strict=True)
         }
         values = torch.cat([shapley_value(m, worth, count) for m in NAMES[:count]])
-        grown.add(1 + int(copies(values, (1, 2, 3)).sum()))
+        grown.add(1 + int(copy_counts(values, (1, 2, 3)).sum()))
     assert max(grown) == most
 
 
