@@ -22,7 +22,7 @@ Idea:
 Equations:
     $$L = \sum_m \mathrm{CE}(v_m, y)$$
 
-    How fast parameters $\Psi$ learn at a step is
+    The speed at which parameters $\Psi$ learn at a step is
 
     $$\mu(\Psi) = \sum \lVert \nabla_\Psi L \rVert^2 \,/\, \sum \lVert \Psi \rVert^2$$
 

@@ -16,7 +16,7 @@ Idea:
 Equations:
     $$L = \mathrm{CE}(f, y) + a \sum_m \mathrm{CE}(u_m, y)$$
 
-    How well modality $m$ does alone, and how far it is ahead of the others:
+    The score of modality $m$ alone, and its lead over the others:
 
     $$s_m = \mathrm{mean}_i \, \mathrm{softmax}(u_m)_{y} \qquad
     \Delta_m = s_m - \mathrm{mean}_{j \neq m} \, s_j$$

@@ -6,7 +6,7 @@ Code: github.com/GeWu-Lab/MMCosine_ICASSP23
 
 Idea:
     No modality can lead by the length of its features or of its class weights, since both are
-    normalised. There is no bias, and what a modality adds to a logit is never larger than $s$
+    normalised. There is no bias, and no modality adds more than $s$ to a logit
     (option `scale` of the head `cosine`; the authors recommend 10, BalanceBenchmark takes 15).
     Training and prediction use the same logits.
 

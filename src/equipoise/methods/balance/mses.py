@@ -25,7 +25,7 @@ Equations:
 
     $$L = \mathrm{CE}(f, y) + \lambda \sum_m \mathrm{CE}(v_m, y)$$
 
-    With $V_m(e)$ the held-out loss of classifier $m$ after epoch $e = 1, 2, \dots$
+    With $V_m(e)$ the held-out loss of classifier $m$ after epoch $e = 1, 2, \ldots$
 
     $$S_m(e) = \mu \, V_m(e-1) + (1 - \mu) \, V_m(e) \qquad
     e^*_m = \arg\min_{e' \leq e} S_m(e')$$

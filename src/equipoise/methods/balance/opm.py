@@ -98,7 +98,7 @@ def drop(rates: dict[str, Tensor], output: Output, batch: Batch, ctx: Context) -
 
     Args:
         rates: {modality: q_m (), a scalar}.
-        output: what the model made of the batch.
+        output: of the model on this batch.
         batch: the samples.
         ctx: draws.
     """

@@ -23,7 +23,7 @@ Equations:
     $$q_m[k] = \mathrm{softmax}_k ( -\lVert z_m - c_k \rVert_2 ) \qquad
     s_m = \mathrm{mean} \, q_m[y]$$
 
-    How far a modality lags behind the best, and how far it leads the worst (Eq. 11):
+    The lag of a modality behind the best, and its lead over the worst (Eq. 11):
 
     $$\beta_m = \mathrm{clip}(\max_j s_j / s_m - 1, \, 0, \, 1) \qquad
     \gamma_m = \mathrm{clip}(s_m / \min_j s_j - 1, \, 0, \, 1)$$

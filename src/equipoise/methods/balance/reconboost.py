@@ -1,4 +1,4 @@
-r"""ReconBoost: modalities trained in turn, each on what the others get wrong.
+r"""ReconBoost: modalities trained in turn, each on the samples the others get wrong.
 
 Hua, Xu, Bao, Yang, Huang. ReconBoost: Boosting Can Achieve Modality Reconcilement. ICML 2024.
 Code: github.com/huacong/ReconBoost

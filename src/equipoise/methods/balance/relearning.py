@@ -18,7 +18,7 @@ Idea:
     both tables and $2M$ runs of k-means with ten starts each.
 
 Equations:
-    The loss is $L = \mathrm{CE}(f, y)$. After the epochs $e = E, 2E, \dots, K E$ (counted from 0),
+    The loss is $L = \mathrm{CE}(f, y)$. After the epochs $e = E, 2E, \ldots, K E$ (counted from 0),
     for each modality on its own, $P_m$ of a table is the fraction of its samples that have the
     majority label of their cluster, where k-means divides the features $z_m$, each dimension scaled
     to $[-1, 1]$, into $C$ clusters:

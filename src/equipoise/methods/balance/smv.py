@@ -5,7 +5,7 @@ Wei, Feng, Wang, Hu. Enhancing Multimodal Cooperation via Sample-level Modality 
 Code: github.com/GeWu-Lab/Valuate-and-Enhance-Multimodal-Cooperation
 
 Idea:
-    How much a modality contributes is valued sample by sample, and the modality that contributes
+    The contribution of each modality is valued sample by sample, and the one that contributes
     little is trained more: the table of joint training grows by samples of which only this modality
     is kept, while the features of the others are zero. This happens before every epoch, after a
     warm-up. `smv-sample` decides for each sample and modality by itself, `smv-modality` for one
@@ -92,7 +92,7 @@ def copy_counts(values: Tensor, counts: Sequence[int]) -> Tensor:
         values: φ (…).
         counts: times for a value less than 1, at most 0.4, and less than −0.1.
     """
-    # Shapley values are sums of fractions: what is 0.4 by hand may be a rounding error beside it.
+    # Shapley values are sums of fractions, and rounding may move one off the bound it lies on.
     low = values < 1 - 1e-9
     lower = values <= 0.4 + 1e-9
     lowest = values < -0.1 - 1e-9

@@ -49,7 +49,7 @@ def remember_squeezes(output: Output, batch: Batch, ctx: Context, momentum: floa
     The loss has read the old means, so this must come after its backward pass.
 
     Args:
-        output: what the model made of the batch.
+        output: of the model on this batch.
         batch: the samples.
         ctx: takes the means over the samples of all ranks.
         momentum: ρ, the fraction of the way that the means move.

@@ -18,7 +18,7 @@ Idea:
     cost is that of late fusion, and a fused predictor of two layers.
 
 Equations:
-    How far the prediction $p_m$ of a modality diverges from the mean $\bar p$ of all, and the gate:
+    The divergence of a modality's prediction $p_m$ from the mean $\bar p$ of all, and the gate:
 
     $$\pi_m = \max_k (p_{mk} - \bar p_k)^2 \qquad
     \mathrm{fuse} \Leftrightarrow \pi_m < \gamma \tau \; \text{for all } m$$

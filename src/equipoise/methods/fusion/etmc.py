@@ -16,9 +16,9 @@ Idea:
     read out twice.
 
 Equations:
-    $$e_{ps} = \mathrm{softplus}([z_1; \dots; z_M] W^\top + b)$$
+    $$e_{ps} = \mathrm{softplus}([z_1; \ldots; z_M] W^\top + b)$$
 
-    $$e = K \Big( \prod_m (1 + e_m / K) \cdot (1 + e_{ps} / K) - 1 \Big)$$
+    $$e = K \left( \prod_m (1 + e_m / K) \cdot (1 + e_{ps} / K) - 1 \right)$$
 
     $$L = \sum_m \ell(\alpha_m) + \ell(\alpha_{ps}) + \ell(\alpha)$$
 

@@ -25,7 +25,7 @@ Equations:
 
     The rule, folded over all modalities in closed form:
 
-    $$e = K \Big( \prod_m (1 + e_m / K) - 1 \Big) \qquad \alpha = e + 1$$
+    $$e = K \left( \prod_m (1 + e_m / K) - 1 \right) \qquad \alpha = e + 1$$
 
     The cross-entropy expected under $\mathrm{Dir}(\alpha)$, and the loss of an opinion, where
     $\tilde\alpha$ is $\alpha$ without the evidence for the true class:

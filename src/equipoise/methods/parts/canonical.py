@@ -12,50 +12,7 @@ import torch
 from torch import Tensor
 
 from equipoise.heads.cca import CorrelatedHead
-from equipoise.methods.parts import canonical
 from equipoise.methods.parts.table_values import FeatureTable
-
-
-@torch.no_grad()
-def fit_projections(head: CorrelatedHead, table: FeatureTable, ridge: float) -> Tensor:
-    """Fit means and directions of a head to the training features, or scales where it has no
-    directions.
-
-    Args:
-        head: whose buffers are filled.
-        table: the training features.
-        ridge: r.
-
-    Returns:
-        The correlations, decreasing along each row; (0,) if the head has no directions to fit.
-    """
-    names = sorted(head.modalities)
-    values = {m: head.represent(m, table.features[m]) for m in names}
-    means, whole = canonical.covariances(values, table.present)
-    for m in names:
-        head.branch(m).mean.copy_(means[m])
-    if head.multi == "none":
-        deviations = torch.split((whole.diagonal() + ridge).sqrt(), [len(means[m]) for m in names])
-        for m, deviation in zip(names, deviations, strict=True):
-            head.branch(m).basis.copy_(deviation.reciprocal().diag())
-        return whole.new_zeros(0)
-    places = dict(
-        zip(
-            names,
-            torch.split(torch.arange(len(whole)), [len(means[m]) for m in names]),
-            strict=True,
-        )
-    )
-    whole = whole + ridge * torch.eye(len(whole), dtype=whole.dtype, device=whole.device)
-    blocks = {
-        (i, j): whole[places[i]][:, places[j]] for i, j in combinations_with_replacement(names, 2)
-    }  # off the diagonal the ridge adds nothing
-    kind = canonical.pairwise if head.multi == "pairwise" else canonical.mcca
-    directions, correlations = kind(blocks, head.components)
-    for m in names:
-        head.branch(m).basis.copy_(directions[m])
-    return correlations
-
 
 FLOOR = 1e-9
 """Eigenvalues of a covariance below this are dropped."""
@@ -69,21 +26,22 @@ def covariances(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Means of the present rows, and the covariance after imputing these means.
 
+    A row that lacks one of two modalities adds nothing to their common block.
+
     Args:
         values: {modality: (N, d_m)}.
         present: {modality: bool (N,)}.
 
     Returns:
-        {modality: (d_m,)}, and (D, D) of all modalities side by side, its sums divided by N − 1. A
-        row that lacks one of two modalities adds nothing to what they have in common.
+        {modality: (d_m,)}, and the covariance (D, D) of all modalities side by side, its sums
+        divided by N − 1.
     """
     rows = len(next(iter(values.values())))
     sums = {m: (x * present[m].unsqueeze(1)).sum(0, dtype=torch.float64) for m, x in values.items()}
     means = {m: total / present[m].sum().clamp_min(1) for m, total in sums.items()}
     width = sum(len(mean) for mean in means.values())
-    found = torch.zeros(
-        width, width, dtype=torch.float64, device=next(iter(values.values())).device
-    )
+    device = next(iter(values.values())).device
+    found = torch.zeros(width, width, dtype=torch.float64, device=device)
     for start in range(0, rows, CHUNK):
         part = slice(start, start + CHUNK)
         centred = torch.cat(
@@ -99,6 +57,15 @@ def inverse_root(matrix: Tensor) -> Tensor:
     roots = torch.where(values > FLOOR, values.clamp_min(FLOOR).rsqrt(), 0.0)
     root: Tensor = (vectors * roots) @ vectors.T
     return root
+
+
+def _signs(columns: Tensor) -> Tensor:
+    """(k,) ±1 that make the largest entry of each column positive.
+
+    A decomposition leaves the signs open, and they may differ between machines.
+    """
+    largest = columns.gather(0, columns.abs().argmax(0, keepdim=True)).squeeze(0)
+    return torch.where(largest < 0, -1.0, 1.0).to(columns.dtype)
 
 
 def pair(
@@ -127,7 +94,7 @@ def pair(
 def pairwise(
     blocks: Mapping[tuple[str, str], Tensor], components: int
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """The directions of every pair, each for itself.
+    """The directions of every pair by itself.
 
     Args:
         blocks: {(i, j): Σ_ij} for i ≤ j, the diagonal ones with their ridge.
@@ -151,11 +118,15 @@ def pairwise(
 def mcca(
     blocks: Mapping[tuple[str, str], Tensor], components: int
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Directions of all modalities at once: the largest eigenvalues λ of Σ w = λ D w, D the
-    diagonal blocks of Σ.
+    """The directions of all modalities at once.
 
-    They are those of generalised CCA too, which looks for G with the least Σ_m ‖G − X_m W_m‖², but
-    for the lengths of the columns. Two modalities get the directions of their pair.
+    They belong to the largest eigenvalues λ of Σ w = λ D w, with D the diagonal blocks of Σ. Except
+    for the lengths of the columns they are those of generalised CCA too, which looks for the G with
+    the least Σ_m ‖G − X_m W_m‖². Two modalities get the directions of their pair.
+
+    Args:
+        blocks: {(i, j): Σ_ij} for i ≤ j, the diagonal ones with their ridge.
+        components: k.
 
     Returns:
         {modality: (d_m, k)}, scaled to unit variance in the mean over the modalities; correlations
@@ -178,7 +149,39 @@ def mcca(
     }, correlations.unsqueeze(0)
 
 
-def _signs(columns: Tensor) -> Tensor:
-    """(k,) ±1 that make the largest entry of each column positive; a decomposition leaves that open."""
-    largest = columns.gather(0, columns.abs().argmax(0, keepdim=True)).squeeze(0)
-    return torch.where(largest < 0, -1.0, 1.0).to(columns.dtype)
+@torch.no_grad()
+def fit_projections(head: CorrelatedHead, table: FeatureTable, ridge: float) -> Tensor:
+    """Fit means and directions of a head to the training features.
+
+    A head without directions gets scales instead.
+
+    Args:
+        head: gets the results into its buffers.
+        table: the training features.
+        ridge: r.
+
+    Returns:
+        The correlations, decreasing along each row; (0,) if the head has no directions to fit.
+    """
+    names = sorted(head.modalities)
+    values = {m: head.represent(m, table.features[m]) for m in names}
+    means, whole = covariances(values, table.present)
+    for m in names:
+        head.branch(m).mean.copy_(means[m])
+    sizes = [len(means[m]) for m in names]
+    if head.multi == "none":
+        deviations = torch.split((whole.diagonal() + ridge).sqrt(), sizes)
+        for m, deviation in zip(names, deviations, strict=True):
+            head.branch(m).basis.copy_(deviation.reciprocal().diag())
+        return whole.new_zeros(0)
+    places = dict(zip(names, torch.split(torch.arange(len(whole)), sizes), strict=True))
+    whole = whole + ridge * torch.eye(len(whole), dtype=whole.dtype, device=whole.device)
+    # Off the diagonal the ridge adds nothing.
+    blocks = {
+        (i, j): whole[places[i]][:, places[j]] for i, j in combinations_with_replacement(names, 2)
+    }
+    solve = pairwise if head.multi == "pairwise" else mcca
+    directions, correlations = solve(blocks, head.components)
+    for m in names:
+        head.branch(m).basis.copy_(directions[m])
+    return correlations

@@ -1,4 +1,4 @@
-"""Methods whose head is part of them."""
+"""Methods that train a head of their own kind."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_the_first_stage_has_nobody_before_it(world: SimpleNamespace) -> None:
     for phase in range(len(method.plan) + 1):
         ctx.position.phase = phase
         found.append(method.before(ctx))
-    assert found[:7] == ["", "a", "a", "b", "b", "c", "c"]
+    assert found[:7] == [None, "a", "a", "b", "b", "c", "c"]
 
 
 def test_a_single_modality_has_nobody_before_it(seed: int, world: SimpleNamespace) -> None:
