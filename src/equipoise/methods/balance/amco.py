@@ -23,7 +23,7 @@ Equations:
     the batch before. All terms of the loss read the masked $v_m$:
 
     $$L = \mathrm{CE}(f, y) + \sum_m \mathrm{CE}(v_m, y), \qquad
-    f = \mathrm{Linear}\Big(\sum_m v_m\Big)$$
+    f = \mathrm{Linear}\left(\sum_m v_m\right)$$
 
     The masses of the blocks add up to 1, so that $\sigma = 1$ never masks. A modality that a sample
     lacks has no mass in it. The only modality of a sample has all of it, which says that it is

@@ -76,7 +76,7 @@ def fused_weight(gg: Tensor, uu: Tensor, gu: Tensor) -> Tensor:
     return torch.where(gu > 0, 0.5, inside)
 
 
-def combine(
+def combine_gradients(
     fused: Sequence[Tensor], own: Sequence[Tensor], gamma: float
 ) -> tuple[list[Tensor], Tensor]:
     """The combined gradient of one encoder.
@@ -137,7 +137,9 @@ class MMPareto(Method):
         ctx.backward(auxiliary_loss(dict.fromkeys(shown, 1.0), output, batch, ctx))
         for modality, u in own.items():
             total = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained[modality]]
-            combined, a = combine([t - x for t, x in zip(total, u, strict=True)], u, self.gamma)
+            combined, a = combine_gradients(
+                [t - x for t, x in zip(total, u, strict=True)], u, self.gamma
+            )
             for parameter, gradient in zip(trained[modality], combined, strict=True):
                 if parameter.grad is not None:
                     parameter.grad = gradient

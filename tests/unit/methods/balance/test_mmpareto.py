@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.balance.mmpareto import MMPareto, combine, dot, fused_weight
+from equipoise.methods.balance.mmpareto import MMPareto, combine_gradients, dot, fused_weight
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -52,7 +52,7 @@ def test_in_conflict_the_combination_is_the_shortest(seed: int) -> None:
 def test_in_conflict_neither_loss_is_harmed_and_length_is_restored(seed: int) -> None:
     for _ in range(20):
         g, u = vectors(conflict=True)
-        combined, a = combine(g, u, 1.5)
+        combined, a = combine_gradients(g, u, 1.5)
         found, h = flat(combined), 2 * a * flat(g) + 2 * (1 - a) * flat(u)
         assert float(found @ flat(g)) >= 0
         assert float(found @ flat(u)) >= 0
@@ -64,7 +64,7 @@ def test_in_conflict_neither_loss_is_harmed_and_length_is_restored(seed: int) ->
 
 def test_in_agreement_it_is_the_sum(seed: int) -> None:
     g, u = vectors(conflict=False)
-    combined, a = combine(g, u, 1.5)
+    combined, a = combine_gradients(g, u, 1.5)
     assert float(a) == 0.5
     torch.testing.assert_close(flat(combined), 1.5 * (flat(g) + flat(u)))
 
@@ -73,14 +73,14 @@ def test_in_agreement_it_is_the_sum(seed: int) -> None:
 def test_opposed_gradients_cancel(seed: int, factor: float) -> None:
     for dtype in (torch.float32, torch.float64):
         g = [torch.randn(40, dtype=dtype)]
-        combined, _ = combine(g, [factor * x for x in g], 1.5)
+        combined, _ = combine_gradients(g, [factor * x for x in g], 1.5)
         expected = 1.5 * g[0] if factor == 0 else torch.zeros(40, dtype=dtype)
         torch.testing.assert_close(combined[0], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_two_zero_gradients_stay_zero() -> None:
     zero = [torch.zeros(3)]
-    assert not combine(zero, zero, 1.5)[0][0].any()
+    assert not combine_gradients(zero, zero, 1.5)[0][0].any()
 
 
 @pytest.mark.parametrize("names", ["ab", "abc"])

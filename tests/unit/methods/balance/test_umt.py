@@ -27,9 +27,9 @@ def set_up(world: SimpleNamespace, **options: object) -> tuple[UMT, object, obje
 
 
 @pytest.mark.parametrize("schedule", ["none", "cosine"])
-@pytest.mark.parametrize("epochs", [None, 2, 5])
+@pytest.mark.parametrize("epochs", ["auto", 2, 5])
 def test_teachers_are_what_late_fusion_would_be(
-    seed: int, epochs: int | None, schedule: str
+    seed: int, epochs: int | str, schedule: str
 ) -> None:
     """Against the method `late`, trained for as long, from the same encoders and classifiers of zeros."""
     settings = {"optimiser": {"lr": 0.05, "momentum": 0.9, "schedule": schedule}}
@@ -40,11 +40,12 @@ def test_teachers_are_what_late_fusion_would_be(
     with torch.no_grad():
         for parameter in ctx.model.encoders.parameters():
             parameter.mul_(1.1)  # not what it was at setup
-    late, other = replace(mine, method="late", options={}, epochs=epochs or 3).build()
+    length = 3 if isinstance(epochs, str) else epochs
+    late, other = replace(mine, method="late", options={}, epochs=length).build()
     other.model.encoders.load_state_dict(ctx.model.encoders.state_dict())
     for parameter in other.model.head.parameters():
         torch.nn.init.zeros_(parameter)
-    fit(late, other, epochs or 3)
+    fit(late, other, length)
     method.on_phase_start(ctx)
     assert not differing(snapshot(method.teachers), snapshot(other.model))
     assert ctx.position.step == 0
@@ -123,7 +124,14 @@ def test_statistics_of_teachers_are_frozen(seed: int, world: SimpleNamespace) ->
 
 
 @pytest.mark.parametrize(
-    "options", [{"weight": -1.0}, {"teacher_epochs": 0}, {"teacher_epochs": 1.5}]
+    "options",
+    [
+        {"weight": -1.0},
+        {"teacher_epochs": 0},
+        {"teacher_epochs": 1.5},
+        {"teacher_epochs": None},
+        {"teacher_epochs": "long"},
+    ],
 )
 def test_refuses_bad_options(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"UMT: '{next(iter(options))}' must be"):
