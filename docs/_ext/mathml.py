@@ -16,7 +16,12 @@ from sphinx.writers.html5 import HTML5Translator
 logger = logging.getLogger(__name__)
 
 # Commands that docutils does not know, or does not read as LaTeX does, and what stands for them.
-REPLACED = {r"\dots": r"\ldots", r"\operatorname*": r"\operatorname"}
+REPLACED = {
+    r"\dots": r"\ldots",
+    r"\operatorname*": r"\operatorname",
+    r"\big": r"\bigl",
+    r"\Big": r"\Bigl",
+}
 
 
 def mathml(source: str, block: bool = False) -> str:
