@@ -38,14 +38,15 @@ Equations:
     The default is a fifth of the way from $1/M$ to 1, that is 0.6 for two. Cost: as joint training.
 
 Where published code departs:
-    The authors published no code. The re-implementation of BalanceBenchmark departs as follows.
-
-    dependence is taken from the masked logits, in which a
-    masked modality hardly looks dependent                     not offered
-    a modality stays marked until the epoch ends               not offered
-    at most one modality is marked in a batch                  not offered
-    earlier revisions mask N of a modality's feature
-    dimensions instead, and scale up the others                not offered
+    the authors published no code; BalanceBenchmark takes
+    dependence from the masked logits, in which a masked
+    modality hardly looks dependent                            not offered
+    BalanceBenchmark: a modality stays marked until the
+    epoch ends                                                 not offered
+    BalanceBenchmark: at most one modality is marked in a
+    batch                                                      not offered
+    earlier revisions of BalanceBenchmark mask N of a
+    modality's feature dimensions, and scale up the others     not offered
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ Equations:
     With $\ell$ the loss $L$ of one sample, and $N$ scaling the values of the table to [0, 1],
 
     $$\mathrm{difficulty} = N(\ell) -
-    N\big(\cos(\mathrm{softmax}(v_1), \mathrm{softmax}(v_2))\big)$$
+    N\left(\cos(\mathrm{softmax}(v_1), \mathrm{softmax}(v_2))\right)$$
 
     `schedule: self-paced` scores all samples before every epoch, and draws all of them without
     replacement with probabilities proportional to $1 - \mathrm{difficulty} + 0.01$, so that the

@@ -15,7 +15,7 @@ Idea:
 Equations:
     A step trains one modality $m$, with encoder $h_m$ and head $g$, on its own loss (Eq. 1-2):
 
-    $$L = \mathrm{CE}\big(g(h_m(x_m)), y\big)$$
+    $$L = \mathrm{CE}\left(g(h_m(x_m)), y\right)$$
 
     The encoder takes its plain gradient. The gradient of the head's weight is projected:
 
