@@ -1,34 +1,56 @@
-"""AUG: sustained boosting, another classifier for the modality that lags behind.
+r"""AUG: sustained boosting, with another classifier for the modality that lags behind.
 
 Jiang, Huang, Yang. Rethinking Multimodal Learning from the Perspective of Mitigating Classification
 Ability Disproportion. NeurIPS 2025.
 Code: github.com/njustkmg/NeurIPS25-AUG
 
-Modality m predicts by n_m classifiers on one encoder, v_m = Σ_t v_mt (head `sustained`). The newest
-one, n = n_m, learns what the earlier ones leave, and the sums with and without it learn the label:
+Idea:
+    A modality predicts by the sum of several classifiers on one encoder (head `sustained`). Its
+    newest classifier learns what the earlier ones leave, and the sums with and without it learn the
+    label. Every few epochs the ability of the modalities is compared, and the weak one gets another
+    classifier.
 
-    L_m = CE(v_mn, ŷ) + CE(Σ_{t ≤ n} v_mt, y) + CE(Σ_{t < n} v_mt, y),   ŷ = y − λ Σ_{t < n} y ⊙ softmax(v_mt)
-    L_m = CE(v_m1, y)  while n = 1;      L = Σ_m L_m
+    The method is among the newer ones here because loss and assignment were read in the paper as
+    well as in the code. Unverified are the $\lambda$ of the paper for each data set (it tries 0.1
+    to 1), and whether its $s$ is a sum or a mean; with a mean, $\tau = 0.01$ means one point of
+    probability whatever the size of the data.
 
-where y is one-hot, so that the first term is (1 − λ Σ_{t<n} softmax(v_mt)[y]) CE(v_mn, y); ŷ is a
-constant. From four classifiers on the paper's bracket can fall below 0, and its term be lowered
-without end by unlearning the label; here it stops at 0, where nothing is left to learn. Every
-`every` epochs the classifiers' ability is compared by s_m, the mean probability of the true class
-over the last epoch:
+Equations:
+    Modality $m$ has $n_m$ classifiers, $v_m = \sum_t v_{m t}$. With $n = n_m$ the newest one,
 
-    if s_strong − σ s_weak > τ, the weak modality gets another classifier
+    $$L_m = \mathrm{CE}(v_{m n}, \hat y) + \mathrm{CE}\left(\sum_{t \le n} v_{m t}, y\right)
+    + \mathrm{CE}\left(\sum_{t < n} v_{m t}, y\right), \qquad
+    \hat y = y - \lambda \sum_{t < n} y \odot \mathrm{softmax}(v_{m t})$$
 
-Why it is among the newer methods here: loss and assignment were read in the paper as well as in the
-code. Where the code departs: the residual takes the softmax of the summed earlier logits
-(`residual: sum`), λ = 0.5; the modalities step one after the other through the shared layer (here
-together); the check compares the ratio of the summed probabilities with 1 ± 0.01, every tenth of
-the training and after the first epoch; the epoch is chosen on the test split. Unverified: the
-paper's λ per data set (it tries 0.1 to 1), and whether its s is a sum or a mean; with a mean, τ =
-0.01 means one point of probability whatever the size of the data.
+    and $L_m = \mathrm{CE}(v_{m 1}, y)$ while $n = 1$; the loss is $L = \sum_m L_m$. Since $y$ is
+    one-hot, the first term is
 
-More than two modalities: the strongest and the weakest are compared, which for two is the paper's
-rule. Cost: as joint training, and small linear layers; at most `most` classifiers per modality (an
-option of the head).
+    $$\left(1 - \lambda \sum_{t < n} \mathrm{softmax}(v_{m t})[y]\right) \mathrm{CE}(v_{m n}, y)$$
+
+    where $\hat y$ is a constant. From four classifiers on the bracket of the paper can fall below
+    0, and its term could be lowered without end by unlearning the label; here it stops at 0, where
+    nothing is left to learn.
+
+    After every `every` epochs $s_m$ is the mean probability of the true class over the last epoch,
+    and the weak modality gets another classifier if
+
+    $$s_{\mathrm{strong}} - \sigma \, s_{\mathrm{weak}} > \tau$$
+
+    For more than two modalities the strongest and the weakest are compared, which for two is the
+    rule of the paper. Cost: as joint training, and small linear layers; at most `most` classifiers
+    per modality (an option of the head).
+
+Where published code departs:
+    the residual takes the softmax of the summed earlier
+    logits                                                  `residual: sum`
+    λ is 0.5                                                `residual_weight: 0.5`, the default
+    the modalities step one after the other through the
+    shared layer                                            not offered: they step together
+    the check compares the ratio of the summed
+    probabilities with 1 ± 0.01                             not offered
+    it does so every tenth of the training and after the
+    first epoch                                             `every`
+    the best epoch is chosen on the test split              not offered
 """
 
 from __future__ import annotations
@@ -53,35 +75,57 @@ RESIDUALS = ("each", "sum")
 def boosting_losses(
     parts: list[Tensor], label: Tensor, weight: float, residual: str = "each"
 ) -> Tensor:
-    """L_m (B,) of each sample, from the logits (B, C) of the modality's classifiers, oldest first."""
+    """L_m (B,) of each sample.
+
+    Args:
+        parts: logits (B, C) of the modality's classifiers, the oldest first.
+        label: int64 (B,).
+        weight: λ.
+        residual: "each" or "sum".
+    """
     if len(parts) == 1:
         return cross_entropy(parts[0], label)
     earlier = torch.stack(parts[:-1])
     before = earlier.sum(0)
     known = earlier.softmax(2).sum(0) if residual == "each" else before.softmax(1)
     left = (1 - weight * known.gather(1, label.unsqueeze(1)).squeeze(1).detach()).clamp_min(0)
-    losses = [cross_entropy(u, label) for u in (parts[-1], before + parts[-1], before)]
-    return left * losses[0] + losses[1] + losses[2]
+    newest = cross_entropy(parts[-1], label)
+    with_newest = cross_entropy(before + parts[-1], label)
+    without_newest = cross_entropy(before, label)
+    return left * newest + with_newest + without_newest
 
 
 def lagging(scores: Tensor, factor: float, margin: float) -> int | None:
-    """The number of the weakest of the scores (M,), if s_strong − σ s_weak > τ."""
-    return int(scores.argmin()) if bool(scores.max() - factor * scores.min() > margin) else None
+    """Index of the weakest of the scores (M,) if s_strong − σ s_weak > τ; else None.
+
+    Args:
+        scores: s.
+        factor: σ.
+        margin: τ.
+    """
+    if bool(scores.max() - factor * scores.min() > margin):
+        return int(scores.argmin())
+    return None
 
 
 class AUG(Method):
     """Sustained boosting with adaptive classifier assignment.
 
     Args:
-        residual_weight: λ, in [0, 1].
-        residual: "each" as above, or "sum", of which the softmax is taken once.
-        every: epochs between two comparisons.
-        factor: σ, greater than 0.
-        margin: τ, at least 0.
+        residual_weight: λ, the part of what earlier classifiers know that is left out, in [0, 1].
+        residual: "each" takes the softmax of each earlier classifier (paper), "sum" that of the sum
+            of their logits (published code).
+        every: epochs from one comparison of the modalities to the next.
+        factor: σ, by which the weak modality's score is multiplied, positive.
+        margin: τ, the lead from which the weak modality gets another classifier, at least 0.
+
+    Attributes:
+        confidence: sums of the probabilities of the true class in this epoch, and numbers of
+            samples, (2, M).
     """
 
     confidence: Tensor
-    full = False  # True once it was told that a modality has all the classifiers there may be
+    _warned = False  # of a modality that has as many classifiers as the head allows
 
     def __init__(
         self,
@@ -114,48 +158,50 @@ class AUG(Method):
         """
         if not isinstance(ctx.model.head, Sustained):
             raise ConfigError(
-                f"method 'aug' adds classifiers, and {type(ctx.model.head).__name__} cannot take any; "
-                "use head 'sustained'"
+                f"method 'aug' adds classifiers, and {type(ctx.model.head).__name__} cannot take "
+                "any; use head 'sustained'"
             )
         if self.factor < 1 or not warn_of_one_modality("method 'aug'", ctx):
             warn_of_a_short_run("aug", self.every, "every", ctx)
         reference = next(ctx.model.parameters())
-        self.register_buffer(
-            "confidence", reference.new_zeros(2, len(ctx.model.modalities))
-        )  # sums and counts
+        self.register_buffer("confidence", reference.new_zeros(2, len(ctx.model.modalities)))
 
     def on_epoch_start(self, ctx: Context) -> None:
-        head = ctx.model.head
-        assert isinstance(head, Sustained)
         if ctx.epoch and ctx.epoch % self.every == 0:
             scores = self.confidence[0] / self.confidence[1].clamp_min(1)
             weakest = lagging(scores, self.factor, self.margin)
-            if weakest is not None and not head.add(head.modalities[weakest]) and not self.full:
-                self.full = True
-                name = head.modalities[weakest]
-                warnings.warn(
-                    f"method 'aug': {name!r} has the head's 'most' classifiers, no more",
-                    stacklevel=2,
-                )
+            if weakest is not None:
+                self.assign(ctx.model.modalities[weakest], ctx)
         self.confidence.zero_()
+
+    def assign(self, modality: str, ctx: Context) -> None:
+        """Give a modality another classifier; warns once where it may have no more."""
+        head = ctx.model.head
+        assert isinstance(head, Sustained), "setup has asked for it"
+        if not head.add(modality) and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"method 'aug': {modality!r} has the head's 'most' classifiers, no more",
+                stacklevel=3,
+            )
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         head = ctx.model.head
-        assert isinstance(head, Sustained)
+        assert isinstance(head, Sustained), "setup has asked for it"
         total = output.fused.new_zeros(())
         for modality in ctx.training:
             if batch.counts[modality]:
                 parts = list(head.parts(modality, output.features[modality]))
                 losses = boosting_losses(parts, batch.label, self.residual_weight, self.residual)
-            else:  # still one of the ranks that count the samples
+            else:  # the sample mean is taken over all ranks, and this one must take part in it
                 losses = output.fused.new_zeros(len(batch))
             total = total + ctx.sample_mean(losses, batch.present[modality])
         return total
 
     @torch.no_grad()
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
-        true = torch.stack(
-            [true_probability(output.logits[m], batch.label) for m in ctx.model.modalities]
-        )
-        here = torch.stack([batch.present[m] for m in ctx.model.modalities])
+        """Add this batch to the confidences; the gradients stay as they are."""
+        modalities = ctx.model.modalities
+        true = torch.stack([true_probability(output.logits[m], batch.label) for m in modalities])
+        here = torch.stack([batch.present[m] for m in modalities])
         self.confidence += ctx.sum(torch.stack([(true * here).sum(1), here.sum(1).to(true.dtype)]))

@@ -1,25 +1,37 @@
-"""CML: calibrating multimodal learning, confidence must not grow when a modality is taken away.
+r"""CML: calibrating multimodal learning.
 
 Ma, Zhang, Zhang, Wu, Fu, Zhou, Hu. Calibrating Multimodal Learning. ICML 2023.
 Code: github.com/QingyangZhang/CML
 
-Modalities are taken away one after the other, in an order drawn anew for each batch, S_0 = all ⊃
-S_1 ⊃ … ⊃ S_{M−1}. With f(S) the fused logits when only S is present and conf(S) = max_k
-softmax(f(S))[k],
+Idea:
+    Confidence must not grow when a modality is taken away. Modalities are taken away one after the
+    other, in an order drawn anew for each batch; every set that is left classifies, and a rise of
+    confidence from one set to the next is a loss.
 
-    L_cal = Σ_j Σ_i relu(conf_i(S_{j+1}) − conf_i(S_j))      a sum over the samples of the batch
-    L     = mean over j of CE(f(S_j), y) + λ L_cal
+Equations:
+    The sets are $S_0 = \mathrm{all} \supset S_1 \supset \dots \supset S_{M-1}$. With $f(S)$ the
+    fused logits when only $S$ is present,
 
-The head reads the same features M times; every encoder runs once. A sample counts in S_j where it
-has one of those modalities. Any head and any number of modalities will do.
+    $$\mathrm{conf}(S) = \max_k \, \mathrm{softmax}(f(S))[k]$$
 
-Where codes depart:
-  published, for classifiers of incomplete views: the hinge applies where the
-  larger set is right                                                           `where: correct`
-  and, with a second weight, where both are wrong                               not offered
-  BalanceBenchmark: the hinge of the batch's summed differences, in which one
-  sample's fall makes up for another's rise                                     not offered
-λ = 0.1 is BalanceBenchmark's. The sum makes λ weigh more in larger batches.
+    $$L_{\mathrm{cal}} = \sum_j \sum_i
+    \mathrm{relu}\left(\mathrm{conf}_i(S_{j+1}) - \mathrm{conf}_i(S_j)\right)$$
+
+    $$L = \mathrm{mean}_j \, \mathrm{CE}(f(S_j), y) + \lambda \, L_{\mathrm{cal}}$$
+
+    The sum over the samples $i$ of the batch makes $\lambda$ weigh more in larger batches;
+    $\lambda = 0.1$ is BalanceBenchmark's. A sample counts in $S_j$ where it has one of those
+    modalities. Any head and any number of modalities will do. Cost: every encoder runs once, and
+    the head reads the same features $M$ times.
+
+Where published code departs:
+    published, for classifiers of incomplete views: the
+    hinge applies where the larger set is right              `where: correct`
+    published: and, with a second weight, where both are
+    wrong                                                    not offered
+    BalanceBenchmark: the hinge of the batch's summed
+    differences, in which one sample's fall makes up for
+    another's rise                                           not offered
 """
 
 from __future__ import annotations
@@ -31,6 +43,7 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import choice, not_negative, require
+from equipoise.methods.parts.features import features_here
 from equipoise.methods.parts.idle import warn_of_one_modality
 from equipoise.methods.parts.losses import cross_entropy
 from equipoise.training.context import Context
@@ -45,23 +58,26 @@ def confidence(logits: Tensor) -> Tensor:
 
 
 def rises(larger: Tensor, smaller: Tensor) -> Tensor:
-    """relu(conf(smaller set) − conf(larger set)) per sample (B,), from the logits (B, C) of either."""
+    """relu(conf(smaller set) − conf(larger set)) (B,), from the logits (B, C) of both."""
     return torch.relu(confidence(smaller) - confidence(larger))
 
 
 def chain(modalities: tuple[str, ...], ctx: Context) -> list[tuple[str, ...]]:
-    """S_0 ⊃ … ⊃ S_{M−1} in an order drawn at random, whatever the order of declaration."""
+    """S_0 ⊃ … ⊃ S_{M−1}, in an order drawn at random.
+
+    The draw does not depend on the order in which the modalities are declared.
+    """
     names = sorted(modalities)
     order = [names[k] for k in torch.randperm(len(names), generator=ctx.rng).tolist()]
     return [tuple(m for m in modalities if m in order[gone:]) for gone in range(len(order))]
 
 
 class CML(Method):
-    """Classification by shrinking sets of modalities, without confidence that grows.
+    """Classification by shrinking sets of modalities whose confidence must not grow.
 
     Args:
-        weight: λ, at least 0.
-        where: "all" samples are calibrated, or the "correct" ones, those which the larger set
+        weight: λ, the weight of the calibration, at least 0.
+        where: samples that are calibrated: "all", or the "correct" ones, which the larger set
             classifies rightly.
     """
 
@@ -76,34 +92,39 @@ class CML(Method):
         warn_of_one_modality("method 'cml'", ctx)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        features = {m: z for m, z in output.features.items() if batch.counts[m]}
+        features = features_here(output, batch)
         sets = chain(ctx.training, ctx)
-        fused = [
-            output.fused,
-            *(ctx.model.read(features, batch.present, kept).fused for kept in sets[1:]),
+        smaller = [ctx.model.read(features, batch.present, kept).fused for kept in sets[1:]]
+        fused = [output.fused, *smaller]
+        counted = [torch.stack([batch.present[m] for m in kept]).any(0) for kept in sets]
+        losses = [
+            ctx.sample_mean(cross_entropy(logits, batch.label), some)
+            for logits, some in zip(fused, counted, strict=True)
         ]
-        left = [torch.stack([batch.present[m] for m in kept]).any(0) for kept in sets]
-        classification = torch.stack(
-            [
-                ctx.sample_mean(cross_entropy(logits, batch.label), some)
-                for logits, some in zip(fused, left, strict=True)
-            ]
-        ).mean()
+        classification = torch.stack(losses).mean()
         if self.weight == 0 or len(sets) == 1:
             return classification
-        calibration = torch.stack(
-            [
-                self.calibration(larger, smaller, some, batch, ctx)
-                for (larger, smaller), some in zip(pairwise(fused), left[1:], strict=True)
-            ]
-        ).sum()
+        summed = [
+            self.calibration(before, after, some, batch, ctx)
+            for (before, after), some in zip(pairwise(fused), counted[1:], strict=True)
+        ]
+        calibration = torch.stack(summed).sum()
         ctx.log(calibration=calibration)
         return classification + self.weight * calibration
 
     def calibration(
         self, larger: Tensor, smaller: Tensor, some: Tensor, batch: Batch, ctx: Context
     ) -> Tensor:
-        """The rises of confidence from one set to the next, summed over the samples of all ranks that count."""
+        """Sum () of the rises of confidence over the samples of all ranks that count.
+
+        Args:
+            larger: logits (B, C) of one set.
+            smaller: logits (B, C) of the next.
+            some: bool (B,), the samples that have a modality of the next.
+            batch: the samples.
+            ctx: sums over ranks.
+        """
         counted = some if self.where == "all" else some & (larger.argmax(1) == batch.label)
         values = torch.where(counted, rises(larger, smaller), 0.0)
+        # A mean times its count: ranks average their gradients, which a plain sum would not allow.
         return ctx.sample_mean(values) * ctx.sum(values.new_full((), len(values)))
