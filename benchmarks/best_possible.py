@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 
 from equipoise.comparison.rates import read_rates
-from equipoise.data.datasets.preparing.signals import Sensor, best_accuracies
+from equipoise.data.datasets.synthetic import Sensor, best_accuracies
 from equipoise.data.table.missing import draw
 
 SAMPLES = 200_000  # the mean's standard error is below 0.05 percent

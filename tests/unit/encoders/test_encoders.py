@@ -56,7 +56,10 @@ def test_resnet_has_the_published_size(depth, width, parameters):
 
 
 def torchvision_names(blocks, convolutions, projected):
-    """State of torchvision's ResNet without fc; `projected`: stages whose first block has a downsample."""
+    """State of torchvision's ResNet without fc.
+
+    `projected`: stages whose first block has a downsample.
+    """
     norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     names = {"conv1.weight", *(f"bn1.{n}" for n in norm)}
     for stage, count in enumerate(blocks, 1):

@@ -11,7 +11,7 @@ WAYS = [(bidirectional, pooling) for bidirectional in (False, True) for pooling 
 
 
 def states_by_hand(gru, steps, suffix=""):
-    """Cho et al.'s equations 5 to 8 in PyTorch's order of gates (reset, update, new); (L, d) → (L, hidden)."""
+    """Cho et al.'s equations 5 to 8, gates in PyTorch's order; (L, d) → (L, hidden)."""
     weights = {
         name: getattr(gru, f"{name}_l0{suffix}")
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

@@ -51,7 +51,7 @@ def test_maps_of_the_published_clip():
 
 
 def convolve_same(x, weight, stride):
-    """TensorFlow's padding SAME by its definition, one output at a time: x (T, H, W), weight (kt, kh, kw)."""
+    """TensorFlow's padding SAME by its definition: x (T, H, W), weight (kt, kh, kw)."""
     sizes = [-(-n // s) for n, s in zip(x.shape, stride, strict=True)]
     before = [
         max((out - 1) * s + k - n, 0) // 2
@@ -77,7 +77,7 @@ def test_padding_is_that_of_tensorflow(kernel, stride):
 
 
 def published_state(channels, counts=True):
-    """Random weights under the published names; files of old PyTorch versions have no counts of batches."""
+    """Random weights under the published names; old PyTorch versions did not count batches."""
     with torch.device("meta"):
         names = I3D((8, channels, 32, 32)).backbone.state_dict()
     state = {

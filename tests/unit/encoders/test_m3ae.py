@@ -1,4 +1,4 @@
-"""M3AE against an implementation that reads the flax paths directly, and against transformers' block."""
+"""M3AE against an implementation that reads the flax paths, and against transformers' block."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_the_block_equals_the_one_of_transformers():
 
 
 def flax_state(channels=3):
-    """Random weights of both embeddings and the encoder as numpy arrays, kernels (in, out), under flax paths."""
+    """Random weights of the whole network as numpy arrays, kernels (in, out), under flax paths."""
     rng = np.random.default_rng()
 
     def dense(before, after):
@@ -124,7 +124,7 @@ def flax_state(channels=3):
 
 
 def reference(state, content, positions, modality, padding):
-    """The tokens that the authors' `forward_representation` returns, (B, 1 + N, width), written with numpy."""
+    """The tokens of the authors' `forward_representation`, (B, 1 + N, width), in numpy."""
 
     def dense(x, at):
         return x @ state[f"{at}/kernel"] + state[f"{at}/bias"]
@@ -178,7 +178,7 @@ def text_reference(state, ids):
 
 
 def port_state(state):
-    """The same weights under the names of the PyTorch port, for nn.Linear, nn.Embedding and nn.LayerNorm."""
+    """The same weights under the names of the PyTorch port."""
     names = {
         "encoder/Block_": "encoder.blocks.",
         "encoder/LayerNorm_0": "encoder.layer_norm",

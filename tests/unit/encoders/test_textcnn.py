@@ -14,7 +14,7 @@ def encoder():
 
 
 def by_loops(encoder, text):
-    """Equations 2 and 3 of the paper, one window and one filter at a time; the text has no padding."""
+    """Equations 2 and 3 of the paper, one window and filter at a time; a text without padding."""
     words = [encoder.embedding.weight[word] for word in text]
     found = []
     for convolution in encoder.convolutions:

@@ -1,12 +1,13 @@
-"""`crema-d`: 7,442 clips of 91 actors who speak twelve English sentences in one of six emotions
-(audio, video).
+"""`crema-d`: 7,442 clips of 91 actors who speak twelve sentences in one of six emotions.
+
+The modalities are audio and video.
 
 ## What to download
 
-The repository `CheyneyComputerScience/CREMA-D`, of which `AudioWAV` (7,442 files, 0.6 GB, 16 kHz
-mono) and `VideoFlash` (7,442 files, 2.4 GB, FLV) are read. It is kept in Git LFS: clone it with
-`git lfs` installed. The zip that the site offers, or a clone without LFS, holds pointer files of
-130 bytes, and prepare says so.
+The repository `CheyneyComputerScience/CREMA-D` on GitHub. Only its folders `AudioWAV` (7,442 files,
+0.6 GB, 16 kHz mono) and `VideoFlash` (7,442 files, 2.4 GB, FLV) are read. The files are kept in Git
+LFS: clone the repository with `git lfs` installed. The zip that the site offers, and a clone
+without LFS, hold pointer files of 130 bytes instead; `prepare` refuses them.
 
 ## Licence
 
@@ -28,40 +29,40 @@ equipoise prepare crema-d --root CREMA-D --split paper --splits OGM-GE/data/CREM
 ```
 
 A clip is named `<actor>_<sentence>_<emotion>_<level>`. The label is the *intended* emotion, as in
-all the papers, and not what the crowd of raters heard or saw.
+all the papers, and not what the raters heard or saw.
 
 ## Splits
 
-* `group` (default): actors are drawn, a fifth for testing and a tenth for validation. No speaker is
+* `group` (default): actors are drawn, a fifth for testing and a tenth for validation. No actor is
   in two splits.
 * `random`: clips are drawn by class, a tenth for testing and a tenth for validation.
 * `paper`: a published list in `--splits`, either that of OGM-GE (`train.csv` and `test.csv`, lines
   `clip,EMO`) or that of MLA (`my_train_cre.txt` and `my_test_cre.txt`, lines `clip.flv Name`). Both
-  hold 6,698 clips for training and 744 for testing, and they are two different random splits: 71
-  test clips are common. There is no validation list; a tenth of the training list is drawn by
-  class. LFM and MIE report the same counts, but did not publish their lists.
+  have 6,698 clips for training and 744 for testing. They are two different random splits, which
+  have 71 test clips in common. Neither has a validation list, so a tenth of the training list is
+  drawn for validation, by class. LFM and MIE report the same counts, but did not publish their
+  lists.
 
-The published lists share all 91 actors between training and testing, so that results on them say
-nothing of new speakers.
+In the published lists all 91 actors are in training and in testing, so results on them say nothing
+about new speakers.
 
 ## Known problems
 
 Ten clips are left out under `group` and `random`. Under `paper` they stay, as in the papers' own
 runs:
 
-* `1076_MTI_NEU_XX` (the video is very short and has no sound; the wav is fine), `1076_MTI_SAD_XX`
-  (no sound in any format, the video is an error picture), `1064_TIE_SAD_XX` (the video has no
-  duration), `1064_IEO_DIS_MD` (the video is a one-minute recording of all emotions). All four are
-  in the *training* part of both published lists. A file that cannot be decoded is reported in
-  training; `--problems drop` goes on without it.
-* Three pairs of wav files are byte for byte the same although they are labelled with different
-  emotions: `1006_TIE` HAP and NEU, `1013_WSI` DIS and SAD, `1017_IWW` ANG and FEA. The videos of a
-  pair differ.
+* The video of `1076_MTI_NEU_XX` is very short and has no sound (its wav is fine),
+  `1076_MTI_SAD_XX` has no sound in any format and its video is an error picture, the video of
+  `1064_TIE_SAD_XX` has no duration, and the video of `1064_IEO_DIS_MD` is a one-minute recording
+  of all emotions. All four are in the *training* part of both published lists. Training reports a
+  file that cannot be decoded; `--problems drop` goes on without it.
+* Three pairs of wav files are identical although they are labelled with different emotions:
+  `1006_TIE` HAP and NEU, `1013_WSI` DIS and SAD, `1017_IWW` ANG and FEA. The videos of each pair
+  differ.
 
-The wav of `1040_ITH_SAD_XX` is named `1040_ITH_SAD_X.wav`; prepare finds it. Clips last 1.3 to 5 s,
-2.5 s
-on average: 877 are shorter than 2 s, so that a sampler of one frame per second finds two frames
-in them.
+The wav of `1040_ITH_SAD_XX` is named `1040_ITH_SAD_X.wav`; `prepare` finds it. Clips last 1.3 to
+5 s, 2.5 s on average. 877 are shorter than 2 s, so a sampler of one frame per second finds at most
+two frames in them.
 """
 
 from __future__ import annotations
@@ -70,9 +71,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.preparing.counting import Whole
-from equipoise.data.datasets.preparing.lists import numbered_lines
-from equipoise.data.datasets.preparing.policies import bad_line, published_lists
+from equipoise.data.datasets.preparing.counting import Total
+from equipoise.data.datasets.preparing.lists import bad_line, numbered_lines, published_lists
 from equipoise.data.datasets.preparing.writing import (
     Collection,
     Row,
@@ -91,8 +91,9 @@ EMOTIONS = {
     "NEU": "neutral",
     "SAD": "sad",
 }
-SHARES = {"group": {"validation": 0.1, "test": 0.2}, "random": {"validation": 0.1, "test": 0.1}}
-VALIDATION = 0.1  # of the published training list
+FRACTIONS = {"group": {"validation": 0.1, "test": 0.2}, "random": {"validation": 0.1, "test": 0.1}}
+VALIDATION = 0.1
+"""Fraction of the published training list that is drawn for validation."""
 CLIPS = 7_442
 PUBLISHED = {"train": 6698, "test": 744}
 LISTS = [
@@ -104,7 +105,7 @@ NOTES = [
     f"validation is drawn from the published training list of {PUBLISHED['train']} clips",
 ]
 TWINS = "wav is the same as that of another emotion"
-DIRTY = {
+UNFIT = {
     "1076_MTI_NEU_XX": "video is cut short and silent",
     "1076_MTI_SAD_XX": "no sound, video is an error picture",
     "1064_TIE_SAD_XX": "video has no duration",
@@ -114,6 +115,7 @@ DIRTY = {
     ),
     **dict.fromkeys(("1017_IWW_ANG_XX", "1017_IWW_FEA_XX"), TWINS),
 }
+"""{clip: why it is left out}, unless the split is `paper`."""
 _CLIP = re.compile(
     rf"(?P<actor>1\d{{3}})_[A-Z]{{3}}_(?P<emotion>{'|'.join(EMOTIONS)})_(?:XX?|LO|MD|HI)"
 )
@@ -136,16 +138,16 @@ def prepare(
     Args:
         out: the folder.
         root: the download, with `AudioWAV` and `VideoFlash`.
-        splits: folder of the published list that `split="paper"` reads.
+        splits: folder of the published list that `split="paper"` reads; null for any other split.
         split: "group" (actors held out), "random" (clips held out) or "paper" (a published list).
-        seed: of what is drawn.
+        seed: of the actors or clips that are drawn.
 
     Returns:
-        What was found, see `writing.write`.
+        Facts about what was found, see `writing.write`.
 
     Raises:
-        ConfigError: no such policy, or published lists without `split="paper"` and the reverse.
-        DataError: the download or a list is not what is described above.
+        ConfigError: no such split policy, "paper" without lists, or lists without "paper".
+        DataError: the download or a list is not as described above.
     """
     lists = published_lists("crema-d", split, ("group", "random", "paper"), splits)
     base = need_folder(root, "give the CREMA-D download with --root")
@@ -161,21 +163,22 @@ def prepare(
             out, Collection("crema-d", modalities, rows, base, published=PUBLISHED, notes=NOTES)
         )
     rows, left_out = _all(files, by_actor=split == "group")
-    draw_splits(rows, **SHARES[split], seed=seed)
-    whole = Whole(CLIPS, len(DIRTY), f"AudioWAV and VideoFlash should hold {CLIPS:,} files each")
-    return write(out, Collection("crema-d", modalities, rows, base, whole=whole, left_out=left_out))
+    draw_splits(rows, **FRACTIONS[split], seed=seed)
+    total = Total(CLIPS, len(UNFIT), f"AudioWAV and VideoFlash should hold {CLIPS:,} files each")
+    return write(out, Collection("crema-d", modalities, rows, base, total=total, left_out=left_out))
 
 
 def _index(folder: Path, ending: str) -> dict[str, str]:
-    """{clip: path below the download}; one file's level is `X` where its clip's is `XX`."""
+    """Find the clips of a folder, as {clip: path relative to the download}."""
     need_folder(folder, "it comes with the CREMA-D download")
     stems = sorted(path.stem for path in folder.glob(f"*{ending}") if _CLIP.fullmatch(path.stem))
     if not stems:
         raise DataError(f"{folder}: no file is named <actor>_<sentence>_<emotion>_<level>{ending}")
-    return {_whole(stem): f"{folder.name}/{stem}{ending}" for stem in stems}
+    return {_full_name(stem): f"{folder.name}/{stem}{ending}" for stem in stems}
 
 
-def _whole(clip: str) -> str:
+def _full_name(clip: str) -> str:
+    """Complete the level of the one file that is named `_X` and belongs to the clip `_XX`."""
     return clip + "X" if clip.endswith("_X") else clip
 
 
@@ -190,15 +193,16 @@ def _row(clip: str, files: Files, split: str) -> Row:
 
 
 def _all(files: Files, by_actor: bool) -> tuple[list[Row], list[tuple[str, str]]]:
-    """Every clip that is fit for use, and the others with the reason."""
+    """Every clip that is fit for use, without a split, and the others with the reason."""
     clips = sorted({*files["audio"], *files["video"]})
-    rows = [_row(clip, files, "") for clip in clips if clip not in DIRTY]
+    rows = [_row(clip, files, "") for clip in clips if clip not in UNFIT]
     if by_actor:
         rows = [{**row, "group": row["id"].partition("_")[0]} for row in rows]
-    return rows, [(clip, DIRTY[clip]) for clip in clips if clip in DIRTY]
+    return rows, [(clip, UNFIT[clip]) for clip in clips if clip in UNFIT]
 
 
 def _published(folder: Path, files: Files) -> list[Row]:
+    """The clips of a published list."""
     need_folder(folder, "give the folder of the published list with --splits")
     names = next((names for names in LISTS if (folder / names["train"]).exists()), None)
     if names is None:
@@ -213,9 +217,13 @@ def _published(folder: Path, files: Files) -> list[Row]:
 
 
 def _listed(path: Path, number: int, line: str) -> str:
-    """The clip of a line; what the line says of the emotion must agree with the clip's name."""
+    """The clip of a line of a list.
+
+    Raises:
+        DataError: the line cannot be read, or its emotion is not that of the clip's name.
+    """
     match = _LINE.fullmatch(line.strip())
-    clip = _CLIP.fullmatch(_whole(match["clip"])) if match else None
+    clip = _CLIP.fullmatch(_full_name(match["clip"])) if match else None
     if match is None or clip is None:
         raise bad_line(path, number, line, "'clip,EMO' or 'clip.flv Name'")
     if EMOTIONS.get(match["emotion"], match["emotion"].lower()) != EMOTIONS[clip["emotion"]]:

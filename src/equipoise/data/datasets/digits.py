@@ -1,10 +1,10 @@
-"""`digits`: scikit-learn's 1,797 real handwritten digits (8×8), each image seen as several views.
+"""`digits`: the 1,797 handwritten digits (8×8) of scikit-learn, each image seen as several views.
 
-The default views are the left half as a vector of pixels (an MLP reads it) and the right half as a
-small image (a CNN reads it). Each knows the digit about equally well, but the image is learned
-faster and joint training neglects the vector. Validation accuracy at the default settings, 10
-epochs (`equipoise train --data digits --epochs 10 --method M --seed S`), mean of seeds 0, 1 and 2 ±
-standard deviation:
+The default views are the left half as a vector of pixels, read by an MLP, and the right half as a
+small image, read by a CNN. Both say about equally much about the digit, but the image is learned
+faster, and joint training neglects the vector. Validation accuracy at the default settings after 10
+epochs (`equipoise train --data digits --epochs 10 --method M --seed S`), mean over seeds 0, 1 and 2
+± standard deviation:
 
     method                                    left          right         fused
     unimodal, each view alone                 86.3 ± 1.7    92.2 ± 1.0
@@ -49,17 +49,18 @@ def load(
     test: float = 0.25,
     views: Sequence[str] = ("left", "right"),
 ) -> Splits:
-    """The digits as views; vectors are standardised by the training cells, once
-    `equipoise.data.load` has cut these.
+    """Load the digits as views.
+
+    Vectors are standardised later, by the training cells that `equipoise.data.load` leaves.
 
     Args:
         seed: of the splits.
-        validation: share of the images.
-        test: share of the images.
-        views: of `VIEWS`; each is a modality.
+        validation: fraction of the images for validation.
+        test: fraction of the images for testing.
+        views: names from `VIEWS`; each is a modality.
 
     Raises:
-        ConfigError: unknown view, or not a list of different ones.
+        ConfigError: an unknown view, or not a list of different views.
     """
     if not (
         isinstance(views, list | tuple) and 0 < len(views) == len({str(view) for view in views})

@@ -1,13 +1,13 @@
-"""UPMC Food-101 (Wang et al. 2015): 101 dishes, each sample a picture and the title of the web page
-it was found on.
+"""`food-101`: UPMC Food-101, pictures of 101 dishes with the titles of their web pages.
 
-It is not ETHZ Food-101, which has the same classes, other pictures and no text.
+Wang et al. Recipe Recognition with Large Multimodal Food Dataset. ICME Workshops 2015. Do not
+confuse it with ETHZ Food-101, which has the same classes, other pictures and no text.
 
 ## What to download
 
 The cleaned copy that artelab made of the original archive of LIP6, linked from
 `artelab/Image-and-Text-fusion-for-UPMC-Food-101-using-BERT-and-CNNs` on GitHub: 90,704 pictures and
-the titles.
+their titles.
 
 ## Licence
 
@@ -30,23 +30,23 @@ equipoise prepare food-101 --root food101 --split paper --splits LISTS
 
 ## Splits
 
-* `official` (default): the folders, 67,988 pictures for training and 22,716 for testing. Validation
-  is carved out of training, by class: `validation` pictures, 5,000 unless another number is given.
-* `paper`: the lists in the folder `splits`. MMBT's and QMF's `train.jsonl`, `dev.jsonl` and
-  `test.jsonl` have 62,971 / 5,000 / 22,715 samples: MMBT dropped pictures without text and drew its
-  5,000 without a seed, QMF published one such draw. MLA's `my_train_food.txt` and
-  `my_test_food.txt` have 62,970 and 22,714 and no validation split, which is carved as for
+* `official` (default): the two folders, 67,988 pictures for training and 22,716 for testing.
+  `--validation` training pictures (5,000) are drawn for validation, by class.
+* `paper`: the lists in the folder `--splits`. Those of MMBT and QMF (`train.jsonl`, `dev.jsonl` and
+  `test.jsonl`) have 62,971 / 5,000 / 22,715 samples. MMBT dropped pictures without text and drew
+  its 5,000 without a seed; QMF published one such draw. Those of MLA (`my_train_food.txt` and
+  `my_test_food.txt`) have 62,970 and 22,714 samples and no validation split, which is drawn as for
   `official`.
 
-Lists decide only what is in which split. Titles come from the download, as they are, where MMBT's
-and QMF's are lower-cased and without punctuation.
+The lists decide only which sample is in which split. The titles come from the download unchanged,
+while those of MMBT and QMF are in lower case and without punctuation.
 
 ## Known problems
 
-* 73.5 % of the test titles contain the name of the class, so a text-only accuracy of 86 % is no
-  surprise.
-* Some pictures are truncated, some do not show the dish, as they were found by a search for its
-  name.
+* 73.5 % of the test titles contain the name of the class, so it is no surprise that text alone
+  reaches an accuracy of 86 %.
+* Some pictures are truncated. Some do not show the dish, because they were found by a search for
+  its name.
 * The number in a file name may be negative.
 """
 
@@ -58,7 +58,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.preparing.lists import published_splits
+from equipoise.data.datasets.preparing.lists import bad_line, published_lists, published_splits
 from equipoise.data.datasets.preparing.writing import (
     Collection,
     Row,
@@ -67,7 +67,7 @@ from equipoise.data.datasets.preparing.writing import (
     need_folder,
     write,
 )
-from equipoise.errors import ConfigError, DataError, invalid
+from equipoise.errors import DataError, invalid
 
 FOLDERS = {"train": 67_988, "test": 22_716}
 """{split: pictures in the folder, as counted by the notebook of the cleaned copy}"""
@@ -87,36 +87,32 @@ def prepare(
     Args:
         out: the folder.
         root: folder of the download.
-        splits: folder of published lists, for `paper`.
-        split: `official` or `paper`.
-        validation: number of training pictures that are for validation where no list says which.
+        splits: folder of the published lists that `split="paper"` reads; null for any other split.
+        split: "official" (the two folders) or "paper" (published lists).
+        validation: number of training pictures for validation, where no list names them.
         seed: of that draw.
 
     Returns:
-        What was found, see `writing.write`.
+        Facts about what was found, see `writing.write`.
 
     Raises:
-        ConfigError: no such split policy, a `validation` that leaves a class without a picture on
-            either side, or lists without `paper` or the other way round.
-        DataError: there is nothing to take validation from, a file is not there, or a row or line
-            is not of its form.
+        ConfigError: no such split policy, "paper" without lists, lists without "paper", or a
+            `validation` that leaves a class without a picture for training or validation.
+        DataError: there are too few pictures to draw validation from, a file is missing, or a row
+            or line cannot be read.
     """
-    if split not in ("official", "paper"):
-        raise invalid("food-101", "split", "'official' or 'paper'", split)
-    if (split == "paper") != (splits is not None):
-        raise ConfigError("food-101: --split paper and --splits LISTS go together")
+    published_at = published_lists("food-101", split, ("official", "paper"), splits)
     if isinstance(validation, bool) or not (isinstance(validation, int) and validation > 0):
         raise invalid("food-101", "validation", "a number of pictures", validation)
     folder = need_folder(root, "the folders 'images' and 'texts' of UPMC Food-101 belong there")
-    lists = None if splits is None else published_splits(splits, "food")
+    lists = None if published_at is None else published_splits(published_at, "food")
     rows, left_out = _assign(_titles(folder), lists)
     notes = ["the class is named in most titles"]
     if not any(row["split"] == "validation" for row in rows):
         labels = [row["label"] for row in rows if row["split"] == "train"]
         _check_validation(folder, validation, len(labels), len(set(labels)))
-        carve_validation(
-            rows, (validation - 0.5) / len(labels), seed
-        )  # the share is rounded up to a count
+        # The fraction is rounded up to a number of pictures, which half a picture less makes exact.
+        carve_validation(rows, (validation - 0.5) / len(labels), seed)
         notes.append(f"{validation} pictures of the training list are for validation")
     published = FOLDERS if lists is None else Counter(lists.values())
     modalities = ["image=image:image", "text=text:text"]
@@ -135,7 +131,7 @@ def prepare(
 
 
 def _check_validation(folder: Path, validation: int, training: int, classes: int) -> None:
-    """Every class needs a picture for training and one for validation."""
+    """Refuse a number that leaves a class without a picture for training or for validation."""
     there = f"{training:,} training pictures of {classes} classes"
     if training < max(2 * classes, 1):
         raise DataError(
@@ -151,7 +147,11 @@ def _check_validation(folder: Path, validation: int, training: int, classes: int
 def _assign(
     rows: Iterator[Row], lists: dict[str, str] | None
 ) -> tuple[list[Row], list[tuple[str, str]]]:
-    """The rows that have a place in the lists, with their split, and all others with what they lack."""
+    """Give the rows in the lists their split.
+
+    Returns:
+        These rows, and (id, reason) of all others.
+    """
     found: dict[str, Row] = {}
     left_out = []
     for row in rows:
@@ -171,7 +171,7 @@ def _assign(
 
 
 def _titles(folder: Path) -> Iterator[Row]:
-    """A row per line of the two tables, in their order."""
+    """Yield a row for each line of the two tables, in their order."""
     for split in FOLDERS:
         path = need_file(
             folder / "texts" / f"{split}_titles.csv",
@@ -179,9 +179,8 @@ def _titles(folder: Path) -> Iterator[Row]:
         )
         for number, cells in _read(path):
             if len(cells) != 3 or not cells[0].strip() or not cells[2].strip():
-                raise DataError(
-                    f"{path} line {number}: expected a picture, its title and its class, found {cells}"
-                )
+                expected = "a picture, its title and its class"
+                raise bad_line(path, number, ",".join(cells), expected)
             name = Path(cells[0].strip()).name
             text = cells[1].strip()
             label = cells[2].strip()
@@ -196,7 +195,7 @@ def _titles(folder: Path) -> Iterator[Row]:
 
 
 def _read(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of every row but a header."""
+    """Yield (line number, cells) of every row, without the header."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         try:

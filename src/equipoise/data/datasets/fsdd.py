@@ -1,13 +1,12 @@
-"""Free Spoken Digit Dataset: the digits 0 to 9 spoken by six speakers, 3,000 short recordings.
+"""`fsdd`: the Free Spoken Digit Dataset, 3,000 short recordings of the digits 0 to 9.
 
-It has one modality, for trying audio encoders; `av-digits` pairs the same recordings with
-handwritten digits.
+It has six speakers and one modality, for trying audio encoders; `av-digits` pairs the same
+recordings with handwritten digits.
 
 ## What to download
 
 The repository `Jakobovski/free-spoken-digit-dataset` on GitHub (21 MB), whose folder `recordings`
-holds 3,000 wav
-files: 8 kHz, mono, 16 bits, 0.14 to 2.28 s, 0.44 s on average.
+holds 3,000 wav files: 8 kHz, mono, 16 bits, 0.14 to 2.28 s, 0.44 s on average.
 
 ## Licence
 
@@ -27,16 +26,17 @@ equipoise prepare fsdd --root free-spoken-digit-dataset
 
 ## Splits
 
-* `speaker` (default): two of the six speakers are for testing, one is for validation, drawn with
-  `seed`; 1,500 / 500 / 1,000 recordings. Nobody tested was heard in training.
-* `official`: the takes 0 to 4 of every speaker and digit are for testing (300), as the data set's
-  own description says. It has no validation split, so the takes 5 to 9 are (300), and 10 to 49
-  train (2,400). All speakers are in all splits, which makes this far easier.
+* `speaker` (default): two of the six speakers are for testing and one is for validation, drawn with
+  `seed`; 1,500 / 500 / 1,000 recordings. No speaker is in two splits.
+* `official`: the takes 0 to 4 of every speaker and digit are for testing (300), as the description
+  of the data set says. It has no validation split, so the takes 5 to 9 are used for validation
+  (300) and 10 to 49 for training (2,400). All speakers are in all splits, which makes this far
+  easier.
 
 ## Known problems
 
-None of the recordings is broken. Silence at their ends is trimmed, so lengths vary by more than a
-factor of ten.
+None of the recordings is broken. The silence at their ends is trimmed, so lengths vary by more than
+a factor of ten.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from equipoise.data.datasets.preparing.counting import Whole
+from equipoise.data.datasets.preparing.counting import Total
 from equipoise.data.datasets.preparing.writing import Collection, write
 from equipoise.errors import DataError, invalid
 
@@ -56,13 +56,13 @@ _NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[A-Za-z]+)_(?P<take>\d+)\.wav")
 TEST_TAKES = range(5)
 VALIDATION_TAKES = range(5, 10)
 PUBLISHED = {"train": 2_700, "test": 300}
-WHOLE = Whole(
+TOTAL = Total(
     sum(PUBLISHED.values()), hint="some of 6 speakers × 10 digits × 50 takes may be missing"
 )
 
 
 class Recording(NamedTuple):
-    """One file, and what its name says."""
+    """One file, and the facts in its name."""
 
     digit: int
     speaker: str
@@ -78,15 +78,15 @@ def prepare(
     Args:
         out: the folder.
         root: folder of the recordings, or the folder above it.
-        split: `speaker` holds speakers out, `official` takes.
-        seed: decides which speakers are held out.
+        split: `speaker` (speakers held out) or `official` (takes held out).
+        seed: of the speakers that are held out.
 
     Returns:
-        What was found, see `writing.write`.
+        Facts about what was found, see `writing.write`.
 
     Raises:
         ConfigError: no such split policy.
-        DataError: no recordings there, or of fewer than four speakers.
+        DataError: there are no recordings, or recordings of fewer than four speakers.
     """
     if split not in ("speaker", "official"):
         raise invalid("fsdd", "split", "'speaker' or 'official'", split)
@@ -109,15 +109,15 @@ def prepare(
     modalities = ["audio=audio:audio"]
     return write(
         out,
-        Collection("fsdd", modalities, rows, folder, published=published, whole=WHOLE, notes=notes),
+        Collection("fsdd", modalities, rows, folder, published=published, total=TOTAL, notes=notes),
     )
 
 
 def find_recordings(folder: Path) -> list[Recording]:
-    """Every recording in the folder or in its `recordings`, in the order of the names.
+    """Find every recording in a folder or in its `recordings`, in the order of the names.
 
     Raises:
-        DataError: no such folder, or nothing in it is named like a recording.
+        DataError: no such folder, or no file in it is named like a recording.
     """
     if (folder / "recordings").is_dir():
         folder = folder / "recordings"
@@ -134,26 +134,33 @@ def find_recordings(folder: Path) -> list[Recording]:
             )
     if not found:
         raise DataError(
-            f"{folder}: no file is named <digit>_<speaker>_<take>.wav; is this the 'recordings' folder?"
+            f"{folder}: no file is named <digit>_<speaker>_<take>.wav; "
+            "is this the 'recordings' folder?"
         )
     return found
 
 
 def assign_speakers(speakers: Sequence[str], rng: np.random.Generator) -> dict[str, str]:
-    """{speaker: split}: two for testing, one for validation, the others for training.
+    """Draw two speakers for testing and one for validation; the others are for training.
+
+    Returns:
+        {speaker: split}.
 
     Raises:
         DataError: fewer than four speakers.
     """
     if len(speakers) < 4:
         raise DataError(
-            f"four speakers are needed to hold three out, found {len(speakers)}: {', '.join(speakers)}"
+            f"four speakers are needed to hold three out, "
+            f"found {len(speakers)}: {', '.join(speakers)}"
         )
-    order = [str(s) for s in rng.permutation(speakers)]
-    return {
-        s: "test" if k < 2 else "validation" if k == 2 else "train" for k, s in enumerate(order)
-    }
+    order = [str(speaker) for speaker in rng.permutation(speakers)]
+    splits = ["test", "test", "validation", *["train"] * (len(order) - 3)]
+    return dict(zip(order, splits, strict=True))
 
 
 def _official(take: int) -> str:
-    return "test" if take in TEST_TAKES else "validation" if take in VALIDATION_TAKES else "train"
+    """The split of a take."""
+    if take in TEST_TAKES:
+        return "test"
+    return "validation" if take in VALIDATION_TAKES else "train"

@@ -1,17 +1,17 @@
-"""`kinetics-sounds`: the 31 classes of Kinetics-400 that can be both seen and heard, in clips of
-ten seconds.
+"""`kinetics-sounds`: clips of ten seconds, in the 31 classes of Kinetics-400 that can be heard.
 
 ## What to download
 
 Kinetics-400 as archives, by the scripts of `cvdfoundation/kinetics-dataset` on GitHub
-(`k400_downloader.sh`, then `k400_extractor.sh`; several hundred GB in all). Only clips of the 31
-classes are read, so that everything else may be deleted. About 1,400 training files are corrupted
-in the archives; the scripts fetch substitutes for them into the folder `replacement`, and those are
-read instead wherever they are.
+(`k400_downloader.sh`, then `k400_extractor.sh`; several hundred GB in all). Only the clips of the
+31 classes are read, so everything else may be deleted. About 1,400 training files are corrupted in
+the archives; the scripts fetch substitutes for them into the folder `replacement`, which are read
+instead where they exist.
 
 ## Licence
 
-Videos keep the rights of those who uploaded them. The annotations are said to be CC BY 4.0.
+The rights to the videos stay with those who uploaded them. The annotations are said to be CC BY
+4.0.
 
 ## What prepare expects
 
@@ -29,36 +29,36 @@ equipoise prepare kinetics-sounds --root k400 --split paper --splits OGM-GE/data
     --out data/ks-paper
 ```
 
-A clip is found by the id of its video and its first second, wherever below the folder its file is.
-Sound and picture are two modalities of the same file.
+A clip is found by the id of its video and its first second, anywhere below the folder. Its sound
+and its picture are two modalities of the same file.
 
 ## Splits
 
-* `official` (default): the clips of the 31 classes in Kinetics-400's own annotation: training,
-  validation and test. The test annotation must be one with labels; the copy in
-  `activitynet/ActivityNet` has none. As published counts as many clips as the annotation names.
+* `official` (default): the clips of the 31 classes in the annotation of Kinetics-400, for training,
+  validation and testing. The test annotation must have labels; the copy in
+  `activitynet/ActivityNet` has none. The published number of clips is the number in the annotation.
 * `paper`: published lists in `--splits`, which is a folder or the JSON file itself.
     * `KS_train_val.json` of BML: 14,799 clips for training, 1,320 for validation and 2,597 for
-      testing. Its `KS.json`, beside it, has the test clips among those for training, and is
+      testing. The file `KS.json` beside it has the test clips among those for training, and is
       refused.
     * `my_train.txt` and `my_test.txt` of OGM-GE (lines `<video>_<start>_<end>,10,<label>`): the
       same clips without the validation part. A tenth of the training list is drawn for validation.
 
-What is called the test part is Kinetics-400's *test* split, not its validation split. LFM and MIE
-speak of 19,000 clips, 15,000 / 1,900 / 1,900; the lists that can be had hold 18,716, and neither
-LFM's nor MLA's own list is published. Each clip of Kinetics-400 is of another video, and a drawn
-validation split keeps a video together all the same.
+The clips for testing are those of Kinetics-400's *test* split, not of its validation split. LFM and
+MIE speak of 19,000 clips, 15,000 / 1,900 / 1,900. The available lists hold 18,716, and neither LFM
+nor MLA published a list. Every clip of Kinetics-400 comes from a different video; if that were not
+so, a drawn validation split would keep the clips of a video together.
 
 ## Known problems
 
-* Many videos are gone: clips without a file are counted and listed in `left_out.csv`, so that the
-  numbers above are seldom reached.
-* Some clips have no sound, and some are shorter than ten seconds. Such a file is reported in
-  training; `--problems drop` goes on without it, `--problems absent` with its other modality.
-* OGM-GE's test list gives the start without leading zeros (`_2`), its training list with them
-  (`_000002_000012`). Ids of videos may contain `_` and begin with `-`. Prepare reads all of these.
+* Many videos were deleted, so the numbers above are seldom reached. Clips without a file are
+  counted and listed in `left_out.csv`.
+* Some clips have no sound, and some are shorter than ten seconds. Training reports such a file;
+  `--problems drop` goes on without it, `--problems absent` with its other modality.
+* OGM-GE's test list writes the start without leading zeros (`_2`), its training list with them
+  (`_000002_000012`). The id of a video may contain `_` and begin with `-`. All of these are read.
 * OGM-GE's own loader cannot read its own lists: it expects the class in the first column.
-* The original list of Arandjelović and Zisserman has 34 classes under names that Kinetics-400 did
+* The original list of Arandjelović and Zisserman has 34 classes, under names that Kinetics-400 did
   not keep.
 """
 
@@ -70,8 +70,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equipoise.data.datasets.preparing.lists import numbered_lines
-from equipoise.data.datasets.preparing.policies import bad_line, published_lists
+from equipoise.data.datasets.preparing.lists import bad_line, numbered_lines, published_lists
 from equipoise.data.datasets.preparing.writing import (
     Collection,
     Row,
@@ -122,7 +121,8 @@ JSON = "KS_train_val.json"
 SUBSETS = {"training": "train", "validation": "validation", "testing": "test"}
 TEXT = {"train": "my_train.txt", "test": "my_test.txt"}
 PUBLISHED = {"train": 14_799, "validation": 1_320, "test": 2_597}
-VALIDATION = 0.1  # of the training list, where no list is for validation
+VALIDATION = 0.1
+"""Fraction of the training list for validation, where no list names validation clips."""
 
 
 class Listed(NamedTuple):
@@ -146,16 +146,17 @@ def prepare(
     Args:
         out: the folder.
         root: Kinetics-400, with `annotations` and the clips.
-        splits: what `split="paper"` reads: a folder with the lists, or the JSON file.
+        splits: folder of the lists, or the JSON file, that `split="paper"` reads; null for any
+            other split.
         split: "official" (Kinetics-400's annotation) or "paper" (a published list).
         seed: of the validation clips, where no list names them.
 
     Returns:
-        What was found, see `writing.write`.
+        Facts about what was found, see `writing.write`.
 
     Raises:
-        ConfigError: no such policy, or published lists without `split="paper"` and the reverse.
-        DataError: the download or a list is not what is described above.
+        ConfigError: no such split policy, "paper" without lists, or lists without "paper".
+        DataError: the download or a list is not as described above.
     """
     lists = published_lists("kinetics-sounds", split, ("official", "paper"), splits)
     base = need_folder(root, "give the folder of Kinetics-400 with --root")
@@ -189,7 +190,7 @@ def _row(found: Listed, files: dict[Clip, str]) -> Row:
 
 
 def _annotated(folder: Path) -> list[Listed]:
-    """The 31 classes' part of the three official tables."""
+    """The clips of the 31 classes in the three official tables."""
     listed = []
     for split, name in FOLDERS.items():
         path = need_file(folder / f"{name}.csv", "it is an annotation of Kinetics-400")
@@ -213,27 +214,30 @@ def _annotated(folder: Path) -> list[Listed]:
 
 
 def _check_annotated(clips: int) -> list[str]:
-    """The published lists are a part of the annotation: where it has fewer clips, some of it is missing."""
+    """Note an annotation that is incomplete: it must name more clips than the published lists."""
     least = sum(PUBLISHED.values())
     if clips >= least:
         return []
     return [
-        f"the annotation is not whole: it names {clips:,} clips of the 31 classes, the published lists {least:,}"
+        f"the annotation is incomplete: it names {clips:,} clips of the 31 classes, "
+        f"the published lists {least:,}"
     ]
 
 
 def _second(path: Path, number: int, row: dict[str, str]) -> int:
+    """The first second of the clip of a row."""
     if not (row["time_start"] or "").isdecimal():
         raise bad_line(
             path,
             number,
             ",".join(str(cell) for cell in row.values()),
-            "a whole second in time_start",
+            "an integer in time_start",
         )
     return int(row["time_start"])
 
 
 def _published(lists: Path) -> list[Listed]:
+    """The clips of the published lists in a folder, or of the JSON file."""
     if lists.suffix == ".json":
         return _read_json(need_file(lists, f"{JSON} comes with BML's code"))
     need_folder(lists, f"give {JSON}, or the folder of the published lists, with --splits")
@@ -248,7 +252,8 @@ def _published(lists: Path) -> list[Listed]:
 
 
 def _of_line(path: Path, number: int, line: str, split: str) -> Listed:
-    name, _, label = cells if len(cells := line.strip().split(",")) == 3 else ("", "", "")
+    cells = line.strip().split(",")
+    name, _, label = cells if len(cells) == 3 else ("", "", "")
     clip = parse_clip(name)
     if clip is None or not label.isdecimal() or int(label) >= len(CLASSES):
         raise bad_line(path, number, line, "'<video>_<start>_<end>,10,<label from 0 to 30>'")
@@ -274,5 +279,5 @@ def _of_entry(name: str, label: str, subset: str) -> Listed:
     clip = parse_clip(name)
     readable = label.replace("_", " ")
     if clip is None or readable not in CLASSES:
-        raise ValueError(f"{name!r} labelled {label!r} is no clip of the 31 classes")
+        raise ValueError(f"{name!r} labelled {label!r} is not a clip of the 31 classes")
     return Listed(clip, readable, SUBSETS[subset])

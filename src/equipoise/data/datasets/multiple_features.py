@@ -1,7 +1,6 @@
-"""UCI Multiple Features: 2,000 handwritten digits from Dutch utility maps, each described by six
-sets of features.
+"""`multiple-features`: 2,000 handwritten digits from Dutch utility maps, in six sets of features.
 
-| view | features | what they are |
+| view | features | meaning |
 |---|---|---|
 | `pix` | 240 | pixel averages of 2 × 3 windows, 15 × 16 |
 | `fou` | 76 | Fourier coefficients of the shape |
@@ -27,28 +26,28 @@ mfeat/
     mfeat-pix  mfeat-fou  mfeat-fac  mfeat-zer  mfeat-kar  mfeat-mor
 ```
 
-or the other file instead:
+or, instead of the folder, the other file:
 
 ```bash
 equipoise prepare multiple-features --root mfeat
 equipoise prepare multiple-features --root handwritten_6views.mat --split official
 ```
 
-Each view becomes one array file of shape (2,000, features), of which a cell such as `pix.npy#17`
-picks a row.
+Each view becomes one array file of shape (2,000, features). A cell such as `pix.npy#17` picks a row
+of it.
 
 ## Splits
 
-* `random` (default): 70 % for training, 10 % for validation and 20 % for testing, by class, drawn
-  with `seed`.
-* `official`: that of `handwritten_6views.mat`, 1,600 digits for training and 400 for testing; a
-  tenth of the former is carved out for validation, by class.
+* `random` (default): 70 % for training, 10 % for validation and 20 % for testing, drawn by class
+  with `--seed`.
+* `official`: the split of `handwritten_6views.mat`, 1,600 digits for training and 400 for testing.
+  A tenth of the training digits is drawn for validation, by class.
 
 ## Known problems
 
 * The views have very different ranges. Equipoise standardises vectors by the training rows; the
   code of TMC scales training and test data separately.
-* In `handwritten_6views.mat` the classes are numbered 1 to 10, which stand for the digits 0 to 9.
+* In `handwritten_6views.mat` the classes are numbered from 1 to 10 and stand for the digits 0 to 9.
 """
 
 from __future__ import annotations
@@ -58,8 +57,8 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.datasets.preparing.counting import Whole
-from equipoise.data.datasets.preparing.lists import numbered_lines
+from equipoise.data.datasets.preparing.counting import Total
+from equipoise.data.datasets.preparing.lists import bad_line, numbered_lines
 from equipoise.data.datasets.preparing.writing import (
     Collection,
     carve_validation,
@@ -82,15 +81,15 @@ def prepare(out: Path, *, root: str | Path, split: str = "random", seed: int = 0
     Args:
         out: the folder.
         root: folder of the `mfeat-*` files, or `handwritten_6views.mat`.
-        split: `random` or `official`.
+        split: "random" (drawn) or "official" (that of the .mat file).
         seed: of the draw.
 
     Returns:
-        What was found, see `writing.write`.
+        Facts about what was found, see `writing.write`.
 
     Raises:
-        ConfigError: no such split policy, or `official` without the .mat file.
-        DataError: a file is not there, or not of its form.
+        ConfigError: no such split policy, or "official" without the .mat file.
+        DataError: a file is missing or cannot be read.
     """
     if split not in ("random", "official"):
         raise invalid("multiple-features", "split", "'random' or 'official'", split)
@@ -98,7 +97,8 @@ def prepare(out: Path, *, root: str | Path, split: str = "random", seed: int = 0
     from_matlab = path.suffix == ".mat"
     if split == "official" and not from_matlab:
         raise ConfigError(
-            "multiple-features: --split official needs --root handwritten_6views.mat, whose split it is"
+            "multiple-features: --split official needs --root handwritten_6views.mat, "
+            "whose split it is"
         )
     views, digits, splits = _read_matlab(path) if from_matlab else _read_folder(path)
     for view, array in views.items():
@@ -118,14 +118,14 @@ def prepare(out: Path, *, root: str | Path, split: str = "random", seed: int = 0
         draw_splits(rows, validation=0.1, test=0.2, seed=seed)
     published = {"train": 1_600, "test": 400} if split == "official" else {}
     modalities = [f"{view}={view}:vector" for view in VIEWS]
-    whole = Whole(10 * PER_CLASS)
+    total = Total(10 * PER_CLASS)
     return write(
-        out, Collection("multiple-features", modalities, rows, published=published, whole=whole)
+        out, Collection("multiple-features", modalities, rows, published=published, total=total)
     )
 
 
 def _read_folder(path: Path) -> tuple[dict[str, np.ndarray], list[int], list[str]]:
-    """Views, digits and no splits: rows are in the same order in every file, 200 of each digit."""
+    """Views, digits and empty splits. Every file has the same order, 200 rows of each digit."""
     folder = need_folder(
         path, "the files mfeat-pix to mfeat-mor, or handwritten_6views.mat, belong there"
     )
@@ -136,6 +136,7 @@ def _read_folder(path: Path) -> tuple[dict[str, np.ndarray], list[int], list[str
 
 
 def _read_text(path: Path, features: int) -> np.ndarray:
+    """A view from a text file, (2,000, features)."""
     rows = []
     for number, line in numbered_lines(
         path, "it comes with Multiple Features of the UCI repository"
@@ -145,9 +146,7 @@ def _read_text(path: Path, features: int) -> np.ndarray:
         except ValueError:
             row = []
         if len(row) != features or not np.isfinite(row).all():
-            raise DataError(
-                f"{path} line {number}: expected {features} numbers, found {line.strip()[:60]!r}"
-            )
+            raise bad_line(path, number, line.strip(), f"{features} numbers")
         rows.append(row)
     if len(rows) != 10 * PER_CLASS:
         raise DataError(
@@ -157,7 +156,11 @@ def _read_text(path: Path, features: int) -> np.ndarray:
 
 
 def _read_matlab(path: Path) -> tuple[dict[str, np.ndarray], list[int], list[str]]:
-    """Views, digits and splits; the file has `x1_train` to `x6_test`, and `gt_train` and `gt_test` from 1 to 10."""
+    """Views, digits and splits.
+
+    The file has the views `x1_train` to `x6_test` and the classes `gt_train` and `gt_test`, from 1
+    to 10.
+    """
     from scipy.io import loadmat
 
     need_file(path, "it comes with hanmenghan/TMC")
@@ -174,6 +177,7 @@ def _read_matlab(path: Path) -> tuple[dict[str, np.ndarray], list[int], list[str
 
 
 def _matlab_part(found: dict[str, Any], part: str, path: Path) -> dict[str, np.ndarray]:
+    """The views of one split, and its classes under the key "digit"."""
     codes = np.asarray(found.get(f"gt_{part}", [])).ravel()
     if not len(codes) or not np.isin(codes, range(1, 11)).all():
         raise DataError(
@@ -188,7 +192,8 @@ def _matlab_part(found: dict[str, Any], part: str, path: Path) -> dict[str, np.n
             or not np.isfinite(array).all()
         ):
             raise DataError(
-                f"{path}: 'x{k}_{part}' should hold {len(codes)} × {features} finite numbers ({view})"
+                f"{path}: 'x{k}_{part}' should hold {len(codes)} × {features} finite numbers "
+                f"({view})"
             )
         views[view] = array
     return views

@@ -1,10 +1,12 @@
-"""MVSA-Single (Niu et al. 2016): the sentiment of tweets with a picture, where text and picture
-were labelled apart.
+"""`mvsa-single`: MVSA-Single, the sentiment of tweets with a picture, in three classes.
+
+Niu et al. Sentiment Analysis on Multi-View Social Data. MMM 2016. The text and the picture of a
+tweet were labelled separately.
 
 ## What to download
 
 `MVSA_Single` from the page of MCRLab (University of Ottawa): 4,869 numbered tweets with a picture
-each. MVSA-Multiple, labelled by three people, is another data set.
+each. MVSA-Multiple, labelled by three people, is a different data set.
 
 ## Licence
 
@@ -26,27 +28,30 @@ equipoise prepare mvsa-single --root MVSA_Single --split paper --splits LISTS
 
 ## Splits
 
-There is no official one, and there are two rules which tweets count at all. Results under different
+There is no official split, and two rules say which tweets count at all. Results under different
 rules are results on different data sets.
 
-* `--rule agreement` (default): text and picture have the same label; 2,592 tweets, 1,398 positive,
-  470 neutral and 724 negative. QMF, MLA and the papers that follow them use these.
-* `--rule customary` (Xu and Mao 2017): a neutral label gives way to the other, positive against
-  negative is left out; 4,511 tweets, 2,683 positive, 470 neutral and 1,358 negative.
+* `--rule agreement` (default): only tweets whose text and picture have the same label. These are
+  2,592 tweets: 1,398 positive, 470 neutral and 724 negative. QMF, MLA and the papers that follow
+  them use this rule.
+* `--rule customary` (Xu and Mao 2017): a neutral label gives way to the other label, and tweets
+  with a positive and a negative label are left out. These are 4,511 tweets: 2,683 positive, 470
+  neutral and 1,358 negative.
 
-* `--split random` (default): 8 : 1 : 1, by class, drawn with `seed`.
-* `--split paper`: the lists in the folder `splits`, which exist for the agreeing tweets. QMF's
-  `train.jsonl`, `dev.jsonl` and `test.jsonl` have 1,555 / 518 / 519. MLA's `my_train_mvsa.txt` and
-  `my_test_mvsa.txt` have the same training tweets, but 32 of the 519 test tweets are for validation
-  in QMF's. MLA has no validation split, so a tenth of its training tweets is carved out for it, by
-  class.
+The split is independent of the rule:
+
+* `--split random` (default): 8 : 1 : 1, drawn by class with `--seed`.
+* `--split paper`: the lists in the folder `--splits`, which exist for the tweets of the rule
+  `agreement`. QMF's `train.jsonl`, `dev.jsonl` and `test.jsonl` have 1,555 / 518 / 519 tweets.
+  MLA's `my_train_mvsa.txt` and `my_test_mvsa.txt` have the same training tweets, but 32 of their
+  519 test tweets are validation tweets in QMF's lists. MLA has no validation split, so a tenth of
+  its training tweets is drawn for validation, by class.
 
 ## Known problems
 
-* The texts are not all UTF-8. What is not is read as GB 18030, in which `’` is the bytes that QMF's
-  lists show as `¡¯`, and what is not that either as Latin-1. Pictograms were lost before
-  publication: they are `?`.
-* Texts and pictures may occur more than once, as tweets were retweeted; `prepare` counts them.
+* Not all texts are UTF-8. Those that are not are read as GB 18030, whose bytes for `’` QMF's lists
+  show as `¡¯`, and failing that as Latin-1. Pictograms were lost before publication and are `?`.
+* Texts and pictures may occur more than once, because tweets were retweeted; `prepare` counts them.
 """
 
 from __future__ import annotations
@@ -56,8 +61,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.preparing.counting import Whole
-from equipoise.data.datasets.preparing.lists import numbered_lines, published_splits
+from equipoise.data.datasets.preparing.counting import Total
+from equipoise.data.datasets.preparing.lists import (
+    bad_line,
+    numbered_lines,
+    published_lists,
+    published_splits,
+)
 from equipoise.data.datasets.preparing.writing import (
     Collection,
     Row,
@@ -66,12 +76,13 @@ from equipoise.data.datasets.preparing.writing import (
     need_folder,
     write,
 )
-from equipoise.errors import ConfigError, DataError, invalid
+from equipoise.errors import DataError, invalid
 
 CLASSES = ("negative", "neutral", "positive")
 TWEETS = {"agreement": 2_592, "customary": 4_511}
 """{rule: tweets that count under it}"""
-SHARE = 0.1  # of all tweets, for validation and for testing each
+HELD_OUT = 0.1
+"""Fraction of the tweets for validation, and the same fraction for testing."""
 
 
 def _agreement(text: str, image: str) -> str | None:
@@ -80,14 +91,16 @@ def _agreement(text: str, image: str) -> str | None:
 
 def _customary(text: str, image: str) -> str | None:
     polar = {text, image} - {"neutral"}
-    return None if len(polar) == 2 else polar.pop() if polar else "neutral"
+    if len(polar) == 2:
+        return None
+    return polar.pop() if polar else "neutral"
 
 
 RULES: dict[str, tuple[Callable[[str, str], str | None], str]] = {
     "agreement": (_agreement, "text and picture have different labels"),
     "customary": (_customary, "one of text and picture is positive, the other negative"),
 }
-"""{rule: ((label of the text, of the picture) → label or None, why a tweet is left out)}"""
+"""{rule: ((label of the text, label of the picture) → label or None, why a tweet is left out)}"""
 
 
 def prepare(
@@ -104,50 +117,47 @@ def prepare(
     Args:
         out: the folder.
         root: folder of the download.
-        splits: folder of published lists, for `paper`.
-        split: `random` or `paper`.
-        rule: which tweets count, `agreement` or `customary`.
+        splits: folder of the published lists that `split="paper"` reads; null for any other split.
+        split: "random" (drawn) or "paper" (published lists).
+        rule: which tweets count, "agreement" or "customary".
         seed: of the draw.
 
     Returns:
-        What was found, see `writing.write`.
+        Facts about what was found, see `writing.write`.
 
     Raises:
-        ConfigError: no such policy or rule, or lists without `paper` or the other way round.
-        DataError: a file is not there, or a line is not of its form.
+        ConfigError: no such split policy or rule, "paper" without lists, or lists without "paper".
+        DataError: a file is missing, or a line cannot be read.
     """
-    if split not in ("random", "paper"):
-        raise invalid("mvsa-single", "split", "'random' or 'paper'", split)
+    published_at = published_lists("mvsa-single", split, ("random", "paper"), splits)
     if rule not in RULES:
         raise invalid("mvsa-single", "rule", "'agreement' or 'customary'", rule)
-    if (split == "paper") != (splits is not None):
-        raise ConfigError("mvsa-single: --split paper and --splits LISTS go together")
     folder = need_folder(
         root, "labelResultAll.txt and the folder 'data' of MVSA_Single belong there"
     )
     rows, left_out = _read(folder, rule)
     published: Mapping[str, int] = {}
-    whole = None
-    if splits is None:
-        draw_splits(rows, validation=SHARE, test=SHARE, seed=seed)
-        whole = Whole(
+    total = None
+    if published_at is None:
+        draw_splits(rows, validation=HELD_OUT, test=HELD_OUT, seed=seed)
+        total = Total(
             TWEETS[rule], hint="lines of labelResultAll.txt or files of 'data' may be missing"
         )
     else:
-        lists = published_splits(splits, "mvsa")
+        lists = published_splits(published_at, "mvsa")
         published = Counter(lists.values())
         left_out += _apply(lists, rows)
         if "validation" not in published:
-            carve_validation(rows, SHARE, seed)
+            carve_validation(rows, HELD_OUT, seed)
     modalities = ["image=image:image", "text=text:text"]
     collection = Collection(
-        "mvsa-single", modalities, rows, folder, published=published, whole=whole, left_out=left_out
+        "mvsa-single", modalities, rows, folder, published=published, total=total, left_out=left_out
     )
     return write(out, collection)
 
 
 def _read(folder: Path, rule: str) -> tuple[list[Row], list[tuple[str, str]]]:
-    """The tweets that count, without a split, and the others."""
+    """The tweets that count, without a split, and (id, reason) of the others."""
     rows: list[Row] = []
     left_out = []
     decide, reason = RULES[rule]
@@ -161,7 +171,7 @@ def _read(folder: Path, rule: str) -> tuple[list[Row], list[tuple[str, str]]]:
         else:
             cells = {
                 "image": f"data/{identity}.jpg",
-                "text": " ".join(decode(text.read_bytes()).split()),
+                "text": " ".join(decode_text(text.read_bytes()).split()),
             }
             rows.append({"id": identity, **cells, "label": label, "split": ""})
     if not rows:
@@ -172,7 +182,7 @@ def _read(folder: Path, rule: str) -> tuple[list[Row], list[tuple[str, str]]]:
 
 
 def _labels(path: Path) -> Iterator[tuple[str, str, str]]:
-    """(id, label of the text, label of the picture); the first line is a header."""
+    """Yield (id, label of the text, label of the picture); the first line is a header."""
     for number, line in numbered_lines(path, "it comes with MVSA_Single"):
         if number == 1:
             continue
@@ -180,12 +190,16 @@ def _labels(path: Path) -> Iterator[tuple[str, str, str]]:
         text, _, image = labels.strip().partition(",")
         if text not in CLASSES or image not in CLASSES or not identity.isdecimal():
             expected = "<id><TAB><label of the text>,<label of the picture>"
-            raise DataError(f"{path} line {number}: expected {expected}, found {line[:60]!r}")
+            raise bad_line(path, number, line, expected)
         yield identity, text, image
 
 
 def _apply(lists: dict[str, str], rows: list[Row]) -> list[tuple[str, str]]:
-    """Give the listed rows their split and take the others out, in place; returns what the lists or the rows lack."""
+    """Give the listed rows their split and remove the others, in place.
+
+    Returns:
+        (id, reason) of the removed rows, and of the listed tweets without a row.
+    """
     split = {Path(image).stem: split for image, split in lists.items()}
     here = {row["id"] for row in rows}
     rows[:] = [{**row, "split": split[row["id"]]} for row in rows if row["id"] in split]
@@ -197,8 +211,8 @@ def _apply(lists: dict[str, str], rows: list[Row]) -> list[tuple[str, str]]:
     ]
 
 
-def decode(content: bytes) -> str:
-    """Text of an unknown encoding; Latin-1 knows every byte, so this never fails."""
+def decode_text(content: bytes) -> str:
+    """Decode a text of unknown encoding. Latin-1 knows every byte, so this never fails."""
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             return content.decode(encoding)

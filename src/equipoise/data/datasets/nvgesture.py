@@ -1,14 +1,15 @@
-"""`nvgesture`: 1,532 recordings of 25 hand gestures by 18 subjects in a car (colour, depth and, on
-request, flow).
+"""`nvgesture`: 1,532 recordings of 25 hand gestures by 18 subjects in a car.
+
+The modalities are colour, depth and, on request, flow.
 
 ## What to download
 
-`nvGesture_v1.7z.001 …` (about 41 GB) from NVIDIA's research page of Molchanov et al. 2016, with the
-lists in it.
+`nvGesture_v1.7z.001 …` (about 41 GB) from NVIDIA's research page of Molchanov et al. 2016. The
+archive contains the lists.
 
 ## Licence
 
-NVIDIA's, said to be Creative Commons for non-commercial use.
+That of NVIDIA, said to be Creative Commons for non-commercial use.
 
 ## What prepare expects
 
@@ -25,28 +26,29 @@ equipoise prepare nvgesture --root nvGesture --out data/nvgesture
 equipoise prepare nvgesture --root nvGesture --flow flow --out data/nvgesture-flow
 ```
 
-`rgb` and `depth` are the 80 frames of the gesture that the list gives, out of longer recordings;
-depth is read as one channel. Optical flow is not distributed. `--flow` is a folder of one array per
-line of the lists, numbered from 0 as in IGM's code: height × width × 2 × frames.
+`rgb` and `depth` are the 80 frames that the list gives for the gesture, out of a longer recording;
+depth is read as one channel. Optical flow is not distributed. `--flow` is a folder with one array
+of height × width × 2 × frames per line of the lists, numbered from 0 as in IGM's code.
 
 ## Splits
 
 * `official` (default): 1,050 recordings of twelve subjects for training, 482 of six others for
-  testing. A fifth of the training subjects is drawn for validation, for there is no official
-  validation split. MIE and IGM use the same lists.
-* `group`: the lists' recordings with all 18 subjects drawn anew, a third for testing and a ninth
-  for validation.
+  testing. There is no official validation split, so a fifth of the training subjects is drawn for
+  validation. MIE and IGM use the same lists.
+* `group`: the recordings of both lists, with the subjects drawn anew: a third of the 18 for testing
+  and a ninth for validation.
 
-No subject is in two splits under either.
+No subject is in two splits, under either policy.
 
 ## Known problems
 
 * The label is the `label:` of the line and not the folder `class_NN`: they differ in 15 rows of the
   training list and 8 of the test list.
 * Two public tables of class names disagree on left and right in classes 1, 2, 5 and 6. The labels
-  here number the classes from 01 to 25, and do not name directions.
-* The windows of the stereo camera (`duo_left` …) are longer, for it runs faster. They are not read.
-* How IGM computed its flow is not known, nor its scale.
+  here number the classes from 01 to 25 and do not name directions.
+* The windows of the stereo camera (`duo_left` …) are longer because it runs faster. They are not
+  read.
+* It is not known how IGM computed and scaled its flow.
 """
 
 from __future__ import annotations
@@ -56,9 +58,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.preparing.counting import Whole
-from equipoise.data.datasets.preparing.lists import numbered_lines
-from equipoise.data.datasets.preparing.policies import bad_line
+from equipoise.data.datasets.preparing.counting import Total
+from equipoise.data.datasets.preparing.lists import bad_line, numbered_lines
 from equipoise.data.datasets.preparing.writing import (
     Collection,
     Row,
@@ -75,9 +76,12 @@ LISTS = (
     "nvgesture_{}_correct.lst",
 )
 PUBLISHED = {"train": 1_050, "test": 482}
-VALIDATION = 0.2  # of the training subjects
-DRAWN = {"validation": 1 / 9, "test": 1 / 3}  # of all subjects
+VALIDATION = 0.2
+"""Fraction of the training subjects for validation, under the official split."""
+FRACTIONS = {"validation": 1 / 9, "test": 1 / 3}
+"""Fractions of all subjects, under the split `group`."""
 SENSORS = {"rgb": "color", "depth": "depth"}
+"""{modality: name of its sensor in the lists}"""
 GESTURES = (
     *("move hand",) * 4,
     *("move two fingers",) * 4,
@@ -117,17 +121,18 @@ def prepare(
     Args:
         out: the folder.
         root: the download, with `Video_data`.
-        splits: folder of the lists; `root` by default.
-        split: "official" (the lists' subjects) or "group" (subjects drawn anew).
-        flow: folder of flow arrays, `train/<line>.npy` and `test/<line>.npy`, lines counted from 0.
-        seed: of the subjects drawn.
+        splits: folder of the lists; null for `root`.
+        split: "official" (the subjects of the lists) or "group" (subjects drawn anew).
+        flow: folder of flow arrays, `train/<line>.npy` and `test/<line>.npy`, lines counted from 0;
+            null for no flow.
+        seed: of the subjects that are drawn.
 
     Returns:
-        What was found, see `writing.write`.
+        Facts about what was found, see `writing.write`.
 
     Raises:
-        ConfigError: no such policy.
-        DataError: the download or a list is not what is described above.
+        ConfigError: no such split policy.
+        DataError: the download or a list is not as described above.
     """
     if split not in ("official", "group"):
         raise invalid("nvgesture", "split", "'official' or 'group'", split)
@@ -139,10 +144,11 @@ def prepare(
     if split == "official":
         carve_validation(rows, VALIDATION, seed)
         notes.append(
-            f"validation is drawn from the {PUBLISHED['train']} recordings of the training list, by subject"
+            f"validation is drawn from the {PUBLISHED['train']} recordings of the training list, "
+            "by subject"
         )
     else:
-        draw_splits(rows, **DRAWN, seed=seed)
+        draw_splits(rows, **FRACTIONS, seed=seed)
     collection = Collection(
         "nvgesture",
         ["rgb=rgb:video", "depth=depth:video", *(["flow=flow:flow"] if arrays else [])],
@@ -150,14 +156,14 @@ def prepare(
         base,
         options={"depth": {"channels": 1}},
         published=PUBLISHED if split == "official" else {},
-        whole=Whole(sum(PUBLISHED.values())),
+        total=Total(sum(PUBLISHED.values())),
         notes=notes,
     )
     return write(out, collection)
 
 
 def _lists(folder: Path) -> Mapping[str, Path]:
-    """{split: list}, the first of the names under which both are there."""
+    """Find the two lists, {split: list}, under the first name that both have."""
     for name in LISTS:
         paths = {part: folder / name.format(part) for part in PUBLISHED}
         if all(path.exists() for path in paths.values()):
@@ -180,7 +186,7 @@ def _read(path: Path, part: str, flow: Path | None) -> list[Row]:
 
 
 def _row(line: str, part: str) -> Row | None:
-    """None for a line of another form."""
+    """The row of a line of a list; None if the line cannot be read."""
     fields = dict(field.partition(":")[::2] for field in line.split())
     place = _PATH.fullmatch(fields.get("path", ""))
     windows = {

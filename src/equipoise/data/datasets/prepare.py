@@ -1,4 +1,4 @@
-"""Bring a data set's download into a folder that `load` reads."""
+"""Preparation: from the download of a data set to a folder that `equipoise.data.load` reads."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from equipoise.errors import ConfigError, RunError, suggest
 
 
 def prepare(name: str, out: str | Path, **options: Any) -> Any:
-    """Write a registered data set into a new folder, which appears whole or not at all.
+    """Write a registered data set into a new folder.
+
+    The folder appears complete or not at all.
 
     Args:
         name: of the data set.
         out: the folder; it must not exist.
-        options: of this data set, for example `fsdd`, the folder of the recordings, for
-            `av-digits`.
+        options: of this data set; `av-digits`, for example, has the option `fsdd`, the folder of
+            the recordings.
 
     Returns:
-        What the data set tells of itself, for example the number of samples in each split.
+        Facts about the data set, for example the number of samples in each split.
 
     Raises:
         ConfigError: unknown data set, one that needs no preparation, or an option that is unknown
@@ -58,9 +60,8 @@ def _function(name: str) -> Callable[..., Any]:
 
 
 def _check_options(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    parameters = dict(
-        list(inspect.signature(function).parameters.items())[1:]
-    )  # the first is the folder
+    # The first parameter is the folder, which is not an option.
+    parameters = dict(list(inspect.signature(function).parameters.items())[1:])
     for option in options:
         if option not in parameters:
             raise ConfigError(

@@ -1,12 +1,14 @@
-"""Sarcasm (Cai et al. 2019): is a tweet with a picture sarcastic? 24,635 posts with text, picture
-and picture words.
+"""`sarcasm`: is a tweet with a picture sarcastic? 24,635 posts.
+
+Cai et al. Multi-Modal Sarcasm Detection in Twitter with Hierarchical Fusion Model. ACL 2019. The
+modalities are the text, the picture and five words that describe the picture.
 
 ## What to download
 
 The repository `headacheboy/data-of-multimodal-sarcasm-detection` on GitHub: `text/train.txt`,
 `text/valid2.txt`, `text/test2.txt` (4 MB) and `extract/extract_all` (3 MB), five attribute words
-per picture that its authors predicted from it. The pictures are four archive parts linked from its
-README; they unpack to one folder of `<post id>.jpg`. Without them the data set still has two
+that the authors predicted from each picture. The pictures are four archive parts, linked from the
+README, which unpack to one folder of `<post id>.jpg`. Without them the data set still has two
 modalities, the text and the attribute words.
 
 ## Licence
@@ -17,8 +19,8 @@ None is stated. The posts belong to their authors.
 
 ```text
 data-of-multimodal-sarcasm-detection/
-    text/train.txt  text/valid2.txt  text/test2.txt     or beside each other in the folder itself
-    extract/extract_all                                 likewise
+    text/train.txt  text/valid2.txt  text/test2.txt     or directly in the folder
+    extract/extract_all                                 or directly in the folder
     dataset_image/<post id>.jpg                         optional
 ```
 
@@ -28,21 +30,21 @@ equipoise prepare sarcasm --root data-of-multimodal-sarcasm-detection
 
 ## Splits
 
-The authors' own: 19,816 posts for training, 2,410 for validation and 2,409 for testing, once the
-posts that give themselves away are left out, as the authors do: those whose text has one of the
-words sarcasm, sarcastic, reposting, `<url>`, joke, jokes, humour, humor, irony, ironic and exgag.
-That removes 9,224 of the 29,040 training posts and no other. Their pictures were never published
-either.
+Those of the authors: 19,816 posts for training, 2,410 for validation and 2,409 for testing. Like
+the authors, `prepare` leaves out posts that give their label away, because their text has one of
+the words sarcasm, sarcastic, reposting, `<url>`, joke, jokes, humour, humor, irony, ironic and
+exgag. These are 9,224 of the 29,040 training posts, and none for validation or testing. Their
+pictures were never published.
 
 ## Known problems
 
-* Validation and test posts have two labels: the hashtag's, and that of a person who read the post.
-  The authors use the latter, and so does `--label human`, the default; the two disagree on 87
-  validation and 144 test posts. Training posts have the hashtag's label only.
-* 657 posts share their text with another, 376 of them with one of another split, though no id is in
-  two splits.
-* The text is already lower-cased and split into words, with `<user>`, `<num>` and `emoji_123` in
-  the place of names, numbers and pictograms. Removing the tell-tale hashtag has left double spaces.
+* Validation and test posts have two labels: one from the hashtag, and one from a person who read
+  the post. The authors use the second, and so does `--label human`, the default. The two disagree
+  on 87 validation and 144 test posts. Training posts have the label of the hashtag only.
+* 657 posts have the same text as another post, 376 of them as a post of another split, although no
+  id is in two splits.
+* The text is already in lower case and split into words, with `<user>`, `<num>` and `emoji_123`
+  instead of names, numbers and pictograms. Removing the hashtag has left double spaces.
 """
 
 from __future__ import annotations
@@ -52,9 +54,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.preparing.lists import numbered_lines
+from equipoise.data.datasets.preparing.lists import bad_line, numbered_lines
 from equipoise.data.datasets.preparing.writing import Collection, Row, need_folder, write
-from equipoise.errors import DataError, invalid
+from equipoise.errors import invalid
 
 FILES = {"train": "train.txt", "validation": "valid2.txt", "test": "test2.txt"}
 PUBLISHED = {"train": 19_816, "validation": 2_410, "test": 2_409}
@@ -73,9 +75,10 @@ GIVEAWAYS = frozenset(
         "exgag",
     ]
 )
+"""Words that give the label away."""
 CLASSES = ("not sarcastic", "sarcastic")
 LABELS = {"hashtag": 0, "human": -1}
-"""{name: place among the labels of a record}"""
+"""{label: its index among the labels of a record}"""
 
 
 def prepare(
@@ -91,17 +94,17 @@ def prepare(
     Args:
         out: the folder.
         root: folder of the download.
-        images: folder of the pictures; `dataset_image` in `root` if there is one, else no modality
-            of pictures.
-        attributes: whether the five words per picture are a modality.
-        label: of validation and test posts, a reader's (`human`) or the `hashtag`.
+        images: folder of the pictures; null for `dataset_image` in `root`, if there is one. Without
+            pictures there is no modality of pictures.
+        attributes: make the five words per picture a modality.
+        label: of validation and test posts, from a reader ("human") or from the "hashtag".
 
     Returns:
-        What was found, see `writing.write`.
+        Facts about what was found, see `writing.write`.
 
     Raises:
         ConfigError: no such label.
-        DataError: a file is not there, or a line is not a record.
+        DataError: a file is missing, or a line is not a record.
     """
     if label not in LABELS:
         raise invalid("sarcasm", "label", "'human' or 'hashtag'", label)
@@ -131,6 +134,7 @@ def prepare(
 
 
 def _pictures(folder: Path, images: str | Path | None) -> Path | None:
+    """The folder of the pictures; None if there is none."""
     if images is not None:
         return need_folder(images, "the pictures belong there, named <post id>.jpg")
     usual = folder / "dataset_image"
@@ -138,12 +142,12 @@ def _pictures(folder: Path, images: str | Path | None) -> Path | None:
 
 
 def _beside(folder: Path, below: str, name: str) -> Path:
-    """The file in the folder the repository has it in, or in the folder itself."""
+    """The path of a file, in its folder of the repository or directly in the download."""
     return folder / below / name if (folder / below / name).exists() else folder / name
 
 
 def _read_posts(path: Path, split: str, which: int) -> Iterator[tuple[str, str, int]]:
-    """(id, text, label): a training record has one label, the others have two."""
+    """Yield (id, text, label); a training record has one label, the others have two."""
     fields = 3 if split == "train" else 4
     names = "id, text, label" if split == "train" else "id, text, hashtag label, human label"
     for number, line in numbered_lines(path, "it comes with data-of-multimodal-sarcasm-detection"):
@@ -152,14 +156,12 @@ def _read_posts(path: Path, split: str, which: int) -> Iterator[tuple[str, str, 
         if len(record) != fields or not all(
             isinstance(label, int) and label in (0, 1) for label in labels
         ):
-            raise DataError(
-                f"{path} line {number}: expected [{names}], each label 0 or 1, found {line[:60]!r}"
-            )
+            raise bad_line(path, number, line, f"[{names}], each label 0 or 1")
         yield str(record[0]), str(record[1]), labels[which]
 
 
 def _read_attributes(path: Path) -> dict[str, str]:
-    """{post id: its words}"""
+    """Read the words of every picture, as {post id: words}."""
     found = {}
     what = "it comes with data-of-multimodal-sarcasm-detection; without it say --attributes false"
     for number, line in numbered_lines(path, what):
@@ -171,11 +173,11 @@ def _read_attributes(path: Path) -> dict[str, str]:
 
 
 def _literal(path: Path, number: int, line: str, expected: str) -> list[Any]:
-    """A Python list literal, read without evaluating anything."""
+    """Read a Python list literal, without evaluating anything."""
     try:
         record = ast.literal_eval(line)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         record = None
     if not isinstance(record, list) or not record:
-        raise DataError(f"{path} line {number}: expected the list {expected}, found {line[:60]!r}")
+        raise bad_line(path, number, line, f"the list {expected}")
     return record

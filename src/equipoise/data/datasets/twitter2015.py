@@ -1,11 +1,13 @@
-"""Twitter2015 (Yu and Jiang 2019): the sentiment towards one person, place or thing in a tweet with
-a picture.
+"""`twitter2015`: the sentiment towards a target in a tweet with a picture, in three classes.
+
+Yu, Jiang. Adapting BERT for Target-Oriented Multimodal Sentiment Classification. IJCAI 2019. A
+target is a person, a place or a thing.
 
 ## What to download
 
 The repository `jefferyYu/TomBERT` on GitHub: `absa_data/twitter2015` with `train.tsv`, `dev.tsv`
 and `test.tsv` (0.6 MB). The folder `absa_data/twitter` beside it is another data set, Twitter-2017.
-The pictures are an archive linked from its README, in which they stand in `twitter2015_images`.
+The pictures are in an archive linked from the README, in the folder `twitter2015_images`.
 
 ## Licence
 
@@ -27,26 +29,24 @@ Without `images` the text is the only modality.
 
 ## Splits
 
-The authors' own: 3,179 / 1,122 / 1,037 targets of 2,101 / 727 / 674 tweets. No picture is in two
-splits; the picture is the `group`, so whatever is cut from the training split later keeps a tweet's
-targets together.
+Those of the authors: 3,179 / 1,122 / 1,037 targets of 2,101 / 727 / 674 tweets. No picture is in
+two splits. The picture is the `group`, so the targets of a tweet stay together if a part of the
+training split is cut off later.
 
 ## Known problems
 
-* The sentiment is that of a target, in whose place the text has `$T$`. A tweet with several targets
-  may have several
-  labels: 277, 119 and 104 tweets do. By default the mark stays and the target is named behind the
-      text.
-  `--target substitute` gives the tweet as it was written, which no longer shows which target is
-  meant, so no model can exceed 90.6 / 89.0 / 89.6 % accuracy. `--target ignore` drops both, which
-  comes nearest to what the loaders of some papers on imbalance do: of the mark they keep the letter
-  T, and of the tweet up to 50 words, letters only and in lower case.
+* The sentiment is that of a target, for which the text has the mark `$T$`. A tweet with several
+  targets may have several labels: 277, 119 and 104 tweets do. By default the mark stays and the
+  target is named behind the text. `--target substitute` gives the tweet as it was written, which no
+  longer shows the target, so no model can exceed 90.6 / 89.0 / 89.6 % accuracy. `--target ignore`
+  drops mark and target, which comes nearest to the loaders of some papers on imbalance: they keep
+  the letter T of the mark, and up to 50 words of the tweet, letters only and in lower case.
 * The header of `test.tsv` names four of its five columns. Fields may begin with a quotation mark
-  that means nothing.
-* One tweet stands in the training split twice, with two pictures and two labels (`train-660`,
+  that has no meaning.
+* One tweet is in the training split twice, with two pictures and two labels (`train-660`,
   `train-2221`).
-* Some pictures are tiny, some are broken. TomBERT replaces what it cannot read or crop by one fixed
-  picture.
+* Some pictures are tiny, and some are broken. TomBERT replaces a picture that it cannot read or
+  crop by one fixed picture.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.preparing.lists import numbered_lines
+from equipoise.data.datasets.preparing.lists import bad_line, numbered_lines
 from equipoise.data.datasets.preparing.writing import Collection, need_folder, write
-from equipoise.errors import DataError, invalid
+from equipoise.errors import invalid
 
 FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
 PUBLISHED = {"train": 3_179, "validation": 1_122, "test": 1_037}
@@ -84,16 +84,16 @@ def prepare(
     Args:
         out: the folder.
         root: folder of the three tables.
-        images: folder of the pictures; without it there is no modality of pictures.
-        target: `pair` keeps its mark in the text and names it after a `[SEP]`, `substitute` puts it
-            back into the text, `ignore` leaves it out.
+        images: folder of the pictures; null for no modality of pictures.
+        target: "pair" keeps the mark in the text and names the target after a `[SEP]`, "substitute"
+            puts the target back into the text, "ignore" leaves it out.
 
     Returns:
-        What was found, see `writing.write`.
+        Facts about what was found, see `writing.write`.
 
     Raises:
         ConfigError: no such way to treat the target.
-        DataError: a file is not there, or a row is not of the form.
+        DataError: a file is missing, or a row cannot be read.
     """
     if target not in TARGETS:
         raise invalid("twitter2015", "target", "'substitute', 'pair' or 'ignore'", target)
@@ -125,12 +125,18 @@ def prepare(
 
 
 def _read(path: Path) -> Iterator[list[str]]:
-    """Index, label, image, text and target of every row; the first line is a header, which is not to be trusted."""
+    """Yield index, label, image, text and target of every row, without the header.
+
+    The header is not checked, because that of the test table is wrong.
+    """
     for number, line in numbered_lines(path, "it comes with TomBERT, in absa_data/twitter2015"):
         if number == 1:
             continue
         cells = line.split("\t")
         if len(cells) != 5 or cells[1] not in CLASSES or cells[3].count(MARK) != 1:
-            expected = f"an index, a label (0, 1 or 2), an image, a text with one {MARK} and a target, tab-separated"
-            raise DataError(f"{path} line {number}: expected {expected}, found {line[:60]!r}")
+            expected = (
+                f"an index, a label (0, 1 or 2), an image, a text with one {MARK} and a target, "
+                "tab-separated"
+            )
+            raise bad_line(path, number, line, expected)
         yield cells

@@ -1,15 +1,17 @@
-"""`ucf-101`: 13,320 clips of 101 human actions (frames and, where it was computed, optical flow).
+"""`ucf-101`: 13,320 clips of 101 human actions.
+
+The modalities are the frames and, where it was computed, the optical flow.
 
 ## What to download
 
 From the CRCV of the University of Central Florida: `UCF101.rar` (6.5 GB) and the archive of the
-lists, `UCF101TrainTestSplits-RecognitionTask.zip`. Optical flow, if wanted, from
+lists, `UCF101TrainTestSplits-RecognitionTask.zip`. If you want optical flow, it is in
 `feichtenhofer/twostreamfusion` on GitHub (`ucf101_tvl1_flow.zip`, in parts), as grey pictures of
 its two components.
 
 ## Licence
 
-Free for research; the videos are from YouTube and keep their owners' rights.
+Free for research. The videos are from YouTube, and the rights to them stay with their owners.
 
 ## What prepare expects
 
@@ -25,24 +27,24 @@ ucf101/
 equipoise prepare ucf-101 --root ucf101 --fold 1 --out data/ucf101
 ```
 
-`rgb` is the video. Where the folder `tvl1_flow` is, `flow` is the pair of frame folders of the
-clip, written `tvl1_flow/{u,v}/<clip>`; clips without both are left out.
+`rgb` is the video. If there is a folder `tvl1_flow`, `flow` is the pair of frame folders of the
+clip, written `tvl1_flow/{u,v}/<clip>`, and clips without both of them are left out.
 
 ## Splits
 
-The three official ones, chosen by `--fold`: 9,537 clips for training and 3,783 for testing in the
+The three official splits, chosen by `--fold`: 9,537 clips for training and 3,783 for testing in the
 first, 9,586 and 3,734 in the second, 9,624 and 3,696 in the third. The clips of a class come in 25
-groups, each of one video or scene, and no group is on both sides. A tenth of the training groups is
-drawn for validation, the same numbers in every class, because there is no official validation
-split. Papers report the mean of the three folds, or the first.
+groups, each from one video or scene, and no group is in training and in testing. There is no
+official validation split, so a tenth of the training groups is drawn for validation, the same group
+numbers in every class. Papers report the mean over the three folds, or the first fold.
 
 ## Known problems
 
-* The folder is `HandstandPushups` and its files are `v_HandStandPushups_…`; copies and flow
-  archives differ in which they changed. Clips are found without regard to upper and lower case.
-* The lists of tests give no label; it is the folder's name.
-* Half of the classes have no sound, so that UCF-101 is no data set of sound and picture.
-* BalanceMM's loader flips the frames and either component of the flow independently of each other.
+* The folder is named `HandstandPushups` and its files `v_HandStandPushups_…`; copies and flow
+  archives have changed one or the other. Upper and lower case are ignored when clips are looked up.
+* The test lists give no labels; the label is the name of the folder.
+* Half of the classes have no sound, so UCF-101 is not used as a data set of sound and picture.
+* BalanceMM's loader flips the frames and each component of the flow independently.
 """
 
 from __future__ import annotations
@@ -52,8 +54,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.preparing.lists import numbered_lines
-from equipoise.data.datasets.preparing.policies import bad_line
+from equipoise.data.datasets.preparing.lists import bad_line, numbered_lines
 from equipoise.data.datasets.preparing.writing import (
     Collection,
     Row,
@@ -68,7 +69,8 @@ PUBLISHED = {
     2: {"train": 9_586, "test": 3_734},
     3: {"train": 9_624, "test": 3_696},
 }
-VALIDATION = 0.1  # of the training groups
+VALIDATION = 0.1
+"""Fraction of the training groups for validation."""
 FLOW = "tvl1_flow"
 _LINE = re.compile(r"(?P<label>\w+)/(?P<clip>v_\w+_(?P<group>g\d\d)_c\d\d)\.avi(?: \d+)?")
 
@@ -81,16 +83,16 @@ def prepare(
     Args:
         out: the folder.
         root: the download, with `UCF-101`.
-        splits: folder of the lists; `ucfTrainTestlist` in `root` by default.
-        fold: 1, 2 or 3, of the official splits.
+        splits: folder of the lists; null for `ucfTrainTestlist` in `root`.
+        fold: number of the official split, 1, 2 or 3.
         seed: of the validation groups.
 
     Returns:
-        What was found, see `writing.write`.
+        Facts about what was found, see `writing.write`.
 
     Raises:
         ConfigError: no such fold.
-        DataError: the download or a list is not what is described above.
+        DataError: the download or a list is not as described above.
     """
     if fold not in PUBLISHED:
         raise invalid("ucf-101", "fold", "1, 2 or 3", fold)
@@ -117,14 +119,15 @@ def prepare(
         base,
         published=PUBLISHED[fold],
         notes=[
-            f"validation is drawn from the official training list of {PUBLISHED[fold]['train']} clips, by group"
+            f"validation is drawn from the official training list of {PUBLISHED[fold]['train']} "
+            "clips, by group"
         ],
     )
     return write(out, collection)
 
 
 def _flows(folder: Path) -> dict[str, str]:
-    """{clip in lower case: its pair of frame folders}; empty where there is no flow at all."""
+    """Find the flow, as {clip in lower case: its pair of frame folders}; empty without flow."""
     if not folder.is_dir():
         return {}
     names = [

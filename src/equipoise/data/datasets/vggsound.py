@@ -1,51 +1,51 @@
-"""`vggsound`: 199,176 clips of ten seconds of 309 classes of sound whose source is in the picture
-(audio, video).
+"""`vggsound`: 199,176 clips of ten seconds, of 309 sounds whose source is in the picture.
+
+The modalities are audio and video.
 
 ## What to download
 
-`vggsound.csv` from `hche11/VGGSound` on GitHub, and the videos themselves from where they were
-uploaded; no archive of them is official. Each clip is the ten seconds from the start that the table
-names.
+`vggsound.csv` from `hche11/VGGSound` on GitHub, and the videos from where they were uploaded; there
+is no official archive of them. A clip is the ten seconds from the start that the table names.
 
 ## Licence
 
-CC BY 4.0 for the annotation. The clips keep their owners' rights.
+CC BY 4.0 for the annotation. The rights to the clips stay with their owners.
 
 ## What prepare expects
 
 ```text
 VGGSound/
-  vggsound.csv                                no header: <video>,<start>,"<label, quoted where it has commas>",train
-  video/--0PQM4-hqg_000030.mp4 …              or --0PQM4-hqg_30.webm, .mkv, in any folder
+  vggsound.csv                       no header; lines <video>,<start>,"<label>",<train or test>
+  video/--0PQM4-hqg_000030.mp4 …     or --0PQM4-hqg_30.webm, .mkv, in any folder
 ```
 
 ```bash
 equipoise prepare vggsound --root VGGSound --out data/vggsound
 ```
 
-A clip is found by the id of its video and its first second, wherever below the folder its file is.
-The official test list and most download scripts write the second with six digits, OGM-GE and
-BalanceMM without leading zeros; both are found. Sound and picture are two modalities of the same
+A clip is found by the id of its video and its first second, anywhere below the folder. The official
+test list and most download scripts write the second with six digits, OGM-GE and BalanceMM without
+leading zeros; both are found. The sound and the picture of a clip are two modalities of the same
 file.
 
 ## Splits
 
-The official split has 183,730 clips for training and 15,446 for testing (49 or 50 of each class). A
-twentieth of the training videos is drawn for validation with `--seed`; there is no official
-validation split.
+The official split has 183,730 clips for training and 15,446 for testing (49 or 50 of each class).
+There is no official validation split, so a twentieth of the training videos is drawn for validation
+with `--seed`.
 
 ## Known problems
 
-* Deleted videos: LFM still found 168,618 clips for training and validation and 13,954 for testing,
-  and more are gone since. Clips without a file are counted and listed in `left_out.csv`; results on
-  different remainders cannot be compared.
+* Many videos were deleted. LFM still found 168,618 clips for training and validation and 13,954 for
+  testing, and more are gone since. Clips without a file are counted and listed in `left_out.csv`.
+  Results on different remainders cannot be compared.
 * LFM prints 310 classes; the table has 309.
-* Label numbers differ between code bases; OGM-GE and BalanceMM number classes by their first
-  appearance among the files that are there. Here classes are known by their names, in alphabetical
-  order.
-* Some videos have no sound, wrong frame counts in their headers, or fewer than four frames
-  (`20sstRN_pmI_170` is skipped by name in OGM-GE). Such a file is reported in training; `--problems
-  drop` goes on without it.
+* The numbers of the labels differ between code bases: OGM-GE and BalanceMM number the classes by
+  their first appearance among the files they find. Here the classes have their names and are in
+  alphabetical order.
+* Some videos have no sound, wrong frame counts in their headers, or fewer than four frames (OGM-GE
+  skips `20sstRN_pmI_170` by name). Training reports such a file; `--problems drop` goes on without
+  it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from equipoise.data.datasets.preparing.policies import bad_line
+from equipoise.data.datasets.preparing.lists import bad_line
 from equipoise.data.datasets.preparing.writing import (
     Collection,
     Row,
@@ -66,7 +66,8 @@ from equipoise.data.datasets.preparing.writing import (
 from equipoise.data.datasets.preparing.youtube import Clip, clip_id, index_clips
 
 PUBLISHED = {"train": 183_730, "test": 15_446}
-VALIDATION = 0.05  # of the training videos
+VALIDATION = 0.05
+"""Fraction of the training videos for validation."""
 TABLE = "vggsound.csv"
 
 
@@ -78,14 +79,14 @@ def prepare(
     Args:
         out: the folder.
         root: the download, with the clips in any folder.
-        splits: `vggsound.csv`, or the folder that holds it; `root` by default.
+        splits: `vggsound.csv`, or the folder that holds it; null for `root`.
         seed: of the validation clips.
 
     Returns:
-        What was found, see `writing.write`.
+        Facts about what was found, see `writing.write`.
 
     Raises:
-        DataError: the table is not there or not of the form, or there is not a single clip.
+        DataError: the table is missing or cannot be read, or there is not a single clip.
     """
     base = need_folder(root, "give the folder of the VGGSound clips with --root")
     table = Path(splits) if splits is not None else base

@@ -86,10 +86,10 @@ def test_a_part_of_the_clips_is_told_beside_the_whole(clips, root, prepared, spl
 
 
 @pytest.mark.parametrize("split", ["group", "random"])
-def test_the_whole_but_for_its_dirty_clips_is_whole(clips, root, prepared, monkeypatch, split):
+def test_the_whole_but_for_its_unfit_clips_is_whole(clips, root, prepared, monkeypatch, split):
     monkeypatch.setattr(crema_d, "CLIPS", len(clips))
     monkeypatch.setattr(
-        crema_d, "DIRTY", {clip: crema_d.DIRTY[clip] for clip in clips if clip in crema_d.DIRTY}
+        crema_d, "UNFIT", {clip: crema_d.UNFIT[clip] for clip in clips if clip in crema_d.UNFIT}
     )
     facts, rows = prepared(prepare, root=root, split=split)
     assert len(rows) == len(clips) - 4
@@ -97,7 +97,7 @@ def test_the_whole_but_for_its_dirty_clips_is_whole(clips, root, prepared, monke
 
 
 @pytest.mark.parametrize("split", ["group", "random"])
-def test_dirty_clips_are_left_out(clips, root, prepared, split):
+def test_unfit_clips_are_left_out(clips, root, prepared, split):
     facts, rows = prepared(prepare, root=root, split=split)
     dirty = {"1064_TIE_SAD_XX", "1064_IEO_DIS_MD", "1006_TIE_HAP_XX", "1006_TIE_NEU_XX"}
     assert set(clips) - set(rows) == dirty

@@ -1,4 +1,4 @@
-"""UPMC Food-101: titles with and without a header, folders or published lists, carved validation."""
+"""UPMC Food-101: titles with and without header, folders or published lists, drawn validation."""
 
 import csv
 import json
@@ -136,7 +136,8 @@ def test_an_image_in_two_lists_is_named(root):
         (
             "other.txt",
             "",
-            r"my_train_food\.txt: file not found; the lists are train\.jsonl, dev\.jsonl, test\.jsonl",
+            r"my_train_food\.txt: file not found; "
+            r"the lists are train\.jsonl, dev\.jsonl, test\.jsonl",
         ),
     ],
 )

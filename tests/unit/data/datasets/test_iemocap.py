@@ -1,4 +1,4 @@
-"""IEMOCAP: sessions held apart, excited counted as happy, MLA's lists, and features instead of media."""
+"""IEMOCAP: sessions held apart, excited counted as happy, MLA's lists, features for media."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,8 @@ def download(root, touch):
         for turn, (_, code, start, end) in TURNS.items():
             if dialogue(turn) == name:
                 judged += f"[{start:.4f} - {end:.4f}]\t{turn}\t{code}\t[2.5000, 2.5000, 2.5000]\n"
-                judged += "C-E2:\tNeutral;\t()\nC-F1:\tNeutral;\t(curious)\nA-E3:\tval 3; act 2; dom  2;\t()\n\n"
+                judged += "C-E2:\tNeutral;\t()\nC-F1:\tNeutral;\t(curious)\n"
+                judged += "A-E3:\tval 3; act 2; dom  2;\t()\n\n"
                 spoken += f"{turn} [{start:08.4f}-{end:08.4f}]: I said [split] {turn}.\nM: Mm.\n"
         for folder, text in (("EmoEvaluation", judged), ("transcriptions", spoken)):
             touch(
@@ -96,7 +97,8 @@ def test_a_lost_dialogue_is_told_with_its_session(download, root, prepared, monk
     (root / "Session3/dialog/EmoEvaluation/Ses03F_impro01.txt").unlink()
     facts, _ = prepared(prepare, root=root, split=split)
     assert facts["notes"][-1] == (
-        "90 of the 100 published samples are here: EmoEvaluation has 10 of 20 in Session3; dialogues may be missing"
+        "90 of the 100 published samples are here: EmoEvaluation has 10 of 20 in Session3; "
+        "dialogues may be missing"
     )
 
 
@@ -110,7 +112,8 @@ def test_utterances_without_a_transcript_are_counted_and_found(download, root, p
     facts, rows = prepared(prepare, root=root)
     assert sum(not row["text"] for row in rows.values()) == 12
     assert facts["notes"][0] == (
-        "utterances without a transcript: 12 (Session3/dialog/transcriptions/Ses03F_impro01.txt is missing, "
+        "utterances without a transcript: 12 "
+        "(Session3/dialog/transcriptions/Ses03F_impro01.txt is missing, "
         "Session4/dialog/transcriptions/Ses04F_script01_1b.txt lacks lines); their text is absent"
     )
     for session in ("Session1", "Session2"):

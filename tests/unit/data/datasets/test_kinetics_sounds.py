@@ -1,4 +1,4 @@
-"""Kinetics-Sounds: 31 classes of the official tables, both published lists, names of every style, substitutes."""
+"""Kinetics-Sounds: 31 classes of the official tables, both published lists, names, substitutes."""
 
 import json
 
@@ -87,7 +87,8 @@ def test_the_official_tables_give_31_classes(annotated, root, prepared, members)
     assert [facts["splits"][s]["published"] for s in ("train", "validation", "test")] == [20, 4, 4]
     assert facts["all"] == {"samples": 28, "published": 28}
     assert facts["notes"] == [
-        "the annotation is not whole: it names 28 clips of the 31 classes, the published lists 18,716"
+        "the annotation is incomplete: it names 28 clips of the 31 classes, "
+        "the published lists 18,716"
     ]
 
 
@@ -173,7 +174,7 @@ def test_a_table_with_a_bad_second_is_refused(annotated, root, prepared):
         f"label,youtube_id,time_start\nbowling,{VIDEOS['val'][0]},soon\n"
     )
     with pytest.raises(
-        DataError, match=r"val\.csv line 2: expected a whole second in time_start, found 'bowling,"
+        DataError, match=r"val\.csv line 2: expected an integer in time_start, found 'bowling,"
     ):
         prepared(prepare, root=root)
 

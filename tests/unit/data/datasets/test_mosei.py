@@ -104,7 +104,7 @@ def without(key):
     ("damage", "message"),
     [
         (lambda parts: parts.pop("test"), "has no split 'test'"),
-        (without("vision"), "'vision' of 'valid' is no array of shape"),
+        (without("vision"), "'vision' of 'valid' is not an array of shape"),
         (without("id"), "has no 'id'"),
         (without("labels"), "expected a score from -3 to 3"),
         (

@@ -1,4 +1,4 @@
-"""UCI Multiple Features: the text files and the .mat file give the same digits, one array per view."""
+"""UCI Multiple Features: text files and .mat file give the same digits, one array per view."""
 
 import csv
 import json

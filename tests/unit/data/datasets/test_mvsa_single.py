@@ -87,8 +87,8 @@ def test_encodings(root):
 
 def test_no_bytes_are_no_text():
     content = bytes(np.random.default_rng().integers(0, 256, 500).tolist())
-    assert mvsa_single.decode(content)
-    assert mvsa_single.decode(b"\x80\xff") == "\x80\xff"
+    assert mvsa_single.decode_text(content)
+    assert mvsa_single.decode_text(b"\x80\xff") == "\x80\xff"
 
 
 def test_the_lists_of_qmf(root):

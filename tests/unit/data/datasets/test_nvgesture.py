@@ -1,4 +1,4 @@
-"""NVGesture: the line's label and windows, subjects held apart, lists under each of their names, flow by line."""
+"""NVGesture: labels and windows of the lines, subjects held apart, names of lists, flow by line."""
 
 import json
 

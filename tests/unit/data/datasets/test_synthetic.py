@@ -1,4 +1,4 @@
-"""Synthetic data: the accuracy it claims is the accuracy the Bayes rule reaches, for vectors and for files."""
+"""Synthetic data: the stated accuracy is that of the Bayes rule, for vectors and for files."""
 
 import csv
 import json
@@ -12,12 +12,12 @@ from scipy.stats import norm
 
 from equipoise import data
 from equipoise.data.datasets import synthetic
-from equipoise.data.datasets.preparing.signals import (
+from equipoise.data.datasets.synthetic import (
     Sensor,
     best_accuracies,
     best_accuracy,
+    draw_signals,
     embed,
-    signals,
 )
 from equipoise.errors import ConfigError
 from equipoise.testing import check_dataset
@@ -40,7 +40,7 @@ def test_stated_accuracy_is_reached_by_the_bayes_rule(redundancy, strengths):
     classes, rows = 5, 60_000
     sensors = {f"m{k}": Sensor(s) for k, s in enumerate(strengths)}
     label = rng.integers(0, classes, rows)
-    shown = signals(sensors, label, classes, redundancy, rng)
+    shown = draw_signals(sensors, label, classes, redundancy, rng)
     stated = best_accuracies(sensors, classes, redundancy)
     assert (bayes(shown, sensors, redundancy) == label).mean() == pytest.approx(
         stated["fused"], abs=0.01
@@ -75,7 +75,7 @@ def test_more_modalities_never_predict_worse():
 
 
 def test_bending_loses_nothing():
-    """Every layer is invertible, so distinct signals stay distinct: undo the layers and find the rotation."""
+    """Every layer is invertible, so distinct signals differ: undo them, find the rotation."""
     rng = np.random.default_rng()
     signal = rng.standard_normal((500, 4))
     straight = embed(signal, Sensor(bends=0, noise=0), rng).astype(np.float64)
@@ -135,7 +135,7 @@ def test_a_prepared_folder_is_a_source(tmp_path):
 
 
 def test_rendered_files_carry_the_signal(tmp_path):
-    """Read the tones and the grey squares back: a rule that knows only the rendering reaches the stated accuracy."""
+    """A rule that only reads the tones and grey squares back reaches the stated accuracy."""
     stated = synthetic.prepare(tmp_path, samples=400, classes=4, sound=3.0, picture=3.0)
     rows = list(csv.DictReader((tmp_path / "manifest.csv").open()))
     label = np.array([int(r["label"].split()[-1]) for r in rows])

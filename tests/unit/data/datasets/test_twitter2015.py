@@ -1,4 +1,4 @@
-"""Twitter2015: tables whose header lies, targets put back, named or left out, pictures as groups."""
+"""Twitter2015: tables with a wrong header, targets put back, named or left out, picture groups."""
 
 import csv
 import json

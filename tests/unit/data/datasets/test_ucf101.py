@@ -1,4 +1,4 @@
-"""UCF-101: official folds, groups held apart in every class, a class of two spellings, flow as pairs of folders."""
+"""UCF-101: official folds, groups held apart, a class of two spellings, pairs of flow folders."""
 
 import numpy as np
 import pytest

@@ -11,7 +11,7 @@ _CHOICE = re.compile(r"\{([^{}/]+,[^{}/]+)\}")
 
 
 def cell_files(base: Path, cell: str) -> list[Path]:
-    """The file below `base`, or one per part of a choice: `flow/{u,v}/clip` is `flow/u/clip` and `flow/v/clip`."""
+    """List the file below `base`, or one per choice: `flow/{u,v}/clip` stands for two files."""
     path = without_window(cell)
     choice = _CHOICE.search(path)
     if choice is None:

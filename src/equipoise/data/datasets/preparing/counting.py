@@ -1,4 +1,4 @@
-"""How many samples were found, beside how many were published."""
+"""Counts of the samples that were found, compared with the published counts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from equipoise.errors import DataError
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A data set as published, whatever its splits.
+class Total:
+    """The published size of a data set, over all splits.
 
     Attributes:
-        samples: published.
-        unfit: of these, how many the preparer leaves out for a known fault.
-        hint: what may not be there where fewer are found.
+        samples: that were published.
+        unfit: published samples that the preparer leaves out because of a known fault.
+        hint: what may be missing if fewer samples are found, for the message.
     """
 
     samples: int
@@ -29,7 +29,15 @@ class Whole:
 def count_splits(
     name: str, rows: Sequence[Mapping[str, str]], published: Mapping[str, int]
 ) -> dict[str, Any]:
-    """{split: {"samples", "published", "classes": {class: samples}}}
+    """Count the samples of each split and class.
+
+    Args:
+        name: of the data set.
+        rows: of all splits.
+        published: {split: samples}.
+
+    Returns:
+        {split: {"samples", "published", "classes": {class: samples}}}.
 
     Raises:
         DataError: train or validation is empty.
@@ -47,23 +55,30 @@ def count_splits(
     return counted
 
 
-def tell_difference(samples: int, whole: Whole, missing: int) -> list[str]:
-    """The note on a number of samples that is not the published one; none where it is.
+def tell_difference(samples: int, total: Total, missing: int) -> list[str]:
+    """Note a difference from the published number of samples.
 
     Args:
-        samples: found.
-        whole: what was published.
-        missing: samples that were left out as a file of theirs is not there.
+        samples: that were found.
+        total: that were published.
+        missing: samples that were left out because a file is missing.
+
+    Returns:
+        One note, or none if the numbers are equal.
     """
-    gap = whole.samples - whole.unfit - samples
+    gap = total.samples - total.unfit - samples
     if gap == 0:
         return []
     if gap < 0:
         return [
-            f"{samples:,} samples are here, though {whole.samples:,} were published: this is another version"
+            f"{samples:,} samples are here, though {total.samples:,} were published: "
+            "this is another version"
         ]
-    reasons = [f"{missing:,} without a file (left_out.csv)"] if missing else []
-    reasons += [whole.hint] if gap != missing else []
+    reasons = []
+    if missing:
+        reasons.append(f"{missing:,} without a file (left_out.csv)")
+    if gap != missing:
+        reasons.append(total.hint)
     return [
-        f"{samples:,} of the {whole.samples:,} published samples are here: {'; '.join(reasons)}"
+        f"{samples:,} of the {total.samples:,} published samples are here: {'; '.join(reasons)}"
     ]

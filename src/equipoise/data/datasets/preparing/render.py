@@ -1,4 +1,4 @@
-"""Numbers as sounds and pictures: synthetic signals as real files that go through the whole pipeline."""
+"""Numbers rendered as sounds and pictures, for synthetic data in real files."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-RATE = 8000  # Hz
+RATE = 8000
+"""Sampling rate of a sound in Hz."""
 SECONDS = 0.25
-CELL = 4  # pixels of a square's side
+"""Length of a sound."""
+CELL = 4
+"""Pixels along the side of a square of a picture."""
 
 
 def _level(signal: np.ndarray) -> np.ndarray:
-    """Into (0, 1), invertibly."""
+    """Map numbers into (0, 1) by a function that can be inverted."""
     level: np.ndarray = 1 / (1 + np.exp(-signal / 2))
     return level
 
 
 def sound(signal: np.ndarray, path: Path, rng: np.random.Generator) -> None:
-    """A chord of one tone per number, as loud as the number is large; 16-bit wav at 8 kHz."""
+    """Write a chord with one tone per number, as loud as the number is large.
+
+    Args:
+        signal: (N,).
+        path: of a 16-bit wav at 8 kHz.
+        rng: of the phases of the tones.
+    """
     time = np.arange(int(RATE * SECONDS)) / RATE
     frequency = np.geomspace(300, 3000, len(signal))
     phase = rng.uniform(0, 2 * np.pi, len(signal))
@@ -30,12 +39,17 @@ def sound(signal: np.ndarray, path: Path, rng: np.random.Generator) -> None:
 
 
 def side(numbers: int) -> int:
-    """Pixels of the side of a picture of that many numbers."""
+    """Compute the side, in pixels, of a picture of that many numbers."""
     return math.ceil(math.sqrt(numbers)) * CELL
 
 
 def picture(signal: np.ndarray, path: Path) -> None:
-    """Rows of grey squares, one per number; 8-bit png."""
+    """Write rows of grey squares, one per number.
+
+    Args:
+        signal: (N,).
+        path: of an 8-bit png.
+    """
     columns = side(len(signal)) // CELL
     grid = np.zeros(columns * columns)
     grid[: len(signal)] = _level(signal)

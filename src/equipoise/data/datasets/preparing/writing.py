@@ -1,10 +1,9 @@
-"""What every preparer ends with: a manifest, `dataset.json`, and an honest account of what was
-found.
+"""The last step of every preparer: the manifest, `dataset.json`, and facts about what was found.
 
-A preparer says where things stand in the official download; everything else is here: rows whose
-files are not there are left out and counted, a Git LFS pointer stops it, counts are set beside the
-published ones, and content that occurs twice is found, above all where one copy is for training and
-the other for testing.
+A preparer says where the parts of a sample are in the official download. Everything else is here:
+rows whose files are missing are left out and counted, a Git LFS pointer is refused, the counts are
+compared with the published ones, and copies of the same content are found, above all if one copy is
+for training and the other for testing.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.data.datasets.preparing.cell_files import cell_files
-from equipoise.data.datasets.preparing.counting import Whole, count_splits, tell_difference
+from equipoise.data.datasets.preparing.counting import Total, count_splits, tell_difference
 from equipoise.data.media import check_file, without_window
 from equipoise.data.media.duplicates import count_copies, same_files, same_texts
 from equipoise.data.table import splits as splitting
@@ -28,7 +27,7 @@ from equipoise.errors import DataError
 
 Row = dict[str, str]
 FILES = ("audio", "video", "image", "flow", "array")
-"""Kinds whose cells are paths."""
+"""Kinds of modality whose cells are paths."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,15 @@ class Collection:
     """A data set as its preparer found it.
 
     Attributes:
-        name: registered.
+        name: under which it is registered.
         modalities: declarations `name=column:kind`.
-        rows: of `id`, `label`, `split`, a cell per modality ("" where absent), and `group` where
-            there is one. Paths are relative to `root`. Further columns are kept.
-        root: folder of the download; paths are relative to the prepared folder where it is None.
+        rows: with the columns `id`, `label`, `split`, one per modality ("" where absent), and
+            `group` if the samples have groups. Further columns are kept.
+        root: folder to which paths are relative; None for the prepared folder.
         options: {modality: settings of its transform}, where the defaults do not fit.
         published: {split: samples in the published list}.
-        whole: what was published in all; the sum of `published` where it is None.
-        left_out: (id, reason) of known bad records and whatever else the preparer did not take.
+        total: published samples of all splits; None for the sum of `published`.
+        left_out: (id, reason) of known bad records and other samples that were not taken.
         notes: what a user must know about these splits.
     """
 
@@ -54,22 +53,22 @@ class Collection:
     root: Path | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     published: Mapping[str, int] = field(default_factory=dict)
-    whole: Whole | None = None
+    total: Total | None = None
     left_out: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
 
 
 def write(out: Path, collection: Collection) -> dict[str, Any]:
-    """Write `manifest.csv`, `dataset.json` and, where rows were left out, `left_out.csv`.
+    """Write `manifest.csv`, `dataset.json` and, if rows were left out, `left_out.csv`.
 
     Args:
         out: an existing empty folder.
-        collection: what to write.
+        collection: the data set.
 
     Returns:
         {"splits": {split: {"samples", "published", "classes": {class: samples}}}, "all":
         {"samples", "published"}, "left_out": {reason: samples}, "duplicates": {column: counts},
-        "notes": […]}. A number of samples that is not the published one is among the notes.
+        "notes": […]}. A note tells a difference from the published number of samples.
 
     Raises:
         DataError: not a single file is there, one is a Git LFS pointer, or train, validation or
@@ -77,18 +76,18 @@ def write(out: Path, collection: Collection) -> dict[str, Any]:
     """
     rows, missing = _with_files(collection, out)
     left_out = [*collection.left_out, *missing]
-    whole = collection.whole or (
-        Whole(sum(collection.published.values())) if collection.published else None
-    )
+    total = collection.total
+    if total is None and collection.published:
+        total = Total(sum(collection.published.values()))
+    notes = list(collection.notes)
+    if total is not None:
+        notes += tell_difference(len(rows), total, len(missing))
     facts = {
         "splits": count_splits(collection.name, rows, collection.published),
-        "all": {"samples": len(rows), "published": whole.samples if whole else None},
+        "all": {"samples": len(rows), "published": total.samples if total else None},
         "left_out": dict(Counter(reason for _, reason in left_out)),
         "duplicates": _duplicates(collection, rows, out),
-        "notes": [
-            *collection.notes,
-            *(tell_difference(len(rows), whole, len(missing)) if whole else ()),
-        ],
+        "notes": notes,
     }
     _write_table(out / "manifest.csv", rows)
     if left_out:
@@ -111,19 +110,28 @@ def write(out: Path, collection: Collection) -> dict[str, Any]:
     return facts
 
 
-def carve_validation(rows: Sequence[Row], share: float, seed: int) -> None:
-    """Turn a share of the training rows into validation rows, in place: whole groups, or by class
-    without groups.
+def carve_validation(rows: Sequence[Row], fraction: float, seed: int) -> None:
+    """Turn a fraction of the training rows into validation rows, in place.
+
+    Rows with a `group` are drawn by group, others by class.
 
     Raises:
         DataError: too few groups or samples, or no group of a class is left to train on.
     """
     train = [row for row in rows if row["split"] == "train"]
-    draw_splits(train, validation=share, test=0.0, seed=seed)
+    draw_splits(train, validation=fraction, test=0.0, seed=seed)
 
 
 def draw_splits(rows: Sequence[Row], *, validation: float, test: float, seed: int) -> None:
-    """Draw the split of every row, in place: whole groups, or by class where rows have no `group`.
+    """Draw the split of every row, in place.
+
+    Rows with a `group` are drawn by group, others by class.
+
+    Args:
+        rows: with or without `group`.
+        validation: fraction of the rows.
+        test: fraction of the rows.
+        seed: of the draw.
 
     Raises:
         DataError: too few groups or samples, or no group of a class is left to train on.
@@ -144,10 +152,10 @@ def draw_splits(rows: Sequence[Row], *, validation: float, test: float, seed: in
 
 
 def need_folder(path: str | Path, what: str) -> Path:
-    """The folder itself.
+    """Return an existing folder as a path.
 
     Raises:
-        DataError: it is not there; `what` says what belongs in it.
+        DataError: it is missing; `what` says what belongs in it.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -156,10 +164,10 @@ def need_folder(path: str | Path, what: str) -> Path:
 
 
 def need_file(path: Path, what: str) -> Path:
-    """The file itself.
+    """Return an existing file.
 
     Raises:
-        DataError: it is not there, empty, or a Git LFS pointer; `what` says where it comes from.
+        DataError: it is missing, empty, or a Git LFS pointer; `what` says where it comes from.
     """
     if not path.exists():
         raise DataError(f"{path}: file not found; {what}")
@@ -168,12 +176,13 @@ def need_file(path: Path, what: str) -> Path:
 
 
 def _file_columns(collection: Collection) -> list[str]:
+    """The columns whose cells are paths."""
     declared = [text.partition("=")[2].rpartition(":") for text in collection.modalities]
     return [column for column, _, kind in declared if kind in FILES]
 
 
 def _with_files(collection: Collection, out: Path) -> tuple[list[Row], list[tuple[str, str]]]:
-    """Rows whose files are all there, and the others with what they lack."""
+    """The rows whose files are all there, and (id, reason) of the others."""
     base = collection.root or out
     columns = _file_columns(collection)
     kept: list[Row] = []
@@ -190,7 +199,8 @@ def _with_files(collection: Collection, out: Path) -> tuple[list[Row], list[tupl
         first = next((base / row[c] for row in collection.rows for c in columns if row[c]), None)
         expected = f"; expected for example {first}" if first else ""
         raise DataError(
-            f"{base}: none of the {len(collection.rows)} samples of {collection.name} is here{expected}"
+            f"{base}: none of the {len(collection.rows)} samples of {collection.name} is here"
+            f"{expected}"
         )
     for column in columns:
         first = next((base / without_window(row[column]) for row in kept if row[column]), None)
@@ -202,7 +212,7 @@ def _with_files(collection: Collection, out: Path) -> tuple[list[Row], list[tupl
 def _duplicates(
     collection: Collection, rows: Sequence[Row], out: Path
 ) -> dict[str, dict[str, int]]:
-    """{column: {"samples": in groups of equal content, "across_splits": of which another split has a copy, …}}."""
+    """The counts of `count_copies` for every column that has copies."""
     base = collection.root or out
     files = set(_file_columns(collection))
     columns = [

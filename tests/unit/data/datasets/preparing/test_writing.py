@@ -1,4 +1,4 @@
-"""The end of every preparer: rows without files, LFS pointers, counts, duplicates and drawn splits."""
+"""The end of every preparer: missing files, LFS pointers, counts, duplicates and drawn splits."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from equipoise.cli.output import print_preparation
 from equipoise.data.datasets.preparing.cell_files import cell_files
-from equipoise.data.datasets.preparing.counting import Whole
+from equipoise.data.datasets.preparing.counting import Total
 from equipoise.data.datasets.preparing.writing import (
     Collection,
     carve_validation,
@@ -55,8 +55,11 @@ def test_the_manifest_holds_what_is_there(root):
 
 def test_the_whole_is_told_beside_what_was_published(root, capsys):
     found = rows("train", "validation", "test", "train", "train")  # e.wav does not exist
-    facts = write(root / "out", collect(root, found, whole=Whole(7442, 10, "look into clips")))
-    note = "4 of the 7,442 published samples are here: 1 without a file (left_out.csv); look into clips"
+    facts = write(root / "out", collect(root, found, total=Total(7442, 10, "look into clips")))
+    note = (
+        "4 of the 7,442 published samples are here: 1 without a file (left_out.csv); "
+        "look into clips"
+    )
     assert facts["all"] == {"samples": 4, "published": 7442}
     assert facts["notes"] == [note]
     assert json.loads((root / "out/dataset.json").read_text())["facts"]["all"] == facts["all"]
@@ -77,7 +80,7 @@ def test_the_whole_is_told_beside_what_was_published(root, capsys):
 )
 def test_a_difference_is_told_with_its_reason(root, published, unfit, told):
     found = rows("train", "validation", "test", "train", "train")
-    facts = write(root / "out", collect(root, found, whole=Whole(published, unfit)))
+    facts = write(root / "out", collect(root, found, total=Total(published, unfit)))
     assert facts["notes"] == ([told] if told else [])
 
 
@@ -154,9 +157,9 @@ def test_drawn_splits_keep_the_classes_in_proportion():
     seed = int(np.random.default_rng().integers(1000))
     drawn = [{"id": str(k), "label": "abc"[k % 3], "split": ""} for k in range(300)]
     draw_splits(drawn, validation=0.1, test=0.2, seed=seed)
-    for split, share in (("train", 70), ("validation", 10), ("test", 20)):
+    for split, percent in (("train", 70), ("validation", 10), ("test", 20)):
         assert [sum(r["split"] == split and r["label"] == c for r in drawn) for c in "abc"] == [
-            share
+            percent
         ] * 3
 
 

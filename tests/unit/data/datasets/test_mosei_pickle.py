@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from equipoise.data.datasets.preparing.safe_pickle import load_arrays
+from equipoise.data.datasets.mosei import load_arrays
 from equipoise.errors import DataError
 
 # What Python 2 and numpy 1 wrote for np.array([1, 255], dtype="u1"), protocol 2: bytes as text, and
@@ -75,7 +75,7 @@ def test_nothing_is_run(tmp_path, monkeypatch, bad, capsys):
         (tmp_path / "x.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
         with pytest.raises(
             DataError,
-            match=r"x\.pkl: not readable as a pickle of arrays \(it wants .*, which is no array",
+            match=r"x\.pkl: not readable as a pickle of arrays \(it wants .*, which is not an",
         ):
             load_arrays(tmp_path / "x.pkl", "")
     assert [path.name for path in tmp_path.iterdir()] == ["x.pkl"]
