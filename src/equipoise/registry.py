@@ -1,10 +1,11 @@
-"""Name → entry, for methods, heads, encoders and data sets. Facts about a component are data that
-machines read.
+"""Registries of methods, heads, encoders and data sets.
 
-An entry names its class by import path, so that listing (`equipoise list`) imports neither torch
-nor the class. Packages add their own through the entry points `equipoise.methods`, `.heads`,
-`.encoders` and `.datasets`; each leads to an entry (`MethodEntry`, `EncoderEntry` or `Entry`) of
-its own name. One that does not is warned of and left out.
+A registry leads from the name of a component to its entry, which holds the facts about it. An entry
+gives its class by import path, so that `equipoise list` imports neither torch nor the class.
+
+Other packages add components through the entry points `equipoise.methods`, `.heads`, `.encoders`
+and `.datasets`. Each leads to an entry (`MethodEntry`, `EncoderEntry` or `Entry`) of the same name.
+An entry point that does not is left out, with a warning.
 """
 
 from __future__ import annotations
@@ -17,65 +18,19 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from equipoise.checks import is_number
 from equipoise.errors import ConfigError, invalid, suggest, unknown
 
 
-class Named(Protocol):
-    """What an entry has for certain."""
-
-    @property
-    def name(self) -> str: ...
-
-
-E = TypeVar("E", bound=Named)
-
-
-def load_entry(point: EntryPoint, kind: str, wanted: type[E]) -> E:
-    """The entry that an entry point leads to.
-
-    Args:
-        point: of another package.
-        kind: of component, for messages.
-        wanted: class of the entry.
-
-    Raises:
-        ConfigError: it cannot be imported, is no such entry, or the two have different names.
-    """
-    package = point.dist.name if point.dist else "an unknown package"
-    whose = f"{kind} {point.name!r} of {package} (entry point {point.value})"
-    try:
-        entry = point.load()
-    except Exception as error:  # whatever someone else's module raises when it is imported
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ConfigError(
-            f"{whose} cannot be loaded ({reason}); repair or uninstall {package}"
-        ) from error
-    if not isinstance(entry, wanted):
-        found = (
-            f"the class {entry.__name__}"
-            if isinstance(entry, type)
-            else f"an object of {type(entry).__name__}"
-        )
-        raise ConfigError(
-            f"{whose} must lead to an object of {wanted.__name__}, and leads to {found}"
-        )
-    if entry.name != point.name:
-        raise ConfigError(
-            f"{whose} leads to an entry that is named {entry.name!r}; give both the same name"
-        )
-    return entry
-
-
 @dataclass(frozen=True)
 class Condition:
-    """A condition on an option that a set of values cannot say.
+    """A condition on the value of an option, where a set of values cannot express it.
 
     Attributes:
-        words: completes "'option' is …".
-        holds: True for a value that fulfils it.
+        words: the end of the sentence "'option' is …".
+        holds: returns True for a value that fulfils the condition.
     """
 
     words: str
@@ -87,18 +42,19 @@ NULL = Condition("null", lambda value: value is None)
 GIVEN = Condition("given", lambda value: value is not None)
 
 Effect = Mapping[str, tuple[str, Collection[object] | Condition]]
-"""{option: (other option, values)}: the option has an effect only where the other has one of these
-values, or fulfils the condition."""
+"""{option: (other option, values)}: the option has an effect only if the other option has one of
+these values, or fulfils this condition."""
 
 
 def refuse_without_effect(kind: Any, options: Mapping[str, object]) -> None:
-    """Refuse an option that the user gave and that has no effect beside the others.
+    """Refuse an option that has no effect beside the values of the others.
 
-    The class says so in a table, `effect: ClassVar[Effect]`. A flag given as false is no harm.
+    The class declares such options in a table, `effect: ClassVar[Effect]`. An option that the user
+    did not give is not judged, nor is a flag given as false: it asks for nothing.
 
     Args:
         kind: the class of a component.
-        options: those that the user gave.
+        options: the options that the user gave.
 
     Raises:
         ConfigError: an option has no effect.
@@ -122,16 +78,27 @@ def refuse_without_effect(kind: Any, options: Mapping[str, object]) -> None:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one component before it is imported."""
+    """The facts about a component that are known without importing it.
+
+    Attributes:
+        name: of the component.
+        target: import path of its class, "package.module:Class".
+        summary: one line, shown by `equipoise list`.
+        paper: authors, title and venue.
+        year: of the paper.
+        url: of the paper.
+        code: URL of the authors' code.
+        licence: of that code, or of the data.
+    """
 
     name: str
-    target: str  # "package.module:Class"
-    summary: str  # one line, shown by `equipoise list`
-    paper: str = ""  # authors, title, venue
+    target: str
+    summary: str
+    paper: str = ""
     year: int | None = None
-    url: str = ""  # the paper
-    code: str = ""  # the authors' code
-    licence: str = ""  # of that code or of the data
+    url: str = ""
+    code: str = ""
+    licence: str = ""
 
     def load(self) -> Any:
         """The class or function itself."""
@@ -139,76 +106,95 @@ class Entry:
         return getattr(importlib.import_module(module), attribute)
 
     def parameters(self) -> dict[str, inspect.Parameter]:
-        """The constructor's named parameters; the class is imported."""
+        """The constructor's named parameters, for which the class is imported."""
         variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        return {
-            n: p
-            for n, p in inspect.signature(self.load()).parameters.items()
-            if p.kind not in variadic
-        }
+        parameters = inspect.signature(self.load()).parameters
+        return {name: p for name, p in parameters.items() if p.kind not in variadic}
 
 
 @dataclass(frozen=True)
 class EncoderEntry(Entry):
-    """An encoder; width and size at default options, for samples of `shape` (a text of `vocabulary` ids)."""
+    """The facts about an encoder.
 
-    kinds: tuple[str, ...] = ()  # of modality it reads
-    inputs: str = ""  # one sample, in words
+    Attributes:
+        kinds: of the modalities that it reads.
+        inputs: one sample, in words.
+        shape: of a sample, for which `width` and `size` hold.
+        vocabulary: number of token ids, for which `size` holds; None if it reads no text.
+        width: of the feature, with default options.
+        size: number of parameters, with default options.
+        needs: the extra that installs the packages it is built on; "" for none.
+    """
+
+    kinds: tuple[str, ...] = ()
+    inputs: str = ""
     shape: tuple[int, ...] = ()
     vocabulary: int | None = None
-    width: int = 0  # of the feature
-    size: int = 0  # number of parameters
-    needs: str = ""  # the extra that installs what it is built on
+    width: int = 0
+    size: int = 0
+    needs: str = ""
 
 
 @dataclass(frozen=True)
 class MethodEntry(Entry):
-    """A training method. `cost` counts passes of every encoder per minibatch, relative to one for joint training."""
+    """The facts about a training method.
 
-    modalities: str = "any"  # "any", or "2" where the published form has no generalisation
-    head: str = "concat"  # the head it is trained with unless another is asked for
+    Attributes:
+        modalities: "any", or "2" where the published form has no generalisation.
+        head: the head it is trained with unless another is asked for.
+        needs_holdout: True if it estimates something on data it does not train on.
+        forward_passes: of an encoder per minibatch, 1 for joint training; None if they depend on
+            options, epochs or the number of modalities.
+        backward_passes: likewise.
+        memory: what a training holds beyond joint training, in words.
+        neutral: options with which it gives the same weights as `neutral_of`, bit for bit; None if
+            there are none.
+        neutral_of: name of that method.
+        ordered: True if the order of the modalities matters by design.
+    """
+
+    modalities: str = "any"
+    head: str = "concat"
     needs_holdout: bool = False
-    forward_passes: float | None = (
-        1.0  # None where they depend on options, epochs or the number of modalities
-    )
+    forward_passes: float | None = 1.0
     backward_passes: float | None = 1.0
-    memory: str = ""  # what a training holds beyond joint training's, in words
-    neutral: Mapping[str, object] | None = (
-        None  # options under which it equals `neutral_of` bit for bit
-    )
+    memory: str = ""
+    neutral: Mapping[str, object] | None = None
     neutral_of: str = "joint"
-    ordered: bool = False  # True where the order of the modalities matters by design
+    ordered: bool = False
 
     @property
     def passes(self) -> str:
-        """Forward / backward, as they are shown."""
+        """Forward and backward passes, as they are shown."""
         both = (self.forward_passes, self.backward_passes)
         return " / ".join("varies" if passes is None else f"{passes:g}" for passes in both)
 
 
 class Registry:
-    """The entries of one kind, with third-party entry points merged in on first use.
+    """The entries of one kind of component.
+
+    Entry points of other packages are merged in on first use, not on import: reading them takes
+    time, and a warning about one would come before the program has anything to say.
 
     Args:
-        kind: of component.
+        kind: of component, such as "method"; its plural names the entry points.
         entries: the library's own.
-        entry: class that every entry is of.
+        entry: class of all entries.
     """
 
     def __init__(self, kind: str, entries: Sequence[Entry], entry: type[Entry] = Entry) -> None:
         self.kind = kind
         self.entry = entry
         self._own = {entry.name: entry for entry in entries}
-        self._broken: dict[
-            str, str
-        ] = {}  # third-party names, and why they are not among the entries
+        # Names of other packages that are left out, and why: the reason is given to whoever asks.
+        self._broken: dict[str, str] = {}
 
     @cached_property
     def _entries(self) -> dict[str, Entry]:
         merged = dict(self._own)
         for point in entry_points(group=f"equipoise.{self.kind}s"):
             try:
-                entry = load_entry(point, self.kind, self.entry)
+                entry = _load_entry(point, self.kind, self.entry)
             except ConfigError as error:
                 self._broken[point.name] = str(error)
                 warnings.warn(f"{error}; it is left out", stacklevel=1)
@@ -221,10 +207,10 @@ class Registry:
         return merged
 
     def add(self, entry: Entry) -> None:
-        """Register at run time, for a class that lives in a script or a test.
+        """Register a component at run time, such as a class in a script or a test.
 
         Raises:
-            ConfigError: it is no entry of this kind, but the class itself, say.
+            ConfigError: it is not an entry of this kind; the class itself is not one, for example.
         """
         if not isinstance(entry, self.entry):
             raise invalid(f"{self.kind}s", "entry", f"a {self.entry.__name__}", entry)
@@ -237,10 +223,10 @@ class Registry:
         return name in self._entries
 
     def __getitem__(self, name: str) -> Entry:
-        """The entry of that name.
+        """The entry of a name.
 
         Raises:
-            ConfigError: nobody registered the name; the message suggests the nearest ones, or says
+            ConfigError: the name is not registered; the message suggests similar names, or says
                 what is wrong with the entry point of that name.
         """
         try:
@@ -251,17 +237,23 @@ class Registry:
             raise unknown(self.kind, name, self._entries) from None
 
     def names(self, pattern: str = "*") -> list[str]:
-        """Registered names that match a wildcard pattern, in the order of registration."""
+        """The names that match a wildcard pattern, in the order of registration."""
         return [name for name in self._entries if fnmatch(name, pattern)]
 
     def build(
         self, name: str, options: Mapping[str, object] | None = None, /, **given: object
     ) -> Any:
-        """Construct the component; `given` comes from the library, `options` from the user.
+        """Construct a component.
+
+        Args:
+            name: of the component.
+            options: arguments of the constructor that the user gave.
+            given: arguments of the constructor that the library gives; users cannot set these.
 
         Raises:
-            ConfigError: unknown name or option, a value the constructor refuses, or a class that
-                cannot be imported or lacks a hook.
+            ConfigError: the name or an option is unknown, the constructor refuses a value, an
+                option has no effect beside the others, or the class cannot be imported or lacks a
+                hook.
         """
         options = options or {}
         entry = self[name]
@@ -287,3 +279,39 @@ class Registry:
             raise ConfigError(
                 f"{self.kind} {name!r}: an option has the wrong type ({error})"
             ) from error
+
+
+def _load_entry(point: EntryPoint, kind: str, wanted: type[Entry]) -> Entry:
+    """Import the entry of an entry point.
+
+    Args:
+        point: of another package.
+        kind: of component, for messages.
+        wanted: class of the entry.
+
+    Raises:
+        ConfigError: it cannot be imported, is not such an entry, or has another name.
+    """
+    package = point.dist.name if point.dist else "an unknown package"
+    whose = f"{kind} {point.name!r} of {package} (entry point {point.value})"
+    try:
+        entry = point.load()
+    except Exception as error:  # importing another package's module may raise anything
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(
+            f"{whose} cannot be loaded ({reason}); repair or uninstall {package}"
+        ) from error
+    if not isinstance(entry, wanted):
+        found = (
+            f"the class {entry.__name__}"
+            if isinstance(entry, type)
+            else f"an object of {type(entry).__name__}"
+        )
+        raise ConfigError(
+            f"{whose} must lead to an object of {wanted.__name__}, and leads to {found}"
+        )
+    if entry.name != point.name:
+        raise ConfigError(
+            f"{whose} leads to an entry that is named {entry.name!r}; give both the same name"
+        )
+    return entry

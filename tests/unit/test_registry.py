@@ -1,13 +1,24 @@
 """Names find components, and a wrong name or option is answered with the nearest right one."""
 
+import re
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
 from equipoise import registry
 from equipoise.errors import ConfigError, invalid
-from equipoise.registry import Entry, MethodEntry, Registry
+from equipoise.registry import (
+    GIVEN,
+    NULL,
+    POSITIVE,
+    Effect,
+    Entry,
+    MethodEntry,
+    Registry,
+    refuse_without_effect,
+)
 
 
 class Thing:
@@ -67,6 +78,80 @@ def test_a_mistake_is_answered_in_one_line(things, name, options, words):
         things.build(name, options, given=1)
     assert all(word in str(caught.value) for word in words), caught.value
     assert "\n" not in str(caught.value)
+
+
+class Tuned:
+    """A component some of whose options have an effect only beside others."""
+
+    effect: ClassVar[Effect] = {
+        "rho": ("sam", {"head", "full"}),
+        "steps": ("sam", {"full"}),
+        "again": ("count", POSITIVE),
+        "seed": ("weights", NULL),
+        "layers": ("weights", GIVEN),
+        "slow": ("exact", {True}),
+    }
+
+    def __init__(
+        self,
+        sam: str = "none",
+        rho: float = 0.05,
+        steps: int = 1,
+        count: float = 0,
+        again: bool = False,
+        weights: str | None = None,
+        seed: int = 0,
+        layers: int = 2,
+        exact: bool = False,
+        slow: int = 0,
+    ) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"sam": "head", "rho": 0.05},
+        {"sam": "full", "rho": 0.1, "steps": 2},
+        {"count": 0.5, "again": True},
+        {"again": False},  # a flag given as false asks for nothing
+        {"seed": 3},  # weights are null by default
+        {"weights": None, "seed": 3},
+        {"weights": "file", "layers": 1},
+        {"exact": True, "slow": 1},
+    ],
+)
+def test_options_that_have_an_effect_are_accepted(options):
+    refuse_without_effect(Tuned, options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"rho": 0.05}, "'rho' must be left out unless 'sam' is full or head, found 0.05"),
+        ({"rho": 0, "sam": "none"}, "'rho' must be left out unless 'sam' is full or head, found 0"),
+        ({"sam": "head", "steps": 2}, "'steps' must be left out unless 'sam' is full, found 2"),
+        ({"again": True}, "'again' must be left out unless 'count' is positive, found True"),
+        ({"again": True, "count": "many"}, "'again' must be left out unless 'count' is positive"),
+        ({"weights": "file", "seed": 1}, "'seed' must be left out unless 'weights' is null"),
+        ({"layers": 2}, "'layers' must be left out unless 'weights' is given, found 2"),
+        ({"slow": 1}, "'slow' must be left out unless 'exact' is true, found 1"),
+    ],
+)
+def test_an_option_without_effect_beside_the_others_is_refused(options, words):
+    with pytest.raises(ConfigError, match=f"^Tuned: {re.escape(words)}"):
+        refuse_without_effect(Tuned, options)
+
+
+def test_a_class_without_a_table_of_effects_takes_all_options():
+    refuse_without_effect(Thing, {"size": 3, "colour": "blue"})
+
+
+def test_a_registry_judges_effects_before_it_builds(things, monkeypatch):
+    monkeypatch.setattr(Entry, "load", lambda self: Tuned)
+    assert isinstance(things.build("beta", {"sam": "full", "rho": 0.1}), Tuned)
+    with pytest.raises(ConfigError, match="'rho' must be left out unless 'sam'"):
+        things.build("beta", {"rho": 0.1})
 
 
 def test_a_component_of_a_script_is_added(things):

@@ -1,4 +1,7 @@
-"""Metrics of a split: pure functions of logits and labels. Softmax is taken in float64."""
+"""Metrics of a split: pure functions of probabilities (N, C) and labels (N,).
+
+All are fractions from 0 to 1. The softmax is computed in float64.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import numpy as np
 
 from equipoise.batch import Predictions
 
-BINS = 15
+BINS = 15  # of the calibration error, as in Guo et al. 2017
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (N, C) in float64."""
+    """Probabilities (N, C) of logits (N, C), in float64."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     exponent = np.exp(shifted)
     probability: np.ndarray = exponent / exponent.sum(axis=1, keepdims=True)
@@ -21,19 +24,19 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def accuracy(probability: np.ndarray, label: np.ndarray) -> float:
-    """Share of samples whose most probable class is theirs."""
+    """Fraction of the samples whose most probable class is their label."""
     return float((probability.argmax(axis=1) == label).mean())
 
 
 def macro_f1(probability: np.ndarray, label: np.ndarray) -> float:
-    """Mean over the classes that occur (in labels or predictions) of the F1 score."""
+    """Mean F1 score over the classes that occur in labels or predictions."""
     from sklearn.metrics import f1_score
 
     return float(f1_score(label, probability.argmax(axis=1), average="macro", zero_division=0))
 
 
 def mean_average_precision(probability: np.ndarray, label: np.ndarray) -> float:
-    """Mean over the classes that occur in the labels of the average precision of their probability."""
+    """Mean average precision over the classes that occur in the labels."""
     from sklearn.metrics import average_precision_score
 
     scores = [average_precision_score(label == k, probability[:, k]) for k in np.unique(label)]
@@ -41,7 +44,15 @@ def mean_average_precision(probability: np.ndarray, label: np.ndarray) -> float:
 
 
 def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = BINS) -> float:
-    """Expected calibration error: mean |confidence − accuracy| over equal-width bins, weighted by their size."""
+    """Expected calibration error: |mean confidence − accuracy| of each bin, weighted by its size.
+
+    Guo, Pleiss, Sun, Weinberger. On Calibration of Modern Neural Networks. ICML 2017, Eq. 3.
+
+    Args:
+        probability: (N, C).
+        label: int (N,).
+        bins: number of intervals of equal width (a, b] into which confidences are sorted.
+    """
     confidence = probability.max(axis=1)
     correct = probability.argmax(axis=1) == label
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
@@ -58,24 +69,35 @@ _METRICS = {
 
 
 def score(logits: np.ndarray, label: np.ndarray) -> dict[str, Any]:
-    """Every metric of some logits (N, C); None for each where there is no sample."""
+    """Every metric of logits (N, C); None for each if there is no sample."""
     if len(label) == 0:
         return dict.fromkeys(_METRICS)
     probability = softmax(logits)
     return {name: metric(probability, label) for name, metric in _METRICS.items()}
 
 
-def absent_share(measured: Mapping[str, Any]) -> float | None:
-    """Share of the (sample, modality) cells that are absent, of what `measure` returns; None without samples."""
+def absent_fraction(measured: Mapping[str, Any]) -> float | None:
+    """Fraction of the cells (sample, modality) that are absent.
+
+    Args:
+        measured: as `measure` returns it.
+
+    Returns:
+        The fraction; None without samples.
+    """
     cells = measured["count"] * len(measured["modalities"])
-    return 1 - sum(m["count"] for m in measured["modalities"].values()) / cells if cells else None
+    if not cells:
+        return None
+    present = sum(modality["count"] for modality in measured["modalities"].values())
+    return float(1 - present / cells)
 
 
 def measure(predictions: Predictions) -> dict[str, Any]:
-    """Metrics of a split: fused over all labelled samples, each modality over those that have it.
+    """Metrics of a split, over the samples that have a label.
 
     Returns:
-        {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n}}, "count": N}
+        {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n}}, "count": N}.
+        The metrics of a modality are over the n samples that have it.
     """
     known = predictions.label >= 0
     modalities = {}

@@ -1,4 +1,4 @@
-"""Run a model over a whole split."""
+"""Predictions of a model for a whole split, and what each modality contributes to them."""
 
 from __future__ import annotations
 
@@ -24,30 +24,33 @@ def predict(
     only: Iterable[str] | None = None,
     runtime: Runtime | None = None,
 ) -> Predictions:
-    """Logits of every sample of a split, fused and per modality (zeros where it is absent), on
-    every rank.
+    """Predict every sample of a split, fused and by each modality.
 
     Args:
-        model: put into eval mode.
+        model: put into evaluation mode.
         table: the split; every row is read once, in order.
         batch_size: samples at a time; the result does not depend on it.
-        only: as if no other modality existed.
-        runtime: shares the rows among its ranks.
+        only: predict as if no other modality existed; None for all modalities.
+        runtime: its ranks divide the rows among themselves.
+
+    Returns:
+        The predictions for all rows, the same on every rank. Logits of a modality are zero where it
+        is absent.
     """
     model.eval()
     rank, world = (runtime.rank, runtime.world) if runtime else (0, 1)
     device = next(model.parameters()).device
     chosen = tuple(only) if only is not None else model.modalities
     parts: list[dict[str, np.ndarray]] = []
-    for batch in Loader(table, batch_size, seed=0, shuffle=False, rank=rank, world=world).batches(
-        0
-    ):
+    loader = Loader(table, batch_size, seed=0, shuffle=False, rank=rank, world=world)
+    for batch in loader.batches(epoch=0):
         output = model(batch.to(device), chosen)
         part = {"index": batch.index.numpy(), "fused": output.fused.float().cpu().numpy()}
         parts.append(part | {f"logits/{m}": output.logits[m].float().cpu().numpy() for m in chosen})
     local = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    shares = runtime.objects(local) if runtime else [local]
-    whole = {name: np.concatenate([share[name] for share in shares]) for name in local}
+    ranks = runtime.objects(local) if runtime else [local]
+    whole = {name: np.concatenate([part[name] for part in ranks]) for name in local}
+    # Each rank reads a part of every batch; labels are in the order of the table.
     order = np.argsort(whole["index"], kind="stable")
     return Predictions(
         index=whole["index"][order],
@@ -64,11 +67,20 @@ def predict(
 def contribution(
     model: Model, table: Table, *, batch_size: int = 256, runtime: Runtime | None = None
 ) -> dict[str, float]:
-    """Exact Shapley value of each modality for the fused accuracy, over the 2^M subsets of
-    modalities.
+    """Exact Shapley value of each modality for the fused accuracy.
 
-    Without any modality the best guess is the most frequent class of the split. Rows without a
-    label do not count; if none has one, there is nothing to share and the result is empty.
+    The worth of a set of modalities is the accuracy with these alone, minus that of the best guess
+    without any: the fraction of the split's most frequent class. All 2^M - 1 sets are predicted.
+
+    Args:
+        model: put into evaluation mode.
+        table: the split; rows without a label do not count.
+        batch_size: samples at a time.
+        runtime: its ranks divide the rows among themselves.
+
+    Returns:
+        {modality: value}; the values add up to the worth of all modalities. Empty if no row has a
+        label.
     """
     known = np.asarray(table.label) >= 0
     label = np.asarray(table.label)[known]

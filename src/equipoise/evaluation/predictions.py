@@ -1,4 +1,4 @@
-"""Predictions on disk: .npz for machines, CSV for people."""
+"""Files of predictions: .npz to read back, CSV to look at."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from equipoise.files import replace_file
 
 
 def save_predictions(predictions: Predictions, path: Path) -> None:
-    """Write as .npz, whole or not at all; nothing is pickled."""
+    """Write predictions as .npz, whole or not at all. Nothing is pickled."""
     arrays = {
         "index": predictions.index,
         "label": predictions.label,
@@ -32,10 +32,10 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
 
 
 def load_predictions(path: Path) -> Predictions:
-    """Read what `save_predictions` wrote.
+    """Read predictions that `save_predictions` wrote.
 
     Raises:
-        RunError: no such file, or not one of ours.
+        RunError: there is no such file, or it holds something else.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -57,7 +57,13 @@ def load_predictions(path: Path) -> Predictions:
 
 
 def write_csv(predictions: Predictions, ids: Sequence[str], path: Path) -> None:
-    """A row per sample: id, predicted class, its probability, and the probability of every class."""
+    """Write a row per sample: id, predicted class, its probability, and that of every class.
+
+    Args:
+        predictions: N of them.
+        ids: of the N samples, in the same order.
+        path: of the CSV file.
+    """
     probability = softmax(predictions.fused)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -1,9 +1,11 @@
 """Shapley values of the modalities.
 
-With v(S) the worth of the modalities S while the others are deactivated, and v(∅) = 0, the value of
-modality m is
+Let v(S) be the worth of a set S of modalities while the others are deactivated, and v(∅) = 0. The
+value of modality m is
 
-    φ_m = Σ_{S ∌ m} |S|! (M−|S|−1)! / M! · (v(S ∪ m) − v(S)) = Σ_S c_m(S) v(S),      Σ_m φ_m = v(all)
+    φ_m = Σ_{S ∌ m} |S|! (M−|S|−1)! / M! · (v(S ∪ m) − v(S)) = Σ_S c_m(S) v(S)
+
+The values add up: Σ_m φ_m = v(all).
 
 Shapley. A Value for n-Person Games. Contributions to the Theory of Games II, 1953.
 """
@@ -21,22 +23,31 @@ Subset = tuple[str, ...]
 
 
 def subsets(modalities: Sequence[str]) -> list[Subset]:
-    """All subsets but the empty one, each in the order of the modalities."""
+    """All subsets except the empty one, each in the order of the modalities."""
     return [s for size in range(1, len(modalities) + 1) for s in combinations(modalities, size)]
 
 
 def gain_weight(size: int, count: int) -> float:
-    """|S|! (M−|S|−1)! / M!, the weight of the gain that one of M modalities adds to `size` others."""
+    """The weight |S|! (M−|S|−1)! / M! of what one of M modalities adds to |S| = `size` others."""
     return factorial(size) * factorial(count - size - 1) / factorial(count)
 
 
 def coefficient(modality: str, subset: Subset, count: int) -> float:
-    """c_m(S), the coefficient of v(S) in the value of a modality, among `count` of them."""
+    """The coefficient c_m(S) of v(S) in the value of one of `count` modalities."""
     if modality in subset:
         return gain_weight(len(subset) - 1, count)
     return -gain_weight(len(subset), count)
 
 
 def shapley_value(modality: str, worth: Mapping[Subset, Tensor], count: int) -> Tensor:
-    """φ_m (…) from {S: v(S) (…)} of all non-empty sets of `count` modalities."""
+    """The value φ_m of a modality.
+
+    Args:
+        modality: m.
+        worth: {S: v(S) (…)} for all non-empty sets of modalities.
+        count: number of modalities, M.
+
+    Returns:
+        φ_m (…), of the shape of the worths.
+    """
     return torch.stack([coefficient(modality, s, count) * v for s, v in worth.items()]).sum(0)

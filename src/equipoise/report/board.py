@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from equipoise.evaluation.metrics import absent_share
+from equipoise.evaluation.metrics import absent_fraction
 from equipoise.evaluation.statistics import mean_and_std
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Board:
     def absent(self, rate: float) -> float | None:
         """Mean fraction of (sample, modality) cells that are absent from the reported split."""
         found = self._levels[rate]
-        return fmean(absent_share(reported(r)) or 0.0 for r in found) if found else None
+        return fmean(absent_fraction(reported(r)) or 0.0 for r in found) if found else None
 
     def columns(self) -> list[BoardColumn]:
         """The columns of page and tables.

@@ -1,8 +1,8 @@
-"""Checkpoints that are either whole or not there.
+"""Checkpoints that are either whole or absent.
 
 A checkpoint is a folder: weights in safetensors, training state readable with `weights_only=True`,
 and a `checkpoint.json` with the digest of each file and the settings that made them. It is written
-under another name in the same place, forced to disk, and renamed.
+under another name in the same folder, forced to disk, and renamed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,14 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is read back."""
+    """A checkpoint that was read and verified.
+
+    Attributes:
+        path: its folder.
+        model: `state_dict` of the model.
+        method: `state_dict` of the method.
+        state: training state; empty for best weights, from which no training is resumed.
+    """
 
     path: Path
     model: dict[str, Tensor]
@@ -45,6 +52,7 @@ def _encode(tensors: Tensors) -> bytes:
 
 
 def _force(folder: Path) -> None:
+    """Write the folder's list of files to disk; without it a rename may be lost in a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -56,24 +64,34 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: made on first write.
-        identity: what must agree for a checkpoint to fit (settings, digest of the data), as plain
-            values.
-        keep: how many resumable checkpoints stay; the best weights stay beside them.
+        folder: created with the first checkpoint.
+        identity: plain values that must agree for a checkpoint to fit: the settings, and a digest
+            of the data.
+        keep: number of resumable checkpoints to keep; the best weights are kept beside them.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], keep: int = 2) -> None:
         self.folder = folder
+        # As it will be read back, tuples turned into lists, so that equal identities compare equal.
         self.identity = json.loads(json.dumps(identity))
         self.keep = keep
 
     def save(
         self, name: str, model: Tensors, method: Tensors | None = None, state: Any = None
     ) -> Path:
-        """Write a checkpoint; with `state` it can be resumed from.
+        """Write a checkpoint.
+
+        Args:
+            name: of its folder.
+            model: `state_dict` of the model.
+            method: `state_dict` of the method.
+            state: training state; with it the checkpoint can be resumed from.
+
+        Returns:
+            The checkpoint's folder.
 
         Raises:
-            RunError: the folder cannot be written; what stood there before still stands.
+            RunError: it cannot be written; earlier checkpoints are still whole.
         """
         contents = {
             "model.safetensors": _encode(model),
@@ -95,16 +113,17 @@ class Checkpoints:
             for file, content in contents.items():
                 write_file(temporary / file, content)
             _force(temporary)
-            if (
-                target.exists()
-            ):  # written before a kill and reached again after resuming from an older one
+            # It exists if it was written before a kill, and the training was resumed from an
+            # older checkpoint and has come here again.
+            if target.exists():
                 shutil.rmtree(target)
             os.replace(temporary, target)
             _force(self.folder)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise RunError(
-                f"{target}: cannot write the checkpoint ({error.strerror}); make room or mend the permissions"
+                f"{target}: cannot write the checkpoint ({error.strerror}); "
+                "make room or mend the permissions"
             ) from None
         return target
 
@@ -113,12 +132,12 @@ class Checkpoints:
         return sorted(self.folder.glob("epoch-*-step-*"), reverse=True)
 
     def prune(self) -> None:
-        """Drop all but the newest `keep` resumable checkpoints."""
+        """Delete all resumable checkpoints but the newest `keep`."""
         for path in self.resumable()[self.keep :]:
             shutil.rmtree(path, ignore_errors=True)
 
     def best(self) -> Path:
-        """The best weights.
+        """The folder of the best weights.
 
         Raises:
             RunError: none were written yet.
@@ -129,16 +148,17 @@ class Checkpoints:
         return found[-1]
 
     def prune_best(self, keep: str) -> None:
+        """Delete all best weights but those in the folder named `keep`."""
         for path in self.folder.glob("best-epoch-*"):
             if path.name != keep:
                 shutil.rmtree(path, ignore_errors=True)
 
     def load(self, path: Path) -> Checkpoint:
-        """Read and verify.
+        """Read and verify a checkpoint.
 
         Raises:
             RunError: a file is missing, was cut short or edited, or belongs to another
-                configuration or data.
+                configuration or other data.
         """
         try:
             facts = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
@@ -178,29 +198,36 @@ class Checkpoints:
             ) from None
 
     def _older(self, path: Path) -> str:
+        """The end of a message: how to go on without this checkpoint."""
         older = [p for p in self.resumable() if p.name < path.name]
         if not older:
             return "; there is no earlier one, train again in a new folder"
         return f"; to go on from the previous one ({older[0].name}) add --checkpoint previous"
 
     def _compare(self, path: Path, identity: Mapping[str, Any]) -> None:
+        """Refuse a checkpoint of other settings or data.
+
+        Raises:
+            RunError: it differs; the message names the first difference.
+        """
+        # Keys that only the checkpoint has do not matter: reading weights asks for no identity.
         found = changes({k: identity.get(k) for k in self.identity}, self.identity)
         if found:
             setting, (was, now) = next(iter(found.items()))
             raise RunError(
-                f"{path}: made with another configuration, {setting} was {was!r} and is {now!r} now; resume with the "
-                "settings of the run, or train in a new folder"
+                f"{path}: made with another configuration, {setting} was {was!r} and is {now!r} "
+                "now; resume with the settings of the run, or train in a new folder"
             )
 
 
 def finished_weights(run: Path) -> dict[str, Tensor]:
-    """A finished run's model at its best epoch.
+    """The model of a finished run at its best epoch, as a `state_dict`.
 
     Args:
         run: the run's folder.
 
     Raises:
-        RunError: it holds no finished run, or the weights are damaged.
+        RunError: the folder holds no finished run, or the weights are damaged.
     """
     if not (run / "result.json").is_file():
         raise RunError(f"{run}: not a folder of a finished run (it has no result.json)")

@@ -1,4 +1,8 @@
-"""The one door to whatever changes a parameter: gradients, steps, randomness and exchange between ranks."""
+"""The context of a training: all that a method may use to change a parameter or its own memory.
+
+Gradients, optimiser steps, random numbers and exchange between ranks go through it. That is why a
+training gives the same weights on one rank and on several, and resumed as well as uninterrupted.
+"""
 
 from __future__ import annotations
 
@@ -33,23 +37,25 @@ T = TypeVar("T")
 
 
 class Context:
-    """What a method is given.
+    """The context of a training, which its method and the training loop share.
 
     Args:
         model: on `runtime.device` already.
         train: loader of the training table.
-        holdout: loader of a part cut from train, for methods that estimate on data; None where
-            nobody asked for it.
-        optimiser: how parameters move.
+        holdout: loader of a part cut from the training table, for methods that estimate something
+            on data they do not train on; None where the method needs none.
+        optimiser: settings of the optimisers and learning-rate schedules.
         epochs: length of the training.
-        seed: of every random draw.
+        seed: seed of every random number.
         runtime: this process among the ranks.
         observer: validates and records at the end of an epoch.
 
     Attributes:
-        rng: generator on the CPU with the same stream on every rank.
+        rng: generator on the CPU that gives the same numbers on every rank.
         phase: the phase in progress.
-        reading: what an epoch reads of the training table.
+        position: how far the training has come.
+        reading: the rows of the training table that an epoch reads.
+        passes: counts the passes of the encoders.
     """
 
     def __init__(
@@ -81,12 +87,11 @@ class Context:
         self._losses = LossWatch()
         self._rows = torch.empty(0, dtype=torch.int64)
 
-    # --- what a method asks
-    # -------------------------------------------------------------------------------------
+    # --- for methods ---
 
     @property
     def epoch(self) -> int:
-        """Epochs finished, hence the number of the current one, from 0."""
+        """Number of the current epoch, from 0; also the number of epochs finished."""
         return self.position.epoch
 
     @property
@@ -95,16 +100,24 @@ class Context:
         return self.phase.modalities or self.model.modalities
 
     def trained(self, modality: str) -> int:
-        """Epochs in which this modality has trained, as its learning rate counts them: of `epochs`
-        in the end.
+        """Epochs in which this modality has trained; its learning-rate schedule counts these.
 
-        It is `epoch` where all modalities train together; where they take turns that counts
-        everybody's.
+        Where all modalities train together this is `epoch`. Where they take turns, `epoch` counts
+        the epochs of all of them.
         """
         return self.optimisers.trained(modality)
 
     def backward(self, loss: Tensor) -> None:
-        """Back-propagate, and average the gradients over ranks; a gradient is None only if None on every rank."""
+        """Back-propagate a loss, and average the gradients over ranks.
+
+        A gradient is None afterwards only if it is None on every rank.
+
+        Args:
+            loss: scalar; one that no parameter reaches is allowed, since a rank may lack samples.
+
+        Raises:
+            TrainingError: the loss of the step before was not finite.
+        """
         complaint = self._losses.complaint()
         if complaint:
             raise TrainingError(complaint)
@@ -121,31 +134,44 @@ class Context:
         create_graph: bool = False,
         retain_graph: bool = False,
     ) -> tuple[Tensor, ...]:
-        """`torch.autograd.grad` averaged over ranks, zeros for a parameter the loss does not reach.
+        """`torch.autograd.grad` averaged over ranks.
 
-        With `create_graph` the result can be differentiated again (through this same function).
+        Args:
+            loss: scalar.
+            parameters: with respect to which it is differentiated; the same on every rank.
+            create_graph: the result can be differentiated again, by this same function.
+            retain_graph: the loss can be differentiated again.
+
+        Returns:
+            A gradient for each parameter; zeros where the loss does not reach it.
         """
         return gradient(loss, parameters, self.runtime, create_graph, retain_graph)
 
     def sample_mean(self, values: Tensor, where: Tensor | None = None) -> Tensor:
-        """Mean of per-sample values (B, …) over the samples of all ranks, or over those where
-        `where` (B,) is True.
+        """Mean of values over the samples of all ranks.
 
-        The result is scaled so that the mean over ranks of its value, and of its gradient, is that
-        of the whole batch. Without any sample it is 0.
+        Each rank gets its own part of the mean, scaled so that the average over ranks of the
+        values, and of their gradients, is that of the whole batch. Without any sample it is 0.
+
+        Args:
+            values: (B, …), a row for each sample of this rank.
+            where: bool (B,), the samples that count; None for all.
+
+        Returns:
+            Mean over the first dimension (…).
         """
         return sample_mean(values, where, self.runtime)
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Sum over ranks, detached."""
+        """The sum over ranks, without gradient."""
         return self.runtime.sum(tensor)
 
     def mean(self, tensor: Tensor) -> Tensor:
-        """Mean over ranks; differentiable twice."""
+        """The mean over ranks; it can be differentiated twice."""
         return self.runtime.mean(tensor)
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """The rows of all ranks; differentiable twice."""
+        """The rows of all ranks, in the order of the ranks; it can be differentiated twice."""
         return self.runtime.gather(tensor)
 
     def anyone_has(self, modality: str, batch: Batch) -> bool:
@@ -157,37 +183,49 @@ class Context:
         return [m for m in self.training if self.anyone_has(m, batch)]
 
     def update(self, modalities: Sequence[str] | None = None) -> None:
-        """Clip, step and clear the groups of these modalities (default: those of the phase) and the shared one."""
+        """Clip the gradients, step the optimisers, and clear the gradients.
+
+        Args:
+            modalities: their groups move, and the shared one; by default the modalities that train
+                in this phase.
+        """
         moving = self.training if modalities is None else modalities
         self.passes.updates += len(moving)
         self.optimisers.step(moving)
 
     def reset_optimisers(self, modalities: Sequence[str]) -> None:
-        """Fresh optimisers for these modalities."""
+        """Give these modalities fresh optimisers and learning-rate schedules."""
         self.optimisers.reset(modalities)
 
     def forget_momentum(self) -> None:
-        """Momentum of the groups that train in this phase, and the shared one, starts afresh; schedules go on."""
+        """Clear the momentum of the groups that train in this phase and of the shared group.
+
+        Their learning-rate schedules go on.
+        """
         self.optimisers.forget([*self.training, SHARED])
 
     def reload_best(self) -> None:
-        """Go back to the weights that validation liked best so far, if there are any."""
+        """Load the weights of the best epoch so far; before the first validation, do nothing."""
         best = self.observer.best_weights()
         if best is not None:
             self.model.load_state_dict(best)
 
     @property
     def adaptive(self) -> bool:
-        """True under Adam and its kin, whose steps do not change when a gradient is multiplied by a constant."""
+        """True under Adam and AdamW, whose steps do not change when all gradients are scaled."""
         return self.optimisers.settings.name != "sgd"
 
     def scale_learning_rate(self, modality: str, factor: float) -> None:
-        """Multiply the learning rate of a modality's group by a factor from now on, below the schedule."""
+        """Multiply the learning rate of a modality's group by a factor from now on.
+
+        Args:
+            modality: the modality.
+            factor: multiplies what the schedule gives; it replaces an earlier factor.
+        """
         self.optimisers.scale(modality, factor)
 
     def weights_of(self, run: str) -> dict[str, Tensor]:
-        """What another run has learned: its model at its best epoch, by names of
-        `Model.state_dict`.
+        """The model of another run at its best epoch, as a `state_dict`.
 
         Args:
             run: the folder of a finished run.
@@ -202,27 +240,35 @@ class Context:
     ) -> None:
         """Let the coming epochs read these rows of the training table instead of each row once.
 
-        To be called before an epoch starts; it holds until the next call, and is checkpointed.
+        Call it before an epoch starts. It holds until the next call, and is checkpointed.
 
         Args:
-            rows: int64 (K,), K ≥ 1, the same on every rank; a row may come any number of times.
+            rows: int64 (K,), K ≥ 1, the same on every rank; a row may occur any number of times.
             shown: {modality: bool (K,)}; a present cell is hidden where it is False. None hides
                 nothing.
-            shuffle: a new order each epoch; otherwise the order of `rows`.
+            shuffle: True for a new order in each epoch, False for the order of `rows`.
         """
         self.reading.draw(rows, shown, shuffle)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches of the current epoch."""
+        """Number of batches in the current epoch."""
         return len(self.reading.loader)
 
     def log(self, **values: Loggable) -> None:
-        """Record scalars (averaged over the epoch) or lists (the last one counts) under the method's name."""
+        """Record scalars, which are averaged over the epoch, or lists, of which the last counts."""
         self.journal.add({f"method/{name}": value for name, value in values.items()})
 
     def batches(self, loader: Loader, epoch: int | None = None) -> Iterator[Batch]:
-        """Batches of any loader on this rank's device, for estimates outside the steps."""
+        """Read any loader outside the steps, for an estimate.
+
+        Args:
+            loader: of a table; this rank reads its own rows.
+            epoch: whose order of the rows a shuffling loader takes; the current one by default.
+
+        Yields:
+            Its batches, on this rank's device.
+        """
         for batch in loader.batches(self.epoch if epoch is None else epoch):
             yield batch.to(self.runtime.device)
 
@@ -241,32 +287,30 @@ class Context:
 
         Args:
             loader: of the table; this rank reads its own rows.
-            function: of a batch on this rank's device.
+            function: takes a batch on this rank's device.
             epoch: whose order of the rows a shuffling loader takes.
-            limit: stop after so many batches; None for the whole table.
+            limit: number of batches after which to stop; None for the whole table.
 
         Returns:
-            The results, batch by batch.
+            The results, one for each batch.
         """
         with evaluating(self.model), self.passes.paused():
             return [function(batch) for batch in islice(self.batches(loader, epoch), limit)]
 
-    # --- what the loop asks
-    # -------------------------------------------------------------------------------------
+    # --- for the loop and the observer ---
 
     def seed_generators(self, moment: Moment) -> None:
-        """Seed this rank's generators and the one that ranks share, for the draws of a moment of
-        the training.
+        """Seed this rank's generators, and the one that all ranks share, for one moment.
 
-        A resumed training must draw the numbers that an uninterrupted one draws; seeding from the
-        position before every moment makes them independent of all that was drawn before.
+        A resumed training must draw the numbers that an uninterrupted one draws. Seeding from the
+        position, before every moment, makes them independent of everything drawn before.
         """
         seed_generators(
             self.rng, self.seed, self.position.step, moment, self.runtime.rank, self.runtime.device
         )
 
     def steps(self) -> Iterator[Batch]:
-        """The batches left in this epoch, in train mode, each with its own seed."""
+        """Yield the batches left in this epoch, in training mode, each with its own seed."""
         self.model.train()
         for batch in self.reading.loader.batches(self.epoch, self.position.batch):
             self.seed_generators("step")
@@ -274,14 +318,17 @@ class Context:
             self.passes.active = True
             yield batch.to(self.runtime.device)
             self.passes.active = False
+            # Before the observer, whose checkpoint must not repeat the step that was just taken.
             self.position.batch += 1
             self.position.step += 1
             self.observer.after_step()
 
     def end_epoch(self) -> None:
-        """Validate, advance the learning rates, and let the observer write."""
+        """Validate, advance the learning rates, and let the observer record the epoch."""
         self.require_finite()
         self.synchronise_buffers()
+        # The position advances first: the checkpoint that `record` writes is one of a finished
+        # epoch, with learning rates that are those of the next.
         self.position.batch = 0
         self.position.epoch += 1
         self.position.phase_epoch += 1
@@ -289,8 +336,7 @@ class Context:
         self.observer.record()
 
     def require_finite(self) -> None:
-        """See to it that the weights are worth keeping; whatever is wrong on one rank stops them
-        all.
+        """Check that the weights are worth keeping; a fault on one rank stops all ranks.
 
         Raises:
             TrainingError: the last loss, or a parameter after the last step, is not finite.
@@ -301,7 +347,7 @@ class Context:
                 raise TrainingError(found)
 
     def read_journal(self) -> dict[str, Any]:
-        """What the epoch logged, scalars averaged over ranks."""
+        """The values that the epoch logged, scalars averaged over ranks; the journal is cleared."""
         ranks = self.runtime.objects(self.journal.read())
         return {
             name: sum(values[name] for values in ranks) / len(ranks)
@@ -311,7 +357,10 @@ class Context:
         }
 
     def synchronise_buffers(self) -> None:
-        """Average running statistics (BatchNorm's) over ranks, as evaluation and saving need them alike."""
+        """Average running statistics, such as those of BatchNorm, over ranks.
+
+        Each rank has seen other samples. Evaluation and checkpoints need one and the same model.
+        """
         if self.runtime.world > 1:
             for buffer in self.model.buffers():
                 if buffer.is_floating_point():

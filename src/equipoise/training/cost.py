@@ -1,4 +1,4 @@
-"""What a method costs: encoder passes per trained minibatch, counted as they happen."""
+"""The cost of a method: encoder passes per trained minibatch, counted as they happen."""
 
 from __future__ import annotations
 
@@ -15,8 +15,18 @@ from equipoise.model import Model
 class PassCounter:
     """Counts forward and backward passes of the encoders while `active` is True.
 
-    Ratios are per minibatch and modality that was stepped, so that joint training has 1 and 1,
-    however many modalities there are and whether they train together or in turn.
+    The counts are divided by the number of updates, one per minibatch and modality. Joint training
+    therefore has 1 forward and 1 backward pass, however many modalities there are, and whether they
+    train together or in turn.
+
+    Args:
+        model: its encoders are watched.
+
+    Attributes:
+        active: True inside a step.
+        forwards: forward passes of an encoder so far.
+        backwards: backward passes of an encoder so far.
+        updates: optimiser steps of a modality so far.
     """
 
     def __init__(self, model: Model) -> None:
@@ -46,7 +56,11 @@ class PassCounter:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """For estimates made once in a while; they show in the seconds, not in the passes of a step."""
+        """Count nothing for a while.
+
+        For estimates made now and then: they count in the seconds of a run, not in the passes of a
+        step.
+        """
         before = self.active
         self.active = False
         try:
@@ -56,10 +70,12 @@ class PassCounter:
 
     @property
     def forward_passes(self) -> float:
+        """Forward passes per update."""
         return self.forwards / max(self.updates, 1)
 
     @property
     def backward_passes(self) -> float:
+        """Backward passes per update."""
         return self.backwards / max(self.updates, 1)
 
     def state_dict(self) -> dict[str, int]:
@@ -72,7 +88,7 @@ class PassCounter:
 
     @contextmanager
     def detached(self) -> Iterator[None]:
-        """While the models are copied, hooks and all."""
+        """Take the hooks off the models for a while: a model would be copied with its hooks."""
         watched = self._watched
         self.close()
         try:
@@ -82,7 +98,7 @@ class PassCounter:
                 self.attach(model)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching all models."""
         for handle in self._handles:
             handle.remove()
         self._watched = []

@@ -1,4 +1,4 @@
-"""The loader of the coming epochs: every row of the training table once, or the rows that a method has drawn."""
+"""The rows that an epoch reads: each row of the training table once, or rows that a method drew."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from equipoise.data.table.loader import Loader
 
 
 class EpochLoader:
-    """The loader of the coming epochs.
+    """Holds the loader of the coming epochs, and saves and restores a method's choice of rows.
 
     Args:
         table: loader of the whole training table.
 
     Attributes:
-        loader: of the rows that are read at present.
+        loader: the loader that epochs read at present.
     """
 
     def __init__(self, table: Loader) -> None:
@@ -36,11 +36,12 @@ class EpochLoader:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """What was drawn; empty while every row is read once."""
+        """The rows drawn; empty while every row is read once."""
         return self._drawn
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._drawn = state
+        # From the whole table each time: rows are numbers of its rows, not of an earlier drawing.
         self.loader = self._table
         if state:
             shown = state["shown"]

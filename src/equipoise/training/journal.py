@@ -1,4 +1,4 @@
-"""What is logged within an epoch: scalars are averaged, lists keep their last value."""
+"""The values logged within an epoch: scalars are averaged, lists keep their last value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ Loggable = float | Tensor | Sequence[float]
 
 
 class Journal:
-    """Collects values without waiting for the device; they are read once, at the end of the epoch."""
+    """Collects values on the device; they are read once, at the end of the epoch.
+
+    Reading a value makes the processor wait for the device. Sums therefore stay tensors until then.
+    """
 
     def __init__(self) -> None:
         self._forget()
@@ -23,6 +26,7 @@ class Journal:
         self._last: dict[str, list[float]] = {}
 
     def add(self, values: dict[str, Loggable]) -> None:
+        """Add scalars to their sums, and replace lists."""
         for name, value in values.items():
             if (isinstance(value, Tensor) and value.dim() == 0) or isinstance(value, int | float):
                 value = torch.as_tensor(value).detach().double()
@@ -32,7 +36,7 @@ class Journal:
                 self._last[name] = [float(v) for v in value]
 
     def read(self) -> dict[str, Any]:
-        """{name: mean or list}, and start afresh."""
+        """Return {name: mean or list}, and forget everything."""
         means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
         result: dict[str, Any] = {**means, **self._last}
         self._forget()

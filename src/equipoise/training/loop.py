@@ -1,4 +1,4 @@
-"""The one training loop."""
+"""The training loop, whole: phases, epochs, steps and hooks."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from equipoise.training.method import Method
 
 
 def fit(method: Method, ctx: Context, epochs: int) -> None:
-    """Train `ctx.model` by `method`, from wherever `ctx.position` stands.
+    """Train `ctx.model` with a method, from the position where `ctx` stands.
 
-    A resumed training enters the same loop in the middle: finished phases are skipped, and a hook
-    that ran before the checkpoint was taken does not run again.
+    A resumed training enters the same loop in the middle: finished phases are skipped, and hooks
+    that ran before the last step that was taken do not run again.
 
     Args:
-        method: already set up (`method.setup(ctx)`), its memory restored if the run is resumed.
-        ctx: holds the model, the data and the position.
-        epochs: how often every modality sees the training table.
+        method: set up (`method.setup(ctx)`) and, in a resumed training, with its memory restored.
+        ctx: the model, the data and the position.
+        epochs: how many times every modality sees the training table.
     """
     at = ctx.position
     for number, phase in enumerate(method.phases(epochs)):
@@ -24,6 +24,8 @@ def fit(method: Method, ctx: Context, epochs: int) -> None:
         if ctx.observer.stopped():
             return
         ctx.phase = phase
+        # A signal may stop a training inside a hook, before the first step of a phase or epoch. The
+        # hook then runs again, from the same seed, which is why it must not add to its own results.
         if at.phase_epoch == 0 and at.batch == 0:
             ctx.seed_generators("phase start")
             method.on_phase_start(ctx)
@@ -34,6 +36,8 @@ def fit(method: Method, ctx: Context, epochs: int) -> None:
             for batch in ctx.steps():
                 method.step(batch, ctx)
             ctx.end_epoch()
+        # The checkpoint of the phase's last epoch is written before its end: resumed from there, a
+        # training passes by the `while` and comes here.
         ctx.seed_generators("phase end")
         method.on_phase_end(ctx)
         at.phase = number + 1

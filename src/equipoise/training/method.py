@@ -1,4 +1,4 @@
-"""The base class of methods. Most override `loss` and nothing else."""
+"""The base class of methods. Most methods override `loss` and nothing else."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from equipoise.training.phase import Phase
 
 
 class Method(nn.Module, ABC):
-    """Base of all methods.
+    """The base of all methods.
 
     A method never steps an optimiser, draws a random number or talks to other ranks itself:
     whatever changes a parameter or the method's memory comes from the context. Memory that outlives
-    a step is a buffer, and hence checkpointed and moved.
+    a step is a buffer, so that it is checkpointed and moved to the device.
 
     Attributes:
         needs_holdout: True where the method, as constructed, estimates something on `ctx.holdout`.
         compilable: False where the method, as constructed, differentiates one pass of an encoder
-            more than once; compiled encoders are used up by the first time.
+            more than once; a compiled encoder allows one backward pass only.
 
     Raises:
         ConfigError: the class overrides neither `loss` nor `step`.
@@ -44,30 +44,37 @@ class Method(nn.Module, ABC):
         """Allocate memory, once the model's shapes are known."""
 
     def phases(self, epochs: int) -> Iterator[Phase]:
-        """The stretches of training, asked after `setup`; every modality is to see the data `epochs` times."""
+        """The phases of the training, asked for after `setup`.
+
+        Args:
+            epochs: how many times every modality is to see the training table.
+        """
         yield Phase(epochs)
 
-    def on_phase_start(self, ctx: Context) -> None: ...
+    def on_phase_start(self, ctx: Context) -> None:
+        """Called before the first epoch of a phase."""
 
-    def on_phase_end(self, ctx: Context) -> None: ...
+    def on_phase_end(self, ctx: Context) -> None:
+        """Called after the last epoch of a phase."""
 
-    def on_epoch_start(self, ctx: Context) -> None: ...
+    def on_epoch_start(self, ctx: Context) -> None:
+        """Called before the first step of an epoch."""
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        """The scalar that `step` minimises; a method that overrides `step` may do without.
+        """The scalar that `step` minimises; a method with a `step` of its own does not need it.
 
         Raises:
-            ConfigError: it does.
+            ConfigError: the method does not define it.
         """
         raise ConfigError(
             f"method {type(self).__name__} trains by a 'step' of its own and has no 'loss'"
         )
 
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
-        """Change the averaged gradients before the optimiser steps."""
+        """Change the gradients, averaged over ranks already, before the optimiser steps."""
 
     def step(self, batch: Batch, ctx: Context) -> None:
-        """One minibatch."""
+        """Train on one minibatch."""
         output = ctx.model(batch)
         ctx.backward(self.loss(output, batch, ctx))
         self.edit_gradients(output, batch, ctx)

@@ -1,4 +1,4 @@
-"""Observers of a training: they validate, write and interrupt."""
+"""Observers: objects that validate, record and stop a training."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from torch import Tensor
 
 
 class Observer(Protocol):
-    """An object that a training tells where it stands."""
+    """An object that a training calls after its steps and epochs."""
 
-    def after_step(self) -> None: ...
+    def after_step(self) -> None:
+        """Called after every step; may write a checkpoint, or stop the training."""
 
     def heed(self) -> None:
-        """Stop if a signal came, between two steps or within an estimate at the start of an epoch."""
+        """Stop the training if a signal has come.
+
+        For long estimates at the start of an epoch, during which `after_step` is not called.
+        """
 
     def validate(self) -> float:
-        """Read the validation split; returns the metric that selects (larger is better)."""
+        """Read the validation split; return the metric that selects an epoch (larger is better)."""
 
     def record(self) -> None:
         """Write down the epoch that has just been validated."""
 
     def best_weights(self) -> Mapping[str, Tensor] | None:
-        """State of the model at the best epoch so far."""
+        """The model's state at its best epoch so far; None before the first validation."""
 
     def stopped(self) -> bool:
-        """True when no further epoch is wanted."""
+        """True when no further epoch is to be trained."""
 
 
 class Silent:

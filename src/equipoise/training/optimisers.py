@@ -1,10 +1,12 @@
-"""One optimiser per parameter group (each modality, and what they share): stepping one leaves the
-others be.
+"""One optimiser per parameter group: a group for each modality, and a shared one.
+
+Stepping one group does not affect the others.
 
 A step or cosine schedule counts the epochs in which its modality trains. The shared group trains
-with every modality, M times as often as each where they take turns; a count of its own would run
-through the schedule M times too fast. It follows the modalities that it trains with instead: all of
-them meet the same learning rates in what they share.
+with every modality: where M modalities take turns, M times as often as each of them. A count of its
+own would run through the schedule M times too fast. Instead, the shared group takes the count of
+the modalities that it trains with, so that every modality meets the same learning rates in the
+shared group as in its own.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ class Optimisers:
     Args:
         model: its groups are those of the modalities, and "shared".
         settings: the same for every group.
-        epochs: length of the cosine, in epochs of a modality; one that trains for longer stays at
-            zero.
+        epochs: length of the cosine schedule, in epochs of a modality. The learning rate of a
+            modality that trains for longer stays at zero.
     """
 
     def __init__(self, model: Model, settings: OptimiserSettings, epochs: int) -> None:
@@ -49,27 +51,33 @@ class Optimisers:
         self.reset(self.groups)
 
     def reset(self, names: Iterable[str]) -> None:
-        """Fresh optimisers and schedules for these groups; what they had learned is forgotten."""
+        """Give these groups fresh optimisers and schedules."""
         for name in names:
             self._trained[name] = 0
             if self.groups[name]:
-                optimiser = self._optimisers[name] = self._make(
-                    self.groups[name], self._factors.get(name, 1.0)
-                )
+                optimiser = self._make(self.groups[name], self._factors.get(name, 1.0))
+                self._optimisers[name] = optimiser
                 if self.settings.schedule == "plateau":
-                    s = self.settings
                     self._plateaus[name] = ReduceLROnPlateau(
-                        optimiser, "max", factor=s.gamma, patience=s.step_size
+                        optimiser,
+                        "max",
+                        factor=self.settings.gamma,
+                        patience=self.settings.step_size,
                     )
 
     def forget(self, names: Iterable[str]) -> None:
-        """Momentum and other averages of these groups start afresh; their learning-rate schedules go on."""
+        """Clear momentum and other averages of these groups; their schedules go on."""
         for name in names:
             if name in self._optimisers:
                 self._optimisers[name].state.clear()
 
     def scale(self, name: str, factor: float) -> None:
-        """Multiply the learning rate of a group, and all that its schedule makes of it, by a factor from now on."""
+        """Multiply the learning rate of a group, now and as its schedule changes it, by a factor.
+
+        Args:
+            name: of the group.
+            factor: replaces an earlier factor.
+        """
         change = factor / self._factors.get(name, 1.0)
         self._factors[name] = factor
         if name in self._optimisers:
@@ -77,7 +85,10 @@ class Optimisers:
                 group["lr"] *= change
 
     def step(self, modalities: Sequence[str]) -> None:
-        """Clip, step and clear the groups of these modalities and the shared one. None gradients do not move."""
+        """Clip, step and clear the groups of these modalities and the shared one.
+
+        A parameter whose gradient is None does not move.
+        """
         self._follow(modalities)
         names = [name for name in (*modalities, SHARED) if name in self._optimisers]
         if self.settings.clip:
@@ -90,11 +101,16 @@ class Optimisers:
             self._optimisers[name].zero_grad(set_to_none=True)
 
     def trained(self, name: str) -> int:
-        """Epochs that a group has trained for, since its last reset."""
+        """Epochs for which a group has trained since its last reset."""
         return self._trained[name]
 
     def end_epoch(self, modalities: Sequence[str], metric: float) -> None:
-        """Advance the schedules of the groups that trained; `metric` is larger for better."""
+        """Advance the schedules of the groups that trained.
+
+        Args:
+            modalities: the modalities that trained.
+            metric: of validation, larger is better; read by the plateau schedule.
+        """
         for name in modalities:
             self._advance(name, self._trained[name] + 1)
         self._follow(modalities)
@@ -103,7 +119,7 @@ class Optimisers:
                 self._plateaus[name].step(metric)
 
     def forget_metric(self) -> None:
-        """Another metric is shown to the schedules from now on: its best is yet to come."""
+        """Let plateau schedules start over, because they are given another metric from now on."""
         for plateau in self._plateaus.values():
             plateau.best = -math.inf
             plateau.num_bad_epochs = 0
@@ -130,7 +146,7 @@ class Optimisers:
 
     def _make(self, parameters: list[nn.Parameter], factor: float) -> Optimizer:
         s = self.settings
-        rate = self.settings.lr * factor
+        rate = s.lr * factor
         if s.name == "sgd":
             return torch.optim.SGD(
                 parameters, lr=rate, momentum=s.momentum, weight_decay=s.weight_decay, fused=True
@@ -139,27 +155,34 @@ class Optimisers:
         return kind(parameters, lr=rate, weight_decay=s.weight_decay, fused=True)
 
     def _follow(self, modalities: Sequence[str]) -> None:
-        """The shared group stands where the furthest of these modalities does."""
+        """Set the shared group to the count of the modality that has trained for longest."""
         trained = max((self._trained[name] for name in modalities), default=self._trained[SHARED])
         if trained != self._trained[SHARED]:
             self._advance(SHARED, trained)
 
     def _advance(self, name: str, trained: int) -> None:
-        """The learning rate of a group after so many epochs; plateaus see to theirs themselves."""
+        """Set the count of a group, and the learning rate that a step or cosine schedule gives it.
+
+        The rate is computed from the count, never from the rate before: a group that is advanced
+        again, or restored from a checkpoint, has the same rate.
+        """
         self._trained[name] = trained
         if self.settings.schedule in ("step", "cosine") and name in self._optimisers:
             for group in self._optimisers[name].param_groups:
                 group["lr"] = self.settings.lr * self._factors.get(name, 1.0) * self._decay(trained)
 
     def _decay(self, trained: int) -> float:
-        s = self.settings
-        if s.schedule == "step":
-            return s.gamma ** (trained // s.step_size)
+        """The factor on the learning rate after so many epochs."""
+        if self.settings.schedule == "step":
+            return self.settings.gamma ** (trained // self.settings.step_size)
         return (1 + math.cos(math.pi * min(trained / self._epochs, 1.0))) / 2
 
 
 def _join(optimiser: Optimizer) -> None:
-    """Zero momentum for what moves later than the rest: fused SGD fails where only some parameters have any."""
+    """Give zero momentum to parameters that move later than the rest of their group.
+
+    Fused SGD fails where only some of the parameters that it moves have momentum.
+    """
     for group in optimiser.param_groups:
         moving = [p for p in group["params"] if p.grad is not None]
         if any(p in optimiser.state for p in moving):

@@ -11,7 +11,7 @@ class Phase:
 
     Attributes:
         epochs: number of passes over the training table.
-        modalities: those that train; None for all.
+        modalities: the modalities that train; None for all.
     """
 
     epochs: int

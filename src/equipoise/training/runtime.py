@@ -1,4 +1,7 @@
-"""The ranks of one training, and what they say to each other. The only file that imports torch.distributed."""
+"""The ranks of one training, and the exchange between them.
+
+No other file imports torch.distributed.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,13 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Runtime:
-    """Who this process is. With one rank every exchange is the identity and costs nothing."""
+    """This process among the ranks. With one rank every exchange is the identity and costs nothing.
+
+    Attributes:
+        rank: number of this process, from 0.
+        world: number of ranks.
+        device: the device of this rank.
+    """
 
     rank: int = 0
     world: int = 1
@@ -33,7 +42,7 @@ class Runtime:
 
     @property
     def main(self) -> bool:
-        """True on the rank that writes files and speaks to the user."""
+        """True on the rank that writes files and prints messages."""
         return self.rank == 0
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -45,14 +54,17 @@ class Runtime:
         return total
 
     def mean(self, tensor: Tensor) -> Tensor:
-        """The mean over ranks; differentiable (any number of times)."""
+        """The mean over ranks; it can be differentiated any number of times."""
         if self.world == 1:
             return tensor
         mean: Tensor = _Mean.apply(tensor)  # type: ignore[no-untyped-call]
         return mean
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """The rows of all ranks below each other, in rank order; differentiable (any number of times)."""
+        """The rows of all ranks, in the order of the ranks.
+
+        Ranks may have unequal numbers of rows. It can be differentiated any number of times.
+        """
         if self.world == 1:
             return tensor
         rows = [0] * self.world
@@ -61,7 +73,7 @@ class Runtime:
         return gathered
 
     def objects(self, value: Any) -> list[Any]:
-        """Every rank's value, in rank order."""
+        """The values of all ranks, in the order of the ranks. They are pickled."""
         if self.world == 1:
             return [value]
         values: list[Any] = [None] * self.world
@@ -69,16 +81,17 @@ class Runtime:
         return values
 
     def any(self, flag: bool) -> bool:
-        """True everywhere as soon as it is True on one rank."""
+        """True on every rank if it is True on at least one."""
         return flag if self.world == 1 else any(self.objects(flag))
 
     def barrier(self) -> None:
+        """Wait until every rank has come here."""
         if self.world > 1:
             dist.barrier()
 
 
 class _Mean(torch.autograd.Function):
-    """Mean over ranks; its own adjoint."""
+    """The mean over ranks. Its derivative is itself."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:
@@ -93,12 +106,13 @@ class _Mean(torch.autograd.Function):
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all ranks; the adjoint sums over ranks and keeps this rank's rows. Each is the other's derivative."""
+    """The rows of all ranks. Its derivative is `_Scatter`."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, rows: tuple[int, ...], rank: int) -> Tensor:
         ctx.rows = rows
         ctx.rank = rank
+        # all_gather takes tensors of one shape only.
         padded = tensor.new_zeros(max(rows), *tensor.shape[1:])
         padded[: len(tensor)] = tensor
         parts = [torch.empty_like(padded) for _ in rows]
@@ -111,7 +125,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Scatter(torch.autograd.Function):
-    """Sum over ranks, cut to this rank's rows."""
+    """This rank's rows of the sum over ranks. Its derivative is `_Gather`."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, rows: tuple[int, ...], rank: int) -> Tensor:
@@ -128,17 +142,22 @@ class _Scatter(torch.autograd.Function):
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device called `name`; "auto" takes a GPU where there is one.
+    """The device of a name.
+
+    Args:
+        name: "cpu", "cuda", or "auto" for a GPU where there is one.
+        local_rank: number of this process on this machine, hence of its GPU.
 
     Raises:
-        ConfigError: there is no such device here.
+        ConfigError: this machine has no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         if not torch.cuda.is_available():
             raise ConfigError(
-                "device 'cuda' was asked for, and PyTorch sees no GPU here; use device 'cpu' or 'auto'"
+                "device 'cuda' was asked for, and PyTorch sees no GPU here; "
+                "use device 'cpu' or 'auto'"
             )
         return torch.device("cuda", local_rank)
     if name != "cpu":
@@ -147,7 +166,7 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
 
 
 def start(device: str = "auto") -> Runtime:
-    """Join the ranks torchrun started, if it did."""
+    """Join the ranks that torchrun started; without torchrun this process is the only one."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Runtime(device=pick_device(device))
@@ -162,16 +181,16 @@ def start(device: str = "auto") -> Runtime:
 
 
 def stop() -> None:
-    """Leave the group, if this process is in one."""
+    """Leave the group of ranks, if this process is in one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def leave(code: int) -> NoReturn:
-    """End this rank's process at once, its work done and its group left.
+    """End the process of this rank at once.
 
-    The interpreter's own way out now and then meets a thread of gloo's that outlived the group, and
-    aborts: a finished training would be reported as failed.
+    Not by `sys.exit`: a thread of gloo may outlive the group, and the interpreter then aborts now
+    and then while it shuts down. A finished training would be reported as failed.
     """
     stop()
     sys.stdout.flush()
@@ -180,31 +199,41 @@ def leave(code: int) -> NoReturn:
 
 
 def inside_torchrun() -> bool:
+    """True in a process that torchrun started."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def launch(devices: int, arguments: Sequence[str], device: str = "auto") -> int:
-    """Run `equipoise <arguments>` once per device under torchrun, and return the exit code.
+    """Run `equipoise <arguments>` once per device under torchrun.
+
+    Args:
+        devices: number of ranks.
+        arguments: of the command.
+        device: kind of device, as for `pick_device`.
+
+    Returns:
+        The exit code.
 
     Raises:
-        ConfigError: fewer GPUs (or processor cores) than asked for.
+        ConfigError: the machine has fewer GPUs, or processor cores, than asked for.
     """
     place = pick_device(device)
     available = torch.cuda.device_count() if place.type == "cuda" else os.cpu_count() or 1
     if not 1 <= devices <= available:
         kind = "GPUs" if place.type == "cuda" else "processor cores"
         raise ConfigError(
-            f"--devices {devices}: this machine has {available} {kind}; give a number from 1 to that"
+            f"--devices {devices}: this machine has {available} {kind}; "
+            "give a number from 1 to that"
         )
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
-    logging.disable(logging.ERROR)  # the ranks say themselves what is wrong
+    logging.disable(logging.ERROR)  # the ranks print what is wrong themselves
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=devices,
         run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",  # a free port, so that two trainings on one machine do not meet
+        rdzv_endpoint="127.0.0.1:0",  # a free port: a fixed one would be shared by two trainings
         local_addr="127.0.0.1",
         max_restarts=0,
         monitor_interval=0.1,

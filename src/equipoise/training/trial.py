@@ -14,11 +14,13 @@ from equipoise.training.phase import Phase
 
 
 class Trial(Silent):
-    """The observer of a copy, which has only its training loss to go by; a signal stops the
-    training it was made from.
+    """The observer of a copy.
+
+    A copy has no validation split, so its training loss stands in for the metric. A signal stops
+    the original: only the original has a folder to write a checkpoint to.
 
     Args:
-        original: the training that the copy was made from.
+        original: the training that was copied.
         twin: the copy.
     """
 
@@ -39,25 +41,28 @@ def fork(
     optimiser: OptimiserSettings | None = None,
     epochs: int | None = None,
 ) -> Context:
-    """Copy a training at the start of an epoch; what happens to the copy does not change the
-    original.
+    """Copy a training at the start of an epoch; training the copy does not change the original.
 
-    Model, optimisers and schedules are copies; loaders, ranks and the seed are the same. The passes
-    of the copy are not counted, its "validation" is the training loss, and a signal stops the
-    original, from where it stands.
+    Model, optimisers and schedules are copied. Loaders, ranks and the seed are shared. Passes of
+    the copy are not counted, its validation metric is its training loss, and a signal stops the
+    original where it stands.
 
     Args:
         ctx: the training.
-        model: to train instead of the copy, by fresh optimisers.
-        optimiser: settings of these; those of the training by default.
+        model: trained by the copy instead of a copy of `ctx.model`, with fresh optimisers.
+        optimiser: settings of the fresh optimisers; those of the training by default.
         epochs: length of the learning-rate schedules; that of the training by default.
+
+    Returns:
+        The copy, to be trained by `try_out` or step by step.
     """
-    other = model
-    if other is None:
-        with ctx.passes.detached():  # its hooks would be copied with the model
-            other = copy.deepcopy(ctx.model)
+    if model is None:
+        with ctx.passes.detached():
+            trained = copy.deepcopy(ctx.model)
+    else:
+        trained = model
     twin = Context(
-        other,
+        trained,
         ctx.train,
         holdout=ctx.holdout,
         optimiser=optimiser or ctx.optimisers.settings,
@@ -69,7 +74,9 @@ def fork(
     twin.passes.close()
     if model is None:
         twin.optimisers.load_state_dict(copy.deepcopy(ctx.optimisers.state_dict()))
+        # The loss of the copy and the validation metric of the original do not compare.
         twin.optimisers.forget_metric()
+    # The copy draws what the original would draw at this position.
     twin.position = replace(ctx.position)
     twin.phase = ctx.phase
     twin.rng.set_state(ctx.rng.get_state())
@@ -81,8 +88,8 @@ def try_out(twin: Context, method: Method, phase: Phase) -> Context:
 
     Args:
         twin: the copy.
-        method: needs no setup.
-        phase: how many epochs, and of which modalities.
+        method: its `step` is called, and no other hook; it needs no setup.
+        phase: the number of epochs, and the modalities that train.
 
     Returns:
         The copy, trained.

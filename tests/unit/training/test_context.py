@@ -1,23 +1,27 @@
-"""What a method asks of its context: means, steps of its own groups, a stop with a reason."""
+"""The context of a training: means, steps of its groups, passes over tables, a stop with a reason."""
 
 import os
 import random
 import re
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from equipoise.cli import main
 from equipoise.errors import Interrupted, TrainingError
 from equipoise.methods.balance.mla import MLA
 from equipoise.methods.baselines.joint import Joint
+from equipoise.model import Model
 from equipoise.runs import run
 from equipoise.settings import OptimiserSettings
 from equipoise.testing.world import NAMES, World, differing, snapshot
 from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
+from equipoise.training.phase import Phase
 
 
 @pytest.fixture
@@ -46,9 +50,9 @@ def flat(tensors):
 @pytest.mark.parametrize("shape", [(11,), (11, 4)])
 def test_a_sample_mean_is_over_the_samples_that_have_it(context, shape, count):
     ctx = context(count)
-    for share in (0.0, 0.3, 1.0):
+    for fraction in (0.0, 0.3, 1.0):
         values = torch.randn(shape, requires_grad=True)
-        where = torch.rand(11) < share
+        where = torch.rand(11) < fraction
         mean = ctx.sample_mean(values, where)
         expected = values[where].mean(0) if where.any() else torch.zeros(shape[1:])
         torch.testing.assert_close(mean, expected)
@@ -137,6 +141,88 @@ def test_a_gradient_that_is_not_reached_is_zero(context):
         expected = 2 * first if loss.requires_grad else torch.zeros_like(first)
         torch.testing.assert_close(found[0], expected)
         assert not found[1].any()
+
+
+class Normalised(nn.Module):
+    """BatchNorm before an encoder: its statistics move in training mode, and only there."""
+
+    def __init__(self, encoder, width):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width)
+        self.encoder = encoder
+        self.width = encoder.width
+
+    def forward(self, x):
+        return self.encoder(self.norm(x))
+
+
+@pytest.fixture
+def normalised(context):
+    """A context whose first encoder has batch statistics."""
+    ctx = context()
+    (width,) = ctx.train.table.specs[NAMES[0]].shape
+    encoders = {**ctx.model.encoders}
+    encoders[NAMES[0]] = Normalised(encoders[NAMES[0]], width)
+    model = Model(encoders, ctx.model.head)
+    return Context(model, ctx.train, epochs=2)
+
+
+def test_a_pass_over_a_table_is_in_evaluation_mode_and_leaves_no_trace(normalised):
+    ctx = normalised
+    ctx.model.train()
+    ctx.model.head.eval()
+    ctx.passes.active = True
+    before = snapshot(ctx.model)
+    modes = [part.training for part in ctx.model.modules()]
+
+    def look(batch):
+        output = ctx.model(batch)
+        assert not ctx.model.encoders[NAMES[0]].norm.training
+        assert not output.fused.requires_grad
+        return batch.index.tolist()
+
+    found = ctx.over(ctx.train, look)
+    assert sorted(row for rows in found for row in rows) == list(range(len(ctx.train.table)))
+    assert not differing(before, snapshot(ctx.model))
+    assert [part.training for part in ctx.model.modules()] == modes
+    assert ctx.passes.forwards == 0
+    assert ctx.passes.active
+
+
+def test_a_pass_over_a_table_takes_the_order_of_an_epoch_and_stops_at_a_limit(context):
+    ctx = context()
+    for epoch in (0, 3):
+        expected = [batch.index.tolist() for batch in ctx.train.batches(epoch)]
+        assert ctx.over(ctx.train, lambda batch: batch.index.tolist(), epoch=epoch) == expected
+        for limit in (0, 1, 2, 10**6):
+            found = ctx.over(
+                ctx.train, lambda batch: batch.index.tolist(), epoch=epoch, limit=limit
+            )
+            assert found == expected[:limit]
+
+
+def test_modes_come_back_after_a_pass_that_fails(context):
+    ctx = context()
+    ctx.model.train()
+    with pytest.raises(ZeroDivisionError):
+        ctx.over(ctx.train, lambda batch: 1 / 0)
+    assert all(part.training for part in ctx.model.modules())
+    assert not ctx.passes.active
+
+
+def test_modalities_present_in_a_batch_are_those_that_train_and_that_a_sample_has(context):
+    ctx = context(3)
+    batch = next(ctx.train.batches(0))
+    assert ctx.present_in(batch) == list(NAMES[:3])
+    present = {m: torch.zeros_like(p) for m, p in batch.present.items()}
+    present[NAMES[1]][0] = True  # one sample is enough
+    present[NAMES[2]][:] = True
+    batch = replace(batch, present=present)
+    assert ctx.present_in(batch) == list(NAMES[1:3])
+    ctx.phase = Phase(1, (NAMES[2], NAMES[0]))
+    assert ctx.present_in(batch) == [NAMES[2]]
+    ctx.phase = Phase(1, (NAMES[0],))
+    assert ctx.present_in(batch) == []
 
 
 class Breaks(Joint):
