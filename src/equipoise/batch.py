@@ -1,8 +1,7 @@
-"""The frozen records that travel: a sample, a batch of them, what a model makes of it, and a
-split's predictions.
+"""Records: a sample, a batch of samples, the output of a model, and the predictions of a split.
 
-B is the batch size, M the number of modalities, C the number of classes, d_m a modality's feature
-width. Modalities are ordered as the user declared them; every mapping here keeps that order.
+B is the batch size, M the number of modalities, C the number of classes and d_m the feature width
+of a modality. Modalities are ordered as the user declared them; every mapping keeps that order.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ import torch
 from torch import Tensor
 
 Input = Tensor | Mapping[str, Tensor]
-"""One modality's input: a tensor (B, …), or several named ones (token ids and attention mask, say)."""
+"""Input of one modality: a tensor (B, …), or several named ones (token ids and a mask)."""
 
 
 def map_input(value: Input, function: Callable[[Tensor], Tensor]) -> Input:
-    """Apply `function` to the tensor, or to each of the named tensors, of one modality."""
+    """Apply `function` to the tensor of one modality, or to each of its named tensors."""
     if isinstance(value, Mapping):
         return {name: function(tensor) for name, tensor in value.items()}
     return function(value)
@@ -32,7 +31,13 @@ def _zero_rows(tensor: Tensor, rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sample:
-    """One row of a table. A modality that is absent from the row is absent from `inputs`."""
+    """One row of a table.
+
+    Attributes:
+        inputs: {modality: its input without a batch axis}; an absent modality is left out.
+        label: index of the class.
+        index: row of the table.
+    """
 
     inputs: Mapping[str, Input]
     label: int
@@ -41,13 +46,21 @@ class Sample:
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples side by side."""
+    """Samples side by side.
 
-    inputs: Mapping[str, Input]  # {modality: (B, …)}; rows of absent modalities are zeros
-    present: Mapping[str, Tensor]  # {modality: bool (B,)}; never all False for a sample
-    label: Tensor  # int64 (B,)
-    index: Tensor  # int64 (B,), the row in the table: the key of per-sample memory
-    whole: Batch | None = None  # the same samples with nothing hidden; None where nothing is
+    Attributes:
+        inputs: {modality: (B, …)}; the rows of an absent modality are zeros.
+        present: {modality: bool (B,)}; never all False for a sample.
+        label: int64 (B,), index of the class.
+        index: int64 (B,), row of the table: the key of per-sample memory.
+        whole: the same samples with nothing hidden; None if nothing is hidden.
+    """
+
+    inputs: Mapping[str, Input]
+    present: Mapping[str, Tensor]
+    label: Tensor
+    index: Tensor
+    whole: Batch | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -58,19 +71,25 @@ class Batch:
 
     @property
     def existing(self) -> Mapping[str, Tensor]:
-        """{modality: bool (B,)}: the cells whose content is known; `present`, and what is hidden from the network."""
+        """Cells with known content {modality: bool (B,)}: the present ones and the hidden ones."""
         return self.revealed().present
 
     def revealed(self) -> Batch:
-        """The batch with present = existing, whose hidden content may be a target; itself if nothing is hidden."""
+        """The batch with nothing hidden, that is with present = existing.
+
+        Hidden content may be a target of a loss, never an input of the network.
+        """
         return self if self.whole is None else self.whole
 
     def hide(self, shown: Mapping[str, Tensor]) -> Batch:
-        """The same samples with present = present and shown; what is hidden reads as zeros and can
-        be revealed.
+        """Hide cells from the network.
 
         Args:
-            shown: {modality: bool (B,)}.
+            shown: {modality: bool (B,)}, False for the cells to hide.
+
+        Returns:
+            The same samples, where `present` is False and the inputs are zeros in hidden cells.
+            `revealed` gives the hidden content back.
         """
         present = {m: here & shown[m] for m, here in self.present.items()}
         inputs = {
@@ -80,11 +99,11 @@ class Batch:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """{modality: number of present rows}; counted before the batch moves, so that no step waits for a device."""
+        """Number of present rows {modality: int}."""
         return {m: int(p.sum()) for m, p in self.present.items()}
 
     def apply(self, function: Callable[[Tensor], Tensor]) -> Batch:
-        """A batch with `function` applied to every tensor (moving it to a device, or selecting rows)."""
+        """Apply `function` to every tensor, for example to move it or to select rows."""
         return Batch(
             {m: map_input(x, function) for m, x in self.inputs.items()},
             {m: function(p) for m, p in self.present.items()},
@@ -94,37 +113,55 @@ class Batch:
         )
 
     def to(self, device: torch.device | str) -> Batch:
-        """This batch on another device."""
+        """Move the batch to another device."""
         moved = self.apply(lambda tensor: tensor.to(device, non_blocking=True))
+        # Counted on the host before the batch moves: a count on the device would make every step
+        # wait for it.
         moved.__dict__["counts"] = self.counts
         if moved.whole is not None:
             moved.whole.__dict__["counts"] = self.revealed().counts
         return moved
 
     def rows(self, select: Tensor | slice) -> Batch:
-        """Some samples of this batch, by index tensor, mask or slice."""
+        """Select samples of the batch by index tensor, mask or slice."""
         return self.apply(lambda tensor: tensor[select])
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a model makes of a batch. Mappings hold the modalities that were run."""
+    """Output of a model for a batch. The mappings hold the modalities that were run.
 
-    features: Mapping[str, Tensor]  # {modality: (B, d_m)}; zeros where absent
-    logits: Mapping[str, Tensor]  # {modality: (B, C)}: what that modality alone predicts
-    fused: Tensor  # (B, C)
-    weights: Tensor | None = None  # (B, M) fusion weights, where the head has any
+    Attributes:
+        features: {modality: (B, d_m)}; zeros where absent.
+        logits: {modality: (B, C)}, the prediction from that modality alone.
+        fused: (B, C), the prediction from all modalities.
+        weights: (B, M), fusion weights; None if the head has none.
+    """
+
+    features: Mapping[str, Tensor]
+    logits: Mapping[str, Tensor]
+    fused: Tensor
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits of a whole split, on the CPU; metrics are pure functions of it."""
+    """Logits of a whole split of N samples, on the CPU. Metrics are pure functions of it.
 
-    index: np.ndarray  # int64 (N,)
-    label: np.ndarray  # int64 (N,); −1 where the label is unknown
-    present: Mapping[str, np.ndarray]  # {modality: bool (N,)}
-    logits: Mapping[str, np.ndarray]  # {modality: float32 (N, C)}
-    fused: np.ndarray  # float32 (N, C)
+    Attributes:
+        index: int64 (N,), rows of the table.
+        label: int64 (N,), indices of the classes; −1 where the label is unknown.
+        present: {modality: bool (N,)}.
+        logits: {modality: float32 (N, C)}, the predictions from that modality alone.
+        fused: float32 (N, C), the predictions from all modalities.
+        classes: names of the C classes.
+    """
+
+    index: np.ndarray
+    label: np.ndarray
+    present: Mapping[str, np.ndarray]
+    logits: Mapping[str, np.ndarray]
+    fused: np.ndarray
     classes: tuple[str, ...]
 
     @property

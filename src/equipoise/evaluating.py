@@ -1,4 +1,4 @@
-"""Evaluation mode in the middle of training: no dropout, and running statistics that are read, not written."""
+"""Evaluation mode in the middle of training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from torch import nn
 
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Evaluation mode for these modules; every submodule gets its own mode back, also after an exception."""
+    """Put modules into evaluation mode: no dropout, and running statistics are not updated.
+
+    Afterwards, also after an exception, every submodule has its own mode again: one that was frozen
+    in evaluation mode stays so.
+    """
     modes = {part: part.training for module in modules for part in module.modules()}
     for module in modules:
         module.eval()

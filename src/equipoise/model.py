@@ -16,19 +16,26 @@ from equipoise.heads.base import Head
 
 
 def _full(tensor: Tensor) -> Tensor:
-    """Out of autocast's half precision; losses and statistics are never computed in it."""
+    """Convert a tensor from autocast's half precision to float32.
+
+    Losses and statistics are never computed in half precision.
+    """
     return tensor.float() if tensor.dtype is torch.bfloat16 else tensor
 
 
 def _without_statistics(encoder: nn.Module, count: int) -> list[nn.Module]:
-    """Its batch normalisation where a single row is all there is: that has no statistics, so remembered ones do."""
+    """Batch normalisation layers that must use their running statistics for `count` rows.
+
+    These are all of them for a single row, since the variance of one row is zero, and none
+    otherwise.
+    """
     if count > 1:
         return []
     return [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
-class Group(NamedTuple):
-    """The parameters that belong to one modality alone."""
+class ParameterGroup(NamedTuple):
+    """Parameters that belong to one modality alone."""
 
     encoder: tuple[nn.Parameter, ...]
     head: tuple[nn.Parameter, ...]
@@ -38,10 +45,10 @@ class Model(nn.Module):
     """Encoders and a head.
 
     Args:
-        encoders: {modality: module}; each maps (B, …) to (B, width) and tells its `width`.
+        encoders: {modality: module}; each maps (B, …) to (B, width) and has an attribute `width`.
         head: made for the same modalities in the same order.
-        precision: "float32" or "bfloat16"; under the latter encoders and head run in autocast, and
-            every tensor of the `Output` comes back in float32.
+        precision: "float32" or "bfloat16". With "bfloat16" encoders and head run in autocast, and
+            every tensor of the `Output` is converted to float32.
 
     Raises:
         ConfigError: encoders and head disagree on the modalities, or two modalities share a
@@ -59,6 +66,8 @@ class Model(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.head = head
         self.precision = precision
+        # The parameters are partitioned into one group per modality and the shared ones. A
+        # parameter in two groups would move when a modality trains that does not own it.
         owners: dict[int, str] = {}
         for modality in encoders:
             for parameter in self.encoders[modality].parameters():
@@ -71,31 +80,39 @@ class Model(nn.Module):
     def modalities(self) -> tuple[str, ...]:
         return self.head.modalities
 
-    def group(self, modality: str) -> Group:
-        """The parameters of one modality: its encoder's, and those of its block of the head.
+    def group(self, modality: str) -> ParameterGroup:
+        """The parameters of one modality: its encoder and its block of the head.
 
         Raises:
             ConfigError: unknown modality.
         """
         self._check([modality])
         block = self.head.blocks[modality].parameters() if modality in self.head.blocks else ()
-        return Group(tuple(self.encoders[modality].parameters()), tuple(block))
+        return ParameterGroup(tuple(self.encoders[modality].parameters()), tuple(block))
 
     @property
     def shared(self) -> tuple[nn.Parameter, ...]:
-        """The head's parameters that serve every modality."""
+        """The head's parameters outside all blocks, which serve every modality.
+
+        Together with `group` of every modality this is each parameter of the model exactly once.
+        """
         owned = {id(p) for block in self.head.blocks.values() for p in block.parameters()}
         return tuple(p for p in self.head.parameters() if id(p) not in owned)
 
     def encode(self, batch: Batch, only: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """Features {modality: (B, d_m)}, zeros where absent; modalities without a single present
-        row are left out.
+        """Encode a batch.
 
-        An encoder sees the present rows only, so that batch statistics never meet filler.
+        Args:
+            batch: the samples.
+            only: modalities to encode; None for all.
+
+        Returns:
+            Features {modality: (B, d_m)}, with zeros in the rows that lack the modality. A modality
+            without a single present row is left out.
         """
         features = {}
         for modality in self._check(only):
-            count = batch.counts[modality]
+            count = batch.counts[modality]  # on the host, so that no step waits for the device
             if count == 0:
                 continue
             with (
@@ -109,6 +126,11 @@ class Model(nn.Module):
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def _encode_present(self, modality: str, batch: Batch) -> Tensor:
+        """Features (B, d_m) of one modality, whose encoder reads the present rows only.
+
+        The zero rows of absent modalities are filler: they must not enter batch normalisation or
+        other statistics of an encoder.
+        """
         encoder = self.encoders[modality]
         inputs = batch.inputs[modality]
         if batch.counts[modality] == len(batch):
@@ -122,8 +144,8 @@ class Model(nn.Module):
 
         Args:
             batch: the samples; absent modalities are skipped row by row.
-            only: run these modalities as if no other existed; no other encoder runs and no other
-                input is read.
+            only: run these modalities as if no other existed: no other encoder runs and no other
+                input is read. None for all.
 
         Returns:
             An `Output` whose features and logits hold the modalities that were run.
@@ -137,7 +159,16 @@ class Model(nn.Module):
         present: Mapping[str, Tensor],
         only: Iterable[str] | None = None,
     ) -> Output:
-        """The head on given features, with the modalities outside `only` deactivated."""
+        """Run the head on given features.
+
+        Args:
+            features: {modality: (B, d_m)}, as `encode` returns them.
+            present: {modality: bool (B,)} of every modality.
+            only: modalities to read; the others count as absent in every row. None for all.
+
+        Returns:
+            An `Output` whose features and logits hold the modalities that were read.
+        """
         chosen = self._check(only)
         shown = {
             m: present[m] if m in chosen else torch.zeros_like(present[m]) for m in self.modalities
@@ -155,10 +186,16 @@ class Model(nn.Module):
         )
 
     def _blank(self, modality: str, present: Mapping[str, Tensor]) -> Tensor:
+        """Features (B, d_m) of a modality that no row has."""
         reference = next(self.parameters())
         return reference.new_zeros(len(present[modality]), self.head.widths[modality])
 
     def _check(self, only: Iterable[str] | None) -> tuple[str, ...]:
+        """The chosen modalities; all of them for None.
+
+        Raises:
+            ConfigError: unknown modality.
+        """
         if only is None:
             return self.modalities
         chosen = tuple(only)

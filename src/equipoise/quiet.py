@@ -1,4 +1,4 @@
-"""Silence for a library whose remarks are told better by an error of ours."""
+"""Temporarily silence a library's log messages; we raise a clearer error ourselves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from logging import ERROR, getLogger
 
 @contextmanager
 def quiet(library: str) -> Iterator[None]:
-    """Inside, a library logs errors only; its level is as before afterwards."""
+    """Let a library log errors only.
+
+    Args:
+        library: name of its logger, which gets its level back afterwards.
+    """
     logger = getLogger(library)
     level = logger.level
     logger.setLevel(ERROR)

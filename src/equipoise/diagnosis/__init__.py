@@ -1,4 +1,4 @@
-"""What a data set holds and what is wrong with it, before anything is trained."""
+"""Diagnosis of a data set before anything is trained: its content and its defects."""
 
 from equipoise.diagnosis.diagnose import diagnose
 

@@ -1,4 +1,4 @@
-"""How often every class occurs, in all and in every split."""
+"""Counts of the classes, in the whole data set and in every split."""
 
 from __future__ import annotations
 
@@ -9,29 +9,27 @@ from equipoise.data.table.splits import NAMES
 from equipoise.diagnosis.study import Study
 
 FEW = 10
-"""Samples of a class below which little can be learned or measured of it."""
+"""With fewer samples little can be learned or measured about a class."""
 
 
 def count_classes(study: Study) -> dict[str, Any]:
-    """Counts of classes and splits.
+    """Count classes and splits.
 
     Returns:
         {"samples": {split: n}, "unlabelled": rows without a label, "classes": {class: {"all": n,
-        split: n}}, "largest": {"class", "share"}, "few": classes below `FEW`, "not_in": {split:
-            classes that it lacks},
-        "majority_accuracy": {split: of always answering the largest training class}}. What needs
-        splits is empty where there are none.
+        split: n}}, "largest": {"class", "share": fraction of the labelled rows}, "few": classes
+        with fewer than `FEW` samples, "not_in": {split: classes that it lacks},
+        "majority_accuracy": {split: accuracy of always answering the largest training class}}.
+        Entries per split are empty where there are no splits.
     """
     everywhere = Counter(label for label in study.label if label is not None)
     splits = NAMES if study.split is not None else ()
-    inside = {
-        split: Counter(
-            label for label in (study.label[row] for row in study.rows(split)) if label is not None
-        )
-        for split in splits
-    }
+    inside = {split: _count_labels(study, split) for split in splits}
     classes = study.classes
-    largest = everywhere.most_common(1)
+    largest = None
+    if everywhere:
+        name, count = everywhere.most_common(1)[0]
+        largest = {"class": name, "share": count / everywhere.total()}
     return {
         "samples": {split: len(study.rows(split)) for split in splits},
         "unlabelled": len(study.label) - everywhere.total(),
@@ -39,9 +37,7 @@ def count_classes(study: Study) -> dict[str, Any]:
             c: {"all": everywhere[c], **{split: inside[split][c] for split in splits}}
             for c in classes
         },
-        "largest": {"class": largest[0][0], "share": largest[0][1] / everywhere.total()}
-        if largest
-        else None,
+        "largest": largest,
         "few": [c for c in classes if everywhere[c] < FEW],
         "not_in": {
             split: [c for c in classes if not counts[c]]
@@ -52,7 +48,13 @@ def count_classes(study: Study) -> dict[str, Any]:
     }
 
 
+def _count_labels(study: Study, split: str) -> Counter[str]:
+    labels = [study.label[row] for row in study.rows(split)]
+    return Counter(label for label in labels if label is not None)
+
+
 def _majority(inside: dict[str, Counter[str]]) -> dict[str, float]:
+    """Accuracy, per split, of always answering the largest training class."""
     if not inside or not inside["train"]:
         return {}
     answer = inside["train"].most_common(1)[0][0]

@@ -1,4 +1,4 @@
-"""What the columns of a table look like, and how they could be declared."""
+"""Kinds of the columns of a table, and declarations that fit them."""
 
 from __future__ import annotations
 
@@ -20,48 +20,66 @@ from equipoise.data.table.splits import NAMES
 from equipoise.data.transforms.kinds import ENDINGS, KINDS
 from equipoise.errors import DataError
 
-Column = dict[str, Any]
-LABELS = ("label", "class", "target", "category", "emotion", "sentiment", "intent", "genre", "y")
-"""Names that a label column goes by, the likelier first."""
+ColumnRecord = dict[str, Any]
+"""A column as `describe_columns` describes it."""
 
+LABEL_NAMES = (
+    "label",
+    "class",
+    "target",
+    "category",
+    "emotion",
+    "sentiment",
+    "intent",
+    "genre",
+    "y",
+)
+"""Usual names of a label column, the likelier first."""
+
+# Samples of one of these belong in one split.
 _KEPT_TOGETHER = (
-    "speaker|subject|session|patient|person|participant|actor|singer|user|author|dialog|dialogue|conversation|"
-    "recording|video|movie|film|episode|site|scanner|device|family|group"
+    "speaker|subject|session|patient|person|participant|actor|singer|user|author|dialog|dialogue|"
+    "conversation|recording|video|movie|film|episode|site|scanner|device|family|group"
 )
 _GROUP = re.compile(rf"(?:{_KEPT_TOGETHER})s?(?:id|name|number|no|nr)?")
-_UNNAMED = re.compile(
-    r"(?:Unnamed: \d+(?:\.\d+)?)?"
-)  # as a DataFrame's own index is written, and read again
+# The name of a DataFrame's own index, after the table was written and read again.
+_UNNAMED = re.compile(r"(?:Unnamed: \d+(?:\.\d+)?)?")
 _SHOWN = 40  # characters of an example
-_OPENED = 5  # array files whose shape is looked at
+_OPENED = 5  # array files whose shape is read
 
 
-def describe(sheet: Sheet, base: Path) -> list[Column]:
-    """A record per column.
+def describe_columns(sheet: Sheet, base: Path) -> list[ColumnRecord]:
+    """Describe every column.
 
     Args:
         sheet: the table.
         base: folder that relative paths start from.
 
     Returns:
-        [{"column", "looks_like": a kind of modality, number, category, split, id or empty, "empty":
-        share of the cells, "distinct": values, "example", "files_not_found": how many}]
+        [{"column": name, "looks_like": a kind of modality, number, category, split, id or empty,
+        "empty": fraction of the cells, "distinct": number of values, "example",
+        "files_not_found": number of cells}]
     """
     cells = Cells(sheet)
     return [_describe(column, cells.texts(column), base) for column in cells.columns]
 
 
 def looks_like_group(name: str) -> bool:
-    """Whether a column of this name says who or what a sample comes from: speaker_id, Subject, session-nr."""
+    """True for the name of a column that says whom or what a sample comes from.
+
+    Examples are speaker_id, Subject and session-nr.
+    """
     return any(_GROUP.fullmatch(word) for word in re.split(r"[^a-z]+", name.lower()))
 
 
-def suggest(columns: Sequence[Column], named: Mapping[str, str | None]) -> dict[str, Any]:
-    """Declarations that fit what the columns look like; a column without a name is left out.
+def suggest_declarations(
+    columns: Sequence[ColumnRecord], named: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """Suggest declarations that fit the columns; a column without a name is left out.
 
     Args:
-        columns: as described.
-        named: label, split, group and id column, as far as the user said.
+        columns: as `describe_columns` describes them.
+        named: {role: column that the user named, or None} for label, split, group and id.
 
     Returns:
         {"modality": declarations, "label", "split", "group", "id": column or None}
@@ -73,11 +91,7 @@ def suggest(columns: Sequence[Column], named: Mapping[str, str | None]) -> dict[
     _choose(chosen, "split", [c for c, kind in kinds.items() if kind == "split"])
     _choose(chosen, "label", _labels(columns))
     _choose(chosen, "group", _groups(columns))
-    ids = [
-        column["column"]
-        for column in columns
-        if column["looks_like"] == "id" and not column["empty"]
-    ]
+    ids = [c["column"] for c in columns if c["looks_like"] == "id" and not c["empty"]]
     _choose(chosen, "id", sorted(ids, key=lambda c: c.lower() != "id"))
     free = {c: kind for c, kind in kinds.items() if c not in chosen.values() and "," not in c}
     declared = [f"{_name(c)}={c}:{kind}" for c, kind in free.items() if kind in KINDS]
@@ -85,10 +99,13 @@ def suggest(columns: Sequence[Column], named: Mapping[str, str | None]) -> dict[
     return {**chosen, "modality": [*declared, *_vectors(numbers)]}
 
 
-def _describe(name: str, texts: Sequence[str | None], base: Path) -> Column:
+def _describe(name: str, texts: Sequence[str | None], base: Path) -> ColumnRecord:
     filled = [text for text in texts if text is not None]
     looks = _looks_like(name, filled)
     is_file = looks in ENDINGS.values()
+    missing = 0
+    if is_file:
+        missing = sum(not os.path.exists(base / without_window(text)) for text in filled)
     if looks == "vector" and any(_dimensions(base / cell) > 1 for cell in filled[:_OPENED]):
         looks = "array"
     return {
@@ -97,9 +114,7 @@ def _describe(name: str, texts: Sequence[str | None], base: Path) -> Column:
         "empty": 1 - len(filled) / len(texts),
         "distinct": len(set(filled)),
         "example": filled[0][:_SHOWN] if filled else "",
-        "files_not_found": sum(not os.path.exists(base / without_window(t)) for t in filled)
-        if is_file
-        else 0,
+        "files_not_found": missing,
     }
 
 
@@ -108,9 +123,8 @@ def _looks_like(name: str, filled: Sequence[str]) -> str:
         return "empty"
     if _UNNAMED.fullmatch(name):
         return "id"
-    kind, count = Counter(
-        ENDINGS.get(Path(without_window(t)).suffix.lower()) for t in filled
-    ).most_common(1)[0]
+    endings = [ENDINGS.get(Path(without_window(text)).suffix.lower()) for text in filled]
+    kind, count = Counter(endings).most_common(1)[0]
     if kind is not None and count > len(filled) / 2:
         return kind
     if all(text.lower() in SPLITS for text in filled):
@@ -132,7 +146,7 @@ def _is_number(text: str) -> bool:
 
 
 def _counts_rows(filled: Sequence[str]) -> bool:
-    """Whole numbers that rise by one."""
+    """True for integers that rise by one."""
     first = float(filled[0])
     return (
         len(filled) > 2
@@ -142,7 +156,7 @@ def _counts_rows(filled: Sequence[str]) -> bool:
 
 
 def _dimensions(path: Path) -> int:
-    """Of the array that a cell names; 0 where there is none to read."""
+    """Number of dimensions of a sample in an array file; 0 if the file cannot be read."""
     try:
         file, window = split_window(path)
         array = np.lib.format.open_memmap(file, mode="r")
@@ -151,16 +165,21 @@ def _dimensions(path: Path) -> int:
     return array.ndim - (window.row is not None)
 
 
-def _groups(columns: Sequence[Column]) -> list[str]:
-    """Columns named like a group, of as many values as there are splits at least."""
+def _groups(columns: Sequence[ColumnRecord]) -> list[str]:
+    """Columns named like a group that have at least as many values as there are splits."""
     found = [c for c in columns if looks_like_group(c["column"]) and c["distinct"] >= len(NAMES)]
     return [c["column"] for c in found if c["looks_like"] in ("category", "number")]
 
 
-def _labels(columns: Sequence[Column]) -> list[str]:
-    """Columns that could be the label: a usual name, or else few values that repeat, the fewest first."""
-    usual = [c["column"] for c in columns if c["column"].lower() in LABELS and c["distinct"] > 1]
-    usual.sort(key=lambda name: LABELS.index(name.lower()))
+def _labels(columns: Sequence[ColumnRecord]) -> list[str]:
+    """Columns that could be the label, the likeliest first.
+
+    First come those with a usual name, then those with values that repeat, the fewest values first.
+    """
+    usual = [
+        c["column"] for c in columns if c["column"].lower() in LABEL_NAMES and c["distinct"] > 1
+    ]
+    usual.sort(key=lambda name: LABEL_NAMES.index(name.lower()))
     few = [c for c in columns if c["looks_like"] == "category" and c["distinct"] > 1]
     few = [c for c in few if not looks_like_group(c["column"])]
     return [*usual, *(c["column"] for c in sorted(few, key=lambda c: int(c["distinct"])))]
@@ -172,23 +191,25 @@ def _choose(chosen: dict[str, str | None], role: str, candidates: Sequence[str])
 
 
 def _vectors(columns: Sequence[str]) -> list[str]:
-    """Number columns whose names begin alike are one modality; those that stand alone are one too."""
+    """Declarations of vectors: number columns whose names begin alike are one modality.
+
+    Columns without another of that beginning are one modality together.
+    """
     families: dict[str, list[str]] = {}
     for column in columns:
-        stem = (
-            re.sub(r"[_\-. ]?\d+$", "", column)
-            if column[-1:].isdigit()
-            else column.partition("_")[0]
-        )
+        if column[-1:].isdigit():
+            stem = re.sub(r"[_\-. ]?\d+$", "", column)
+        else:
+            stem = column.partition("_")[0]
         families.setdefault(stem or "numbers", []).append(column)
-    alone = [family[0] for family in families.values() if len(family) == 1]
+    single = [family[0] for family in families.values() if len(family) == 1]
     together = {stem: family for stem, family in families.items() if len(family) > 1}
-    if alone:
-        together.setdefault("numbers", []).extend(alone)
+    if single:
+        together.setdefault("numbers", []).extend(single)
     return [f"{_name(stem)}={','.join(family)}:vector" for stem, family in together.items()]
 
 
 def _name(column: str) -> str:
-    """What can name a modality; see `Declaration`."""
+    """A name that a modality can have, made from that of a column; see `Declaration`."""
     name = re.sub(r"\W", "_", column)
     return name if name.isidentifier() and not hasattr(dict, name) else f"m_{name}"

@@ -1,4 +1,4 @@
-"""From a source to a report of all that is known of its data."""
+"""Diagnosis of a source: from settings to a report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from equipoise.data.manifest.locate import Source, is_built_in, locate
 from equipoise.data.manifest.sheet import read_sheet
 from equipoise.diagnosis.advice import advise
 from equipoise.diagnosis.balance import count_classes
-from equipoise.diagnosis.columns import describe, suggest
+from equipoise.diagnosis.columns import describe_columns, suggest_declarations
 from equipoise.diagnosis.copies import find_copies
 from equipoise.diagnosis.leakage import find_leaks
 from equipoise.diagnosis.presence import describe_presence
@@ -24,16 +24,17 @@ Report = dict[str, Any]
 
 
 def diagnose(settings: DataSettings) -> Report:
-    """Look at a data set whatever is wrong with it. Hidden cells and the holdout play no part.
+    """Examine a data set, whatever its defects. Hidden cells and the holdout are ignored.
 
     Args:
         settings: of the data. Bad files are listed whatever `problems` says.
 
     Returns:
-        Plain values: "source", "rows", "columns" (see `columns.describe`), "advice", and either
-        "suggestion" (see `columns.suggest`), where nobody said what the modalities are, and no
-        advice, or "balance", "presence", "problems", "duplicates", "leakage" and "strength", each
-        as the function says that makes it.
+        Plain values: "source", "rows", "columns" (see `describe_columns`) and "advice" (see
+        `advise`). If no modality is declared there is also a "suggestion" (see
+        `suggest_declarations`), and no advice. Otherwise there are also "splits", "balance",
+        "presence", "problems", "duplicates", "leakage" and "strength"; see the functions that
+        return them.
 
     Raises:
         ConfigError: an unknown column, kind or option.
@@ -64,14 +65,19 @@ def diagnose(settings: DataSettings) -> Report:
         named,
         settings.options,
     )
-    columns = describe(read_sheet(source.data), _base(source, settings.root))
+    columns = describe_columns(read_sheet(source.data), _base(source, settings.root))
     report = {
         "source": source.name if source.name == "DataFrame" else str(settings.source),
         "columns": columns,
     }
     if not source.declared:
         rows = len(read_sheet(source.data).table)
-        return {**report, "rows": rows, "suggestion": suggest(columns, named), "advice": []}
+        return {
+            **report,
+            "rows": rows,
+            "suggestion": suggest_declarations(columns, named),
+            "advice": [],
+        }
     study = from_source(source, settings)
     used = source.columns.others.union(*(view.columns for view in study.views.values()))
     other = [column["column"] for column in columns if column["column"] not in used]
@@ -99,7 +105,7 @@ def _examine(
 
 
 def _base(source: Source, root: str | None) -> Path:
-    """Folder that relative paths start from."""
+    """The folder that relative paths start from."""
     chosen = root or source.root
     if chosen is not None:
         return Path(chosen)

@@ -1,4 +1,4 @@
-"""What gives the label away, or lets a model meet in testing what it was trained on."""
+"""Leaks: content that gives the label away, and groups in training and evaluation at once."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from equipoise.diagnosis.study import Study
 from equipoise.errors import DataError
 
 OFTEN = 0.5
-"""Share of the samples whose own label must stand in their text or path before it is worth a word."""
+"""Smallest fraction of the samples with their own label in text or path that is reported."""
 SURE = 0.9
-"""Share of the texts or paths naming a class that must name the right one."""
+"""Smallest fraction of right classes, among texts or paths with a class, that is reported."""
 MEASURED = 20
-"""Validation samples without which a perfect prediction says little."""
-WIDTH = 1000
-"""Columns of a vector that are looked at, one by one."""
+"""With fewer validation samples an accuracy, even a perfect one, says little."""
+TESTED_COLUMNS = 1000
+"""Largest number of columns of a vector that are tested, one by one."""
 
 
 def find_leaks(study: Study, group: str | None, other: Sequence[str]) -> dict[str, Any]:
-    """Groups on both sides of the splits, labels in names and words, and numbers that equal the
-    label.
+    """Find groups in several splits, labels in texts and paths, and numbers that equal the label.
 
     Args:
         study: the data.
-        group: the group column, if one is named.
-        other: columns that are no part of any modality, and neither label, split nor id.
+        group: the group column; None if none is named.
+        other: columns that are neither part of a modality nor label, split or id.
 
     Returns:
-        {"groups": [{"column", "windows": whether it stands for files cut into windows, "values",
-        "shared": values in training and in evaluation, "samples": of evaluation with such a value,
-        "of": samples of evaluation}], "label_in": [{"modality", "where": "text" or "path", "share":
-        of the samples, "precision"}], "numbers": [{"modality", "column"}]}
+        {"groups": [{"column", "windows": True for files that are cut into windows, "values": number
+        of values, "shared": values both in training and in evaluation, "samples": evaluation
+        samples with such a value, "of": evaluation samples}], "label_in": [{"modality", "where":
+        "text" or "path", "share": fraction of the samples, "precision"}], "numbers": [{"modality",
+        "column"}]}
     """
     return {
         "groups": _groups(study, group, other),
@@ -50,24 +50,22 @@ def find_leaks(study: Study, group: str | None, other: Sequence[str]) -> dict[st
 
 
 def _groups(study: Study, group: str | None, other: Sequence[str]) -> list[dict[str, Any]]:
-    """Of the group column, of columns named like one, and of files of which samples are windows."""
+    """Groups by the group column, by columns named like one, and by files cut into windows."""
     columns: dict[str, Sequence[str | None]] = {}
     if group is not None and study.group is not None:
         columns[group] = [str(value) for value in study.group]
     if study.sheet is not None:
         cells = Cells(study.sheet)
         columns.update({c: cells.texts(c) for c in other if c != group and looks_like_group(c)})
-    found = [
-        {"column": name, "windows": False, **_shared(study, v)}
-        for name, v in columns.items()
-        if _repeats(v)
-    ]
+    found: list[dict[str, Any]] = []
+    for name, values in columns.items():
+        if _repeats(values):
+            found.append({"column": name, "windows": False, **_shared(study, values)})
     for modality, view in study.views.items():
         files = [None if file is None else _recording(file) for file in view.files or ()]
         if _repeats(files):
-            found.append(
-                {"column": f"file of {modality}", "windows": True, **_shared(study, files)}
-            )
+            name = f"file of {modality}"
+            found.append({"column": name, "windows": True, **_shared(study, files)})
     return found
 
 
@@ -77,10 +75,10 @@ def _repeats(values: Sequence[str | None]) -> bool:
 
 
 def _recording(path: Path) -> str | None:
-    """The file that a window in time is cut from.
+    """The file that a window in time is cut from, or None.
 
-    None for a whole file, whose second occurrence is a copy, and for a row of an array file, where
-    neighbours are unrelated.
+    None stands for a whole file, whose second occurrence is a copy, and for a row of an array file,
+    whose neighbours are unrelated.
     """
     try:
         file, window = split_window(path)
@@ -106,16 +104,16 @@ def _labels_in_words(study: Study) -> list[dict[str, Any]]:
     found = []
     for modality, view in study.views.items():
         cells = view.texts or [None if file is None else str(file) for file in view.files or ()]
-        told = _told(cells, study.label, study.classes)
-        if told is not None:
-            found.append({"modality": modality, "where": "text" if view.texts else "path", **told})
+        named = _naming(cells, study.label, study.classes)
+        if named is not None:
+            found.append({"modality": modality, "where": "text" if view.texts else "path", **named})
     return found
 
 
-def _told(
+def _naming(
     cells: Sequence[str | None], label: Sequence[str | None], classes: Sequence[str]
 ) -> dict[str, float] | None:
-    """How often a cell names a class, and the right one; None where that is no use."""
+    """How often a cell names its own class; None where that is too rare to matter."""
     names = {_plain(c): c for c in classes if len(c) > 2 and not c.replace(".", "").isdigit()}
     if not names:
         return None
@@ -138,23 +136,23 @@ def _plain(text: str) -> str:
 
 
 def _telling_numbers(study: Study, modality: str) -> Iterator[str]:
-    """Columns whose value alone, cut into as many intervals as there are classes, gives every label."""
+    """Columns that alone predict every label.
+
+    The values of a column are cut into as many intervals as there are classes.
+    """
     from sklearn.tree import DecisionTreeClassifier
 
     view = study.views[modality]
     codes = study.codes
-    train, later = (
-        rows[view.present[rows] & (codes[rows] >= 0)]
-        for rows in map(study.rows, ("train", "validation"))
-    )
+    train = study.labelled_rows(modality, "train")
+    later = study.labelled_rows(modality, "validation")
     if view.kind != "vector" or len(later) < MEASURED or len(np.unique(codes[train])) < 2:
         return
     known = view.read(train)
     asked = view.read(later)
-    for column in range(min(known.shape[1], WIDTH)):
+    for column in range(min(known.shape[1], TESTED_COLUMNS)):
         tree = DecisionTreeClassifier(max_leaf_nodes=len(study.classes), random_state=0)
         tree.fit(known[:, [column]], codes[train])
         if (tree.predict(asked[:, [column]]) == codes[later]).all():
-            yield (
-                view.columns[column] if len(view.columns) == known.shape[1] else f"number {column}"
-            )
+            by_name = len(view.columns) == known.shape[1]
+            yield view.columns[column] if by_name else f"number {column}"

@@ -1,11 +1,11 @@
-"""The data under diagnosis: every row and every modality, with all that is wrong still in them."""
+"""The data under diagnosis: every row and every modality, with all their defects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,16 +26,16 @@ Read = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class View:
-    """One modality.
+class ModalityView:
+    """One modality of the data.
 
     Attributes:
         kind: vector, array, image, audio, video, flow or text.
         present: bool (N,); cells that cannot be read are absent.
-        read: present rows (n,) → float32 (n, …), not scaled; of texts, str (n,).
-        files: (N,) path or None, where cells are paths.
-        texts: (N,) text or None, where they are texts.
-        columns: that it is read from; none of a built-in data set.
+        read: maps present rows (n,) to float32 (n, …), not scaled; for texts to str (n,).
+        files: (N,) path, or None in a row without one; None if the cells are not paths.
+        texts: (N,) text, or None in a row without one; None if the cells are not texts.
+        columns: columns that the modality is read from; empty for a built-in data set.
     """
 
     kind: str
@@ -51,16 +51,16 @@ class Study:
     """A whole data set of N rows.
 
     Attributes:
-        ids: (N,).
+        ids: (N,), names of the rows.
         label: (N,), None where unknown.
-        split: (N,) of "train", "validation" and "test", "" for a row that is in none; None where
-            none could be drawn.
-        undrawn: why not.
-        given: whether the data name their splits.
-        group: (N,) values of the group column, or None.
-        views: {modality: what it holds}.
+        split: (N,), "train", "validation" or "test", and "" for a row that is in none; None if no
+            splits could be drawn.
+        undrawn: the reason why no splits could be drawn; "" if there are splits.
+        given: True if the data name their splits.
+        group: (N,), values of the group column; None without one.
+        views: {modality: its view}.
         problems: row, id, modality, file and reason of every bad cell.
-        sheet: the manifest, of which only rows 0 … N − 1 are known; None of a built-in data set.
+        sheet: the manifest, of which only rows 0 … N − 1 are known; None for a built-in data set.
     """
 
     ids: Sequence[str]
@@ -69,34 +69,39 @@ class Study:
     undrawn: str
     given: bool
     group: np.ndarray | None
-    views: Mapping[str, View]
+    views: Mapping[str, ModalityView]
     problems: Sequence[Problem] = ()
     sheet: Sheet | None = None
 
     @property
     def classes(self) -> list[str]:
-        """In the order a run has them."""
+        """Names of the classes, in the order that a run has them."""
         return in_order({label for label in self.label if label is not None})
 
-    @property
+    @cached_property
     def codes(self) -> np.ndarray:
-        """(N,) labels as indices of the classes, −1 where unknown."""
+        """int64 (N,), labels as indices of the classes; −1 where unknown."""
         number = {name: code for code, name in enumerate(self.classes)}
         return np.array(
             [-1 if label is None else number[label] for label in self.label], dtype=np.int64
         )
 
     def rows(self, split: str) -> np.ndarray:
-        """Rows of a split; none where there are no splits."""
-        return (
-            np.flatnonzero(self.split == split)
-            if self.split is not None
-            else np.empty(0, dtype=np.int64)
-        )
+        """Rows of a split; none if there are no splits."""
+        if self.split is None:
+            return np.empty(0, dtype=np.int64)
+        return np.flatnonzero(self.split == split)
+
+    def labelled_rows(self, modality: str, split: str) -> np.ndarray:
+        """Rows of a split with a known label and this modality."""
+        rows = self.rows(split)
+        usable = self.views[modality].present[rows] & (self.codes[rows] >= 0)
+        labelled: np.ndarray = rows[usable]
+        return labelled
 
 
 def from_source(source: Source, settings: DataSettings) -> Study:
-    """Read a manifest whatever its files hold.
+    """Read a manifest, whatever the defects of its files.
 
     Raises:
         ConfigError: a wrong declaration or setting.
@@ -124,11 +129,11 @@ def from_source(source: Source, settings: DataSettings) -> Study:
 
 
 def from_splits(parts: Splits) -> Study:
-    """A built-in data set, which has no columns and no bad files."""
+    """Study a built-in data set, which has no columns and no bad files."""
     tables = {name: getattr(parts, name) for name in splitting.NAMES}
     whole = list(tables.values())
     views = {
-        m: View(spec.kind, np.concatenate([t.present[m] for t in whole]), _reader(whole, m))
+        m: ModalityView(spec.kind, np.concatenate([t.present[m] for t in whole]), _reader(whole, m))
         for m, spec in parts.train.specs.items()
     }
     return Study(
@@ -142,7 +147,9 @@ def from_splits(parts: Splits) -> Study:
     )
 
 
-def _view(manifest: Manifest, modality: str, reading: Reading, columns: Sequence[str]) -> View:
+def _view(
+    manifest: Manifest, modality: str, reading: Reading, columns: Sequence[str]
+) -> ModalityView:
     files = manifest.files.get(modality)
     texts = manifest.texts.get(modality)
     step = reading.step
@@ -153,7 +160,7 @@ def _view(manifest: Manifest, modality: str, reading: Reading, columns: Sequence
     def read(rows: np.ndarray) -> np.ndarray:
         return finish(reading.store[rows], None)
 
-    return View(reading.spec.kind, reading.present, read, files, texts, columns)
+    return ModalityView(reading.spec.kind, reading.present, read, files, texts, columns)
 
 
 def _as_is(block: np.ndarray, draws: None) -> np.ndarray:
@@ -161,15 +168,15 @@ def _as_is(block: np.ndarray, draws: None) -> np.ndarray:
 
 
 def _reader(tables: Sequence[Table], modality: str) -> Read:
-    """Rows of several tables, counted one table behind the other."""
-    alone = [table.only([modality]) for table in tables]
+    """Read one modality of several tables, whose rows are counted one table after the other."""
+    restricted = [table.only([modality]) for table in tables]
     start = np.cumsum([0, *map(len, tables)])
 
     def read(rows: np.ndarray) -> np.ndarray:
         of = np.searchsorted(start, rows, side="right") - 1
         found: np.ndarray | None = None
         for k in np.unique(of):
-            block = alone[k].rows(rows[of == k] - start[k]).inputs[modality].numpy()
+            block = restricted[k].rows(rows[of == k] - start[k]).inputs[modality].numpy()
             found = np.empty((len(rows), *block.shape[1:]), block.dtype) if found is None else found
             found[of == k] = block
         return np.empty((0,)) if found is None else found
@@ -178,23 +185,27 @@ def _reader(tables: Sequence[Table], modality: str) -> Read:
 
 
 def _draw(
-    manifest: Manifest, views: Mapping[str, View], settings: DataSettings
+    manifest: Manifest, views: Mapping[str, ModalityView], settings: DataSettings
 ) -> tuple[np.ndarray | None, str]:
-    """The splits a run would draw, of the rows that it could use; or why it could not."""
+    """Draw the splits that a run would draw of the rows it can use.
+
+    Returns:
+        (N,) names of the splits, or None and the reason why they cannot be drawn.
+    """
     usable = np.any([view.present for view in views.values()], axis=0)
     rows = np.flatnonzero(usable & np.array([label is not None for label in manifest.label]))
     if not len(rows):
         return None, "no row has both a label and a modality"
     label = np.unique([str(manifest.label[row]) for row in rows], return_inverse=True)[1]
-    shares: dict[str, Any] = {
-        "validation": settings.validation,
-        "test": settings.test,
-        "seed": settings.seed,
-    }
+    group = None if manifest.group is None else manifest.group[rows]
     split = np.full(len(manifest), "", dtype=object)
     try:
         split[rows] = splitting.draw(
-            label, group=None if manifest.group is None else manifest.group[rows], **shares
+            label,
+            group=group,
+            validation=settings.validation,
+            test=settings.test,
+            seed=settings.seed,
         )
     except DataError as error:
         return None, str(error)

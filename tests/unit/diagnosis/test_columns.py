@@ -8,7 +8,7 @@ import pytest
 
 import equipoise
 from equipoise.data.manifest.sheet import read_sheet
-from equipoise.diagnosis.columns import describe, looks_like_group, suggest
+from equipoise.diagnosis.columns import describe_columns, looks_like_group, suggest_declarations
 
 NOBODY = {"label": "label", "split": None, "group": None, "id": None}
 
@@ -35,7 +35,7 @@ def table(rng):
 
 def test_every_column_is_described(table, tmp_path):
     (tmp_path / "3.wav").touch()
-    found = {column["column"]: column for column in describe(read_sheet(table), tmp_path)}
+    found = {column["column"]: column for column in describe_columns(read_sheet(table), tmp_path)}
     assert {name: column["looks_like"] for name, column in found.items()} == {
         "key": "id",
         "wav": "audio",
@@ -56,8 +56,8 @@ def test_every_column_is_described(table, tmp_path):
 
 
 def test_suggestions_declare_the_table(table, tmp_path):
-    columns = describe(read_sheet(table), tmp_path)
-    found = suggest(columns, NOBODY)
+    columns = describe_columns(read_sheet(table), tmp_path)
+    found = suggest_declarations(columns, NOBODY)
     assert found == {
         "modality": [
             "wav=wav:audio",
@@ -71,7 +71,7 @@ def test_suggestions_declare_the_table(table, tmp_path):
         "group": "speaker",
         "id": "key",
     }
-    assert suggest(columns, {**NOBODY, "label": "said"})["label"] == "said"
+    assert suggest_declarations(columns, {**NOBODY, "label": "said"})["label"] == "said"
 
 
 def test_what_is_suggested_works(clean):
@@ -86,7 +86,7 @@ def test_what_is_suggested_works(clean):
 
 
 def suggested(frame, base=Path(), **named):
-    return suggest(describe(read_sheet(frame), base), {**NOBODY, **named})
+    return suggest_declarations(describe_columns(read_sheet(frame), base), {**NOBODY, **named})
 
 
 @pytest.mark.parametrize("reader", [Path, pd.read_csv], ids=["file", "DataFrame"])

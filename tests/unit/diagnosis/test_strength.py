@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from equipoise.diagnosis.content_rules import COMPARE, strengths
-from equipoise.diagnosis.features import SIDE, pool
+from equipoise.diagnosis.advice import COMPARE, on_strengths
+from equipoise.diagnosis.strength import SIDE, pool
 from equipoise.methods import METHODS
 
 
@@ -35,7 +35,7 @@ def test_a_lead_over_the_majority_class_counts(weak, behind):
     """Where two classes are uneven, 0.64 against 0.76 is far behind: always the larger class has 0.6."""
     facts = {"majority": 0.6, "measured_on": 2000}
     found = {"strength": {"a": {"accuracy": 0.76, **facts}, "b": {"accuracy": weak, **facts}}}
-    [finding] = strengths(found)
+    [finding] = on_strengths(found)
     assert ("neglect b" in finding["text"]) == behind
     assert ("equally strong" in finding["text"]) != behind
 
