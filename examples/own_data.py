@@ -1,4 +1,5 @@
-"""Your own table: a row per sample, columns of numbers for two modalities, empty cells where one is absent."""
+"""Your own table: a row per sample, columns of numbers for two modalities, and empty cells for
+absent modalities."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import equipoise
 
 
 def measurements(rows: int = 600, seed: int = 0) -> pd.DataFrame:
-    """Two sensors that both know the class, one louder than the other; a tenth of each is missing."""
+    """Two sensors that depend on the class, one more strongly; a tenth of each is missing."""
     draw = np.random.default_rng(seed)
     label = draw.integers(0, 3, rows)
     centre = np.eye(3)[label]

@@ -1,7 +1,7 @@
-"""A method of your own in one class, compared with joint training: L = CE(fused, y) + w · Σ_m
-CE(f_m, y).
+"""A method of your own in one class, compared with joint training.
 
-How to check one by the conformance suite: docs/adding-a-method.md.
+Its loss is L = CE(fused, y) + w · Σ_m CE(f_m, y). The page docs/adding-a-method.md shows how to
+check a method with the conformance suite.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from equipoise.training.method import Method
 
 
 class Auxiliary(Method):
-    """Joint training with a loss on every modality's own read-out f_m.
+    """Joint training with an auxiliary loss on the prediction f_m of every modality.
 
     Args:
-        weight: w, of the modalities' own losses.
+        weight: weight w of the auxiliary losses.
     """
 
     def __init__(self, weight: float = 0.5) -> None:

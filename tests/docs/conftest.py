@@ -1,4 +1,4 @@
-"""The code of a page as a reader's own files, and processes that run them as a reader would."""
+"""Packages made of the code in a page, processes that run them, and the generated pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMED = re.compile(r"```(?:python|toml)\n# (\S+)\n(.*?)```", re.DOTALL)
 
 
 class Project:
-    """A folder with the files of a page, installed as `pip install -e .` would: by what its pyproject.toml says."""
+    """A folder with the files of a page, installed by its pyproject.toml like any package."""
 
     def __init__(self, page: str, folder: Path) -> None:
         self.folder = folder
@@ -42,7 +42,7 @@ class Project:
         (facts / "entry_points.txt").write_text("\n".join(lines))
 
     def python(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run Python there; it ends with this code, or the test fails with what it said."""
+        """Run Python in the folder; fail with its output unless it ends with this exit code."""
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             [sys.executable, *arguments],
@@ -56,8 +56,11 @@ class Project:
         return done
 
     def test_and_train(self, *arguments: str) -> None:
-        """Run the tests of the page, then train; in one process, as it is importing torch that takes time."""
-        both = "import sys, pytest, equipoise.cli; sys.exit(pytest.main(['-q']) or equipoise.cli.main(sys.argv[1:]))"
+        """Run the tests of the page, then train, in one process: importing torch takes long."""
+        both = (
+            "import sys, pytest, equipoise.cli; "
+            "sys.exit(pytest.main(['-q']) or equipoise.cli.main(sys.argv[1:]))"
+        )
         self.python(
             "-c", both, "train", "--device", "cpu", "--epochs", "1", "--out", "run", *arguments
         )
@@ -68,7 +71,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path):
-    """project(page): the files of a page in a folder of their own."""
+    """project(page): the files of a page in a new folder."""
     return lambda page: Project(page, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The catalogue shows everything that is registered, with every option it has and commands that are understood."""
+"""The catalogue shows every registered component with all its options, and its commands parse."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_encoder(entry, pages):
 
 @pytest.mark.parametrize("entry", [e for e in ENCODERS if e.size], ids=lambda entry: entry.name)
 def test_the_command_of_an_encoder_fits_it(entry, pages):
-    """The transform in the command shown gives samples that the encoder reads; built without memory."""
+    """The transform of the command gives samples that the encoder reads (built without memory)."""
     torch = pytest.importorskip("torch")
     (command,) = commands(pages[f"encoder-{entry.name}.md"])
     settings = read_settings(parse(command))
@@ -126,7 +126,7 @@ def test_heads_and_leftovers(pages):
 
 
 def test_links_lead_to_pages_and_headings(pages):
-    """Of pages written by hand to generated ones, and back."""
+    """Pages written by hand link to generated ones, and generated ones link back."""
     own = {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")}
     links = [
         link for text in own.values() for link in re.findall(r"\]\(generated/([^)#]+)\)", text)

@@ -1,4 +1,4 @@
-"""What the documentation shows works: commands parse, settings are real, examples and the tutorial run."""
+"""The documentation works: commands parse, settings exist, examples and the tutorial run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def commands() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_commands_are_understood(page, line, monkeypatch):
-    """Arguments and settings are parsed and validated as when the command runs."""
+    """Arguments and settings are parsed and validated in the same way as when the command runs."""
     monkeypatch.chdir(ROOT)
     words = shlex.split(line, comments=True)[1:]
     found = parse(words)
@@ -84,22 +84,20 @@ def test_examples_run(name, tmp_path, monkeypatch, capsys):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 70
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(path.parent))
-    monkeypatch.setattr(
-        METHODS, "_entries", dict(METHODS._entries)
-    )  # what an example registers goes again
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))  # examples register methods
     load(path).main()
     assert capsys.readouterr().out.strip()
 
 
 def test_the_tutorial_runs(tmp_path):
-    """It is kept without outputs and without anything of the machine it was written on."""
+    """The notebook runs, and is stored without outputs and without paths of a machine."""
     path = ROOT / "docs" / "tutorial.ipynb"
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
     assert not re.search(r"/(home|tmp|Users|work)/", path.read_text(encoding="utf-8"))
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    assert not list(tmp_path.iterdir())  # all it makes is in a temporary folder of its own
+    assert not list(tmp_path.iterdir())  # it makes all files in a temporary folder of its own
     shown = "".join(
         output["data"]["text/plain"] for cell in code for output in cell.outputs if "data" in output
     )

@@ -143,4 +143,4 @@ def test_the_example_of_a_method_runs(name, pages, tmp_path, monkeypatch, capsys
             "ignore"
         )  # a method that says why it does not act trains all the same
         exec(compile(code, f"method-{name}.md", "exec"), {})
-    assert 0.5 < float(capsys.readouterr().out) <= 1
+    assert 0.2 < float(capsys.readouterr().out) <= 1

@@ -1,10 +1,10 @@
-"""What the pages on adding components show works as a package of its own: checked, tested, listed and trained."""
+"""The code on the pages about adding components works as a package: checked, listed and trained."""
 
 from __future__ import annotations
 
 
 def test_the_method_passes_the_suite_as_a_class(project):
-    """With two and three modalities, as the page runs it."""
+    """The page runs the suite with two and three modalities."""
     project("adding-a-method.md").python("-m", "mine.joint_auxiliary")
 
 
@@ -14,13 +14,14 @@ def test_the_method_is_tested_and_trained(project):
 
 
 def test_the_facts_of_its_entry_hold(project):
-    checks = (
-        "check_cost(entry, 3, seed), check_entry(entry, 3, seed), check_neutral(entry, 3, seed)"
-    )
-    project("adding-a-method.md").python(
-        "-c",
-        f"from equipoise.testing.methods import *; entry, seed = METHODS['joint-auxiliary'], fresh_seed(); {checks}",
-    )
+    code = """
+from equipoise.testing.methods import *
+
+entry, seed = METHODS["joint-auxiliary"], fresh_seed()
+for check in (check_cost, check_entry, check_neutral):
+    check(entry, 3, seed)
+"""
+    project("adding-a-method.md").python("-c", code)
 
 
 def test_the_head_is_tested_and_trained(project):
@@ -55,7 +56,7 @@ def test_the_data_sets_are_tested_listed_and_trained_on(project):
 
 
 def test_broken_packages_beside_it_break_nothing(project):
-    """The class in place of its entry, a package that is gone, and another name: a line each, where it matters."""
+    """A class instead of its entry, a package that is gone, and a wrong name: one warning each."""
     mine = project("adding-a-method.md")
     points = {
         "unpacked": "mine.joint_auxiliary:JointAuxiliary",

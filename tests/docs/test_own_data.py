@@ -25,7 +25,7 @@ ROWS = 24
 
 
 def commands() -> list[str]:
-    """Those that need no network of somebody else."""
+    """The commands that need no pretrained network."""
     text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", OWN)).replace(
         "\\\n", " "
     )
@@ -35,7 +35,7 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """A reader's folder: `clips.csv` with a sound, a picture, a film, a sentence and numbers, and `mynets`."""
+    """A folder with `clips.csv` (sound, picture, video, sentence, numbers) and `mynets`."""
     folder = tmp_path_factory.mktemp("project")
     rng = np.random.default_rng()
     rows = []

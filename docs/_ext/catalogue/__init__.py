@@ -1,5 +1,7 @@
-"""The catalogue: a page per method, encoder and data set, one of heads, one of transforms, from
-what the library knows of itself."""
+"""The catalogue: a page per method, encoder and data set, one page of heads and one of transforms.
+
+All pages are written from the registries and the docstrings.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from . import datasets, encoders, heads, methods, transforms
 
 
 def write(folder: Path) -> None:
-    """Write every generated page into `folder`, and remove those of components that are gone."""
+    """Write every page into `folder`, and remove the pages of components that no longer exist."""
     pages = {
         **methods.pages(),
         **heads.pages(),

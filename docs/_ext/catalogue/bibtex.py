@@ -1,4 +1,4 @@
-"""A citation as BibTeX, from the line that a registry entry has for it."""
+"""Citations as BibTeX, from the paper that a registry entry names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from equipoise.registry import Entry
 
 
 def bibtex(entry: Entry) -> str:
-    """The entry's paper, "Surname, Surname. Title. Venue", as `@misc`; nothing where it is of no
-    paper.
+    """The paper of an entry, "Surname, Surname. Title. Venue", as `@misc`; "" without a paper.
 
     Raises:
-        ValueError: the line has not these three parts.
+        ValueError: the paper does not have these three parts.
     """
     if not entry.paper:
         return ""

@@ -45,11 +45,11 @@ def _index() -> str:
     ]
     return page(
         "# Data sets",
-        "Nothing is downloaded for you, since most data sets ask you to agree to their terms. Each page says what to "
-        "get and where; `equipoise prepare` brings it into a folder that `--data` reads, and counts what is there "
-        "beside what was published. `equipoise list presets` shows the settings that published experiments on them "
-        "used.",
-        table(["data set", "year", "what", "modalities", "licence"], rows),
+        "Nothing is downloaded for you, since most data sets ask you to agree to their terms. Each "
+        "page names the files to download and their source. `equipoise prepare` writes a folder "
+        "that `--data` reads, and compares its counts with the published ones. `equipoise list "
+        "presets` shows the settings of published experiments.",
+        table(["data set", "year", "summary", "modalities", "licence"], rows),
         toctree(f"dataset-{entry.name}" for entry in DATASETS),
     )
 
@@ -79,7 +79,7 @@ def _page(entry: Entry) -> str:
 
 
 def _modalities(entry: Entry) -> str:
-    """What the source of a preparer declares as `name=column:kind`; nothing where the names are made up."""
+    """The `name=column:kind` declarations in the source of a preparer; "" for other data sets."""
     if not entry.target.endswith(":prepare"):
         return ""
     found = re.findall(r'"(\w+)=\w+:(\w+)"', inspect.getsource(module_of(entry)))

@@ -34,14 +34,16 @@ def _index(entries: list[EncoderEntry]) -> str:
     ]
     return page(
         "# Encoders",
-        "An encoder turns a sample of one modality into a feature vector. A modality gets one that fits its kind and "
-        "shape; another one, and its options, are asked for by name:",
+        "An encoder turns a sample of one modality into a feature vector. A modality gets an "
+        "encoder that fits its kind and shape. You can choose another one by name:",
         bash(
-            "equipoise train --data data/crema-d --method mla --encoder.video resnet --encoder.video.depth 34",
+            "equipoise train --data data/crema-d --method mla --encoder.video resnet "
+            "--encoder.video.depth 34",
         ),
-        "Width of the feature and number of parameters are those at default options, for a sample of the shape that "
-        "the encoder's page names. Classes of your own are [encoders too](../own-data.md#encoders).",
-        table(["encoder", "what", "kinds", "width", "parameters"], rows),
+        "The width of the feature and the number of parameters are those at default options, for a "
+        "sample of the shape on the encoder's page. A class of your own can be an "
+        "[encoder, too](../own-data.md#encoders).",
+        table(["encoder", "summary", "kinds", "width", "parameters"], rows),
         toctree(f"encoder-{e.name}" for e in entries),
     )
 
@@ -69,7 +71,7 @@ def _page(entry: EncoderEntry) -> str:
         "## Options",
         table(["option", "default", "meaning"], options),
         "## Try it",
-        f"For the modality `m`, of kind {entry.kinds[0]}, of your own table:",
+        f"For a modality `m` of kind {entry.kinds[0]} in your own table:",
         bash(_command(entry)),
     )
 
@@ -77,7 +79,8 @@ def _page(entry: EncoderEntry) -> str:
 def _command(entry: EncoderEntry) -> str:
     kind = entry.kinds[0]
     words = [
-        f"equipoise train --data table.csv --method mla --modality m=column:{kind} --encoder.m {entry.name}"
+        f"equipoise train --data table.csv --method mla --modality m=column:{kind} "
+        f"--encoder.m {entry.name}"
     ]
     if not entry.width:
         words.append("--encoder.m.weights NAME_OR_FOLDER")
@@ -90,7 +93,7 @@ def _command(entry: EncoderEntry) -> str:
 
 
 def _own_transform(entry: EncoderEntry) -> str:
-    """The transform that is named after the encoder or its family, as `clip` for `clip-image`; usually none."""
+    """The transform named after the encoder or its family, as `clip` for `clip-image`, or ""."""
     family = (entry.name, entry.name.partition("-")[0])
     return next((name for name in family if name in TRANSFORMS[entry.kinds[0]]), "")
 
@@ -100,7 +103,7 @@ def _options(entry: EncoderEntry) -> list:
 
 
 def _sized(entry: EncoderEntry) -> str:
-    """What the number of parameters is for."""
+    """The samples for which the number of parameters holds."""
     words = f" of {entry.vocabulary:,} token ids" if entry.vocabulary else ""
     return f"for samples of shape {entry.shape}{words}"
 

@@ -21,8 +21,8 @@ def pages() -> dict[str, str]:
     return {
         "heads.md": page(
             "# Fusion heads",
-            "A head turns the features of all modalities into predictions of the class. Each method has a head of its "
-            "own; you can choose another one by name:",
+            "A head turns the features of all modalities into predictions of the class. Each "
+            "method has a default head. You can choose another one by name:",
             bash("equipoise train --data digits --method joint --head sum"),
             table(["head", "summary", "source"], rows),
             *(block for entry in HEADS for block in _section(entry)),

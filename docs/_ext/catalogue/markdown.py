@@ -1,4 +1,4 @@
-"""Pieces of Markdown that the pages are made of."""
+"""Pieces of Markdown for the pages."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def _row(cells: Sequence[object]) -> str:
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> str:
-    """A table of two columns without a head; what is not known is left out."""
+    """A table of two columns without a head, without the rows whose value is empty."""
     return table(["", ""], [(name, value) for name, value in rows if value])
 
 
 def origin(entry: Entry) -> list[tuple[str, object]]:
-    """Where a component comes from, for `facts`."""
+    """The paper, year and link of a component, for `facts`."""
     return [("paper", entry.paper), ("year", entry.year), ("link", entry.url and f"<{entry.url}>")]
 
 
@@ -76,7 +76,7 @@ def prose(thing: Any) -> str:
 
 
 def explained(thing: Any, section: str = "Args") -> dict[str, str]:
-    """{name: meaning} from a section of a docstring, of a class with those of its bases."""
+    """{name: meaning} from a section of a docstring; a class also has those of its bases."""
     if isinstance(thing, type):
         bases = [base for base in reversed(thing.__mro__) if base.__doc__]
         return {

@@ -25,8 +25,8 @@ from .markdown import (
     toctree,
 )
 
-EPOCHS = 6
-"""Length of the example: enough for the fraction of the epochs after which some methods act."""
+EPOCHS = 15
+"""Length of the example, that of the command beside it."""
 
 
 def pages() -> dict[str, str]:
@@ -52,11 +52,12 @@ def _index(entries: list[MethodEntry]) -> str:
     ]
     return page(
         "# Methods",
-        "Passes are those of an encoder per minibatch it is trained on; joint training has 1 / 1. Memory is what a "
-        "training holds beyond joint training's, the parameters of its head left out. Every method here passes the "
-        "same conformance suite (`equipoise.testing.check_method`).",
+        "Passes are those of an encoder per minibatch that it is trained on; joint training has "
+        "1 / 1. Memory is that of a training beyond joint training, without the parameters of the "
+        "head. Every method passes the same conformance suite "
+        "(`equipoise.testing.check_method`).",
         table(
-            ["method", "idea", "head", "modalities", "forward / backward passes", "extra memory"],
+            ["method", "summary", "head", "modalities", "forward / backward passes", "memory"],
             rows,
         ),
         toctree(f"method-{e.name}" for e in entries),
@@ -81,7 +82,7 @@ def _page(entry: MethodEntry) -> str:
                 ("head", f"[{entry.head}](heads.md#{entry.head})"),
                 ("modalities", entry.modalities),
                 ("forward / backward passes", entry.passes),
-                ("extra memory, head left out", entry.memory or "none"),
+                ("extra memory, without the head", entry.memory or "none"),
                 ("needs a holdout split", "yes" if entry.needs_holdout else "no"),
                 ("order of modalities matters", "yes" if entry.ordered else "no"),
             ]

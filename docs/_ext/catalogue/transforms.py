@@ -1,4 +1,4 @@
-"""The page of transforms: for every kind of modality, the named ones and what each setting means."""
+"""The page of transforms: the named ones of every kind of modality, and their settings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WHOSE = {
     "vector": {"vector": "files of numbers; columns of numbers need no transform"},
     "array": {"array": "series of measurements, and maps"},
 }
-"""{kind: {transform: whose inputs it gives, or what it is for}}"""
+"""{kind: {transform: the published inputs that it gives, or its purpose}}"""
 
 
 def pages() -> dict[str, str]:
@@ -65,15 +65,16 @@ def pages() -> dict[str, str]:
 def _introduction() -> list[str]:
     return [
         "# Transforms",
-        "A transform turns a cell of a modality into an array of one shape. Every kind of modality has several by "
-        "name, the first of them the default, and each setting can be changed on top:",
+        "A transform turns a cell of a modality into an array of one shape. Every kind of modality "
+        "has several named transforms, of which the first is the default. Each setting can be "
+        "changed in addition:",
         bash(
             "equipoise train --data data/crema-d --data.options.audio.transform ogm-ge "
             "--data.options.video.frames 8 --method mla"
         ),
-        "Decoded files are [kept in a cache](../own-data.md#the-cache). Changing a setting marked *before the cache* "
-        "decodes every file anew, and so does whatever changes the size of what is kept; all else acts behind the "
-        "cache, where what is random is drawn anew every epoch.",
+        "Decoded files are [kept in a cache](../own-data.md#the-cache). Changing a setting marked "
+        "*before the cache*, or the size of the decoded arrays, decodes every file again. All "
+        "other settings act behind the cache, where random choices are drawn again in every epoch.",
     ]
 
 
@@ -95,9 +96,9 @@ def _kind(kind: str) -> list[str]:
     encoder = _encoder(kind)
     return [
         f"## {kind}",
-        f"Recognised by the ending: {endings}." if endings else "",
-        f"The encoder is `{encoder}` unless you ask for another one." if encoder else "",
-        table(["transform", "whose, or what for", "settings", "one sample"], rows),
+        f"Recognised by the endings {endings}." if endings else "",
+        f"The default encoder is `{encoder}`." if encoder else "",
+        table(["transform", "source or purpose", "settings", "one sample"], rows),
         *(f"**`{name}`**: {prose(target)}" for target, name in first.items()),
         f"### Settings of {kind}",
         table(["setting", "of", "default", "meaning"], _meanings(first)),
@@ -109,7 +110,7 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 
 def _shape(target: type, settings: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """Of one sample; None where the first file decides."""
+    """The shape of one sample; None where the first file decides."""
     if any(field.name not in settings and _needed(field) for field in fields(target)):
         return None
     transform = target(**settings)
@@ -127,7 +128,7 @@ def _needed(field: Field) -> bool:
 
 
 def _meanings(classes: Mapping[type, str]) -> list[tuple[str, str, str, str]]:
-    """A row per setting and meaning: transforms whose setting means the same share it."""
+    """A row per setting and meaning, shared by the transforms whose setting has this meaning."""
     shared: dict[tuple[str, str, bool], dict[str, str]] = {}
     for target, name in classes.items():
         texts = explained(target, "Attributes")
@@ -151,7 +152,7 @@ def _owners(owners: Mapping[str, str], classes: Mapping[type, str]) -> str:
 
 
 def _defaults(owners: Mapping[str, str]) -> str:
-    """One value where all agree, else each with its transforms."""
+    """One value where all transforms agree, otherwise each value with its transforms."""
     values = dict.fromkeys(owners.values())
     if len(values) == 1:
         return next(iter(values))
