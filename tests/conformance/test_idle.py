@@ -97,6 +97,9 @@ def test_with_frozen_encoders(entry, monkeypatch):
         return model
 
     monkeypatch.setattr(worlds, "build_model", frozen)
+    # Heads alone learn little in a few epochs: for some seeds (13, 24, 51) no accuracy changes, so
+    # that the rates of strategy "dynamic" do not either. Constant rates act for every seed.
+    monkeypatch.setitem(SOON, "mslr", {"strategy": "keep", "rates": {NAMES[0]: 0.5}})
     assert idle(entry, 2, fresh_seed()) == (entry.name in FROZEN)
 
 

@@ -16,7 +16,7 @@ from equipoise.batch import Batch, Output
 from equipoise.evaluating import evaluating
 from equipoise.heads.base import Head
 from equipoise.methods.balance.agm import AGM
-from equipoise.methods.balance.compose import beside
+from equipoise.methods.balance.compose import with_the_others
 from equipoise.methods.balance.pmr import Prototypes
 from equipoise.methods.parts.frozen_encoders import FrozenEncoders
 from equipoise.methods.parts.projection.flat import FlatMemory
@@ -89,7 +89,7 @@ def aside(ctx: Context) -> Tensor:
 
 
 def others(ctx: Context) -> Tensor:
-    return joined(beside((), Output({}, {}, torch.empty(0)), first(ctx), ctx).features)
+    return joined(with_the_others((), Output({}, {}, torch.empty(0)), first(ctx), ctx).features)
 
 
 def blank(ctx: Context) -> Tensor:

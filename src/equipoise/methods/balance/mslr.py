@@ -38,12 +38,12 @@ Equations:
     until there are as many accuracies, that is in the first $K + 1$ epochs. A ratio is kept above
     0.01, so that no modality stops for good.
 
-    The names of the strategies and the form of "smooth" are not confirmed by the paper. "dynamic"
-    is that of the re-implementation in AGM's repository, with $K = 5$.
+    No code of the authors is known. The names of the strategies and the form of "smooth" are not
+    confirmed by the paper. "dynamic" is that of the re-implementation in AGM's repository, with
+    $K = 5$.
 
 Where published code departs:
-    no code of the authors is known; AGM's repository has
-    constants from 0.7 to 1.4                                   `rates`
+    AGM's repository has constants from 0.7 to 1.4              `rates`
     AMST's repository: every K epochs the rate is multiplied
     by a ratio whose window includes the newest accuracy        `cumulative: true`
     both measure the accuracies on the test split               not offered
@@ -61,12 +61,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from equipoise.batch import Batch, Output
 from equipoise.checks import choice, flag, inside, is_table, is_whole, require
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.parts.auxiliary import require_trained_classifiers
 from equipoise.methods.parts.idle import warn_of_a_short_run, warn_of_one_modality
-from equipoise.methods.parts.scores import right
 from equipoise.methods.parts.table_values import table_means
 from equipoise.registry import Effect
 from equipoise.training.context import Context
@@ -81,6 +81,15 @@ def smooth(rates: Sequence[float], exponent: float) -> list[float]:
     """c_m^s g^(1−s) of each rate c_m, with s the exponent and g the geometric mean."""
     mean = sum(map(log, rates)) / len(rates)
     return [exp(exponent * log(rate) + (1 - exponent) * mean) for rate in rates]
+
+
+def hits(output: Output, batch: Batch) -> Tensor:
+    """1 where a modality's own prediction is right, 0 where wrong, NaN where absent; (B, M)."""
+    columns = [
+        (logits.argmax(1) == batch.label).double().masked_fill(~batch.present[m], torch.nan)
+        for m, logits in output.logits.items()
+    ]
+    return torch.stack(columns, dim=1)
 
 
 def improvements(now: Tensor, window: Tensor) -> Tensor:
@@ -190,7 +199,7 @@ class MSLR(Joint):
     def on_epoch_start(self, ctx: Context) -> None:
         """Measure the epoch that has just ended, and set the rates of the coming one."""
         if self.adapts and ctx.epoch > 0 and ctx.holdout is not None:
-            self.adapt(table_means(ctx, ctx.holdout, right))
+            self.adapt(table_means(ctx, ctx.holdout, hits))
             self.apply_rates(ctx)
             ctx.log(
                 **{f"scale/{m}": s for m, s in zip(ctx.model.modalities, self.scale, strict=True)}

@@ -217,9 +217,8 @@ class PMR(Joint):
         log_q = [self.prototypes.log_distribution(m, output.features[m]) for m in shown]
         counted = [batch.present[m] & self.prototypes.knows(m, batch.label) for m in shown]
         true = [q.gather(1, batch.label.unsqueeze(1)).squeeze(1) for q in log_q]
-        scores = [
-            ctx.sample_mean(t.detach().exp(), where) for t, where in zip(true, counted, strict=True)
-        ]
+        pairs = zip(true, counted, strict=True)
+        scores = [ctx.sample_mean(t.detach().exp(), where) for t, where in pairs]
         seen = ctx.sum(torch.stack([where.sum() for where in counted])) > 0
         beta, gamma = self.coefficients(ctx.mean(torch.stack(scores)), seen)
         for q, t, where, b, g in zip(log_q, true, counted, beta, gamma, strict=True):
@@ -233,4 +232,6 @@ class PMR(Joint):
         """β and γ (M,) from the scores (M,) of the modalities; 0 for one that was not seen."""
         beta = lag(scores, seen)
         gamma = lead(scores, seen)
-        return (beta, gamma) if self.clipped else (beta.sign(), gamma.sign())
+        if self.clipped:
+            return beta, gamma
+        return beta.sign(), gamma.sign()

@@ -23,12 +23,13 @@ Equations:
 
     $$L = \mathrm{CE}(f, y) + \lambda \sum_m \mathrm{mean} \, (z_m - z'_m)^2$$
 
-    The papers' $\lambda$ (one per data set) could not be consulted. The default of 1 is ours, as
-    the encoders here may be any, and under large features a larger one drives the step too far.
+    No code of the authors is known, and the papers' $\lambda$ (one per data set) could not be
+    consulted. The default of 1 is ours: the encoders here may be any, and under large features a
+    larger weight drives the step too far.
 
 Where published code departs:
-    no code of the authors is known; BalanceBenchmark has λ = 10,
-    which wants features of a bounded size                           `weight: 10`
+    BalanceBenchmark has λ = 10, which wants features of a bounded
+    size                                                             `weight: 10`
     BalanceBenchmark looks its teachers up in other runs' folders    not offered
     BalanceBenchmark distils up to epoch 80                          not offered
 """

@@ -24,18 +24,6 @@ def true_class_scores(shown: Sequence[str], output: Output, batch: Batch, ctx: C
     return ctx.mean(torch.stack([ctx.sample_mean(true[m], batch.present[m]) for m in shown]))
 
 
-def right(output: Output, batch: Batch) -> Tensor:
-    """1 where a modality's own prediction is right, 0 where it is wrong, (B, M).
-
-    It is NaN where the modality is absent.
-    """
-    columns = [
-        (logits.argmax(1) == batch.label).double().masked_fill(~batch.present[m], torch.nan)
-        for m, logits in output.logits.items()
-    ]
-    return torch.stack(columns, dim=1)
-
-
 def ratios(scores: Tensor, others: str = "mean") -> Tensor:
     """ρ (M,), each score (M,) over the mean, sum or minimum of the others'; M ≥ 2."""
     count = len(scores)

@@ -11,8 +11,7 @@ import torch
 
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
-from equipoise.methods.balance.mslr import MSLR, smooth
-from equipoise.methods.parts.scores import right
+from equipoise.methods.balance.mslr import MSLR, hits, smooth
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -84,7 +83,7 @@ def test_a_rate_never_becomes_zero(world: SimpleNamespace) -> None:
 def test_accuracy_counts_only_who_has_the_modality(seed: int, world: SimpleNamespace) -> None:
     model = world.model("sum", INPUTS)
     batch = world.batch(INPUTS, absent={"b": [1, 2]})
-    found = right(model(batch), batch)
+    found = hits(model(batch), batch)
     assert found.isnan().nonzero().tolist() == [[1, 1], [2, 1]]
     predicted = model(batch).logits["a"].argmax(1)
     assert found[:, 0].tolist() == (predicted == batch.label).double().tolist()
@@ -99,7 +98,7 @@ def test_reads_the_holdout_after_every_epoch_but_the_last(
     )  # so that accuracies stay what they are
     method = world.train(MSLR(window=2), ctx, epochs=4)
     assert int(method.measured) == 3
-    assert torch.equal(method.history, right(ctx.model(batch), batch).mean(0).expand(2, -1))
+    assert torch.equal(method.history, hits(ctx.model(batch), batch).mean(0).expand(2, -1))
     other = world.context(world.model("sum", INPUTS), [batch])
     kept = world.train(MSLR(strategy="keep", rates={"a": 2}), other, 2)
     assert int(kept.measured) == 0

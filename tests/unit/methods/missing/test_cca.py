@@ -9,9 +9,8 @@ from sklearn.cross_decomposition import CCA as Reference
 
 from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
-from equipoise.methods.missing.cca import hinge_loss
-from equipoise.methods.parts import canonical
-from equipoise.methods.parts.canonical import fit_projections
+from equipoise.methods.missing import cca
+from equipoise.methods.missing.cca import fit_projections, hinge_loss
 from equipoise.methods.parts.table_values import FeatureTable, read_features
 from equipoise.testing.world import World, differing, small_splits, snapshot
 from equipoise.training.loop import fit
@@ -51,21 +50,21 @@ def test_covariances_are_those_of_features_imputed_by_the_training_mean(table):
     for m, x in table.features.items():
         expected[m] = x[table.present[m]].mean(0)
         imputed.append(torch.where(table.present[m].unsqueeze(1), x, expected[m]))
-    means, found = canonical.covariances(table.features, table.present)
+    means, found = cca.covariances(table.features, table.present)
     for m, mean in expected.items():
         torch.testing.assert_close(means[m], mean)
     torch.testing.assert_close(found, torch.cov(torch.cat(imputed, 1).T))
 
 
 def test_covariances_do_not_depend_on_how_the_rows_are_cut(table, monkeypatch):
-    whole = canonical.covariances(table.features, table.present)[1]
-    monkeypatch.setattr(canonical, "CHUNK", 7)
-    torch.testing.assert_close(canonical.covariances(table.features, table.present)[1], whole)
+    whole = cca.covariances(table.features, table.present)[1]
+    monkeypatch.setattr(cca, "CHUNK", 7)
+    torch.testing.assert_close(cca.covariances(table.features, table.present)[1], whole)
 
 
 def test_projections_of_the_training_features_are_white_and_correlate_in_decreasing_order(table):
     head, correlations = fitted(table)
-    _, whole = canonical.covariances(table.features, table.present)
+    _, whole = cca.covariances(table.features, table.present)
     own = torch.eye(3, dtype=torch.float64)
     start = 0
     for m in "abc":

@@ -5,9 +5,9 @@ import torch
 
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
+from equipoise.methods.missing.cca import fit_projections
 from equipoise.methods.missing.dcca import correlation_loss, whitened
 from equipoise.methods.missing.dccae import reconstruction_loss
-from equipoise.methods.parts.canonical import fit_projections
 from equipoise.methods.parts.table_values import FeatureTable, read_features
 from equipoise.testing.world import World, differing, snapshot
 
