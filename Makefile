@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 # Test processes at a time, each with one thread.
 WORKERS ?= 2
 
-.PHONY: demo test test-slow lint docs clean
+.PHONY: demo test test-slow test-random lint docs clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/equipoise demo
@@ -18,6 +18,15 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+# Tests draw the same random numbers each time, test-random draws others: make test-random SEED=5
+ifndef SEED
+test-random: SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+endif
+test-random: $(VENV)/.dev
+	@echo "Random seed $(SEED); to repeat this run: make test-random SEED=$(SEED)"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --seed $(SEED) --hypothesis-seed $(SEED) \
+		|| { echo "Failed with random seed $(SEED)"; exit 1; }
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

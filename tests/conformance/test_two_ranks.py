@@ -1,0 +1,79 @@
+"""Point 2 of the conformance suite: two ranks end with the weights and memory of one process.
+
+Modalities are missing at random, and the ranks hold unequal numbers of samples. All worlds of a
+test share one start of the processes, which is what takes time.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from equipoise.methods import METHODS
+from equipoise.testing import ROUNDING, World, rank_difference
+from equipoise.testing.world import fresh_seed
+
+OPTIONS = [
+    ("lfm", {"alignment": "js", "loss_scale": 2.0}),
+    (
+        "lfm-lb",
+        {"hypergradient": "neumann", "alignment": "js", "outer_every": 2, "outer_batch_size": 7},
+    ),
+    ("lfm-lb", {"hypergradient": "identity", "outer_every": 1}),
+    ("mie", {"mixup_alpha": 1.0, "cycles": 2}),
+    ("mie", {"sam": "head", "rho": 0.3, "flat_weight": 0.3, "fresh_optimiser": True}),
+    ("mie", {"scope": 1.0, "sam": "none", "statistic_batch": 5, "phases": [1, 1, 1]}),
+    ("opm", {"warm_up": 0, "probability": 1.0}),
+    ("cml", {"where": "correct"}),
+    ("amco", {"threshold": 0.2, "ramp": 1.0}),
+    ("reconboost", {"alternation": 1, "rectification": 2}),
+]
+"""Options that draw random numbers, gather over ranks, or look at a sample twice."""
+
+ACTIVE = [
+    ("smv-sample", {"warm_up": 0}),
+    ("smv-modality", {"warm_up": 1, "alpha": 3.0}),
+    ("relearning", {"every": 1, "times": 5}),
+    ("bss", {"schedule": "curriculum", "grow": 3}),
+    ("inforeg", {"smoothing": 1, "threshold": 0.0, "unimodal_weight": 0.3}),
+    ("aug", {"every": 1, "residual": "sum"}),
+    ("mbsd", {"divergence": "true-class", "unimodal_weight": 0.5}),
+]
+"""Options under which methods that act between epochs do so at once; they train an epoch longer."""
+
+
+def with_options(seed):
+    return [
+        World(name, 2 + k % 2, seed, options, missing=0.4, precision="float64")
+        for k, (name, options) in enumerate(OPTIONS)
+    ] + [
+        World(name, 2 + k % 2, seed, options, missing=0.4, precision="float64", epochs=3)
+        for k, (name, options) in enumerate(ACTIVE)
+    ]
+
+
+def at_their_defaults(seed, first):
+    """All methods, with `first` modalities and the other number in turn."""
+    return [
+        World(entry.name, 2 + (first + k) % 2, seed, missing=0.4, precision="float64")
+        for k, entry in enumerate(METHODS)
+    ]
+
+
+def require_equal(worlds):
+    differences = rank_difference(worlds)
+    apart = {
+        f"{world.method} {dict(world.options)}, {world.count} modalities": difference
+        for world, difference in zip(worlds, differences, strict=True)
+        if difference > ROUNDING
+    }
+    assert not apart, f"seed {worlds[0].seed}: {apart}"
+
+
+def test_methods_and_their_options():
+    seed = fresh_seed()
+    require_equal(at_their_defaults(seed, 2) + with_options(seed))
+
+
+@pytest.mark.slow
+def test_methods_with_the_other_number_of_modalities():
+    require_equal(at_their_defaults(fresh_seed(), 3))
