@@ -1,7 +1,8 @@
-"""The architecture's rules, checked on the syntax tree."""
+"""The rules of the architecture, checked on the syntax tree of every file."""
 
 import ast
 import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from equipoise.heads import HEADS
 from equipoise.methods import METHODS
 
 ROOT = Path(equipoise.__file__).parent
-FILES = sorted(ROOT.rglob("*.py"))
+TREES = {
+    path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted(ROOT.rglob("*.py"))
+}
 
 LAYERS = [
     ("errors", "checks", "files", "evaluating", "quiet", "batch", "settings", "registry"),
@@ -30,11 +34,13 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
-def unit(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+def part(path):
+    """The file or package of `equipoise` that a file belongs to."""
+    return path.parts[0].removesuffix(".py")
 
 
 def imported(tree):
+    """Every module that a file imports, at its top, inside functions and for types alone."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -44,66 +50,90 @@ def imported(tree):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def parts_imported(tree):
+    """The parts of `equipoise` that a file imports."""
+    for name in imported(tree):
+        package, _, rest = name.partition(".")
+        if package == "equipoise" and rest:
+            found = rest.split(".")[0]
+            if found in LEVEL:
+                yield found
+
+
+def texts(tree):
+    """Every string of a file that is not an f-string."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def named(names, known_in, *others):
+    """Where a string is one of these names, {(file, name)}, outside the places that may know it."""
+    return {
+        (path.as_posix(), text)
+        for path, tree in TREES.items()
+        if part(path) != known_in and not path.as_posix().startswith(others)
+        for text in texts(tree)
+        if text in names
+    }
+
+
 def test_every_part_has_a_layer():
-    parts = {unit(path) for path in FILES} - {"__init__", "__main__"}
-    assert parts <= set(LEVEL)
+    assert {part(path) for path in TREES} - {"__init__", "__main__"} == set(LEVEL)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", TREES, ids=str)
 def test_imports_point_one_way(path):
-    if path.parent == ROOT and path.stem.startswith("__"):
+    """Type-only imports too: they tell a reader what a file is about."""
+    if part(path) in ("__init__", "__main__"):
         return
-    for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
-        parts = name.split(".")
-        if parts[0] == "equipoise" and len(parts) > 1 and parts[1] in LEVEL:
-            assert LEVEL[parts[1]] <= LEVEL[unit(path)], f"{unit(path)} imports {name}"
+    for found in parts_imported(TREES[path]):
+        assert LEVEL[found] <= LEVEL[part(path)], f"{part(path)} imports {found}"
+
+
+def test_no_two_parts_import_each_other():
+    """Parts of one layer may import each other, but not in a circle."""
+    graph = {name: set() for name in LEVEL}
+    for path, tree in TREES.items():
+        if part(path) in LEVEL:
+            graph[part(path)] |= set(parts_imported(tree)) - {part(path)}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 def test_one_file_speaks_to_the_other_ranks():
     guilty = [
-        str(path.relative_to(ROOT))
-        for path in FILES
-        if any(
-            name.startswith("torch.distributed")
-            for name in imported(ast.parse(path.read_text(encoding="utf-8")))
-        )
+        path.as_posix()
+        for path, tree in TREES.items()
+        if any(name.startswith("torch.distributed") for name in imported(tree))
     ]
     assert guilty == ["training/runtime.py"]
 
 
 def test_nobody_else_knows_a_method_by_name():
-    """Only defaults and the demo's choice may name one."""
-    allowed = {("settings.py", "joint"), ("api.py", "joint"), ("registry.py", "joint")}
-    names = set(METHODS.names())
-    found = set()
-    for path in FILES:
-        where = str(path.relative_to(ROOT))
-        if where.startswith(
-            ("methods/", "cli/demo.py", "data/transforms/kinds.py", "data/transforms/")
-        ):
-            continue  # data: transforms are named after the publication whose loader they repeat
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if (
-                isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and node.value in names
-            ):
-                found.add((where, node.value))
-    shared = names & set(HEADS.names())  # also a head's name
-    assert {
-        (where, name)
-        for where, name in found
-        if not (name in shared and where.startswith("heads/"))
-    } <= allowed
+    """Only defaults and the demo name one; heads and transforms may share a method's name."""
+    found = named(set(METHODS.names()), "methods", "cli/demo.py", "data/transforms/")
+    allowed = {(file, "joint") for file in ("settings.py", "api.py", "registry.py")}
+    heads = set(HEADS.names())
+    own = {(file, name) for file, name in found if file.startswith("heads/") and name in heads}
+    assert found - own <= allowed
+
+
+def test_nobody_else_knows_a_head_by_name():
+    """Only the default of a method's entry and the entries of methods name one.
+
+    The shared group and the cosine schedule are not heads.
+    """
+    names = set(HEADS.names()) - {"shared", "cosine"}
+    found = named(names, "heads", "methods/", "data/transforms/")
+    assert found == {("registry.py", "concat")}
 
 
 def test_no_modality_is_known_by_name():
-    """Kinds of data are known, modalities are not: no code branches on what a user calls one."""
-    for part in ("model.py", "training", "methods", "heads", "evaluation"):
-        for path in [p for p in FILES if unit(p) == part.removesuffix(".py")]:
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    assert not re.fullmatch("audio|visual|video|image|text", node.value), (
-                        path,
-                        node.lineno,
-                    )
+    """Kinds of data are known, modalities are not: no code branches on a name a user gives one."""
+    for path, tree in TREES.items():
+        if part(path) in ("model", "training", "methods", "heads", "evaluation"):
+            for text in texts(tree):
+                assert not re.fullmatch("audio|visual|video|image|text", text), path
