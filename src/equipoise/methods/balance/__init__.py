@@ -1,4 +1,7 @@
-"""Methods that balance the modalities of one network: MLA, LFM, MIE and those they are compared with."""
+"""Methods that balance the modalities of one network.
+
+MLA, LFM, MIE, and the methods that they are compared with.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,26 @@ import math
 
 from equipoise.registry import MethodEntry
 
-LFM = "Yang, Wan, Jiang, Xu. Facilitating Multimodal Classification via Dynamically Learning Modality Gap. NeurIPS 2024"
-
-
+LFM = (
+    "Yang, Wan, Jiang, Xu. Facilitating Multimodal Classification via Dynamically Learning "
+    "Modality Gap. NeurIPS 2024"
+)
 LFM_URL = (
     "https://proceedings.neurips.cc/paper_files/paper/2024/hash/"
     "71b17f00017da0d73823ccf7fbce2d4f-Abstract-Conference.html"
 )
-
+OGM = (
+    "Peng, Wei, Deng, Wang, Hu. Balanced Multimodal Learning via On-the-fly Gradient Modulation. "
+    "CVPR 2022"
+)
 
 ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "mla",
         "equipoise.methods.balance.mla:MLA",
-        "modalities in turn through one shared head, its gradient orthogonal to what the others taught",
-        paper="Zhang, Yoon, Bansal, Yao. Multimodal Representation Learning by Alternating Unimodal Adaptation. "
-        "CVPR 2024",
+        "modalities in turn through one head, whose gradient is orthogonal to what it has seen",
+        paper="Zhang, Yoon, Bansal, Yao. Multimodal Representation Learning by Alternating "
+        "Unimodal Adaptation. CVPR 2024",
         year=2024,
         url="https://arxiv.org/abs/2311.10707",
         code="https://github.com/Cecile-hi/Multimodal-Learning-with-Alternating-Unimodal-Adaptation",
@@ -32,8 +39,8 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "ogm",
         "equipoise.methods.balance.ogm:OGM",
-        "joint training with the leading modality's encoder gradient shrunk",
-        paper="Peng, Wei, Deng, Wang, Hu. Balanced Multimodal Learning via On-the-fly Gradient Modulation. CVPR 2022",
+        "joint training in which the gradient of a leading modality's encoder is made smaller",
+        paper=OGM,
         year=2022,
         url="https://arxiv.org/abs/2203.15332",
         code="https://github.com/GeWu-Lab/OGM-GE_CVPR2022",
@@ -44,7 +51,7 @@ ENTRIES: list[MethodEntry] = [
         "ogm-ge",
         "equipoise.methods.balance.ogm:OGMGE",
         "OGM with Gaussian noise on the encoders' gradients (generalisation enhancement)",
-        paper="Peng, Wei, Deng, Wang, Hu. Balanced Multimodal Learning via On-the-fly Gradient Modulation. CVPR 2022",
+        paper=OGM,
         year=2022,
         url="https://arxiv.org/abs/2203.15332",
         code="https://github.com/GeWu-Lab/OGM-GE_CVPR2022",
@@ -54,7 +61,7 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "lfm",
         "equipoise.methods.balance.lfm:LFM",
-        "joint training with a contrastive loss between the modalities whose weight falls over the epochs",
+        "joint training with a contrastive loss between modalities, of falling weight",
         paper=LFM,
         year=2024,
         url=LFM_URL,
@@ -64,7 +71,7 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "lfm-lb",
         "equipoise.methods.balance.lfm_learned:LFMLearned",
-        "LFM whose weight is learned on held-out samples by bilevel optimisation",
+        "LFM whose weight is learned on held-out samples, by bilevel optimisation",
         paper=LFM,
         year=2024,
         url=LFM_URL,
@@ -75,9 +82,9 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "mie",
         "equipoise.methods.balance.mie:MIE",
-        "modalities in turn, sharpness-aware, head gradients along directions flat for the one before",
-        paper="Jiang, Chi, Yang. Multimodal Classification via Modal-Aware Interactive Enhancement. 2024 "
-        "(IJCAI 2025 as IGM)",
+        "modalities in turn, sharpness-aware, in directions of the head that others do not use",
+        paper="Jiang, Chi, Yang. Multimodal Classification via Modal-Aware Interactive "
+        "Enhancement. 2024 (IJCAI 2025 as IGM)",
         year=2024,
         url="https://arxiv.org/abs/2407.04587",
         code="https://github.com/njustkmg/IJCAI25-IGM",
@@ -85,8 +92,8 @@ ENTRIES: list[MethodEntry] = [
         forward_passes=2.0,
         backward_passes=2.0,
         ordered=True,
-        memory="a matrix of its input's width squared per layer of every modality's head; a copy of the weights and "
-        "gradients within a step",
+        memory="a matrix of its input's width squared for each layer of every modality's head; a "
+        "copy of the weights and gradients within a step",
     ),
     MethodEntry(
         "smv-sample",
@@ -188,7 +195,7 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "cml",
         "equipoise.methods.balance.cml:CML",
-        "classification by shrinking sets of modalities, with confidence that must not grow",
+        "classification by fewer and fewer modalities, whose confidence must not grow",
         paper="Ma, Zhang, Zhang, Wu, Fu, Zhou, Hu. Calibrating Multimodal Learning. ICML 2023",
         year=2023,
         url="https://arxiv.org/abs/2306.01265",
@@ -197,9 +204,9 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "amco",
         "equipoise.methods.balance.amco:AMCo",
-        "class scores of the modality that the prediction depends on are masked",
-        paper="Zhou, Liang, Zheng, Xuan, Kumada. Adaptive Mask Co-optimization for Modal Dependence in Multimodal "
-        "Learning. ICASSP 2023",
+        "class scores of the modality on which the prediction depends are masked",
+        paper="Zhou, Liang, Zheng, Xuan, Kumada. Adaptive Mask Co-optimization for Modal "
+        "Dependence in Multimodal Learning. ICASSP 2023",
         year=2023,
         url="https://doi.org/10.1109/ICASSP49357.2023.10096641",
         head="mixed-sum",
@@ -232,8 +239,9 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "g-blend",
         "equipoise.methods.balance.g_blend:GBlend",
-        "losses of the fused and of each modality's classifier, weighed by how they generalise and overfit",
-        paper="Wang, Tran, Feiszli. What Makes Training Multi-Modal Classification Networks Hard? CVPR 2020",
+        "losses of all classifiers, weighed by how much these generalise and overfit",
+        paper="Wang, Tran, Feiszli. What Makes Training Multi-Modal Classification Networks "
+        "Hard? CVPR 2020",
         year=2020,
         url="https://arxiv.org/abs/1905.12681",
         code="https://github.com/facebookresearch/VMZ",
@@ -259,9 +267,9 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "agm",
         "equipoise.methods.balance.agm:AGM",
-        "the gradient of each modality's Shapley share of the logits scaled by how its lead changes",
-        paper="Li, Li, Hu, Lei, Li, Zhou. Boosting Multi-modal Model Performance with Adaptive Gradient Modulation. "
-        "ICCV 2023",
+        "the gradient of each modality's Shapley value is scaled by how its lead changes",
+        paper="Li, Li, Hu, Lei, Li, Zhou. Boosting Multi-modal Model Performance with Adaptive "
+        "Gradient Modulation. ICCV 2023",
         year=2023,
         url="https://arxiv.org/abs/2308.07686",
         code="https://github.com/lihong2303/AGM_ICCV2023",
@@ -285,8 +293,9 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "dgl",
         "equipoise.methods.balance.dgl:DGL",
-        "encoders learn from the unimodal losses only, the head from the multimodal one only",
-        paper="Wei, Luo, Luo. Boosting Multimodal Learning via Disentangled Gradient Learning. ICCV 2025",
+        "encoders learn from the unimodal losses only, the head from the fused one only",
+        paper="Wei, Luo, Luo. Boosting Multimodal Learning via Disentangled Gradient Learning. "
+        "ICCV 2025",
         year=2025,
         url="https://arxiv.org/abs/2507.10213",
         code="https://github.com/shicaiwei123/ICCV2025-GDL",
@@ -307,8 +316,9 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "bss",
         "equipoise.methods.balance.bss:BSS",
-        "the order of the samples goes from those on which the modalities agree to those on which they do not",
-        paper="Guan, Jiang, Yang. Balance-aware Sequence Sampling Makes Multi-modal Learning Better. IJCAI 2025",
+        "samples come in the order of difficulty: those on which the modalities agree come first",
+        paper="Guan, Jiang, Yang. Balance-aware Sequence Sampling Makes Multi-modal Learning "
+        "Better. IJCAI 2025",
         year=2025,
         url="https://arxiv.org/abs/2501.01470",
         code="https://github.com/njustkmg/IJCAI25-BSS",
@@ -317,9 +327,9 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "aug",
         "equipoise.methods.balance.aug:AUG",
-        "the modality that lags behind gets another classifier, boosted on what its earlier ones leave",
-        paper="Jiang, Huang, Yang. Rethinking Multimodal Learning from the Perspective of Mitigating Classification "
-        "Ability Disproportion. NeurIPS 2025",
+        "a modality that lags behind gets another classifier, which learns what others leave",
+        paper="Jiang, Huang, Yang. Rethinking Multimodal Learning from the Perspective of "
+        "Mitigating Classification Ability Disproportion. NeurIPS 2025",
         year=2025,
         url="https://arxiv.org/abs/2502.20120",
         code="https://github.com/njustkmg/NeurIPS25-AUG",
@@ -342,7 +352,7 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "compose",
         "equipoise.methods.balance.compose:Compose",
-        "any schedule, head projection, flatness and alignment: MLA, LFM, MIE and what lies between",
+        "any combination of the ingredients of MLA, LFM and MIE",
         neutral={},
     ),
 ]
