@@ -15,7 +15,7 @@ import numpy as np
 
 from equipoise.comparison.rates import read_rates
 from equipoise.data.datasets.synthetic import Sensor, best_accuracies
-from equipoise.data.table.missing import draw
+from equipoise.data.table.missing import hide_cells
 
 SAMPLES = 200_000  # the mean's standard error is below 0.05 percent
 
@@ -26,7 +26,7 @@ def best_possible(strengths: list[float], classes: int, rate: float) -> float:
     with warnings.catch_warnings(
         action="ignore"
     ):  # a rate that would leave samples without anything is lowered
-        kept = draw(everything, rate, np.random.default_rng(0))
+        kept = hide_cells(everything, rate, np.random.default_rng(0))
     patterns, counts = np.unique(kept, axis=0, return_counts=True)
     best = [
         best_accuracies({str(k): Sensor(strengths[k]) for k in np.flatnonzero(pattern)}, classes)[

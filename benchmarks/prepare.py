@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 
 from equipoise.data.decoding.cache import Stored, decode_all
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.loader import Loader
 from equipoise.data.table.steps import Arrays
@@ -68,9 +70,9 @@ def seconds(work: Callable[[], object]) -> float:
 def throughput(folder: Path, clips: int) -> None:
     """Part 1."""
     rng = np.random.default_rng(0)
-    files = [folder / f"{k}.mp4" for k in range(clips)]
+    files = [FilePart(folder / f"{k}.mp4") for k in range(clips)]
     for file in files:
-        write_clip(file, 3.0, rng)
+        write_clip(file.path, 3.0, rng)
     for name, transform in (("3 frames", Frames(crop=(0.08, 1.0))), ("sound", LogStft())):
         bare = seconds(lambda t=transform: [t.decode(file) for file in files])
         first = seconds(lambda n=name, t=transform: decode_all(n, files, t, folder / "cache"))
@@ -105,11 +107,8 @@ def table(folder: Path, samples: int, *, mapped: bool) -> Table:
     present = {m: np.ones(samples, dtype=bool) for m in arrays}
     label = np.zeros(samples, dtype=np.int64)
     ids = [str(k) for k in range(samples)]
-    return (
-        Table(specs, arrays, np.arange(samples), label, present, "ab", ids)
-        .stepped(steps)
-        .augmented(0)
-    )
+    plain = Table(specs, arrays, np.arange(samples), label, present, "ab", ids)
+    return replace(plain.stepped(steps), augment=0)
 
 
 def read_epoch(data: Table, epoch: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,7 @@ class DataSettings:
                 "strict or simulated",
             ),
             ("problems", self.problems in POLICIES, "error, drop or absent"),
+            ("seed", isinstance(self.seed, Integral) and self.seed >= 0, "an integer, at least 0"),
         ]
         _check("data", self, checks)
 

@@ -8,6 +8,7 @@ from equipoise import data
 from equipoise.data.datasets import DATASETS
 from equipoise.encoders import ENCODERS
 from equipoise.heads import HEADS
+from equipoise.settings import DataSettings
 from equipoise.testing import check_dataset, check_encoder, check_head
 
 TINY = {
@@ -54,4 +55,4 @@ def test_encoder(name):
 )
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_dataset(name, missing):
-    check_dataset(data.load(name, missing=missing, holdout=0.1))
+    check_dataset(data.load(DataSettings(name, missing=missing, holdout=0.1)))

@@ -31,6 +31,18 @@ LAYERS = [
     ("testing",),
     ("api", "cli"),
 ]
+DATA_LADDER = [
+    "modality",
+    "manifest",
+    "media",
+    "transforms",
+    "decoding",
+    "table",
+    "datasets",
+    "locate",
+    "assemble",
+    "sources",
+]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
@@ -101,6 +113,27 @@ def test_no_two_parts_import_each_other():
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def rung(name):
+    """Place in the ladder of a module below equipoise.data; None for any other."""
+    parts = name.split(".")
+    if parts[:2] != ["equipoise", "data"] or len(parts) < 3 or parts[2] not in DATA_LADDER:
+        return None
+    return DATA_LADDER.index(parts[2])
+
+
+DATA_FILES = [path for path in FILES if unit(path) == "data" and path != ROOT / "data/__init__.py"]
+
+
+@pytest.mark.parametrize("path", DATA_FILES, ids=lambda path: str(path.relative_to(ROOT / "data")))
+def test_data_run_down_one_ladder(path):
+    """No import goes up the ladder, whether for types or inside a function."""
+    own = rung(".".join(("equipoise", *path.relative_to(ROOT).with_suffix("").parts)))
+    assert own is not None, "every room of data/ has a rung"
+    for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+        other = rung(name)
+        assert other is None or other <= own, f"{path.name} imports {name}"
 
 
 def test_one_file_speaks_to_the_other_ranks():

@@ -87,7 +87,7 @@ def test_the_runs_own_policy_holds_unless_another_is_given(frame, spoilt):
 
 
 def test_policies_that_cannot_be(run, frame):
-    with pytest.raises(ConfigError, match="error, drop, absent"):
+    with pytest.raises(ConfigError, match="error, drop or absent"):
         equipoise.predict(run, frame, problems="ignore")
     with pytest.raises(ConfigError, match="'problems' is for other data"):
         equipoise.evaluate(run, problems="drop")

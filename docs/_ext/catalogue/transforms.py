@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from equipoise.data.transforms.kinds import ENDINGS, KINDS, TRANSFORMS
+from equipoise.data.manifest.kinds import KIND_BY_ENDING, KINDS
+from equipoise.data.transforms.kinds import TRANSFORMS
 from equipoise.encoders import default_encoder
 
 from .markdown import bash, explained, page, prose, shown, table
@@ -92,7 +93,7 @@ def _kind(kind: str) -> list[str]:
     first: dict[type, str] = {}
     for name, (target, _) in choices.items():
         first.setdefault(target, name)
-    endings = ", ".join(f"`{ending}`" for ending, owner in ENDINGS.items() if owner == kind)
+    endings = ", ".join(f"`{ending}`" for ending, owner in KIND_BY_ENDING.items() if owner == kind)
     encoder = _encoder(kind)
     return [
         f"## {kind}",

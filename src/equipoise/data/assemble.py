@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.decoding.decode import Decoded
+from equipoise.data.decoding.decode import DecodedManifest
+from equipoise.data.manifest.columns import SPLIT_NAMES
 from equipoise.data.manifest.manifest import Manifest
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table import splits as splitting
+from equipoise.data.table.splits import assign_splits
+from equipoise.data.table.steps import unfitted_step
 from equipoise.data.table.table import Splits, Table
 from equipoise.errors import DataError
 
 
 def assemble(
     manifest: Manifest,
-    decoded: Decoded,
+    decoded: DecodedManifest,
     *,
     name: str,
     label: str,
@@ -27,93 +29,115 @@ def assemble(
     test: float,
     seed: int,
 ) -> Splits:
-    """The splits a manifest names, or drawn where it names none.
+    """Make the splits that a manifest names, or draw them where it names none.
 
     Args:
         manifest: the rows.
         decoded: their arrays.
         name: of the data set.
         label: the label column, kept for later data.
-        validation: share for validation where splits are drawn.
-        test: share for testing where splits are drawn.
+        validation: fraction for validation where splits are drawn.
+        test: fraction for testing where splits are drawn.
         seed: of the draw.
 
     Raises:
         DataError: a split is empty, a training row has no label, there is a single class, or a
             label occurs in validation or test alone.
     """
-    which = manifest.split
-    if which is None:
-        which = _draw(manifest, decoded, validation=validation, test=test, seed=seed)
-    rows = {part: np.flatnonzero(decoded.keep & (which == part)) for part in splitting.NAMES}
+    split = manifest.split
+    if split is None:
+        split = _draw_splits(manifest, decoded, validation=validation, test=test, seed=seed)
+    rows = {part: np.flatnonzero(decoded.keep & (split == part)) for part in SPLIT_NAMES}
     for part in ("train", "validation"):
         if not len(rows[part]):
             raise DataError(f"{manifest.where}: no row is in the {part} split")
+    # Classes come from training rows only: a test row must not shape what is trained.
     classes = _classes(manifest, rows["train"])
     codes = {
         part: label_codes(manifest, rows[part], classes, f" of the {part} split") for part in rows
     }
-    facts = {
-        "modalities": [asdict(declaration) for declaration in manifest.declarations],
-        "label": label,
-        "transforms": {m: reading.settings for m, reading in decoded.readings.items()},
+    specs = {m: found.spec for m, found in decoded.modalities.items()}
+    tables = {
+        part: make_table(manifest, decoded, specs, rows[part], codes[part], classes)
+        for part in SPLIT_NAMES
     }
-    specs = {m: reading.spec for m, reading in decoded.readings.items()}
-    train, validating, testing = (
-        make_table(manifest, decoded, specs, rows[p], codes[p], classes) for p in splitting.NAMES
-    )
-    fitting = {m: reading.step for m, reading in decoded.readings.items()}
     return Splits(
-        train,
-        validating,
-        testing,
+        **tables,
         name=name,
         problems=decoded.problems,
-        preprocessing=facts,
-        fitting=fitting,
+        preprocessing={
+            "modalities": [asdict(declaration) for declaration in manifest.declarations],
+            "label": label,
+            "transforms": {m: found.settings for m, found in decoded.modalities.items()},
+        },
+        fitting={m: unfitted_step(found.transform) for m, found in decoded.modalities.items()},
     )
 
 
 def label_codes(
     manifest: Manifest, rows: np.ndarray, classes: Sequence[str], part: str = ""
 ) -> np.ndarray:
-    """(len(rows),) labels as indices of the classes, −1 where there is none.
+    """Labels as indices of the classes.
+
+    Args:
+        manifest: whose labels.
+        rows: (n,) of the manifest.
+        classes: their names.
+        part: the rows' split, for messages.
+
+    Returns:
+        int64 (n,), −1 where there is no label.
 
     Raises:
-        DataError: a label that is no class.
+        DataError: a label that is not a class.
     """
     number = {name: code for code, name in enumerate(classes)}
     codes = np.full(len(rows), -1, dtype=np.int64)
     for place, row in enumerate(rows):
         label = manifest.label[row]
-        if label is not None and label not in number:
+        if label is None:
+            continue
+        if label not in number:
             raise DataError(
-                f"{manifest.at(row)}{part}: label {label!r} is in no training row; known: {', '.join(classes)}"
+                f"{manifest.at(row)}{part}: label {label!r} is in no training row; "
+                f"known: {', '.join(classes)}"
             )
-        codes[place] = -1 if label is None else number[label]
+        codes[place] = number[label]
     return codes
 
 
 def make_table(
     manifest: Manifest,
-    decoded: Decoded,
+    decoded: DecodedManifest,
     specs: Mapping[str, ModalitySpec],
     rows: np.ndarray,
     codes: np.ndarray,
     classes: Sequence[str],
 ) -> Table:
-    """Some rows of a manifest as a table; a modality of `specs` that was not decoded is absent."""
-    nothing = np.zeros(len(manifest), dtype=bool)
-    found = decoded.readings
-    arrays = {
-        m: found[m].store if m in found else np.empty((0, *spec.shape)) for m, spec in specs.items()
-    }
-    present = {m: (found[m].present if m in found else nothing)[rows] for m in specs}
+    """Some rows of a manifest as a table.
+
+    Args:
+        manifest: the rows.
+        decoded: their arrays.
+        specs: modalities of the table; one that was not decoded is absent everywhere.
+        rows: (n,) of the manifest.
+        codes: int64 (n,) labels.
+        classes: their names.
+    """
+    arrays: dict[str, Any] = {}
+    present: dict[str, np.ndarray] = {}
+    for modality, spec in specs.items():
+        found = decoded.modalities.get(modality)
+        if found is None:
+            arrays[modality] = np.empty((0, *spec.shape))
+            present[modality] = np.zeros(len(rows), dtype=bool)
+        else:
+            arrays[modality] = found.store
+            present[modality] = found.present[rows]
     raw: dict[str, Sequence[Any]] = {
-        m: [None if f is None else str(f) for f in files] for m, files in manifest.files.items()
+        m: [None if part is None else str(part) for part in parts]
+        for m, parts in manifest.files.items()
     }
-    raw.update(manifest.texts)
-    group = None if manifest.group is None else manifest.group[rows]
     return Table(
         specs,
         arrays,
@@ -122,28 +146,28 @@ def make_table(
         present,
         classes,
         [manifest.ids[row] for row in rows],
-        raw,
-        group=group,
+        {**raw, **manifest.texts},
+        group=None if manifest.group is None else manifest.group[rows],
     )
 
 
-def _draw(
-    manifest: Manifest, decoded: Decoded, *, validation: float, test: float, seed: int
+def _draw_splits(
+    manifest: Manifest, decoded: DecodedManifest, *, validation: float, test: float, seed: int
 ) -> np.ndarray:
-    """Splits for the rows that are kept."""
+    """Draw the split of each row that is kept."""
     rows = np.flatnonzero(decoded.keep)
     classes = _classes(manifest, rows)
     codes = label_codes(manifest, rows, classes)
     group = None if manifest.group is None else manifest.group[rows]
-    which = np.full(len(manifest), "train", dtype=object)
-    which[rows] = splitting.draw(
+    split = np.full(len(manifest), "train", dtype=object)
+    split[rows] = assign_splits(
         codes, validation=validation, test=test, seed=seed, group=group, classes=classes
     )
-    return which
+    return split
 
 
 def _classes(manifest: Manifest, rows: np.ndarray) -> list[str]:
-    """Names of the classes in these (training) rows."""
+    """Names of the classes in these training rows."""
     for row in rows:
         if manifest.label[row] is None:
             raise DataError(f"{manifest.at(row)}: the label of a training row is missing")
@@ -153,16 +177,17 @@ def _classes(manifest: Manifest, rows: np.ndarray) -> list[str]:
     if len(names) == 1:
         only = names.pop()
         raise DataError(
-            f"{manifest.where}: the training rows have a single class, {only!r}; there is nothing to tell apart"
+            f"{manifest.where}: the training rows have a single class, {only!r}; "
+            "there is nothing to tell apart"
         )
     return in_order(names)
 
 
 def in_order(names: set[str]) -> list[str]:
-    """Numbers by value, other names by the alphabet.
+    """Sort class names: numbers by value, others alphabetically.
 
-    Ties ("1" and "1.0") and nan have their place too: a set has another order in every process, and
-    ranks must agree.
+    The order must be the same in every process, since ranks must agree on it, and a set has
+    another one in each. So equal values ("1" and "1.0") and nan have a fixed place too.
     """
     try:
         values = {name: float(name) for name in names}

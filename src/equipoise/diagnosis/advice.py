@@ -7,7 +7,7 @@ from math import sqrt
 from shlex import quote
 from typing import Any
 
-from equipoise.data.table.splits import NAMES
+from equipoise.data.manifest.columns import SPLIT_NAMES
 from equipoise.diagnosis.balance import FEW
 from equipoise.diagnosis.leakage import MEASURED
 
@@ -220,7 +220,7 @@ def on_groups(found: Found) -> Iterator[Finding]:
 
 def _apart(group: Mapping[str, Any], given: bool) -> str:
     """Advice how to keep each group in one split."""
-    few = group["values"] < len(NAMES)
+    few = group["values"] < len(SPLIT_NAMES)
     if group["windows"]:
         column = "" if few else ", by a column of file names for --group"
         return f"keep all windows of a file in one split{column}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from equipoise.data.table.splits import NAMES
+from equipoise.data.manifest.columns import SPLIT_NAMES
 from equipoise.diagnosis.study import Study
 
 FEW = 10
@@ -23,7 +23,7 @@ def count_classes(study: Study) -> dict[str, Any]:
         Entries per split are empty where there are no splits.
     """
     everywhere = Counter(label for label in study.label if label is not None)
-    splits = NAMES if study.split is not None else ()
+    splits = SPLIT_NAMES if study.split is not None else ()
     inside = {split: _count_labels(study, split) for split in splits}
     classes = study.classes
     largest = None

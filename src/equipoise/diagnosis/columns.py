@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.manifest.cells import SPLITS, Cells
+from equipoise.data.manifest.columns import SPLIT_ALIASES, SPLIT_NAMES, ColumnReader
+from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.manifest.kinds import KIND_BY_ENDING, KINDS
 from equipoise.data.manifest.sheet import Sheet
-from equipoise.data.media import split_window, without_window
-from equipoise.data.table.splits import NAMES
-from equipoise.data.transforms.kinds import ENDINGS, KINDS
-from equipoise.errors import DataError
 
 ColumnRecord = dict[str, Any]
 """A column as `describe_columns` describes it."""
@@ -60,8 +58,8 @@ def describe_columns(sheet: Sheet, base: Path) -> list[ColumnRecord]:
         "empty": fraction of the cells, "distinct": number of values, "example",
         "files_not_found": number of cells}]
     """
-    cells = Cells(sheet)
-    return [_describe(column, cells.texts(column), base) for column in cells.columns]
+    reader = ColumnReader(sheet)
+    return [_describe(column, reader.texts(column), base) for column in reader.columns]
 
 
 def looks_like_group(name: str) -> bool:
@@ -102,11 +100,13 @@ def suggest_declarations(
 def _describe(name: str, texts: Sequence[str | None], base: Path) -> ColumnRecord:
     filled = [text for text in texts if text is not None]
     looks = _looks_like(name, filled)
-    is_file = looks in ENDINGS.values()
+    is_file = looks in KIND_BY_ENDING.values()
     missing = 0
     if is_file:
-        missing = sum(not os.path.exists(base / without_window(text)) for text in filled)
-    if looks == "vector" and any(_dimensions(base / cell) > 1 for cell in filled[:_OPENED]):
+        missing = sum(not os.path.exists(FilePart.parse(text, base).path) for text in filled)
+    if looks == "vector" and any(
+        _dimensions(FilePart.parse(cell, base)) > 1 for cell in filled[:_OPENED]
+    ):
         looks = "array"
     return {
         "column": name,
@@ -123,11 +123,11 @@ def _looks_like(name: str, filled: Sequence[str]) -> str:
         return "empty"
     if _UNNAMED.fullmatch(name):
         return "id"
-    endings = [ENDINGS.get(Path(without_window(text)).suffix.lower()) for text in filled]
+    endings = [KIND_BY_ENDING.get(FilePart.parse(text).path.suffix.lower()) for text in filled]
     kind, count = Counter(endings).most_common(1)[0]
     if kind is not None and count > len(filled) / 2:
         return kind
-    if all(text.lower() in SPLITS for text in filled):
+    if all(text.lower() in SPLIT_ALIASES for text in filled):
         return "split"
     unique = len(filled) > 1 and len(set(filled)) == len(filled)
     if all(map(_is_number, filled)):
@@ -155,19 +155,20 @@ def _counts_rows(filled: Sequence[str]) -> bool:
     )
 
 
-def _dimensions(path: Path) -> int:
+def _dimensions(part: FilePart) -> int:
     """Number of dimensions of a sample in an array file; 0 if the file cannot be read."""
     try:
-        file, window = split_window(path)
-        array = np.lib.format.open_memmap(file, mode="r")
-    except (DataError, ValueError, EOFError, OSError, TypeError):
+        array = np.lib.format.open_memmap(part.path, mode="r")
+    except (ValueError, EOFError, OSError, TypeError):
         return 0
-    return array.ndim - (window.row is not None)
+    return array.ndim - (part.window.row is not None)
 
 
 def _groups(columns: Sequence[ColumnRecord]) -> list[str]:
     """Columns named like a group that have at least as many values as there are splits."""
-    found = [c for c in columns if looks_like_group(c["column"]) and c["distinct"] >= len(NAMES)]
+    found = [
+        c for c in columns if looks_like_group(c["column"]) and c["distinct"] >= len(SPLIT_NAMES)
+    ]
     return [c["column"] for c in found if c["looks_like"] in ("category", "number")]
 
 

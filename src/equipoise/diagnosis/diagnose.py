@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise import data
-from equipoise.data.manifest.declaration import Declaration
-from equipoise.data.manifest.locate import Source, is_built_in, locate
+from equipoise.data.locate import Source, is_built_in, locate
 from equipoise.data.manifest.sheet import read_sheet
 from equipoise.diagnosis.advice import advise
 from equipoise.diagnosis.balance import count_classes
@@ -42,11 +41,13 @@ def diagnose(settings: DataSettings) -> Report:
     """
     if is_built_in(settings.source):
         parts = data.load(
-            settings.source,
-            seed=settings.seed,
-            validation=settings.validation,
-            test=settings.test,
-            options=settings.options,
+            DataSettings(
+                settings.source,
+                seed=settings.seed,
+                validation=settings.validation,
+                test=settings.test,
+                options=settings.options,
+            )
         )
         return {
             "source": settings.source,
@@ -59,12 +60,7 @@ def diagnose(settings: DataSettings) -> Report:
         "group": settings.group,
         "id": settings.id,
     }
-    source = locate(
-        settings.source,
-        [Declaration.parse(str(t)) for t in settings.modality],
-        named,
-        settings.options,
-    )
+    source = locate(settings)
     columns = describe_columns(read_sheet(source.data), _base(source, settings.root))
     report = {
         "source": source.name if source.name == "DataFrame" else str(settings.source),

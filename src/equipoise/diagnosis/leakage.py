@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from equipoise.data.manifest.cells import Cells
-from equipoise.data.media import Window, split_window
+from equipoise.data.manifest.columns import ColumnReader
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.diagnosis.columns import looks_like_group
 from equipoise.diagnosis.study import Study
-from equipoise.errors import DataError
 
 OFTEN = 0.5
 """Smallest fraction of the samples with their own label in text or path that is reported."""
@@ -55,8 +53,8 @@ def _groups(study: Study, group: str | None, other: Sequence[str]) -> list[dict[
     if group is not None and study.group is not None:
         columns[group] = [str(value) for value in study.group]
     if study.sheet is not None:
-        cells = Cells(study.sheet)
-        columns.update({c: cells.texts(c) for c in other if c != group and looks_like_group(c)})
+        reader = ColumnReader(study.sheet)
+        columns.update({c: reader.texts(c) for c in other if c != group and looks_like_group(c)})
     found: list[dict[str, Any]] = []
     for name, values in columns.items():
         if _repeats(values):
@@ -74,17 +72,15 @@ def _repeats(values: Sequence[str | None]) -> bool:
     return len(set(known)) < len(known)
 
 
-def _recording(path: Path) -> str | None:
+def _recording(part: FilePart) -> str | None:
     """The file that a window in time is cut from, or None.
 
     None stands for a whole file, whose second occurrence is a copy, and for a row of an array file,
     whose neighbours are unrelated.
     """
-    try:
-        file, window = split_window(path)
-    except DataError:
+    if part.window.is_empty or not part.window.is_in_time:
         return None
-    return None if window == Window(row=window.row) else str(file)
+    return str(part.path)
 
 
 def _shared(study: Study, values: Sequence[str | None]) -> dict[str, int]:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from equipoise.data.assemble import in_order
 from equipoise.data.decoding.cache import cache_folder
-from equipoise.data.decoding.decode import Problem, read_all
-from equipoise.data.decoding.reading import Reading
-from equipoise.data.manifest.locate import Source
+from equipoise.data.decoding.decode import Problem, decode_modalities
+from equipoise.data.decoding.decoded import DecodedModality
+from equipoise.data.locate import Source
+from equipoise.data.manifest.columns import SPLIT_NAMES
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.manifest import Manifest, read_manifest
 from equipoise.data.manifest.sheet import Sheet
-from equipoise.data.table import splits as splitting
-from equipoise.data.table.steps import Arrays, FinishedArrays
+from equipoise.data.table.splits import assign_splits
+from equipoise.data.table.steps import FinishedArrays
 from equipoise.data.table.table import Splits, Table
+from equipoise.data.transforms.text import Pieces, Words
 from equipoise.errors import DataError
 from equipoise.settings import DataSettings
 
@@ -33,7 +35,7 @@ class ModalityView:
         kind: vector, array, image, audio, video, flow or text.
         present: bool (N,); cells that cannot be read are absent.
         read: maps present rows (n,) to float32 (n, …), not scaled; for texts to str (n,).
-        files: (N,) path, or None in a row without one; None if the cells are not paths.
+        files: (N,) file or part of one, or None in a row without one; None if the cells are not paths.
         texts: (N,) text, or None in a row without one; None if the cells are not texts.
         columns: columns that the modality is read from; empty for a built-in data set.
     """
@@ -41,7 +43,7 @@ class ModalityView:
     kind: str
     present: np.ndarray
     read: Read
-    files: Sequence[Path | None] | None = None
+    files: Sequence[FilePart | None] | None = None
     texts: Sequence[str | None] | None = None
     columns: Sequence[str] = ()
 
@@ -108,9 +110,9 @@ def from_source(source: Source, settings: DataSettings) -> Study:
         DataError: the table itself is unusable, or a modality has no readable array file at all.
     """
     manifest = read_manifest(source.data, source.columns, settings.root or source.root)
-    readings, problems = read_all(manifest, source.options, cache_folder(settings.cache))
+    modalities, problems = decode_modalities(manifest, source.options, cache_folder(settings.cache))
     columns = {d.name: d.columns for d in manifest.declarations}
-    views = {m: _view(manifest, m, reading, columns[m]) for m, reading in readings.items()}
+    views = {m: _view(manifest, m, found, columns[m]) for m, found in modalities.items()}
     split = manifest.split
     undrawn = ""
     if split is None:
@@ -130,7 +132,7 @@ def from_source(source: Source, settings: DataSettings) -> Study:
 
 def from_splits(parts: Splits) -> Study:
     """Study a built-in data set, which has no columns and no bad files."""
-    tables = {name: getattr(parts, name) for name in splitting.NAMES}
+    tables = {name: getattr(parts, name) for name in SPLIT_NAMES}
     whole = list(tables.values())
     views = {
         m: ModalityView(spec.kind, np.concatenate([t.present[m] for t in whole]), _reader(whole, m))
@@ -148,19 +150,19 @@ def from_splits(parts: Splits) -> Study:
 
 
 def _view(
-    manifest: Manifest, modality: str, reading: Reading, columns: Sequence[str]
+    manifest: Manifest, modality: str, found: DecodedModality, columns: Sequence[str]
 ) -> ModalityView:
     files = manifest.files.get(modality)
     texts = manifest.texts.get(modality)
-    step = reading.step
+    transform = found.transform
     finish: Callable[..., np.ndarray] = (
-        FinishedArrays(step.transform, None) if isinstance(step, Arrays) else _as_is
+        _as_is if isinstance(transform, Words | Pieces) else FinishedArrays(transform, None)
     )
 
     def read(rows: np.ndarray) -> np.ndarray:
-        return finish(reading.store[rows], None)
+        return finish(found.store[rows], None)
 
-    return ModalityView(reading.spec.kind, reading.present, read, files, texts, columns)
+    return ModalityView(found.spec.kind, found.present, read, files, texts, columns)
 
 
 def _as_is(block: np.ndarray, draws: None) -> np.ndarray:
@@ -200,7 +202,7 @@ def _draw(
     group = None if manifest.group is None else manifest.group[rows]
     split = np.full(len(manifest), "", dtype=object)
     try:
-        split[rows] = splitting.draw(
+        split[rows] = assign_splits(
             label,
             group=group,
             validation=settings.validation,

@@ -74,11 +74,7 @@ def _with_features(
         raise RunError(
             f"{folder}: cannot use the cache ({error.strerror or error}); set --data.cache"
         ) from None
-    train, validation, test = (
-        t.with_features(modality, features) for t in (splits.train, splits.validation, splits.test)
-    )
-    holdout = splits.holdout and splits.holdout.with_features(modality, features)
-    return replace(splits, train=train, validation=validation, test=test, holdout=holdout)
+    return splits.map(lambda table: replace(table, features={**table.features, modality: features}))
 
 
 def _known(path: Path) -> np.ndarray:

@@ -163,29 +163,8 @@ def load_splits(settings: Settings, method: Method) -> Splits:
     A method that estimates on held-out data gets 15 % of the training split for it, unless the
     settings say otherwise.
     """
-    d = settings.data
-    holdout = d.holdout or (0.15 if method.needs_holdout else 0.0)
-    splits: Splits = data.load(
-        d.source,
-        modalities=d.modality or None,
-        label=d.label,
-        split=d.split,
-        group=d.group,
-        id=d.id,
-        root=d.root,
-        seed=d.seed,
-        holdout=holdout,
-        validation=d.validation,
-        test=d.test,
-        missing=d.missing,
-        missing_test=d.missing_test,
-        missing_modality=d.missing_modality,
-        missing_exact=d.missing_exact,
-        missing_regime=d.missing_regime,
-        problems=d.problems,
-        cache=d.cache,
-        options=d.options,
-    )
+    default = 0.15 if method.needs_holdout else 0.0
+    splits: Splits = data.load(settings.data, settings.data.holdout or default)
     return splits
 
 

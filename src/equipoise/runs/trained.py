@@ -10,9 +10,9 @@ import torch
 
 from equipoise import data
 from equipoise.batch import Predictions
+from equipoise.data.manifest.columns import SPLIT_NAMES
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.missing import mask
-from equipoise.data.table.splits import NAMES
 from equipoise.data.table.table import Table
 from equipoise.errors import ConfigError, DataError, invalid
 from equipoise.evaluation.metrics import measure
@@ -61,16 +61,14 @@ class Trained:
             ConfigError: `problems` is none of these.
             DataError: a file, column or label does not fit the run, or no row is left.
         """
-        d = self.settings.data
+        settings = replace(self.settings.data, source=source)
+        if problems is not None:
+            settings = replace(settings, problems=problems)
         table: Table = data.read_table(
-            source,
+            settings,
             specs=self.specs,
             classes=self.classes,
             preprocessing=self.preprocessing,
-            id=d.id,
-            root=d.root,
-            problems=d.problems if problems is None else problems,
-            cache=d.cache,
             labelled=labelled,
         )
         return table
@@ -86,8 +84,8 @@ class Trained:
             ConfigError: no such split.
             DataError: the data are gone, or the split is empty.
         """
-        if split not in NAMES:
-            raise invalid("evaluate", "split", f"one of {', '.join(NAMES)}", split)
+        if split not in SPLIT_NAMES:
+            raise invalid("evaluate", "split", f"one of {', '.join(SPLIT_NAMES)}", split)
         settings = self.settings
         if settings.data.source == IN_MEMORY:
             raise DataError(

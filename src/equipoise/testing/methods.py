@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -65,11 +65,10 @@ def resumes(world: World) -> None:
     settings = world.run_settings()
     with tempfile.TemporaryDirectory() as scratch:
         whole = _final(train(settings, Path(scratch) / "whole", splits=splits).folder)
-        reads = _CountingTable.of(splits.train)
-        train(settings, Path(scratch) / "counted", splits=replace(splits, train=reads))
-        for kill in sorted(
-            {*np.random.default_rng(world.seed).integers(1, reads.reads, 3).tolist()}
-        ):
+        counting = _CountingTable.of(splits.train)
+        train(settings, Path(scratch) / "counted", splits=replace(splits, train=counting))
+        reads = len(counting.reads)
+        for kill in sorted({*np.random.default_rng(world.seed).integers(1, reads, 3).tolist()}):
             folder = Path(scratch) / f"killed-{kill}"
             with suppress(_Killed):
                 train(
@@ -79,9 +78,7 @@ def resumes(world: World) -> None:
                 )
             ours = _final(train(settings, folder, splits=splits, resume=True).folder)
             moved = differing(whole, ours)
-            assert not moved, (
-                f"killed at read {kill} of {reads.reads} and resumed, {moved[0]} differs"
-            )
+            assert not moved, f"killed at read {kill} of {reads} and resumed, {moved[0]} differs"
 
 
 def check_missing(entry: MethodEntry, count: int, seed: int) -> None:
@@ -289,24 +286,27 @@ class _Killed(BaseException):
     """As sudden as a signal: nothing catches it on the way."""
 
 
+@dataclass(frozen=True, eq=False)
 class _CountingTable(Table):
-    """A table that counts its reads, and kills the reader at a limit."""
+    """A table that counts its reads, and kills the reader at a limit.
 
-    reads = 0
+    Attributes:
+        limit: number of reads that are allowed; None for any.
+        reads: the epoch of each read so far, also of tables made from this one.
+    """
+
     limit: int | None = None
+    reads: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, table: Table, limit: int | None = None) -> _CountingTable:
-        counting = table.with_present(table.present)
-        counting.__class__ = cls
-        found = cast(_CountingTable, counting)
-        found.limit = limit
-        return found
+        values = {f.name: getattr(table, f.name) for f in fields(Table) if f.init}
+        return cls(**values, limit=limit)
 
     def rows(self, indices: np.ndarray, epoch: int = 0) -> Batch:
-        if self.limit is not None and self.reads >= self.limit:
+        if self.limit is not None and len(self.reads) >= self.limit:
             raise _Killed
-        self.reads += 1
+        self.reads.append(epoch)
         return super().rows(indices, epoch)
 
 

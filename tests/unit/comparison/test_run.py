@@ -1,4 +1,5 @@
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -192,8 +193,8 @@ def reads(monkeypatch):
 
     def watched(*given):
         splits = load(*given)
-        splits.test.__class__ = Watched
-        return splits
+        values = {f.name: getattr(splits.test, f.name) for f in fields(Table) if f.init}
+        return replace(splits, test=Watched(**values))
 
     monkeypatch.setattr(cells_module.run, "load_splits", watched)
     return batches

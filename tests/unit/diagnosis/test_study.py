@@ -7,6 +7,7 @@ import equipoise
 from equipoise import data
 from equipoise.diagnosis.study import from_splits
 from equipoise.errors import ConfigError, DataError
+from equipoise.settings import DataSettings
 
 
 def test_nothing_is_said_against_clean_data(clean, doctor):
@@ -20,7 +21,7 @@ def test_nothing_is_said_against_clean_data(clean, doctor):
 def test_drawn_splits_are_those_of_a_run(clean, doctor, modalities):
     drawn = doctor(clean.drop(columns="split"), split=None, **{"data.seed": 3})
     declared = [f"{m}={m}*:vector" for m in modalities]
-    parts = data.load(clean.drop(columns="split"), modalities=declared, id="id", seed=3)
+    parts = data.load(DataSettings(clean.drop(columns="split"), modality=declared, id="id", seed=3))
     for split in ("train", "validation", "test"):
         table = getattr(parts, split)
         assert drawn["balance"]["samples"][split] == len(table)
@@ -76,7 +77,7 @@ def test_small_test_splits_are_told(clean, doctor, told):
 
 
 def test_a_built_in_data_set_is_read_row_by_row():
-    parts = data.load("synthetic", options={"samples": 90}, seed=1)
+    parts = data.load(DataSettings("synthetic", options={"samples": 90}, seed=1))
     study = from_splits(parts)
     rows = np.random.default_rng().permutation(len(study.ids))
     for m, view in study.views.items():

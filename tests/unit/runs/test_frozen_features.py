@@ -14,7 +14,7 @@ from equipoise.runs.build import build_model
 from equipoise.runs.frozen_features import cache_features
 from equipoise.runs.run import train
 from equipoise.runs.trained import Trained
-from equipoise.settings import Settings
+from equipoise.settings import DataSettings, Settings
 
 CPU = torch.device("cpu")
 TINY = {
@@ -58,7 +58,9 @@ def settings(tmp_path, **more):
 
 def load(frame, chosen, **more):
     d = chosen.data
-    return data.load(frame, modalities=d.modality, options=d.options, cache=d.cache, **more)
+    return data.load(
+        DataSettings(frame, modality=d.modality, options=d.options, cache=d.cache, **more)
+    )
 
 
 @dataclass
@@ -235,11 +237,13 @@ def test_augmented_pictures_are_encoded_as_they_come(tmp_path):
     for flip in (False, True):
         options = {"p": {"size": 16, "flip": flip}}
         splits = data.load(
-            frame,
-            modalities=["p=p:image", "n=x"],
-            root=str(tmp_path),
-            options=options,
-            cache=str(tmp_path / "c"),
+            DataSettings(
+                frame,
+                modality=["p=p:image", "n=x"],
+                root=str(tmp_path),
+                options=options,
+                cache=str(tmp_path / "c"),
+            )
         )
         config = {**TINY, "patch_size": 8}
         chosen = Settings.from_dict(

@@ -14,7 +14,7 @@ from typing import Any
 
 from equipoise.errors import ConfigError, unknown
 from equipoise.registry import Entry, Registry
-from equipoise.settings import parse_yaml
+from equipoise.settings import DataSettings, parse_yaml
 
 SUFFIX = ".yaml"
 FOLDER = files(__name__)
@@ -83,16 +83,16 @@ def fitted_preset(name: object, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _declared(data: Mapping[str, Any]) -> list[str]:
     """Modalities that the user or a prepared folder declares; none where only loading the data tells."""
-    from equipoise.data.manifest.declaration import (
-        Declaration,  # here: `--help` waits for nothing heavy
-    )
-    from equipoise.data.manifest.locate import locate
+    # Imported here, since `--help` must not wait for heavy imports.
+    from equipoise.data.locate import locate
+    from equipoise.data.manifest.declaration import Declaration
 
     declared = [Declaration.parse(str(text)) for text in data.get("modality") or ()]
     source = data.get("source")
     if source is None or (isinstance(source, str | Path) and not Path(source).exists()):
         return [declaration.name for declaration in declared]
-    return [declaration.name for declaration in locate(source, declared, {}, {}).declared]
+    given = DataSettings(source, modality=list(data.get("modality") or ()))
+    return [declaration.name for declaration in locate(given).declared]
 
 
 def _listed(modalities: Iterable[str]) -> str:

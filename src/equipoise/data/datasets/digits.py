@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from equipoise.data.manifest.columns import SPLIT_NAMES
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table import splits as splitting
+from equipoise.data.table.splits import assign_splits
 from equipoise.data.table.steps import Arrays
 from equipoise.data.table.table import Splits, Table
 from equipoise.errors import invalid, unknown
@@ -74,7 +75,7 @@ def load(
     bundled = load_digits()
     images = bundled.images / 16
     label = bundled.target
-    split = splitting.draw(label, validation=validation, test=test, seed=seed)
+    split = assign_splits(label, validation=validation, test=test, seed=seed)
     arrays = {}
     specs = {}
     for name in views:
@@ -90,8 +91,6 @@ def load(
         [str(k) for k in range(10)],
         [f"digit-{k:04d}" for k in range(len(label))],
     )
-    train, validating, testing = (
-        whole.take(np.flatnonzero(split == name)) for name in splitting.NAMES
-    )
+    train, validating, testing = (whole.take(np.flatnonzero(split == name)) for name in SPLIT_NAMES)
     fitting = {name: Arrays(None) for name in views if VIEWS[name][0] == "vector"}
     return Splits(train, validating, testing, name="digits", fitting=fitting)

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from equipoise.data.manifest.columns import SPLIT_NAMES
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table import splits as splitting
+from equipoise.data.table.splits import assign_splits
 from equipoise.data.table.table import Splits, Table
 from equipoise.errors import ConfigError, invalid
 
@@ -163,7 +164,7 @@ def load(
     label = rng.permutation(np.arange(samples) % classes)
     shown = draw_signals(sensors, label, classes, redundancy, rng)
     arrays = {name: embed(shown[name], sensor, rng) for name, sensor in sensors.items()}
-    split = splitting.draw(label, validation=validation, test=test, seed=seed)
+    split = assign_splits(label, validation=validation, test=test, seed=seed)
     specs = {name: ModalitySpec(name, "vector", array.shape[1:]) for name, array in arrays.items()}
     whole = Table(
         specs,
@@ -174,9 +175,7 @@ def load(
         [f"class {k}" for k in range(classes)],
         [str(k) for k in range(samples)],
     )
-    train, validating, testing = (
-        whole.take(np.flatnonzero(split == name)) for name in splitting.NAMES
-    )
+    train, validating, testing = (whole.take(np.flatnonzero(split == name)) for name in SPLIT_NAMES)
     facts = {"best_accuracy": best_accuracies(sensors, classes, redundancy)}
     return Splits(train, validating, testing, name="synthetic", preprocessing=facts)
 

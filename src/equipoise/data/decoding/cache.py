@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 
 from equipoise.data.decoding.progress import track
-from equipoise.data.media import split_window
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.transforms.base import Transform, cache_settings
-from equipoise.data.transforms.flow import PAIR
 from equipoise.errors import DataError, RunError
 from equipoise.files import replace_file, take_lock
 
@@ -65,7 +64,7 @@ class Stored:
 
 
 def decode_all(
-    name: str, files: Sequence[Path | None], transform: Transform, folder: Path
+    name: str, files: Sequence[FilePart | None], transform: Transform, folder: Path
 ) -> tuple[Stored, dict[int, str]]:
     """Decode files, or read what an earlier call decoded.
 
@@ -155,7 +154,7 @@ class _Journal:
 
 def _grow(
     name: str,
-    files: dict[str | None, Path | None],
+    files: dict[str | None, FilePart | None],
     transform: Transform,
     journal: _Journal,
     known: dict[str | None, int | str],
@@ -194,7 +193,7 @@ def _grow(
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, transform: Transform, files: Sequence[Path]
+    pool: ThreadPoolExecutor, transform: Transform, files: Sequence[FilePart]
 ) -> Iterator[np.ndarray | str]:
     """Decoded files in their order, a few ahead of the reader: a whole data set does not fit into memory."""
     waiting: deque[Future[np.ndarray | str]] = deque()
@@ -206,7 +205,7 @@ def _in_order(
         yield waiting.popleft().result()
 
 
-def _decode(transform: Transform, file: Path) -> np.ndarray | str:
+def _decode(transform: Transform, file: FilePart) -> np.ndarray | str:
     try:
         return transform.decode(file)
     except DataError as error:
@@ -228,17 +227,13 @@ def _key(transform: Transform) -> str:
     return hashlib.sha256(json.dumps(facts, default=list).encode()).hexdigest()[:32]
 
 
-def _identity(file: Path) -> str:
-    """Path, size and time of change, hashed; of a folder, or a pair of them, those of all its frames as well."""
+def _identity(part: FilePart) -> str:
+    """Path, window, size and time of change, hashed; of folders, those of all their frames too."""
     try:
-        path = split_window(file)[0]
-        facts = [
-            _facts(Path(str(path).replace(PAIR, which)))
-            for which in ("uv" if PAIR in str(path) else "-")
-        ]
-    except (OSError, DataError, ValueError):
+        facts = [_facts(side.path) for side in part.sides()]
+    except (OSError, ValueError):
         facts = []
-    text = f"{file.absolute()} {facts}"
+    text = f"{part.path.absolute()}{part.written} {facts}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

@@ -1,4 +1,4 @@
-"""From a checked manifest to stores: read every modality, and deal with bad cells as the user asked."""
+"""From a checked manifest to stores: read every modality, and treat bad cells as the user asked."""
 
 from __future__ import annotations
 
@@ -13,88 +13,88 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.decoding.reading import Reading, read_modality
+from equipoise.data.decoding.decoded import DecodedModality, decode_modality
 from equipoise.data.manifest.manifest import Manifest
 from equipoise.errors import ConfigError, DataError, invalid, suggest
 from equipoise.files import replace_file
-from equipoise.settings import POLICIES
 
 Problem = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """A whole manifest, read.
+class DecodedManifest:
+    """A whole manifest, decoded.
 
     Attributes:
-        readings: {modality: its rows}.
+        modalities: {modality: its rows}.
         keep: bool (N,), False for rows dropped because of a bad cell.
         problems: row, id, modality, file and reason of every bad cell.
         listing: the file that lists them; there is none where there are none.
     """
 
-    readings: dict[str, Reading]
+    modalities: dict[str, DecodedModality]
     keep: np.ndarray
     problems: list[Problem]
     listing: Path
 
 
-def decode(
+def decode_manifest(
     manifest: Manifest, options: Mapping[str, Mapping[str, Any]], policy: str, cache: Path
-) -> Decoded:
-    """Read every modality, files through the cache. Bad cells are listed there, in a file for each
-    manifest.
+) -> DecodedManifest:
+    """Read every modality, files through the cache.
+
+    Bad cells are listed in the cache folder, in a file for each manifest.
 
     Args:
         manifest: what to read.
         options: {modality: settings of its transform}.
-        policy: what a bad file or text does: "error" stops, "drop" drops its row, "absent" its
-            modality.
+        policy: what a bad file or text does, one of `settings.POLICIES`: "error" stops, "drop"
+            drops its row, "absent" makes its modality absent.
         cache: folder of decoded arrays.
 
     Raises:
-        ConfigError: another policy, or settings for a modality that has none.
-        DataError: a bad cell under "error", or a sample has no modality (left).
+        ConfigError: settings for a modality that has none.
+        DataError: a bad cell under "error", or a row whose modalities are all absent.
     """
-    if policy not in POLICIES:
-        raise invalid("data", "problems", f"one of {', '.join(POLICIES)}", policy)
-    readings, problems = read_all(manifest, options, cache)
+    modalities, problems = decode_modalities(manifest, options, cache)
     listing = cache / _listing(manifest)
     if problems:
         write_problems(problems, listing)
-    elif listing.exists():  # asked first, as a folder may be read-only
-        listing.unlink(missing_ok=True)  # another process may have been faster
+    elif listing.exists():  # asked first, since the folder may be read-only
+        listing.unlink(missing_ok=True)  # another process may have removed it meanwhile
     if problems and policy == "error":
         _stop(manifest, problems, listing)
     keep = np.ones(len(manifest), dtype=bool)
     if policy == "drop":
-        keep[[row for reading in readings.values() for row in reading.bad]] = False
-    _check_some_modality(manifest, {m: r.present for m, r in readings.items()}, keep, problems)
-    return Decoded(readings, keep, problems, listing)
+        keep[[row for found in modalities.values() for row in found.bad]] = False
+    present = {m: found.present for m, found in modalities.items()}
+    _check_some_modality(manifest, present, keep, problems)
+    return DecodedManifest(modalities, keep, problems, listing)
 
 
-def read_all(
+def decode_modalities(
     manifest: Manifest, options: Mapping[str, Mapping[str, Any]], cache: Path
-) -> tuple[dict[str, Reading], list[Problem]]:
-    """Read every modality; a bad cell is absent and listed, and stops nothing.
+) -> tuple[dict[str, DecodedModality], list[Problem]]:
+    """Read every modality; a bad cell counts as absent and is listed.
+
+    Returns:
+        {modality: its rows}, and the bad cells in the order of rows.
 
     Raises:
         ConfigError: settings for a modality that has none.
         DataError: a modality has no readable array file at all.
     """
     _check_options(manifest, options)
-    readings = {
-        d.name: read_modality(manifest, d, options.get(d.name, {}), cache)
+    modalities = {
+        d.name: decode_modality(manifest, d, options.get(d.name, {}), cache)
         for d in manifest.declarations
     }
-    bad = [
-        (row, m, reason) for m, reading in readings.items() for row, reason in reading.bad.items()
-    ]
+    bad = [(row, m, reason) for m, found in modalities.items() for row, reason in found.bad.items()]
     problems = [
         _problem(manifest, modality, row, reason)
         for row, modality, reason in sorted(bad, key=itemgetter(0))
     ]
-    return readings, problems
+    return modalities, problems
 
 
 def _check_options(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> None:
@@ -111,13 +111,16 @@ def _check_options(manifest: Manifest, options: Mapping[str, Mapping[str, Any]])
 
 
 def _listing(manifest: Manifest) -> str:
-    """`problems-clips-3f9a1c07.csv`: the same for the same manifest, and another one for others of
-    that name.
+    """A file name such as `problems-clips-3f9a1c07.csv`, which no other manifest has.
 
-    A DataFrame is known by its ids and files.
+    A manifest is known by its path, a DataFrame by its ids and files.
     """
     path = manifest.sheet.path
-    known = repr((manifest.ids, manifest.files)) if path is None else str(path.resolve())
+    if path is None:
+        files = {m: [str(part) for part in parts] for m, parts in manifest.files.items()}
+        known = repr((manifest.ids, files))
+    else:
+        known = str(path.resolve())
     stem = manifest.where if path is None else path.stem
     return f"problems-{stem}-{hashlib.sha256(known.encode()).hexdigest()[:8]}.csv"
 
@@ -134,7 +137,7 @@ def _problem(manifest: Manifest, modality: str, row: int, reason: str) -> Proble
 
 
 def write_problems(problems: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """A CSV with a row per bad cell."""
+    """Write a CSV with a row for each bad cell."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ["row", "id", "modality", "file", "reason"], lineterminator="\n")
     writer.writeheader()
@@ -147,7 +150,8 @@ def _stop(manifest: Manifest, problems: list[Problem], path: Path) -> None:
     first = problems[0]
     others = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     raise DataError(
-        f"{manifest.where} row {first['row']}, modality {first['modality']!r}: {first['reason']}{others}; "
+        f"{manifest.where} row {first['row']}, modality {first['modality']!r}: "
+        f"{first['reason']}{others}; "
         f"all are listed in {path}: mend them, or add --problems drop or absent"
     )
 
@@ -155,10 +159,10 @@ def _stop(manifest: Manifest, problems: list[Problem], path: Path) -> None:
 def _check_some_modality(
     manifest: Manifest, present: Mapping[str, np.ndarray], keep: np.ndarray, problems: list[Problem]
 ) -> None:
-    """A row without any modality is an error of the manifest, unless bad files made it so: then it is dropped."""
-    nothing = ~np.stack(list(present.values())).any(axis=0) & keep
-    spoilt = {p["row"] for p in problems}
-    for row in np.flatnonzero(nothing):
+    """Drop rows that bad files left without any modality; refuse rows the manifest left without."""
+    empty = ~np.stack(list(present.values())).any(axis=0) & keep
+    spoilt = {problem["row"] for problem in problems}
+    for row in np.flatnonzero(empty):
         if manifest.sheet.numbers[int(row)] not in spoilt:
             raise DataError(
                 f"{manifest.at(int(row))}: every modality is absent; remove the row, or fill a cell"

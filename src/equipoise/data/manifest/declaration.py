@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from equipoise.data.manifest.kinds import KINDS, check_kind
 from equipoise.data.modality import check_modality_name
-from equipoise.data.transforms.kinds import KINDS, check_kind
 from equipoise.errors import ConfigError
 
 

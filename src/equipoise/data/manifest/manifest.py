@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equipoise.data.manifest.cells import Cells
+from equipoise.data.manifest.columns import ColumnReader
 from equipoise.data.manifest.declaration import Columns, Declaration
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.sheet import Sheet, read_sheet
 from equipoise.errors import ConfigError
 
@@ -30,7 +31,7 @@ class Manifest:
         split: of each row, or None if there is no such column.
         group: the same.
         declarations: of every modality, with its kind and its columns, patterns resolved.
-        files: {modality: path or None}, for modalities of files.
+        files: {modality: file, or the part of one, or None}, for modalities of files.
         numbers: {modality: float32 (N, d), NaN rows where absent}, for modalities of number
             columns.
         texts: {modality: text or None}, for modalities of text.
@@ -42,7 +43,7 @@ class Manifest:
     split: np.ndarray | None = None
     group: np.ndarray | None = None
     declarations: list[Declaration] = field(default_factory=list)
-    files: dict[str, list[Path | None]] = field(default_factory=dict)
+    files: dict[str, list[FilePart | None]] = field(default_factory=dict)
     numbers: dict[str, np.ndarray] = field(default_factory=dict)
     texts: dict[str, list[str | None]] = field(default_factory=dict)
 
@@ -81,45 +82,52 @@ def read_manifest(
         DataError: the file, a row or a cell is unusable; the message names it.
     """
     sheet = read_sheet(source)
-    cells = Cells(sheet)
+    reader = ColumnReader(sheet)
     here = source.parent if isinstance(source, Path) else Path()
-    without_labels = not labelled or (new and columns.label not in cells.columns)
+    without_labels = not labelled or (new and columns.label not in reader.columns)
     manifest = Manifest(
         sheet,
-        cells.ids(columns.id),
-        [None] * len(sheet.table) if without_labels else cells.texts(columns.label),
-        None if columns.split is None else cells.splits(columns.split),
-        None if columns.group is None else np.array(cells.filled(columns.group, "group")),
+        reader.ids(columns.id),
+        [None] * len(sheet.table) if without_labels else reader.texts(columns.label),
+        None if columns.split is None else reader.splits(columns.split),
+        None if columns.group is None else np.array(reader.filled(columns.group, "group")),
     )
-    found = _without_missing(cells, columns.modalities) if new else columns.modalities
+    found = _without_missing(reader, columns.modalities) if new else columns.modalities
     for declaration in found:
-        chosen = cells.match(declaration, columns.others)
-        _read_modality(manifest, cells, declaration, chosen, Path(root) if root else here)
+        chosen = reader.match(declaration, columns.others)
+        _read_modality(manifest, reader, declaration, chosen, Path(root) if root else here)
     return manifest
 
 
 def _read_modality(
-    manifest: Manifest, cells: Cells, declaration: Declaration, columns: list[str], base: Path
+    manifest: Manifest,
+    reader: ColumnReader,
+    declaration: Declaration,
+    columns: list[str],
+    base: Path,
 ) -> None:
     name = declaration.name
-    kind = declaration.kind or cells.infer(declaration, columns)
+    kind = declaration.kind or reader.infer(declaration, columns)
     manifest.declarations.append(Declaration(name, columns, kind))
     if kind == "text":
-        manifest.texts[name] = cells.joined(columns)
-    elif kind == "vector" and not cells.holds_files(columns):
-        manifest.numbers[name] = cells.numbers(name, columns)
+        manifest.texts[name] = reader.joined(columns)
+    elif kind == "vector" and not reader.holds_array_files(columns):
+        manifest.numbers[name] = reader.numbers(name, columns)
     else:
-        manifest.files[name] = cells.files(name, columns, base)
+        manifest.files[name] = reader.files(name, columns, base)
 
 
-def _without_missing(cells: Cells, declarations: Sequence[Declaration]) -> list[Declaration]:
+def _without_missing(
+    reader: ColumnReader, declarations: Sequence[Declaration]
+) -> list[Declaration]:
     """The modalities of which new data have a column; the others count as absent."""
-    found = [d for d in declarations if any(column in cells.columns for column in d.columns)]
+    found = [d for d in declarations if any(column in reader.columns for column in d.columns)]
     wanted = ", ".join(str(d) for d in declarations if d not in found)
     if not found:
-        raise ConfigError(f"{cells.sheet.where}: has the columns of no modality; wanted: {wanted}")
+        raise ConfigError(f"{reader.sheet.where}: has the columns of no modality; wanted: {wanted}")
     if wanted:
         warnings.warn(
-            f"{cells.sheet.where}: no column for {wanted}; taken as absent everywhere", stacklevel=4
+            f"{reader.sheet.where}: no column for {wanted}; taken as absent everywhere",
+            stacklevel=4,
         )
     return found

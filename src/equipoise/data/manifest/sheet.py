@@ -16,7 +16,7 @@ from equipoise.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+MANIFEST_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _LONGEST = 2**31 - 1  # characters of a cell
 _LIMIT = Lock()
 
@@ -58,7 +58,7 @@ def read_sheet(source: Path | pd.DataFrame) -> Sheet:
     if not source.is_file():
         raise DataError(f"{source}: no such manifest")
     ending = source.suffix.lower()
-    if ending not in ENDINGS:
+    if ending not in MANIFEST_ENDINGS:
         raise DataError(
             f"{source}: not a manifest; its name must end in .csv, .tsv, .jsonl or .parquet"
         )

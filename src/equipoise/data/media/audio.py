@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.media.file import Window, check_file, reason, split_window
+from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.media.file import check_file, check_window, reason
 from equipoise.data.media.video import open_container
 from equipoise.data.media.whole import SHARE, Packets, is_cut, tells_length
 from equipoise.errors import DataError
@@ -24,7 +25,7 @@ PADDING = (
 )
 
 
-def read_audio(path: Path, rate: int) -> np.ndarray:
+def read_audio(part: FilePart, rate: int) -> np.ndarray:
     """Mono float32 samples in [−1, 1] at `rate` Hz; channels are averaged, as librosa and the
     papers' loaders do.
 
@@ -38,23 +39,25 @@ def read_audio(path: Path, rate: int) -> np.ndarray:
     """
     import soxr
 
-    file, window = split_window(path)
+    check_window(part)
+    file = part.path
     check_file(file)
     wave, native = _sound_file(file) if file.suffix.lower() in SOUND_FILES else _sound_track(file)
-    wave = _cut(path, wave, native, window)
+    wave = _cut(part, wave, native)
     if len(wave) == 0:
-        raise DataError(f"{path}: the sound has no samples")
+        raise DataError(f"{part}: the sound has no samples")
     if not np.isfinite(wave).all():
-        raise DataError(f"{path}: holds NaN or infinite samples")
+        raise DataError(f"{part}: holds NaN or infinite samples")
     resampled: np.ndarray = wave if native == rate else soxr.resample(wave, native, rate)
     return resampled
 
 
-def _cut(path: Path, wave: np.ndarray, rate: int, window: Window) -> np.ndarray:
+def _cut(part: FilePart, wave: np.ndarray, rate: int) -> np.ndarray:
+    window = part.window
     if window.start is None or window.end is None:
         if window.first is not None:
             raise DataError(
-                f"{path}: a window in frames has no meaning for sound; give seconds, #t=start,end"
+                f"{part}: a window in frames has no meaning for sound; give seconds, #t=start,end"
             )
         return wave
     return wave[round(window.start * rate) : round(window.end * rate)]

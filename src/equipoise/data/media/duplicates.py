@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TypeVar
 
-from equipoise.data.media import without_window
+from equipoise.data.manifest.file_part import FilePart, Window
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -17,16 +16,16 @@ def same_texts(texts: Sequence[str | None]) -> list[list[int]]:
     return alike(" ".join(text.lower().split()) if text else None for text in texts)
 
 
-def same_files(paths: Sequence[Path | None]) -> list[list[int]]:
+def same_files(parts: Sequence[FilePart | None]) -> list[list[int]]:
     """Groups of rows of the same file content; only files of the same size are read.
 
     A window is part of the content. None, folders and files that are not there have no copies.
     """
-    sizes = alike(_size(path) for path in paths)
+    sizes = alike(_size(part) for part in parts)
     return [
         [places[k] for k in group]
         for places in sizes
-        for group in alike(_digest(paths[k]) for k in places)
+        for group in alike(_digest(parts[k]) for k in places)
     ]
 
 
@@ -58,14 +57,15 @@ def spanning(
     return (group for group in groups if len({values[k] for k in group} - {None}) > 1)
 
 
-def _size(path: Path | None) -> tuple[int, str] | None:
-    """Of the file in bytes, and the window."""
-    if path is None:
+def _size(part: FilePart | None) -> tuple[int, Window] | None:
+    """The size of the file in bytes and the window, which are cheap to compare."""
+    if part is None or not part.path.is_file():
         return None
-    file = without_window(str(path))
-    return (Path(file).stat().st_size, str(path)[len(file) :]) if Path(file).is_file() else None
+    return part.path.stat().st_size, part.window
 
 
-def _digest(path: Path | None) -> bytes:
-    with Path(without_window(str(path))).open("rb") as file:
+def _digest(part: FilePart | None) -> bytes | None:
+    if part is None:
+        return None
+    with part.path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from equipoise.data.media.file import Window, check_file, reason, split_window
+from equipoise.data.manifest.file_part import FilePart, Window
+from equipoise.data.media.file import check_file, check_window, reason
 from equipoise.data.media.whole import Packets
 from equipoise.errors import DataError
 
@@ -40,13 +41,13 @@ def open_container(path: Path) -> Iterator[Any]:
 
 
 def read_frames(
-    path: Path, pick: Pick, draw: Callable[[Image.Image], np.ndarray], minimum: int = 1
+    part: FilePart, pick: Pick, draw: Callable[[Image.Image], np.ndarray], minimum: int = 1
 ) -> list[np.ndarray]:
     """Chosen frames of a video file or of a folder of pictures (sorted by the numbers in their
     names).
 
     Args:
-        path: may carry a window in frames or in seconds.
+        part: a video or a folder; its window is in frames, of a video also in seconds.
         pick: from the number of frames (in the window) to the indices wanted, in rising order; one
             may occur twice.
         draw: from a picture to an array.
@@ -55,29 +56,27 @@ def read_frames(
     Raises:
         DataError: not decodable, truncated, too short, or without a picture track.
     """
-    file, window = split_window(path)
-    if file.is_dir():
-        return _from_folder(path, file, window, pick, draw, minimum)
-    check_file(file)
-    first, count = _extent(path, file, window, minimum)
+    check_window(part)
+    if part.path.is_dir():
+        return _from_folder(part, pick, draw, minimum)
+    check_file(part.path)
+    first, count = _extent(part, minimum)
     wanted = [first + index for index in pick(count)]
-    found = dict(_decode(file, set(wanted), draw))
+    found = dict(_decode(part.path, set(wanted), draw))
     return [found[index] for index in wanted]
 
 
 def _from_folder(
-    path: Path,
-    folder: Path,
-    window: Window,
+    part: FilePart,
     pick: Pick,
     draw: Callable[[Image.Image], np.ndarray],
     minimum: int,
 ) -> list[np.ndarray]:
     from equipoise.data.media.image import open_image
 
-    names = sorted((p for p in folder.iterdir() if p.suffix.lower() in PICTURES), key=_natural)
-    names = names[window.first : window.last]
-    _check_count(path, len(names), minimum)
+    names = sorted((p for p in part.path.iterdir() if p.suffix.lower() in PICTURES), key=_natural)
+    names = names[part.window.first : part.window.last]
+    _check_count(part, len(names), minimum)
     found = {}
     for index in sorted(set(pick(len(names)))):
         with open_image(names[index]) as image:
@@ -90,44 +89,46 @@ def _natural(path: Path) -> tuple[list[int], str]:
     return [int(number) for number in re.findall(r"\d+", path.stem)], path.name
 
 
-def _check_count(path: Path, count: int, minimum: int) -> None:
+def _check_count(part: FilePart, count: int, minimum: int) -> None:
     if count == 0:
-        raise DataError(f"{path}: has no frames")
+        raise DataError(f"{part}: has no frames")
     if count < minimum:
         raise DataError(
-            f"{path}: {count} frame{'s' * (count > 1)} only, {minimum} are wanted; is it a video?"
+            f"{part}: {count} frame{'s' * (count > 1)} only, {minimum} are wanted; is it a video?"
         )
 
 
-def _extent(path: Path, file: Path, window: Window, minimum: int) -> tuple[int, int]:
+def _extent(part: FilePart, minimum: int) -> tuple[int, int]:
     """First frame and number of frames of the window, counted from the packets, without decoding."""
     import av
 
+    file = part.path
+    window = part.window
     with open_container(file) as container:
         if not container.streams.video:
-            raise DataError(f"{path}: has no picture track")
+            raise DataError(f"{part}: has no picture track")
         stream = container.streams.video[0]
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         packets = Packets(file, container)
         try:
             total = sum(1 for packet in packets.of(stream) if packet.size)
         except av.FFmpegError as error:
-            raise DataError(f"{path}: damaged ({reason(error, file)})") from None
+            raise DataError(f"{part}: damaged ({reason(error, file)})") from None
         truncated = packets.break_off()
     if window.start is not None and window.end is not None:
         if not rate:
             raise DataError(
-                f"{path}: the file tells no frame rate, so a window in seconds has no meaning; give frames"
+                f"{part}: the file tells no frame rate, so a window in seconds has no meaning; give frames"
             )
         window = Window(
             round(window.start * rate),
             max(round(window.end * rate), round(window.start * rate) + 1),
         )
     if truncated and not (window.last and window.last <= total):
-        raise DataError(f"{path}: truncated, it breaks off after {total} frames")
+        raise DataError(f"{part}: truncated, it breaks off after {total} frames")
     first = window.first or 0
     last = min(window.last or total, total)
-    _check_count(path, max(last - first, 0), minimum)
+    _check_count(part, max(last - first, 0), minimum)
     return first, last - first
 
 

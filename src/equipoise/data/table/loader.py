@@ -13,14 +13,14 @@ from equipoise.data.table.table import Table
 
 
 class Loader:
-    """Cuts a table into global batches and hands this rank its contiguous share of each.
+    """Cuts a table into global batches and hands this rank its contiguous part of each.
 
     Args:
         table: what to read.
         batch_size: samples in a global batch.
         seed: of the order.
         shuffle: a new order each epoch, a pure function of (seed, epoch); otherwise the table's
-            own.
+            order.
         rank: of this process.
         world: number of processes.
     """
@@ -44,7 +44,7 @@ class Loader:
         self._origin: np.ndarray | None = None
 
     def again(self, table: Table, batch_size: int, *, seed: int, shuffle: bool) -> Loader:
-        """Another loader for the same rank, of this table in batches of this size."""
+        """Make another loader for the same rank, of this table in batches of this size."""
         return type(self)(
             table, batch_size, seed=seed, shuffle=shuffle, rank=self.rank, world=self.world
         )
@@ -56,7 +56,10 @@ class Loader:
         *,
         shuffle: bool = True,
     ) -> Loader:
-        """A loader of these rows of the table, whose batches tell the rows as this loader would.
+        """Make a loader of some rows of the table.
+
+        `batch.index` of its batches still holds row numbers of this loader's table: they are the
+        key of a method's memory of single samples.
 
         Args:
             rows: (K,), in any order and any number of times.
@@ -74,26 +77,31 @@ class Loader:
         return loader
 
     def __len__(self) -> int:
-        """Global batches an epoch."""
+        """Number of global batches in an epoch."""
         return len(self._starts())
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """This rank's share of each global batch of an epoch, from batch number `start` on; a share may be empty."""
+        """Read this rank's part of each global batch of an epoch; a part may be empty.
+
+        Args:
+            epoch: decides the order and the random part of the table's steps.
+            start: number of the first batch, from 0.
+        """
         order = self._order(epoch)
         starts = [*self._starts(), len(order)]
         for number in range(start, len(starts) - 1):
-            whole = order[starts[number] : starts[number + 1]]
-            batch = self.table.rows(np.array_split(whole, self.world)[self.rank], epoch)
-            yield (
-                batch
-                if self._origin is None
-                else replace(batch, index=torch.from_numpy(self._origin[batch.index.numpy()]))
-            )
+            rows = order[starts[number] : starts[number + 1]]
+            batch = self.table.rows(np.array_split(rows, self.world)[self.rank], epoch)
+            if self._origin is not None:
+                index = torch.from_numpy(self._origin[batch.index.numpy()])
+                batch = replace(batch, index=index)
+            yield batch
 
     def _starts(self) -> list[int]:
         starts = list(range(0, len(self.table), self.batch_size))
         if self.shuffle and len(starts) > 1 and len(self.table) - starts[-1] == 1:
-            starts.pop()  # a batch of one sample has no statistics: it joins the one before
+            # BatchNorm has no statistics of a single sample, so it joins the batch before.
+            starts.pop()
         return starts
 
     def _order(self, epoch: int) -> np.ndarray:

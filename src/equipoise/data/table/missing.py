@@ -1,9 +1,9 @@
 """Hiding modalities at random, so that a run can be studied with modalities missing.
 
 The content of a hidden cell is never an input of the network. In training it is either gone (the
-strict regime: a method is compared as if it had never been recorded) or it exists and may be
-revealed as a target of reconstruction (the simulated regime, in which AE, CRA, MMIN and their kin
-were published).
+strict regime: a method is compared as if the content had never been recorded), or it exists and may
+be revealed as a target of reconstruction (the simulated regime, in which AE, CRA, MMIN and similar
+methods were published).
 """
 
 from __future__ import annotations
@@ -17,22 +17,27 @@ from equipoise.data.table.table import Table
 from equipoise.errors import ConfigError, suggest
 
 
-def draw(
+def hide_cells(
     present: np.ndarray, rate: float, rng: np.random.Generator, *, exact: bool = False
 ) -> np.ndarray:
     """Hide cells of a presence matrix such that every row keeps at least one.
 
-    One present modality per row, chosen uniformly, is kept; each other is dropped with q = rate · M
-    / (M − 1), so that in complete rows the expected share of hidden cells is exactly `rate`
-    (methods-missing, generator c).
+    One present modality per row, chosen uniformly, is kept; each other is hidden with probability
+    q = rate · M / (M − 1), so that in complete rows the expected fraction of hidden cells is
+    exactly `rate`.
 
     Args:
-        present: bool (N, M); cells that are False stay so.
-        rate: share of cells to hide; above (M − 1)/M it is lowered to that, with a warning.
+        present: bool (N, M); cells that are False stay False.
+        rate: fraction of cells to hide; above (M − 1)/M it is lowered to that, with a warning.
         rng: source of the draws.
-        exact: hide as many of the droppable cells as q expects, rounded: round(rate · N · M) in
-            complete rows (generator d). The share then has no variance, which counts in small
-            splits.
+        exact: hide exactly the expected number of cells, rounded: round(rate · N · M) in complete
+            rows. The fraction then has no variance, which matters in small splits.
+
+    Returns:
+        bool (N, M), the cells that stay present.
+
+    Raises:
+        ConfigError: the rate is not in [0, 1).
     """
     rows, modalities = present.shape
     _check_rate(rate)
@@ -41,36 +46,42 @@ def draw(
     highest = (modalities - 1) / modalities
     if rate > highest:
         warnings.warn(
-            f"missing rate {rate:g} lowered to {highest:.3g}: each sample keeps one of {modalities} modalities",
+            f"missing rate {rate:g} lowered to {highest:.3g}: "
+            f"each sample keeps one of {modalities} modalities",
             stacklevel=2,
         )
         rate = highest
     kept = np.where(present, rng.random(present.shape), -1).argmax(axis=1)
-    droppable = present.copy()
-    droppable[np.arange(rows), kept] = False
-    hidden = _drop(droppable, rate * modalities / (modalities - 1), rng, exact)
-    kept_cells: np.ndarray = present & ~hidden
-    return kept_cells
+    candidates = present.copy()
+    candidates[np.arange(rows), kept] = False
+    hidden = _choose(candidates, rate * modalities / (modalities - 1), rng, exact)
+    left: np.ndarray = present & ~hidden
+    return left
 
 
-def draw_one(
+def hide_modality(
     present: np.ndarray, rate: float, column: int, rng: np.random.Generator, *, exact: bool = False
 ) -> np.ndarray:
-    """Hide one modality in the share `rate` of the rows that have it and another; the last of a row
-    stays.
+    """Hide one modality in a fraction of the rows that have it and another one.
 
     Args:
-        present: bool (N, M); cells that are False stay so.
-        rate: in [0, 1).
+        present: bool (N, M); cells that are False stay False, and so no row loses its last cell.
+        rate: the fraction, in [0, 1).
         column: of the modality.
         rng: source of the draws.
-        exact: hide exactly that share, rounded to whole rows.
+        exact: hide exactly that fraction, rounded to whole rows.
+
+    Returns:
+        bool (N, M), the cells that stay present.
+
+    Raises:
+        ConfigError: the rate is not in [0, 1).
     """
     _check_rate(rate)
     others = np.delete(present, column, axis=1).any(axis=1)
-    kept: np.ndarray = present.copy()
-    kept[:, column] &= ~_drop(present[:, column] & others, rate, rng, exact)
-    return kept
+    left: np.ndarray = present.copy()
+    left[:, column] &= ~_choose(present[:, column] & others, rate, rng, exact)
+    return left
 
 
 def mask(
@@ -83,20 +94,22 @@ def mask(
     modality: str | None = None,
     simulated: bool = False,
 ) -> Table:
-    """A view of the table with cells hidden; a pure function of (seed, split), and the table itself
-    at rate 0.
+    """Hide cells of a table; a pure function of (seed, split).
 
     Args:
-        table: what to hide cells of.
-        rate: share of the cells, or of the samples where one modality is named.
+        table: whose cells to hide.
+        rate: fraction of the cells, or of the samples where one modality is named.
         seed: of the draw.
         split: each split has draws of its own.
-        exact: hide that share exactly, not in expectation.
-        modality: hide this one only.
-        simulated: what is hidden exists, and batches can reveal it; otherwise it is gone.
+        exact: hide that fraction exactly, not in expectation.
+        modality: hide this one only; None for all.
+        simulated: hidden content exists, and batches can reveal it; otherwise it is gone.
+
+    Returns:
+        A view of the table; the table itself at rate 0.
 
     Raises:
-        ConfigError: the table has no such modality.
+        ConfigError: the table has no such modality, or the rate is not in [0, 1).
     """
     if modality is not None and modality not in table.modalities:
         raise ConfigError(
@@ -107,25 +120,25 @@ def mask(
     present = np.stack([table.present[m] for m in table.modalities], axis=1)
     rng = np.random.default_rng((seed, zlib.crc32(split.encode())))
     if modality is None:
-        kept = draw(present, rate, rng, exact=exact)
+        left = hide_cells(present, rate, rng, exact=exact)
     else:
-        kept = draw_one(present, rate, table.modalities.index(modality), rng, exact=exact)
+        left = hide_modality(present, rate, table.modalities.index(modality), rng, exact=exact)
     return table.with_present(
-        {m: kept[:, k] for k, m in enumerate(table.modalities)}, existing=simulated
+        {m: left[:, k] for k, m in enumerate(table.modalities)}, existing=simulated
     )
 
 
-def _drop(
-    droppable: np.ndarray, chance: float, rng: np.random.Generator, exact: bool
+def _choose(
+    candidates: np.ndarray, chance: float, rng: np.random.Generator, exact: bool
 ) -> np.ndarray:
-    """bool, which of the droppable cells go: each with that chance, or exactly that share of them."""
+    """Choose candidates, each with that chance, or exactly that fraction of them."""
     if not exact:
-        gone: np.ndarray = droppable & (rng.random(droppable.shape) < chance)
-        return gone
-    cells = np.flatnonzero(droppable)
-    gone = np.zeros(droppable.shape, dtype=bool)
-    gone.flat[rng.choice(cells, round(chance * len(cells)), replace=False)] = True
-    return gone
+        chosen: np.ndarray = candidates & (rng.random(candidates.shape) < chance)
+        return chosen
+    cells = np.flatnonzero(candidates)
+    chosen = np.zeros(candidates.shape, dtype=bool)
+    chosen.flat[rng.choice(cells, round(chance * len(cells)), replace=False)] = True
+    return chosen
 
 
 def _check_rate(rate: float) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from equipoise.data.manifest.columns import SPLIT_NAMES
 from equipoise.data.table.table import Table
 from equipoise.errors import DataError
 
-NAMES = ("train", "validation", "test")
 
-
-def draw(
+def assign_splits(
     label: np.ndarray,
     *,
     validation: float,
@@ -23,15 +22,15 @@ def draw(
     classes: Sequence[str] | None = None,
     remedy: str = "draw again with another --data.seed, or name a split column",
 ) -> np.ndarray:
-    """Assign every sample to a split.
+    """Draw the split of every sample.
 
     Args:
         label: int (N,); each class is spread over the splits in proportion, unless `group` is
             given.
-        validation: share of all samples.
-        test: share of all samples; may be 0.
+        validation: fraction of all samples.
+        test: fraction of all samples; may be 0.
         seed: of the draw.
-        group: (N,); samples of one group (speaker, subject, session) stay together, and shares
+        group: (N,); samples of one group (speaker, subject, session) stay together, and fractions
             count groups. A class that validation or test then lack is warned of.
         classes: names, for messages; a label is an index into them.
         remedy: what to do about a class that is lost, for messages.
@@ -51,35 +50,43 @@ def draw(
     _, taken = _cut(rest, validation / (1 - test), label, group, seed + 1)
     split[taken] = "validation"
     if group is not None:
-        parts = {name: label[split == name] for name in NAMES[: 3 if test else 2]}
-        _check_classes(parts, classes, remedy)
+        named = SPLIT_NAMES if test else SPLIT_NAMES[:2]
+        _check_classes({name: label[split == name] for name in named}, classes, remedy)
     return split
 
 
-def cut_holdout(table: Table, share: float, seed: int) -> tuple[Table, Table]:
-    """Cut a share of the training table off, for methods that estimate on data they do not train
-    on.
+def cut_holdout(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
+    """Cut samples off the training table, for methods that estimate on data they do not train on.
 
-    It is cut by group where the table has groups (`share` counts groups then), else by class. A
-    class that the holdout then lacks is warned of.
+    They are cut by group where the table has groups, else by class. A class that the holdout then
+    lacks is warned of.
+
+    Args:
+        table: training samples.
+        fraction: of the samples, or of the groups.
+        seed: of the draw.
+
+    Returns:
+        The table that stays, and the holdout.
 
     Raises:
         DataError: a class has too few samples, there are too few groups, or no group of a class is
             left in train.
     """
-    kept, taken = _cut(np.arange(len(table)), share, table.label, table.group, seed)
+    kept, taken = _cut(np.arange(len(table)), fraction, table.label, table.group, seed)
     if table.group is not None:
-        parts = {"train": table.label[kept], "holdout": table.label[taken]}
         _check_classes(
-            parts, table.classes, "try another --data.seed or --data.holdout, or leave out --group"
+            {"train": table.label[kept], "holdout": table.label[taken]},
+            table.classes,
+            "try another --data.seed or --data.holdout, or leave out --group",
         )
     return table.take(kept), table.take(taken)
 
 
 def _check_classes(
-    parts: dict[str, np.ndarray], classes: Sequence[str] | None, remedy: str
+    parts: Mapping[str, np.ndarray], classes: Sequence[str] | None, remedy: str
 ) -> None:
-    """Refuse a train split that lost a class with its groups; warn of other splits that have none of a class."""
+    """Refuse a train split that lost a class with its groups; warn where another split lacks one."""
     everywhere = np.unique(np.concatenate(list(parts.values())))
     for name, label in parts.items():
         lost = np.setdiff1d(everywhere[everywhere >= 0], label)
@@ -94,23 +101,23 @@ def _check_classes(
 
 
 def _cut(
-    rows: np.ndarray, share: float, label: np.ndarray, group: np.ndarray | None, seed: int
+    rows: np.ndarray, fraction: float, label: np.ndarray, group: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that stay and those that are cut off, both in ascending order of rows."""
     from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
     try:
         if group is not None:
-            splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
+            splitter = GroupShuffleSplit(1, test_size=fraction, random_state=seed)
             kept, taken = next(splitter.split(rows, groups=group[rows]))
             return rows[kept], rows[taken]
         kept, taken = train_test_split(
-            rows, test_size=share, random_state=seed, stratify=label[rows]
+            rows, test_size=fraction, random_state=seed, stratify=label[rows]
         )
     except ValueError as error:
         kind = "groups" if group is not None else "samples of each class"
-        reason = (
-            str(error).partition(". ")[0].rstrip(".")
-        )  # what follows lists every class by its code
+        # The first sentence is enough: the others list every class by its code.
+        reason = str(error).partition(". ")[0].rstrip(".")
         raise DataError(
             f"too few {kind} to split ({reason}); give a split column, or add data"
         ) from None

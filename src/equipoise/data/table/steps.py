@@ -1,7 +1,7 @@
-"""What happens to a modality between its store and a batch: finishing, scaling, token ids.
+"""The steps between a modality's store and a batch: finishing, scaling, token ids.
 
-A step is made from the user's settings, may learn from the training rows, and is applied as rows
-are read. What it learned is plain values, so that new data are read alike.
+A step is made from the user's settings, may learn from the training rows, and is applied each time
+rows are read. What it learned is kept as plain values, so that new data are read in the same way.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table.table import Splits, Table
+from equipoise.data.table.table import Splits, Table, UnfittedStep
 from equipoise.data.transforms.base import Draws, Transform
 from equipoise.data.transforms.scale import Scale, fit_scale, spread
 from equipoise.data.transforms.text import Pieces, PieceTokens, Words, WordTokens
 
 
 class Arrays:
-    """Numbers, sounds, pictures: the transform's finish, then the scale.
+    """Unfitted step of numbers, sounds and pictures: the transform's finish, then the scale.
 
     Args:
-        transform: None for number columns, which are finished as they are.
+        transform: None for number columns, which need no finish.
     """
 
     def __init__(self, transform: Transform | None) -> None:
@@ -34,9 +34,8 @@ class Arrays:
             return FinishedArrays(self.transform, None), {}
         store = table.arrays[modality]
         plain = FinishedArrays(self.transform, None)
-        axis, padded = (
-            (0, False) if self.transform is None else (self.transform.axis, self.transform.padded)
-        )
+        axis = 0 if self.transform is None else self.transform.axis
+        padded = self.transform is not None and self.transform.padded
         shape = table.specs[modality].shape
         rows = table.store_rows[table.present[modality]]
         scale = fit_scale(
@@ -55,7 +54,12 @@ class Arrays:
 
 
 class FinishedArrays:
-    """See `Arrays`."""
+    """The fitted step of `Arrays`.
+
+    Args:
+        transform: as of `Arrays`.
+        scale: None where nothing is scaled by training rows.
+    """
 
     def __init__(self, transform: Transform | None, scale: Scale | None) -> None:
         self.transform = transform
@@ -72,10 +76,10 @@ class FinishedArrays:
 
 
 class Texts:
-    """Text into token ids.
+    """Unfitted step that turns text into token ids.
 
     Args:
-        transform: with a vocabulary of its own, or to be learned.
+        transform: has a vocabulary of its own, or learns one from the training rows.
     """
 
     def __init__(self, transform: Words | Pieces) -> None:
@@ -94,12 +98,18 @@ class Texts:
 
 
 class TokenIds:
-    """See `Texts`. A text is split once, however many epochs read it."""
+    """The fitted step of `Texts`.
+
+    Args:
+        tokens: text to ids.
+    """
 
     random = False
 
     def __init__(self, tokens: WordTokens | PieceTokens) -> None:
         self.tokens = tokens
+        # Every epoch reads the same texts, so each is split into tokens once. It grows to the
+        # number of different texts and no further.
         self._known: dict[str, np.ndarray] = {}
 
     def __call__(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
@@ -114,7 +124,7 @@ class TokenIds:
 
 
 class Absent:
-    """Of a modality that new data do not have: nothing is ever read."""
+    """The step of a modality that new data do not have, of which no row is ever read."""
 
     random = False
 
@@ -125,25 +135,33 @@ class Absent:
         return before
 
 
-def fit_steps(parts: Splits, seed: int) -> Splits:
-    """Let the steps of `parts.fitting` learn from what training sees, once holdout and hidden cells
-    are gone from it.
+def unfitted_step(transform: Transform | Words | Pieces | None) -> UnfittedStep:
+    """The step that finishes what a transform decoded; None of number columns."""
+    if isinstance(transform, Words | Pieces):
+        return Texts(transform)
+    return Arrays(transform)
 
-    They are applied to all splits, training rows are augmented, and what was learned goes into
-    `preprocessing`.
+
+def fit_steps(parts: Splits, seed: int) -> Splits:
+    """Fit the steps of `parts.fitting` and apply them to every split.
+
+    They see the training rows and cells only, so this comes after the holdout is cut and cells are
+    hidden. Training rows are augmented, and what was learned goes into `preprocessing`.
+
+    Args:
+        parts: the splits.
+        seed: of the augmentation.
     """
     if not parts.fitting:
         return parts
-    ready = {}
+    steps = {}
     learned = {}
-    for modality, step in parts.fitting.items():
-        ready[modality], learned[modality] = step.fit(parts.train, modality)
+    for modality, unfitted in parts.fitting.items():
+        steps[modality], learned[modality] = unfitted.fit(parts.train, modality)
+    ready = parts.map(lambda table: table.stepped(steps))
     return replace(
-        parts,
-        train=parts.train.stepped(ready).augmented(seed),
-        validation=parts.validation.stepped(ready),
-        test=parts.test.stepped(ready),
-        holdout=parts.holdout and parts.holdout.stepped(ready),
+        ready,
+        train=replace(ready.train, augment=seed),
         preprocessing={**parts.preprocessing, "learned": learned},
         fitting={},
     )

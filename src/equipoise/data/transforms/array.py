@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from equipoise.checks import require, whole, whole_list
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_array
 from equipoise.data.transforms.base import Draws, statistics
 from equipoise.data.transforms.scale import Scale
@@ -79,15 +79,15 @@ class Numbers(ArrayFile):
     def stored(self) -> tuple[int, ...]:
         return (self.length,)
 
-    def decode(self, path: Path) -> np.ndarray:
+    def decode(self, part: FilePart) -> np.ndarray:
         """float32 of `shape`.
 
         Raises:
             DataError: not a .npy file, or of another length.
         """
-        array = read_array(path).reshape(-1)
+        array = read_array(part).reshape(-1)
         if len(array) != self.length:
-            raise DataError(f"{path}: holds {len(array)} numbers, {self.length} are expected")
+            raise DataError(f"{part}: holds {len(array)} numbers, {self.length} are expected")
         return array
 
 
@@ -124,15 +124,15 @@ class Series(ArrayFile):
     def stored(self) -> tuple[int, ...]:
         return (self.length, *self.rest)
 
-    def decode(self, path: Path) -> np.ndarray:
+    def decode(self, part: FilePart) -> np.ndarray:
         """float32 of `shape`.
 
         Raises:
             DataError: not a .npy file, or with other axes.
         """
-        array = read_array(path)
+        array = read_array(part)
         if array.shape[1:] != tuple(self.rest) or (not self.padded and len(array) != self.length):
-            raise DataError(f"{path}: has shape {array.shape}, {self.stored} is expected")
+            raise DataError(f"{part}: has shape {array.shape}, {self.stored} is expected")
         whole = np.zeros(self.stored, dtype=np.float32)
         whole[: len(array)] = array[: self.length]
         return whole

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from equipoise.checks import choice, flag, positive, require, whole
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_audio
 from equipoise.data.transforms.base import Draws, statistics
 from equipoise.data.transforms.scale import Scale
@@ -83,13 +83,13 @@ class Sound(ABC):
     def shape(self) -> tuple[int, ...]:
         return self.stored
 
-    def decode(self, path: Path) -> np.ndarray:
+    def decode(self, part: FilePart) -> np.ndarray:
         """float32 of `shape`.
 
         Raises:
             DataError: the file is not readable as audio.
         """
-        return self.spectrogram(self.fitted(read_audio(path, self.rate)))
+        return self.spectrogram(self.fitted(read_audio(part, self.rate)))
 
     def fitted(self, wave: np.ndarray) -> np.ndarray:
         """(samples,): cut, or made longer."""

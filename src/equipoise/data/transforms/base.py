@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.errors import invalid
 
 Draws = Sequence[np.random.Generator]
@@ -45,7 +45,7 @@ class Transform(Protocol):
     def random(self) -> bool:
         """True where `finish` makes use of draws."""
 
-    def decode(self, path: Path) -> np.ndarray:
+    def decode(self, part: FilePart) -> np.ndarray:
         """Of shape `stored` and type `dtype`. Raises DataError for a bad file."""
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:

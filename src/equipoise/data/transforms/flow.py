@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,13 +12,11 @@ import torch
 from torch import Tensor
 
 from equipoise.checks import positive, require
-from equipoise.data.media import read_array, read_frames, split_window
+from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.media import read_array, read_frames
 from equipoise.data.media.image import fit_image
 from equipoise.data.transforms.video import Frames
 from equipoise.errors import DataError
-
-PAIR = "{u,v}"
-"""Stands in a path for the two folders of grey pictures that hold the horizontal and the vertical flow."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +46,29 @@ class Flow(Frames):
     def dtype(self) -> str:
         return "float16"
 
-    def decode(self, path: Path) -> np.ndarray:
+    def decode(self, part: FilePart) -> np.ndarray:
         """float16 of shape `stored`.
 
         Raises:
             DataError: the file is no video and no flow.
         """
-        if PAIR in str(path):
-            fields = [self._pictures(Path(str(path).replace(PAIR, which))) for which in "uv"]
+        sides = part.sides()
+        if len(sides) > 1:
+            fields = [self._pictures(side) for side in sides]
             return np.concatenate(fields, axis=1).astype(np.float16)
-        if split_window(path)[0].suffix == ".npy":
-            return self._array(path).astype(np.float16)
-        return self._computed(path).astype(np.float16)
+        if part.path.suffix == ".npy":
+            return self._array(part).astype(np.float16)
+        return self._computed(part).astype(np.float16)
 
-    def _pictures(self, folder: Path) -> np.ndarray:
+    def _pictures(self, folder: FilePart) -> np.ndarray:
         """(kept, 1, H, W) in [−1, 1]."""
         draw = partial(
             fit_image, size=self.cached, channels=1, fit=self.fit, resample=self.resample
         )
         return np.stack(read_frames(folder, self.pick, draw, self.minimum)) / 127.5 - 1
 
-    def _array(self, path: Path) -> np.ndarray:
-        array = read_array(path)
+    def _array(self, part: FilePart) -> np.ndarray:
+        array = read_array(part)
         layouts: Sequence[tuple[int, tuple[int, ...]]] = [
             (2, (3, 2, 0, 1)),
             (1, (0, 1, 2, 3)),
@@ -81,20 +79,20 @@ class Flow(Frames):
         )
         if order is None:
             raise DataError(
-                f"{path}: flow has shape H×W×2×T, T×2×H×W or T×H×W×2, found {array.shape}"
+                f"{part}: flow has shape H×W×2×T, T×2×H×W or T×H×W×2, found {array.shape}"
             )
         fields = torch.from_numpy(array.transpose(order)[self.pick(array.shape[order[0]])].copy())
         return torch.nn.functional.interpolate(
             fields, self.cached, mode="bilinear", antialias=True
         ).numpy()
 
-    def _computed(self, path: Path) -> np.ndarray:
+    def _computed(self, part: FilePart) -> np.ndarray:
         """(kept, 2, H, W): from each chosen frame to the next."""
         try:
             import cv2
         except ImportError:
             raise DataError(
-                f"{path}: computing flow needs OpenCV; pip install 'equipoise[flow]'"
+                f"{part}: computing flow needs OpenCV; pip install 'equipoise[flow]'"
             ) from None
 
         def pairs(count: int) -> list[int]:
@@ -103,7 +101,7 @@ class Flow(Frames):
         draw = partial(
             fit_image, size=self.cached, channels=1, fit=self.fit, resample=self.resample
         )
-        grey = [frame[0] for frame in read_frames(path, pairs, draw, max(self.minimum, 2))]
+        grey = [frame[0] for frame in read_frames(part, pairs, draw, max(self.minimum, 2))]
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         fields = [
             search.calc(a, b, np.zeros((*a.shape, 2), np.float32))

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.checks import choice, flag, inside, is_number, is_whole, require
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_image
 from equipoise.data.media.image import FITS, RESAMPLING
 from equipoise.data.transforms.augment import Look, colour, cut, looks_for
@@ -143,13 +144,16 @@ class Picture:
     def random(self) -> bool:
         return self.varied
 
-    def decode(self, path: Path) -> np.ndarray:
+    def decode(self, part: FilePart) -> np.ndarray:
         """uint8 of shape `stored`.
 
         Raises:
             DataError: the file is not readable as an image.
         """
-        return read_image(path, self.cached, self.channels, fit=self.fit, resample=self.resample)
+        # A picture has no parts, so what looks like a window belongs to the file's name.
+        return read_image(
+            Path(str(part)), self.cached, self.channels, fit=self.fit, resample=self.resample
+        )
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
         """(B, *stored) to float32 (B, *shape)."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, cast
 
+from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.manifest.kinds import check_kind
 from equipoise.data.media import read_array
 from equipoise.data.transforms.array import Numbers, Series
 from equipoise.data.transforms.audio import Fbank, LogMel, LogPower, LogStft, Waveform
@@ -97,30 +98,10 @@ TRANSFORMS: dict[str, dict[str, Recipe]] = {
     "vector": {"vector": (Numbers, {})},
     "array": {"array": (Series, {})},
 }
-KINDS = tuple(TRANSFORMS)
-ENDINGS = {
-    **dict.fromkeys((".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".m4a", ".opus"), "audio"),
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"), "image"),
-    **dict.fromkeys(
-        (".mp4", ".avi", ".flv", ".webm", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv"), "video"
-    ),
-    ".npy": "vector",
-}
-
-
-def check_kind(kind: str) -> str:
-    """The kind itself.
-
-    Raises:
-        ConfigError: unknown kind.
-    """
-    if kind not in KINDS:
-        raise unknown("kind of modality", kind, KINDS)
-    return kind
 
 
 def make_transform(
-    modality: str, kind: str, options: Mapping[str, Any], files: Sequence[Path | None]
+    modality: str, kind: str, options: Mapping[str, Any], files: Sequence[FilePart | None]
 ) -> Transform:
     """The transform of one modality of files; the size of arrays is that of the first readable
     file.
@@ -179,12 +160,14 @@ def _made(modality: str, target: type, settings: Mapping[str, Any]) -> Any:
         raise ConfigError(f"data.options.{modality}: {error}") from None
 
 
-def _first_array(modality: str, files: Sequence[Path | None], flat: bool = True) -> tuple[int, ...]:
+def _first_array(
+    modality: str, files: Sequence[FilePart | None], flat: bool = True
+) -> tuple[int, ...]:
     reason = "no file is given"
-    for path in files:
+    for part in files:
         try:
-            if path is not None:
-                array = read_array(path)
+            if part is not None:
+                array = read_array(part)
                 return (array.size,) if flat else array.shape
         except DataError as error:
             reason = str(error)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from equipoise.checks import choice, is_whole, optional, require, whole
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_frames
 from equipoise.data.media.image import fit_image
 from equipoise.data.transforms.base import Draws
@@ -73,7 +73,7 @@ class Frames(Picture):
     def random(self) -> bool:
         return self.varied or self.kept > self.frames
 
-    def decode(self, path: Path) -> np.ndarray:
+    def decode(self, part: FilePart) -> np.ndarray:
         """uint8 of shape `stored`.
 
         Raises:
@@ -86,7 +86,7 @@ class Frames(Picture):
             fit=self.fit,
             resample=self.resample,
         )
-        return np.stack(read_frames(path, self.pick, draw, self.minimum))
+        return np.stack(read_frames(part, self.pick, draw, self.minimum))
 
     def pick(self, count: int) -> list[int]:
         """Indices of the frames that are stored, of a clip of `count`."""

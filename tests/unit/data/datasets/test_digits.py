@@ -11,6 +11,7 @@ from equipoise import data
 from equipoise.data.datasets import av_digits, digits
 from equipoise.data.media import read_image
 from equipoise.errors import ConfigError, DataError
+from equipoise.settings import DataSettings
 from equipoise.testing.world import fresh_seed
 
 
@@ -26,7 +27,9 @@ def test_views_come_from_the_same_image():
 )
 def test_vectors_are_standardised_by_the_cells_that_training_sees(given):
     parts = data.load(
-        "digits", seed=fresh_seed(), options={"views": ["left", "right", "spectrum"]}, **given
+        DataSettings(
+            "digits", seed=fresh_seed(), options={"views": ["left", "right", "spectrum"]}, **given
+        )
     )
     for view in ("left", "spectrum"):
         seen = parts.train.rows(np.flatnonzero(parts.train.present[view])).inputs[view]

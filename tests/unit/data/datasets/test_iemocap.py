@@ -5,7 +5,7 @@ import pytest
 
 from equipoise.data.datasets import iemocap
 from equipoise.data.datasets.iemocap import prepare
-from equipoise.data.media import split_window
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.errors import ConfigError, DataError
 
 CODES = ["ang", "hap", "exc", "neu", "sad", "fru", "xxx"]
@@ -136,9 +136,9 @@ def test_a_row_is_an_utterance(download, root, prepared):
     row = rows["Ses02F_script01_1b_M003"]
     assert row["audio"] == "Session2/sentences/wav/Ses02F_script01_1b/Ses02F_script01_1b_M003.wav"
     assert row["text"] == "I said [split] Ses02F_script01_1b_M003."
-    file, window = split_window(root / row["video"])
-    assert file == root / "Session2/dialog/avi/DivX/Ses02F_script01_1b.avi"
-    assert (window.start, window.end) == (9.2901, 11.2357)
+    part = FilePart.parse(row["video"], root)
+    assert part.path == root / "Session2/dialog/avi/DivX/Ses02F_script01_1b.avi"
+    assert (part.window.start, part.window.end) == (9.2901, 11.2357)
 
 
 def test_published_lists_leave_the_rest_for_validation(download, lists, root, prepared, members):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from equipoise.data.datasets.nvgesture import prepare
-from equipoise.data.media import split_window
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.errors import ConfigError, DataError
 
 SUBJECTS = {"train": [1, 2, 3, 4, 6, 7, 11, 12, 15, 16, 17, 18], "test": [5, 8, 9, 13, 14, 20]}
@@ -80,9 +80,9 @@ def test_windows_are_80_frames_of_colour_and_depth(download, root, prepared, tmp
     _, rows = prepared(prepare, root=root)
     row = rows["class_09/subject13_r0"]
     for modality, name in (("rgb", "sk_color"), ("depth", "sk_depth")):
-        file, window = split_window(root / row[modality])
-        assert file == root / f"Video_data/class_09/subject13_r0/{name}.avi"
-        assert (window.first, window.last) == (73, 153)
+        part = FilePart.parse(row[modality], root)
+        assert part.path == root / f"Video_data/class_09/subject13_r0/{name}.avi"
+        assert (part.window.first, part.window.last) == (73, 153)
     assert json.loads((tmp_path / "out0/dataset.json").read_text())["options"] == {
         "depth": {"channels": 1}
     }

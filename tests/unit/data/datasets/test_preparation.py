@@ -5,12 +5,13 @@ import pytest
 from equipoise import data
 from equipoise.data.datasets import synthetic
 from equipoise.errors import ConfigError, DataError, RunError
+from equipoise.settings import DataSettings
 
 
 def test_a_prepared_folder_is_loaded(tmp_path):
     facts = data.prepare("synthetic", tmp_path / "new/files", samples=60, classes=3)
     assert set(facts) == {"sound", "picture", "fused"}
-    parts = data.load(tmp_path / "new/files", cache=str(tmp_path / "cache"))
+    parts = data.load(DataSettings(tmp_path / "new/files", cache=str(tmp_path / "cache")))
     assert sum(map(len, (parts.train, parts.validation, parts.test))) == 60
 
 

@@ -20,6 +20,7 @@ from equipoise.data.datasets.synthetic import (
     embed,
 )
 from equipoise.errors import ConfigError
+from equipoise.settings import DataSettings
 from equipoise.testing import check_dataset
 
 
@@ -121,7 +122,9 @@ def test_a_prepared_folder_is_a_source(tmp_path):
     (tmp_path / "files").mkdir()
     classes = int(np.random.default_rng().integers(2, 11))
     stated = synthetic.prepare(tmp_path / "files", samples=120, classes=classes)
-    parts = data.load(tmp_path / "files", cache=str(tmp_path / "cache"), validation=0.2, test=0.2)
+    parts = data.load(
+        DataSettings(tmp_path / "files", cache=str(tmp_path / "cache"), validation=0.2, test=0.2)
+    )
     check_dataset(parts)
     assert parts.train.modalities == ("sound", "picture")
     assert {m: spec.kind for m, spec in parts.train.specs.items()} == {

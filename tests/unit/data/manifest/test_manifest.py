@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from equipoise.data.manifest.declaration import Columns, Declaration
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.manifest import read_manifest
 from equipoise.errors import ConfigError, DataError
 
@@ -86,7 +87,9 @@ def test_every_format_says_the_same(tmp_path, table, name):
         read.numbers["v"], table[["f_0", "f_1", "f_2"]].to_numpy(), rtol=1e-6
     )
     np.testing.assert_allclose(read.numbers["n"][:, 0], table["age"], rtol=1e-6)
-    assert read.files["s"] == [None if k == 3 else tmp_path / f"clips/{k}.wav" for k in range(6)]
+    assert read.files["s"] == [
+        None if k == 3 else FilePart(tmp_path / f"clips/{k}.wav") for k in range(6)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_array, read_audio, read_image
 from equipoise.errors import DataError
 
@@ -22,13 +23,13 @@ def rng():
 
 
 READERS = {
-    "a.wav": lambda path: read_audio(path, 8000),
-    "a.flac": lambda path: read_audio(path, 8000),
-    "a.mp3": lambda path: read_audio(path, 8000),
+    "a.wav": lambda path: read_audio(FilePart(path), 8000),
+    "a.flac": lambda path: read_audio(FilePart(path), 8000),
+    "a.mp3": lambda path: read_audio(FilePart(path), 8000),
     "a.png": lambda path: read_image(path, (8, 8), 3),
     "a.jpg": lambda path: read_image(path, (8, 8), 3),
     "a.bmp": lambda path: read_image(path, (8, 8), 3),
-    "a.npy": read_array,
+    "a.npy": lambda path: read_array(FilePart(path)),
 }
 
 
@@ -55,7 +56,7 @@ def refused(read, path, word):
 def test_channels_are_averaged(tmp_path, rng):
     stereo = rng.integers(-20000, 20000, (900, 2)).astype(np.int16)
     soundfile.write(tmp_path / "a.wav", stereo, 8000, subtype="PCM_16")
-    wave = read_audio(tmp_path / "a.wav", 8000)
+    wave = read_audio(FilePart(tmp_path / "a.wav"), 8000)
     assert wave.dtype == np.float32
     np.testing.assert_allclose(wave, stereo.astype(float).mean(1) / 32768, atol=1e-6)
 
@@ -65,7 +66,7 @@ def test_resampling_keeps_pitch_and_length(tmp_path, rng, native):
     pitch = rng.uniform(200, 1500)
     tone = 0.5 * np.sin(2 * np.pi * pitch * np.arange(native) / native)
     soundfile.write(tmp_path / "a.wav", tone, native, subtype="FLOAT")
-    wave = read_audio(tmp_path / "a.wav", 8000)
+    wave = read_audio(FilePart(tmp_path / "a.wav"), 8000)
     assert abs(len(wave) - 8000) <= 1
     expected = 0.5 * np.sin(2 * np.pi * pitch * np.arange(len(wave)) / 8000)
     np.testing.assert_allclose(wave[500:-500], expected[500:-500], atol=5e-3)
@@ -89,12 +90,16 @@ def test_sixteen_bit_grey_is_divided_not_clipped(tmp_path, rng):
 def test_arrays_keep_their_axes_and_a_row_can_be_picked(tmp_path, rng):
     array = rng.normal(size=(3, 4))
     np.save(tmp_path / "a.npy", array)
-    np.testing.assert_array_equal(read_array(tmp_path / "a.npy"), array.astype(np.float32))
-    np.testing.assert_array_equal(read_array(tmp_path / "a.npy#2"), array[2].astype(np.float32))
+    np.testing.assert_array_equal(
+        read_array(FilePart(tmp_path / "a.npy")), array.astype(np.float32)
+    )
+    np.testing.assert_array_equal(
+        read_array(FilePart.parse(str(tmp_path / "a.npy#2"))), array[2].astype(np.float32)
+    )
     with pytest.raises(
         DataError, match=r"a\.npy#3: there is no row 3 in an array of shape \(3, 4\)"
     ):
-        read_array(tmp_path / "a.npy#3")
+        read_array(FilePart.parse(str(tmp_path / "a.npy#3")))
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -147,7 +152,7 @@ def test_a_length_unknown_when_it_was_written_is_no_truncation(tmp_path, rng):
     place = content.index(b"data") + 4
     content[place : place + 4] = b"\xff" * 4
     path.write_bytes(bytes(content))
-    assert len(read_audio(path, 8000)) == 1000
+    assert len(read_audio(FilePart(path), 8000)) == 1000
 
 
 def write_mp3(path, wave, rate, tag="0", **settings):
@@ -173,7 +178,7 @@ def test_mp3_files_that_do_not_count_their_frames(tmp_path, rng, rate, quiet, se
     path, parts = tmp_path / "a.mp3", rng.normal(0, 0.2, (4, rate))
     parts[quiet] = 0
     write_mp3(path, parts.ravel(), rate, **settings)
-    wave = read_audio(path, rate)
+    wave = read_audio(FilePart(path), rate)
     assert 0 <= len(wave) - 4 * rate < 2 * 1152 + 1105  # what the encoder put before and behind
     loudness = [np.sqrt((part**2).mean()) for part in np.array_split(wave, 4)]
     np.testing.assert_allclose(loudness, parts.std(axis=1), atol=0.06)
@@ -182,7 +187,7 @@ def test_mp3_files_that_do_not_count_their_frames(tmp_path, rng, rate, quiet, se
 def test_mp3_files_that_count_their_frames_are_exact_and_held_to_it(tmp_path, rng):
     path = tmp_path / "a.mp3"
     write_mp3(path, rng.normal(0, 0.2, 40000), 16000, tag="1", b="64000")
-    assert len(read_audio(path, 16000)) == 40000
+    assert len(read_audio(FilePart(path), 16000)) == 40000
     path.write_bytes(path.read_bytes()[:9000])
     refused(READERS["a.mp3"], path, "truncated")
 
@@ -197,13 +202,13 @@ def test_sounds_without_usable_samples(tmp_path):
 def test_arrays_that_are_none(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.array([{"code": "never run"}], dtype=object), allow_pickle=True)
-    refused(read_array, path, "not a .npy array")
+    refused(READERS["a.npy"], path, "not a .npy array")
     np.save(path, np.array(["one", "two"]))
-    refused(read_array, path, "not a .npy array")
+    refused(READERS["a.npy"], path, "not a .npy array")
     np.save(path, np.array([1.0, np.inf]))
-    refused(read_array, path, "infinite")
+    refused(READERS["a.npy"], path, "infinite")
     np.savez(tmp_path / "a.npz", np.ones(3))
-    refused(read_array, (tmp_path / "a.npz").replace(path), "several arrays")
+    refused(READERS["a.npy"], (tmp_path / "a.npz").replace(path), "several arrays")
 
 
 def test_pixels_without_a_range_are_refused(tmp_path, rng):
@@ -225,6 +230,6 @@ def test_headers_of_arrays_are_parsed_by_one_thread_at_a_time(tmp_path, monkeypa
 
     monkeypatch.setattr(np, "load", watched)
     with ThreadPoolExecutor(8) as pool:
-        arrays = list(pool.map(read_array, [tmp_path / "a.npy"] * 16))
+        arrays = list(pool.map(read_array, [FilePart(tmp_path / "a.npy")] * 16))
     assert all((array == 1).all() for array in arrays)
     assert max(most) == 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_audio, read_frames
 from equipoise.data.transforms.flow import Flow
 from equipoise.data.transforms.video import Frames
@@ -25,7 +26,8 @@ TOLD = {  # containers that tell where their sound begins, and up to how many sa
 
 def levels(path, pick):
     return [
-        round(float(a.mean()) / 8) for a in read_frames(path, pick, lambda image: np.asarray(image))
+        round(float(a.mean()) / 8)
+        for a in read_frames(FilePart.parse(str(path)), pick, lambda image: np.asarray(image))
     ]
 
 
@@ -54,7 +56,7 @@ def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(tmp_path):
 @pytest.mark.parametrize("ending", CODECS)
 def test_the_sound_track_is_the_mean_of_its_channels(tmp_path, ending):
     path = write_video(tmp_path / f"a.{ending}", sound=tone())
-    wave = read_audio(path, 16000)
+    wave = read_audio(FilePart(path), 16000)
     assert abs(len(wave) / 16000 - 2) < 0.1
     loudness = np.sqrt(2 * (wave[4000:-4000] ** 2).mean())
     assert (
@@ -82,26 +84,28 @@ def test_the_sound_track_is_as_long_as_it_was_and_begins_with_the_first_picture(
     seconds, place = np.random.default_rng().uniform([1.5, 0.3], [2.0, 1.0])
     path = tmp_path / f"a.{ending}"
     write_video(path, frames=int(15 * seconds), sound=click(seconds, place), codecs=(video, audio))
-    wave = read_audio(path, 48000)
+    wave = read_audio(FilePart(path), 48000)
     assert (
         -48 <= len(wave) - round(48000 * seconds) <= TOLD[ending, video, audio] + 48
     )  # mp4 tells milliseconds
     assert abs(heard(wave) - place) < 1e-3
     start = int(place * 15) / 15
-    part = read_audio(path.with_name(f"{path.name}#t={start:.4f},{start + 0.2:.4f}"), 48000)
+    part = read_audio(
+        FilePart.parse(f"{path.name}#t={start:.4f},{start + 0.2:.4f}", path.parent), 48000
+    )
     assert abs(start + heard(part) - place) < 1e-3
 
 
 @pytest.mark.parametrize("ending", CODECS)
 def test_a_short_sound_is_kept(tmp_path, ending):
     path = write_video(tmp_path / f"a.{ending}", sound=click(0.05, 0.02))
-    assert abs(len(read_audio(path, 48000)) - 2400) < 2500
-    assert np.abs(read_audio(path, 48000)).max() > 0.4
+    assert abs(len(read_audio(FilePart(path), 48000)) - 2400) < 2500
+    assert np.abs(read_audio(FilePart(path), 48000)).max() > 0.4
 
 
 def test_a_sound_that_begins_after_the_first_picture_has_silence_before_it(tmp_path):
     path = write_video(tmp_path / "a.mp4", sound=click(1.0, 0.5), late=0.25)
-    wave = read_audio(path, 48000)
+    wave = read_audio(FilePart(path), 48000)
     assert abs(len(wave) - 60000) <= 48
     assert not wave[: round(0.22 * 48000)].any()
     assert abs(heard(wave) - 0.75) < 1e-3
@@ -109,12 +113,12 @@ def test_a_sound_that_begins_after_the_first_picture_has_silence_before_it(tmp_p
 
 def test_a_header_that_says_much_too_little_cuts_nothing(tmp_path):
     path = write_video(tmp_path / "a.avi", sound=tone())
-    whole, content = read_audio(path, 48000), bytearray(path.read_bytes())
+    whole, content = read_audio(FilePart(path), 48000), bytearray(path.read_bytes())
     length = content.index(b"auds") + 32
     blocks = struct.unpack("<I", content[length : length + 4])[0]
     content[length : length + 4] = struct.pack("<I", blocks // 2)
     path.write_bytes(bytes(content))
-    np.testing.assert_array_equal(read_audio(path, 48000), whole)
+    np.testing.assert_array_equal(read_audio(FilePart(path), 48000), whole)
 
 
 @pytest.mark.parametrize(("frames", "candidates"), [(3, None), (3, 10), (1, 4), (8, None)])
@@ -123,7 +127,7 @@ def test_segments_are_represented_by_their_centres_and_drawn_from_in_training(
 ):
     path = write_video(tmp_path / "a.avi", frames=30)
     transform = Frames(size=16, frames=frames, candidates=candidates, normalise="none")
-    stored = transform.decode(path)
+    stored = transform.decode(FilePart(path))
     assert stored.shape == (candidates or frames, 3, 16, 16)
     kept = candidates or frames
     expected = [int((k + 0.5) * 30 / kept) for k in range(kept)]
@@ -147,7 +151,7 @@ def test_segments_are_represented_by_their_centres_and_drawn_from_in_training(
 def test_dense_frames_are_neighbours(tmp_path):
     path = write_video(tmp_path / "a.avi", frames=20)
     transform = Frames(size=8, frames=5, candidates=12, sampling="dense", normalise="none")
-    stored = transform.decode(path)
+    stored = transform.decode(FilePart(path))
     assert [round(float(f.mean()) / 8) for f in stored] == list(range(4, 16))
     starts = set()
     for seed in range(60):
@@ -163,7 +167,9 @@ def test_dense_frames_are_neighbours(tmp_path):
 
 
 def test_whatever_is_wrong_with_a_video(tmp_path):
-    read = Frames(size=16).decode
+    def read(path):
+        return Frames(size=16).decode(FilePart(path))
+
     path = tmp_path / "a.mp4"
     refused(read, path, "not found")
     path.write_bytes(b"")
@@ -189,12 +195,12 @@ def test_a_truncated_flv_is_noticed_though_its_decoder_is_content(tmp_path):
     path = write_video(tmp_path / "a.flv", frames=60)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    refused(Frames(size=16).decode, path, "truncated")
+    refused(lambda path: Frames(size=16).decode(FilePart(path)), path, "truncated")
 
 
 def test_tracks_that_are_not_there(tmp_path):
     silent = write_video(tmp_path / "silent.mp4")
-    refused(lambda path: read_audio(path, 16000), silent, "no sound track")
+    refused(lambda path: read_audio(FilePart(path), 16000), silent, "no sound track")
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         track = container.add_stream("aac", rate=48000, layout="stereo")
         frame = av.AudioFrame.from_ndarray(
@@ -203,12 +209,16 @@ def test_tracks_that_are_not_there(tmp_path):
         frame.rate = 48000
         container.mux(track.encode(frame))
         container.mux(track.encode(None))
-    refused(Frames(size=16).decode, tmp_path / "sound.mp4", "no picture track")
+    refused(
+        lambda path: Frames(size=16).decode(FilePart(path)),
+        tmp_path / "sound.mp4",
+        "no picture track",
+    )
 
 
 def test_time_stamps_that_cannot_be(tmp_path):
     path = write_video(tmp_path / "a.mkv", sound=tone(0.5), late=50.0)
-    refused(lambda path: read_audio(path, 16000), path, "begins 50.0")
+    refused(lambda path: read_audio(FilePart(path), 16000), path, "begins 50.0")
 
 
 def test_flow_of_a_moving_texture_is_its_motion(tmp_path):
@@ -219,7 +229,7 @@ def test_flow_of_a_moving_texture_is_its_motion(tmp_path):
     for number in range(6):
         moved = np.roll(texture, (2 * number, 3 * number), axis=(0, 1))
         Image.fromarray(moved).save(tmp_path / f"{number}.png")
-    flow = Flow(size=128, frames=4, bound=10.0).decode(tmp_path)
+    flow = Flow(size=128, frames=4, bound=10.0).decode(FilePart(tmp_path))
     assert flow.shape == (4, 2, 128, 128)
     inner = flow[:, :, 40:-40, 40:-40].astype(np.float64).mean((2, 3)) * 10
     np.testing.assert_allclose(inner, np.tile([3.0, 2.0], (4, 1)), atol=0.4)
@@ -234,12 +244,14 @@ def test_flow_is_read_from_pairs_of_pictures_and_from_arrays(tmp_path):
         for number in range(5):
             Image.fromarray(fields[number, axis]).save(folder / f"frame{number:06d}.png")
     transform = Flow(size=12, frames=5)
-    found = transform.decode(tmp_path / "tvl1" / "{u,v}" / "clip")
+    found = transform.decode(FilePart(tmp_path / "tvl1" / "{u,v}" / "clip"))
     np.testing.assert_allclose(found, fields / 127.5 - 1, atol=1e-3)
     np.save(tmp_path / "igm.npy", (fields / 100.0).transpose(2, 3, 1, 0))
     np.save(tmp_path / "frames.npy", fields / 100.0)
     for name in ("igm.npy", "frames.npy"):
-        np.testing.assert_allclose(transform.decode(tmp_path / name), fields / 100.0, rtol=1e-3)
+        np.testing.assert_allclose(
+            transform.decode(FilePart(tmp_path / name)), fields / 100.0, rtol=1e-3
+        )
 
 
 def test_a_mirrored_flow_points_the_other_way():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_audio, read_frames
 from videos import CODECS, mux_sound, refused, tone, write_video
 
@@ -20,11 +21,11 @@ SOUNDS = {"wav": "WAV", "aiff": "AIFF", "au": "AU", "ogg": "OGG", "flac": "FLAC"
 
 
 def sound(path):
-    return read_audio(path, 16000)
+    return read_audio(FilePart(path), 16000)
 
 
 def frames(path):
-    return read_frames(path, range, np.asarray)
+    return read_frames(FilePart.parse(str(path)), range, np.asarray)
 
 
 def truncate(path, share):
@@ -131,7 +132,7 @@ def test_a_length_unknown_when_an_au_was_written(tmp_path):
     content = bytearray(path.read_bytes())
     content[8:12] = b"\xff" * 4
     path.write_bytes(bytes(content))
-    assert len(read_audio(path, 8000)) == 1000
+    assert len(read_audio(FilePart(path), 8000)) == 1000
 
 
 def test_a_pad_byte_that_is_counted_and_left_out(tmp_path):
@@ -140,7 +141,7 @@ def test_a_pad_byte_that_is_counted_and_left_out(tmp_path):
     content = bytearray(path.read_bytes())
     content[4:8] = (int.from_bytes(content[4:8], "big") + 1).to_bytes(4, "big")
     path.write_bytes(bytes(content))
-    assert len(read_audio(path, 8000)) == 1000
+    assert len(read_audio(FilePart(path), 8000)) == 1000
 
 
 def test_what_follows_the_boxes_of_a_video_is_not_missed(tmp_path):

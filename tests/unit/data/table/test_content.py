@@ -9,9 +9,10 @@ import soundfile
 
 from equipoise import data
 from equipoise.configuration.layers import make_settings, nest
-from equipoise.data.table.table import fingerprint
+from equipoise.data.decoding.store import fingerprint
 from equipoise.errors import RunError
 from equipoise.runs.run import train
+from equipoise.settings import DataSettings
 from equipoise.training.checkpoint import Checkpoints
 
 
@@ -72,11 +73,11 @@ def frame_of(rng):
 @pytest.mark.parametrize(("column", "value"), [("x", 7.5), ("words", "something else was said")])
 def test_a_changed_cell_is_other_data(rng, column, value):
     frame = frame_of(rng)
-    given = {"modalities": ["a=x,y", "b=words:text"], "seed": int(rng.integers(1000))}
-    digest = data.load(frame, **given).digest
-    assert data.load(frame.copy(), **given).digest == digest
+    given = {"modality": ["a=x,y", "b=words:text"], "seed": int(rng.integers(1000))}
+    digest = data.load(DataSettings(frame, **given)).digest
+    assert data.load(DataSettings(frame.copy(), **given)).digest == digest
     frame.loc[int(rng.integers(60)), column] = value
-    assert data.load(frame, **given).digest != digest
+    assert data.load(DataSettings(frame, **given)).digest != digest
 
 
 def test_a_changed_file_is_other_data(rng, tmp_path):
@@ -84,15 +85,15 @@ def test_a_changed_file_is_other_data(rng, tmp_path):
     for name in frame["clip"]:
         soundfile.write(tmp_path / name, rng.uniform(-0.5, 0.5, 800), 8000)
     given = {
-        "modalities": ["a=x,y", "b=clip"],
+        "modality": ["a=x,y", "b=clip"],
         "root": str(tmp_path),
         "cache": str(tmp_path / "cache"),
         "options": {"b": {"seconds": 0.1}},
     }
-    digest = data.load(frame, **given).digest
-    assert data.load(frame, **given).digest == digest
+    digest = data.load(DataSettings(frame, **given)).digest
+    assert data.load(DataSettings(frame, **given)).digest == digest
     soundfile.write(tmp_path / "7.wav", rng.uniform(-0.5, 0.5, 1000), 8000)
-    assert data.load(frame, **given).digest != digest
+    assert data.load(DataSettings(frame, **given)).digest != digest
 
 
 def test_a_run_does_not_go_on_with_other_values(rng, tmp_path, monkeypatch):

@@ -13,13 +13,14 @@ from equipoise.data.table import missing
 from equipoise.errors import ConfigError
 from equipoise.methods.baselines.joint import Joint
 from equipoise.runs.run import load_splits
+from equipoise.settings import DataSettings
 from equipoise.testing.world import fresh_seed
 
 
 @given(st.integers(2, 5), st.floats(0.01, 0.99), st.integers(0, 10**6))
 def test_every_row_keeps_a_modality(modalities, rate, seed):
     rate = min(rate, (modalities - 1) / modalities)
-    mask = missing.draw(np.ones((50, modalities), bool), rate, np.random.default_rng(seed))
+    mask = missing.hide_cells(np.ones((50, modalities), bool), rate, np.random.default_rng(seed))
     assert mask.any(axis=1).all()
 
 
@@ -28,7 +29,7 @@ def test_every_row_keeps_a_modality(modalities, rate, seed):
 )
 def test_rate_and_share_of_complete_rows_match_the_closed_form(modalities, rate, complete):
     rows = 200_000
-    mask = missing.draw(np.ones((rows, modalities), bool), rate, np.random.default_rng())
+    mask = missing.hide_cells(np.ones((rows, modalities), bool), rate, np.random.default_rng())
     assert (~mask).mean() == pytest.approx(rate, abs=0.005)
     assert mask.all(axis=1).mean() == pytest.approx(complete, abs=0.005)
     assert (~mask).mean(axis=0) == pytest.approx(np.full(modalities, rate), abs=0.01)  # symmetric
@@ -36,7 +37,7 @@ def test_rate_and_share_of_complete_rows_match_the_closed_form(modalities, rate,
 
 def test_exact_count_has_no_variance():
     for _ in range(5):
-        mask = missing.draw(np.ones((101, 3), bool), 0.4, np.random.default_rng(), exact=True)
+        mask = missing.hide_cells(np.ones((101, 3), bool), 0.4, np.random.default_rng(), exact=True)
         assert (~mask).sum() == round(0.4 * 101 * 3)
         assert mask.any(axis=1).all()
 
@@ -45,7 +46,9 @@ def test_exact_count_of_incomplete_rows_is_the_one_expected_of_them():
     rng = np.random.default_rng()
     present = rng.random((80, 3)) < 0.6
     present[~present.any(axis=1), 1] = True
-    masks = [missing.draw(present, 0.4, rng, exact=exact) for exact in [True] * 20 + [False] * 2000]
+    masks = [
+        missing.hide_cells(present, 0.4, rng, exact=exact) for exact in [True] * 20 + [False] * 2000
+    ]
     assert all(not (mask & ~present).any() and mask.any(axis=1).all() for mask in masks)
     hidden = [int((present & ~mask).sum()) for mask in masks]
     assert len(set(hidden[:20])) == 1
@@ -55,7 +58,8 @@ def test_exact_count_of_incomplete_rows_is_the_one_expected_of_them():
 def test_exact_count_treats_modalities_and_rows_alike():
     rng = np.random.default_rng()
     hidden = (
-        sum(~missing.draw(np.ones((20, 3), bool), 0.5, rng, exact=True) for _ in range(4000)) / 4000
+        sum(~missing.hide_cells(np.ones((20, 3), bool), 0.5, rng, exact=True) for _ in range(4000))
+        / 4000
     )
     assert hidden == pytest.approx(np.full((20, 3), 0.5), abs=0.05)
 
@@ -65,7 +69,7 @@ def test_exact_count_of_one_modality():
     present = rng.random((200, 3)) < 0.7
     present[~present.any(axis=1), 0] = True
     droppable = present[:, 1] & present[:, [0, 2]].any(axis=1)
-    kept = missing.draw_one(present, 0.35, 1, rng, exact=True)
+    kept = missing.hide_modality(present, 0.35, 1, rng, exact=True)
     assert (present & ~kept).sum() == round(0.35 * droppable.sum())
     assert kept.any(axis=1).all()
     assert (kept[:, [0, 2]] == present[:, [0, 2]]).all()
@@ -103,7 +107,7 @@ def test_the_exact_share_is_a_setting_of_every_split(modality):
 
 def test_a_rate_that_cannot_be_reached_is_lowered_and_says_so():
     with pytest.warns(UserWarning, match=r"lowered to 0\.5"):
-        mask = missing.draw(np.ones((100, 2), bool), 0.8, np.random.default_rng())
+        mask = missing.hide_cells(np.ones((100, 2), bool), 0.8, np.random.default_rng())
     assert (mask.sum(axis=1) == 1).all()
 
 
@@ -111,7 +115,7 @@ def test_absent_cells_stay_absent():
     rng = np.random.default_rng()
     present = rng.random((500, 3)) < 0.5
     present[~present.any(axis=1), 0] = True
-    mask = missing.draw(present, 0.3, rng)
+    mask = missing.hide_cells(present, 0.3, rng)
     assert not (mask & ~present).any()
     assert mask.any(axis=1).all()
 
@@ -138,14 +142,14 @@ def test_hidden_content_is_unavailable():
 
 def test_rate_outside_its_range_is_refused():
     with pytest.raises(ConfigError, match=r"in \[0, 1\), found 1.5"):
-        missing.draw(np.ones((4, 2), bool), 1.5, np.random.default_rng())
+        missing.hide_cells(np.ones((4, 2), bool), 1.5, np.random.default_rng())
 
 
 def test_one_modality_alone_is_hidden_in_that_share_of_the_samples():
     rng = np.random.default_rng()
     present = rng.random((40_000, 3)) < 0.7
     present[~present.any(axis=1), 0] = True
-    kept = missing.draw_one(present, 0.4, 1, rng)
+    kept = missing.hide_modality(present, 0.4, 1, rng)
     assert (kept[:, [0, 2]] == present[:, [0, 2]]).all()
     assert not (kept & ~present).any()
     assert kept.any(axis=1).all()
@@ -156,13 +160,13 @@ def test_one_modality_alone_is_hidden_in_that_share_of_the_samples():
 def test_one_modality_can_be_hidden_in_training_alone():
     both = {"samples": 300, "modalities": {"a": {}, "b": {}}}
     splits = data.load(
-        "synthetic", options=both, missing=0.6, missing_test=0.0, missing_modality="b"
+        DataSettings("synthetic", options=both, missing=0.6, missing_test=0.0, missing_modality="b")
     )
     assert splits.train.present["a"].all()
     assert splits.train.present["b"].mean() == pytest.approx(0.4, abs=0.15)
     assert all(t.present["b"].all() for t in (splits.validation, splits.test))
     with pytest.raises(ConfigError, match="no modality 'c'"):
-        data.load("synthetic", options=both, missing_modality="c")
+        data.load(DataSettings("synthetic", options=both, missing_modality="c"))
 
 
 def test_strictly_hidden_content_does_not_exist():
@@ -206,7 +210,13 @@ def test_what_a_simulated_run_lacks_by_itself_cannot_be_revealed():
 
 def test_only_training_is_simulated():
     splits = data.load(
-        "synthetic", options={"samples": 300}, holdout=0.2, missing=0.5, missing_regime="simulated"
+        DataSettings(
+            "synthetic",
+            options={"samples": 300},
+            holdout=0.2,
+            missing=0.5,
+            missing_regime="simulated",
+        )
     )
     hides = {}
     for name in ("train", "holdout", "validation", "test"):
@@ -214,7 +224,7 @@ def test_only_training_is_simulated():
         hides[name] = batch.revealed() is not batch
     assert hides == {"train": True, "holdout": True, "validation": False, "test": False}
     with pytest.raises(ConfigError, match="strict or simulated"):
-        data.load("synthetic", missing_regime="loose")
+        data.load(DataSettings("synthetic", missing_regime="loose"))
 
 
 def test_a_batch_hides_more_and_reveals_all_that_was_there():

@@ -1,6 +1,7 @@
 """Splits: proportions, groups that stay together, one clear line when it cannot be done."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from equipoise.errors import DataError
 def test_classes_are_spread_in_proportion():
     rng = np.random.default_rng()
     label = rng.permutation(np.repeat([0, 1, 2], [300, 200, 100]))
-    drawn = splits.draw(label, validation=0.2, test=0.3, seed=int(rng.integers(1000)))
+    drawn = splits.assign_splits(label, validation=0.2, test=0.3, seed=int(rng.integers(1000)))
     for name, share in (("train", 0.5), ("validation", 0.2), ("test", 0.3)):
         counts = np.bincount(label[drawn == name], minlength=3)
         assert counts == pytest.approx(share * np.array([300, 200, 100]), abs=1)
@@ -23,7 +24,9 @@ def test_groups_never_straddle():
     rng = np.random.default_rng()
     group = rng.integers(0, 12, 400)
     label = rng.integers(0, 3, 400)
-    drawn = splits.draw(label, validation=0.2, test=0.2, seed=int(rng.integers(1000)), group=group)
+    drawn = splits.assign_splits(
+        label, validation=0.2, test=0.2, seed=int(rng.integers(1000)), group=group
+    )
     assert set(drawn) == {"train", "validation", "test"}
     for g in range(12):
         assert len(set(drawn[group == g])) == 1
@@ -31,25 +34,27 @@ def test_groups_never_straddle():
 
 def test_the_seed_decides():
     label = np.arange(100) % 4
-    a, b, c = (splits.draw(label, validation=0.2, test=0.2, seed=s) for s in (1, 1, 2))
+    a, b, c = (splits.assign_splits(label, validation=0.2, test=0.2, seed=s) for s in (1, 1, 2))
     assert (a == b).all()
     assert (a != c).any()
 
 
 def test_too_few_to_split_is_one_line():
     with pytest.raises(DataError, match="too few samples of each class"):
-        splits.draw(np.array([0, 0, 0, 1]), validation=0.25, test=0.25, seed=0)
+        splits.assign_splits(np.array([0, 0, 0, 1]), validation=0.25, test=0.25, seed=0)
     with pytest.raises(DataError) as caught:  # a column of measurements, taken for the label
-        splits.draw(np.arange(1000), validation=0.2, test=0.2, seed=0)
+        splits.assign_splits(np.arange(1000), validation=0.2, test=0.2, seed=0)
     assert len(str(caught.value)) < 200
     with pytest.raises(DataError, match="too few groups"):
-        splits.draw(np.zeros(5, int), validation=0.2, test=0.2, seed=0, group=np.zeros(5, int))
+        splits.assign_splits(
+            np.zeros(5, int), validation=0.2, test=0.2, seed=0, group=np.zeros(5, int)
+        )
 
 
 def test_groups_stay_on_one_side_of_the_holdout():
-    table = load(samples=400).train
     rng = np.random.default_rng()
-    table.group = rng.integers(0, 9, len(table))
+    table = load(samples=400).train
+    table = replace(table, group=rng.integers(0, 9, len(table)))
     kept, held = splits.cut_holdout(table, 0.2, seed=int(rng.integers(1000)))
     assert len(kept) + len(held) == len(table)
     assert len(set(held.group)) == 2
@@ -81,7 +86,7 @@ def test_a_class_that_goes_with_its_groups_is_refused_in_train_and_told_elsewher
     seen = set()
     for seed in range(60):
         found, told = outcome(
-            lambda seed=seed: splits.draw(
+            lambda seed=seed: splits.assign_splits(
                 label,
                 validation=0.25,
                 test=0.25,
@@ -111,8 +116,7 @@ def test_a_class_that_goes_with_its_groups_is_refused_in_train_and_told_elsewher
 def test_a_holdout_takes_no_class_away(grouped):
     label, group = grouped
     whole = load(samples=200, classes=3).train
-    table = whole.take(np.arange(80))
-    table.label, table.group = label, group
+    table = replace(whole.take(np.arange(80)), label=label, group=group)
     ends = set()
     for seed in range(60):
         found, told = outcome(lambda seed=seed: splits.cut_holdout(table, 0.5, seed=seed))
@@ -134,7 +138,7 @@ def test_rows_without_a_label_are_no_class(grouped):
     label[group == 0] = -1
     label[label == 2] = 0
     found, told = outcome(
-        lambda: splits.draw(label, validation=0.25, test=0.0, seed=0, group=group)
+        lambda: splits.assign_splits(label, validation=0.25, test=0.0, seed=0, group=group)
     )
     assert not isinstance(found, str)
     assert not told

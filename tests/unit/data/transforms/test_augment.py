@@ -1,11 +1,14 @@
 """Crops, mirrors and colours: pure functions of the draws, the same for all frames, right where it can be checked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from equipoise.configuration.presets import read_preset
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.steps import Arrays, fit_steps
 from equipoise.data.table.table import Splits, Table
@@ -173,7 +176,7 @@ def test_m3ae_is_evaluated_on_all_of_the_central_square(tmp_path, owner, shape):
         path = tmp_path
     else:
         transform = make_transform("image", "image", {"transform": "m3ae", "normalise": "none"}, [])
-    found = transform.finish(transform.decode(path)[None], None).reshape(3, 256, 256)
+    found = transform.finish(transform.decode(FilePart(path))[None], None).reshape(3, 256, 256)
     settings = {
         "size": {"shortest_edge": 256},
         "crop_size": {"height": 256, "width": 256},
@@ -189,7 +192,7 @@ def test_mmbt_shows_the_central_224_of_256(tmp_path):
 
     path = smooth(np.random.default_rng(), tmp_path / "a.png", 500, 300)
     transform = make_transform("image", "image", {"transform": "mmbt", "normalise": "none"}, [])
-    found = transform.finish(transform.decode(path)[None], None)[0]
+    found = transform.finish(transform.decode(FilePart(path))[None], None)[0]
     settings = {
         "size": {"shortest_edge": 256},
         "resample": Image.Resampling.BILINEAR,
@@ -252,7 +255,9 @@ def test_a_training_sample_looks_the_same_in_any_batch_and_another_way_next_epoc
         calm = [splits.validation.rows(np.arange(5), epoch=e).inputs[m] for e in (0, 1)]
         assert torch.equal(*calm)
         plain = whole.take(order).stepped(splits.test.steps).rows(np.arange(30)).inputs[m]
-        assert torch.equal(splits.train.augmented(None).rows(order, epoch=4).inputs[m], plain)
+        assert torch.equal(
+            replace(splits.train, augment=None).rows(order, epoch=4).inputs[m], plain
+        )
 
 
 def test_pictures_are_what_the_clip_processor_makes(tmp_path):
@@ -262,7 +267,7 @@ def test_pictures_are_what_the_clip_processor_makes(tmp_path):
     for size in ((300, 240), (231, 499), (80, 90)):
         Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(tmp_path / "a.png")
         transform = Picture(fit="crop", resample="bicubic", normalise="clip")
-        found = transform.finish(transform.decode(tmp_path / "a.png")[None], None)[0]
+        found = transform.finish(transform.decode(FilePart(tmp_path / "a.png"))[None], None)[0]
         with Image.open(tmp_path / "a.png") as image:
             expected = CLIPImageProcessorPil()(image, return_tensors="np")["pixel_values"][0]
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -273,7 +278,7 @@ def test_a_photo_stands_as_its_camera_says(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     image.save(tmp_path / "a.png", exif=exif)
-    found = Picture(size=(20, 10)).decode(tmp_path / "a.png")
+    found = Picture(size=(20, 10)).decode(FilePart(tmp_path / "a.png"))
     np.testing.assert_array_equal(
         found, np.asarray(image.rotate(-90, expand=True)).transpose(2, 0, 1)
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.transforms.audio import Fbank, LogMel, LogPower, LogStft, Waveform
 from equipoise.data.transforms.kinds import make_transform
 
@@ -41,7 +42,7 @@ def test_the_sizes_of_papers_and_releases(tmp_path, rng, name, shape):
     soundfile.write(tmp_path / "a.wav", sound(rng, 24000), 16000)
     transform = make_transform("sound", "audio", {"transform": name}, [])
     assert transform.shape == (1, *shape)
-    assert transform.decode(tmp_path / "a.wav").shape == (1, *shape)
+    assert transform.decode(FilePart(tmp_path / "a.wav")).shape == (1, *shape)
 
 
 @pytest.mark.parametrize("centre", [True, False])
@@ -67,7 +68,7 @@ def test_fbank_is_kaldis(tmp_path, rng, seconds):
     kaldi.accept_waveform(16000, wave.tolist())
     kaldi.input_finished()
     expected = np.stack([kaldi.get_frame(k) for k in range(min(kaldi.num_frames_ready, 1024))])
-    found = Fbank(mels=80).decode(tmp_path / "a.wav")[0].T
+    found = Fbank(mels=80).decode(FilePart(tmp_path / "a.wav"))[0].T
     assert len(expected) == {3: 298, 12: 1024}[seconds]
     np.testing.assert_allclose(found[: len(expected)], expected, atol=5e-3)
     assert np.abs(found[: len(expected)] - expected).mean() < 1e-4
@@ -82,7 +83,7 @@ def test_the_normalised_bank_is_the_feature_extractor_of_ast(tmp_path, rng, samp
     wave = sound(rng, samples)
     soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
     transform = make_transform("sound", "audio", {"transform": "ast"}, [])
-    found = transform.finish(transform.decode(tmp_path / "a.wav")[None], None)[0, 0].T
+    found = transform.finish(transform.decode(FilePart(tmp_path / "a.wav"))[None], None)[0, 0].T
     expected = ASTFeatureExtractor()(wave, sampling_rate=16000, return_tensors="np")[
         "input_values"
     ][0]

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.steps import Arrays, fit_steps
 from equipoise.data.table.table import Splits, Table
@@ -76,7 +77,7 @@ def test_silence_is_the_floor_and_fills_what_is_short(rng):
 def test_pictures_have_the_shape_asked_for(tmp_path, rng, channels, size):
     Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(tmp_path / "a.png")
     transform = Picture(size, channels)
-    stored = transform.decode(tmp_path / "a.png")
+    stored = transform.decode(FilePart(tmp_path / "a.png"))
     assert stored.dtype == np.uint8
     assert stored.shape == transform.shape == (channels, 6, 9 if size == [6, 9] else 6)
     plain = Picture(size, channels, normalise="none").finish(stored[None], None)
@@ -114,11 +115,11 @@ def test_every_transform_holds_what_it_says_and_its_settings_survive_json(
     np.save(tmp_path / "f.npy", rng.normal(size=(9, 8, 2, 5)))
     small = {"size": 14, "stored_size": 16} if kind in ("image", "video", "flow") else {}
     small |= {"frames": 2, "candidates": 3} if kind in ("video", "flow") else {}
-    first = make_transform("m", kind, {"transform": name, **small}, [None, path])
+    first = make_transform("m", kind, {"transform": name, **small}, [None, FilePart(path)])
     settings = {"transform": name, **asdict(first)}
     again = make_transform("m", kind, json.loads(json.dumps(settings)), [])
-    stored = first.decode(path)
-    np.testing.assert_array_equal(stored, again.decode(path))
+    stored = first.decode(FilePart(path))
+    np.testing.assert_array_equal(stored, again.decode(FilePart(path)))
     assert stored.shape == first.stored
     assert stored.dtype == first.dtype
     for draws in (None, [np.random.default_rng(k) for k in range(2)]):
@@ -192,7 +193,7 @@ def test_switches_and_numbers_are_no_words_and_finite(target, setting, default):
 
 def test_a_vector_without_a_readable_file(tmp_path):
     with pytest.raises(DataError, match=r"'m'.*gone\.npy"):
-        make_transform("m", "vector", {}, [None, tmp_path / "gone.npy"])
+        make_transform("m", "vector", {}, [None, FilePart(tmp_path / "gone.npy")])
 
 
 def table(arrays, present, rows=None):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from equipoise.data.media import without_window
+from equipoise.data.manifest.file_part import FilePart
 
 _CHOICE = re.compile(r"\{([^{}/]+,[^{}/]+)\}")
 
 
 def cell_files(base: Path, cell: str) -> list[Path]:
     """List the file below `base`, or one per choice: `flow/{u,v}/clip` stands for two files."""
-    path = without_window(cell)
+    path = str(FilePart.parse(cell).path)
     choice = _CHOICE.search(path)
     if choice is None:
         return [base / path]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from equipoise.data.table import splits as splitting
+from equipoise.data.manifest.columns import SPLIT_NAMES
 from equipoise.errors import DataError
 
 
@@ -43,7 +43,7 @@ def count_splits(
         DataError: train or validation is empty.
     """
     counted = {}
-    for split in splitting.NAMES:
+    for split in SPLIT_NAMES:
         classes = Counter(row["label"] for row in rows if row["split"] == split)
         if not classes and split != "test":
             raise DataError(f"{name}: no sample is left for the {split} split")

@@ -20,9 +20,10 @@ import numpy as np
 
 from equipoise.data.datasets.preparing.cell_files import cell_files
 from equipoise.data.datasets.preparing.counting import Total, count_splits, tell_difference
-from equipoise.data.media import check_file, without_window
+from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.media import check_file
 from equipoise.data.media.duplicates import count_copies, same_files, same_texts
-from equipoise.data.table import splits as splitting
+from equipoise.data.table.splits import assign_splits
 from equipoise.errors import DataError
 
 Row = dict[str, str]
@@ -138,7 +139,7 @@ def draw_splits(rows: Sequence[Row], *, validation: float, test: float, seed: in
     """
     classes, label = np.unique([row["label"] for row in rows], return_inverse=True)
     group = np.array([row["group"] for row in rows]) if rows and "group" in rows[0] else None
-    drawn = splitting.draw(
+    drawn = assign_splits(
         label,
         validation=validation,
         test=test,
@@ -203,7 +204,7 @@ def _with_files(collection: Collection, out: Path) -> tuple[list[Row], list[tupl
             f"{expected}"
         )
     for column in columns:
-        first = next((base / without_window(row[column]) for row in kept if row[column]), None)
+        first = next((FilePart.parse(row[column], base).path for row in kept if row[column]), None)
         if first is not None and first.is_file():
             check_file(first)
     return kept, missing
@@ -226,7 +227,7 @@ def _duplicates(
     for column in columns:
         cells = [row[column] or None for row in rows]
         same = (
-            same_files([base / cell if cell else None for cell in cells])
+            same_files([FilePart.parse(cell, base) if cell else None for cell in cells])
             if column in files
             else same_texts(cells)
         )

@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipoise.data.manifest.declaration import Declaration
+from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.manifest.kinds import KIND_BY_ENDING, KINDS
 from equipoise.data.manifest.sheet import Sheet
-from equipoise.data.media import without_window
-from equipoise.data.table.splits import NAMES
-from equipoise.data.transforms.kinds import ENDINGS, KINDS
 from equipoise.errors import ConfigError, DataError, suggest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = {**{name: name for name in NAMES}, **dict.fromkeys(("valid", "val", "dev"), "validation")}
+SPLIT_NAMES = ("train", "validation", "test")
+SPLIT_ALIASES = {
+    **{name: name for name in SPLIT_NAMES},
+    **dict.fromkeys(("valid", "val", "dev"), "validation"),
+}
+"""What a split column may hold, in any case, and the split it means."""
 
 
-class Cells:
-    """Reads columns of one sheet; every error names the row.
+class ColumnReader:
+    """Reads the columns of one sheet; every error names the row.
 
     Args:
         sheet: the table.
@@ -35,7 +39,7 @@ class Cells:
         self.columns = [str(column) for column in sheet.table.columns]
 
     def texts(self, column: str) -> list[str | None]:
-        """Stripped texts, None where empty.
+        """Read stripped texts, None where a cell is empty.
 
         Raises:
             ConfigError: no such column.
@@ -47,7 +51,16 @@ class Cells:
         ]
 
     def filled(self, column: str, what: str) -> list[str]:
-        """The same of a column in which no cell may be empty."""
+        """Read the texts of a column in which no cell may be empty.
+
+        Args:
+            column: its name.
+            what: the column's meaning, for the message.
+
+        Raises:
+            ConfigError: no such column.
+            DataError: a cell is empty, or several columns have that name.
+        """
         texts = self.texts(column)
         if None in texts:
             raise DataError(
@@ -56,7 +69,12 @@ class Cells:
         return [str(text) for text in texts]
 
     def ids(self, column: str | None) -> list[str]:
-        """Unique ids; the position where no column is named."""
+        """Read unique ids; without a column, the position of each row is its id.
+
+        Raises:
+            ConfigError: no such column.
+            DataError: an id is empty or occurs twice.
+        """
         if column is None:
             return [str(row) for row in range(len(self.sheet.table))]
         seen: dict[str, int] = {}
@@ -68,22 +86,27 @@ class Cells:
         return list(seen)
 
     def splits(self, column: str) -> np.ndarray:
-        """(N,) of "train", "validation" and "test"."""
+        """Read the split of every row, (N,) of "train", "validation" and "test".
+
+        Raises:
+            ConfigError: no such column.
+            DataError: a cell is empty or names no split.
+        """
         found = []
         for row, value in enumerate(self.filled(column, "split")):
-            if value.lower() not in SPLITS:
+            if value.lower() not in SPLIT_ALIASES:
                 raise DataError(
-                    f"{self.sheet.at(row)}: split {value!r} is none of {', '.join(NAMES)}"
+                    f"{self.sheet.at(row)}: split {value!r} is none of {', '.join(SPLIT_NAMES)}"
                 )
-            found.append(SPLITS[value.lower()])
+            found.append(SPLIT_ALIASES[value.lower()])
         return np.array(found, dtype=object)
 
     def match(self, declaration: Declaration, others: Set[str]) -> list[str]:
-        """The columns a declaration names, patterns resolved in the table's order.
+        """Find the columns of a declaration; patterns are resolved in the table's order.
 
         Args:
             declaration: of one modality.
-            others: columns that a pattern leaves out: the label, as a feature, would give the
+            others: columns that no pattern may match: a label read as a feature would give the
                 answer away.
 
         Raises:
@@ -103,26 +126,30 @@ class Cells:
         return chosen
 
     def infer(self, declaration: Declaration, columns: list[str]) -> str:
-        """The kind that the cells look like."""
+        """Infer the kind of a modality from its first filled cell.
+
+        Raises:
+            ConfigError: the cell does not tell.
+        """
         if len(columns) > 1:
             return "vector"
         first = self._first(columns[0])
         kind = "vector" if np.isfinite(_number(first)) else _kind_of(first or "")
         if kind is None:
             raise ConfigError(
-                f"{self.sheet.where}: cannot tell what modality {declaration.name!r} holds from {first!r}; "
-                f"add a kind: {declaration}:" + ", :".join(KINDS)
+                f"{self.sheet.where}: cannot tell what modality {declaration.name!r} holds from "
+                f"{first!r}; add a kind: {declaration}:" + ", :".join(KINDS)
             )
         return kind
 
-    def holds_files(self, columns: list[str]) -> bool:
-        """True for one column of array files."""
-        return len(columns) == 1 and without_window(self._first(columns[0]) or "").lower().endswith(
-            ".npy"
-        )
+    def holds_array_files(self, columns: list[str]) -> bool:
+        """True for a single column of .npy files."""
+        if len(columns) != 1:
+            return False
+        return FilePart.parse(self._first(columns[0]) or "").path.suffix.lower() == ".npy"
 
     def numbers(self, modality: str, columns: list[str]) -> np.ndarray:
-        """float32 (N, d); NaN rows where every cell is empty or NaN.
+        """Read float32 (N, d); NaN rows where every cell is empty or NaN.
 
         Raises:
             DataError: a cell is not a finite number, or empty while others of its row are not.
@@ -132,19 +159,30 @@ class Cells:
         partly = np.flatnonzero(empty.any(1) & ~empty.all(1))
         if len(partly):
             row = int(partly[0])
+            column = columns[int(empty[row].argmax())]
             raise DataError(
-                f"{self.sheet.at(row)}: column {columns[int(empty[row].argmax())]!r} of modality {modality!r} is "
-                "empty (NaN) while others are not; fill it, or empty them all to mark the modality absent"
+                f"{self.sheet.at(row)}: column {column!r} of modality {modality!r} is empty (NaN) "
+                "while others are not; fill it, or empty them all to mark the modality absent"
             )
         return values
 
     def joined(self, columns: list[str]) -> list[str | None]:
-        """The texts of several columns one behind the other, None where all are empty."""
+        """Read the texts of several columns, joined by spaces; None where all are empty."""
         rows = zip(*(self.texts(column) for column in columns), strict=True)
         return [" ".join(text for text in row if text) or None for row in rows]
 
-    def files(self, modality: str, columns: list[str], base: Path) -> list[Path | None]:
-        """Paths below `base`, None where empty."""
+    def files(self, modality: str, columns: list[str], base: Path) -> list[FilePart | None]:
+        """Read a column of paths, None where a cell is empty.
+
+        Args:
+            modality: its name, for messages.
+            columns: a single one.
+            base: folder that relative paths start from.
+
+        Raises:
+            ConfigError: several columns.
+            DataError: a cell is not a path.
+        """
         if len(columns) != 1:
             raise ConfigError(
                 f"modality {modality!r}: files stand in one column, found {', '.join(columns)}"
@@ -155,17 +193,16 @@ class Cells:
                 raise DataError(
                     f"{self.sheet.at(row)}: {text!r} in column {columns[0]!r} is not a path"
                 )
-        return [None if text is None else base / text for text in texts]
+        return [None if text is None else FilePart.parse(text, base) for text in texts]
 
     def _column(self, column: str) -> pd.Series:
         if column not in self.columns:
             raise ConfigError(
                 f"{self.sheet.where}: no column {column!r}{suggest(column, self.columns)}"
             )
-        if self.columns.count(column) > 1:
-            raise DataError(
-                f"{self.sheet.where}: {self.columns.count(column)} columns are named {column!r}"
-            )
+        count = self.columns.count(column)
+        if count > 1:
+            raise DataError(f"{self.sheet.where}: {count} columns are named {column!r}")
         return self.sheet.table[column]
 
     def _first(self, column: str) -> str | None:
@@ -175,40 +212,42 @@ class Cells:
         cells = self._column(column)
         wide = None
         if cells.dtype.kind in "biufO":
-            with suppress(
-                ValueError, TypeError
-            ):  # a cell that is no number: look at them one by one
+            # A cell that is not a number fails the whole conversion: then each is read on its own.
+            with suppress(ValueError, TypeError):
                 values = cells.to_numpy(dtype=object, na_value=np.nan)
                 wide = np.where(values == "", np.nan, values).astype(np.float64)
         if wide is None:
             wide = np.array([_number(text) for text in self.texts(column)])
-        with np.errstate(
-            over="ignore"
-        ):  # what float32 cannot hold becomes infinite, and is refused below
+        # A number too large for float32 becomes infinite here and is refused below.
+        with np.errstate(over="ignore"):
             narrow: np.ndarray = wide.astype(np.float32)
         if np.isinf(narrow).any():
             row = int(np.isinf(narrow).argmax())
             raise DataError(
-                f"{self.sheet.at(row)}: {str(cells[row])!r} in column {column!r} is not a finite number"
+                f"{self.sheet.at(row)}: {str(cells[row])!r} in column {column!r} "
+                "is not a finite number"
             )
         return narrow
 
 
 def _kind_of(cell: str) -> str | None:
-    """By the ending of a file's name; several words are text."""
-    kind = ENDINGS.get(Path(without_window(cell)).suffix.lower())
+    """The kind that a file's ending tells; more than two words are text."""
+    kind = KIND_BY_ENDING.get(FilePart.parse(cell).path.suffix.lower())
     return "text" if kind is None and len(cell.split()) > 2 else kind
 
 
 def _text(cell: Any) -> str | None:
-    """A cell as stripped text; 3.0 is the "3" it was before a neighbour's empty cell made the column float."""
+    """A cell as stripped text.
+
+    An empty cell makes pandas read the whole column of integers as floats: 3.0 was "3".
+    """
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).strip() or None
 
 
 def _number(text: str | None) -> float:
-    """The number a text says: NaN for an empty cell, infinite for what is no number."""
+    """The number in a text: NaN for an empty cell, infinity for what is not a number."""
     try:
         return float(text) if text is not None else float("nan")
     except ValueError:

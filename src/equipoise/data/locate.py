@@ -1,4 +1,4 @@
-"""Which table a source means, and what is said of its columns: by the user, or by a prepared folder itself."""
+"""The table that a source means, and how its columns are declared: by the user or by itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from equipoise.data.datasets import DATASETS
 from equipoise.data.manifest.declaration import Columns, Declaration
 from equipoise.errors import DataError, invalid, suggest
+from equipoise.settings import DataSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """A table to read, and what it says of itself or the user of it.
+    """A table to read, and what it or its user says of it.
 
     Attributes:
         data: the table, or its path.
-        declared: modalities; none where nobody said what they are.
+        declared: modalities; empty where nobody declared any.
         named: label, split, group and id column.
         options: {modality: settings of its transform}.
         name: of the data set.
@@ -38,57 +39,68 @@ class Source:
 
     @property
     def columns(self) -> Columns:
-        """Raises ConfigError where no modality is declared, or one in a way that cannot be."""
+        """The columns by role.
+
+        Raises:
+            ConfigError: no modality is declared, or one in a way that cannot be.
+        """
         return Columns(self.declared, **self.named)
 
 
 def is_built_in(source: Any) -> bool:
-    """Whether this names a registered data set; a file or folder of the same name goes first."""
+    """Whether this names a registered data set; a file or folder of the same name takes precedence."""
     return isinstance(source, str) and source in DATASETS and not Path(source).exists()
 
 
-def locate(
-    source: Any, declared: list[Declaration], named: dict[str, Any], options: dict[str, Any]
-) -> Source:
-    """The table a path, folder or DataFrame means; what a dataset.json says holds where the user
-    says nothing.
+def locate(settings: DataSettings) -> Source:
+    """Find the table of a path, a folder or a DataFrame.
+
+    A dataset.json beside the table speaks where the settings are silent.
 
     Raises:
-        ConfigError: `source` is none of these.
+        ConfigError: the source is none of these.
         DataError: nothing is there, or a dataset.json is not valid.
     """
-    path = as_path(source)
+    declared = [Declaration.parse(str(text)) for text in settings.modality]
+    named = {
+        "label": settings.label,
+        "split": settings.split,
+        "group": settings.group,
+        "id": settings.id,
+    }
+    options = dict(settings.options)
+    path = as_path(settings.source)
     if not isinstance(path, Path):
         return Source(path, declared, named, options, "DataFrame")
     if not path.exists():
-        near = suggest(str(source), DATASETS.names())
-        raise DataError(f"{source}: no such file or folder, and no data set of that name{near}")
+        near = suggest(str(settings.source), DATASETS.names())
+        raise DataError(
+            f"{settings.source}: no such file or folder, and no data set of that name{near}"
+        )
     folder = path if path.is_dir() else path.parent
     if path.is_file() and (declared or not (folder / "dataset.json").is_file()):
         return Source(path, declared, named, options, path.stem)
     manifest, facts = read_prepared(folder)
     if path.is_file() and path.resolve() != manifest.resolve():
         return Source(path, declared, named, options, path.stem)
-    defaults = {"label": "label"}
+    silent = {"label": "label", "split": None, "group": None, "id": None}
     chosen = {
-        k: facts.get(k, value) if value == defaults.get(k) else value for k, value in named.items()
+        role: facts.get(role, column) if column == silent[role] else column
+        for role, column in named.items()
     }
     own = declared or [Declaration.parse(text) for text in facts["modalities"]]
-    settings = {
-        m: kept for m, kept in facts.get("options", {}).items() if m in {d.name for d in own}
-    }
-    return Source(
-        manifest,
-        own,
-        chosen,
-        _over(settings, options),
-        facts.get("name", folder.name),
-        facts.get("root"),
-    )
+    names = {declaration.name for declaration in own}
+    prepared = {m: kept for m, kept in facts.get("options", {}).items() if m in names}
+    name = facts.get("name", folder.name)
+    return Source(manifest, own, chosen, _merged(prepared, options), name, facts.get("root"))
 
 
 def as_path(source: Any) -> Path | pd.DataFrame:
-    """A path or the DataFrame itself. Raises ConfigError for anything else."""
+    """A path, or the DataFrame itself.
+
+    Raises:
+        ConfigError: anything else.
+    """
     if isinstance(source, str | Path):
         return Path(source)
     import pandas as pd
@@ -101,16 +113,15 @@ def as_path(source: Any) -> Path | pd.DataFrame:
 
 
 def read_prepared(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """The manifest of a prepared folder, and what its dataset.json says.
+    """The manifest of a prepared folder, and the content of its dataset.json.
 
     Raises:
         DataError: there is no dataset.json, or it is not valid.
     """
     try:
         facts: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        if not (
-            isinstance(facts["modalities"], list) and isinstance(facts.get("options", {}), dict)
-        ):
+        declared = facts["modalities"]
+        if not (isinstance(declared, list) and isinstance(facts.get("options", {}), dict)):
             raise TypeError
         return folder / facts["manifest"], facts
     except OSError:
@@ -121,11 +132,11 @@ def read_prepared(folder: Path) -> tuple[Path, dict[str, Any]]:
         raise DataError(f"{folder / 'dataset.json'}: not valid; prepare the data again") from None
 
 
-def _over(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """{modality: settings}, each setting the user's where the user gave it."""
+def _merged(prepared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """{modality: settings}; a setting that the user gave replaces the prepared one."""
     both = {
-        m: {**settings[m], **o}
-        for m, o in options.items()
-        if m in settings and isinstance(o, Mapping)
+        m: {**prepared[m], **options}
+        for m, options in given.items()
+        if m in prepared and isinstance(options, Mapping)
     }
-    return {**settings, **options, **both}
+    return {**prepared, **given, **both}

@@ -1,4 +1,4 @@
-"""One modality of a manifest: from cells to a store of rows, and what is still to be learned about it."""
+"""One modality of a manifest: from its cells to a store of rows."""
 
 from __future__ import annotations
 
@@ -10,44 +10,51 @@ from typing import Any
 import numpy as np
 
 from equipoise.data.decoding.cache import decode_all
+from equipoise.data.decoding.store import Store
 from equipoise.data.manifest.declaration import Declaration
 from equipoise.data.manifest.manifest import Manifest
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table.steps import Arrays, Texts
-from equipoise.data.table.table import Fitting, Store
+from equipoise.data.transforms.base import Transform
 from equipoise.data.transforms.kinds import make_text, make_transform
+from equipoise.data.transforms.text import Pieces, Words
 
 NUL = "the text holds a NUL byte; was it a binary file?"
 
 
 @dataclass(frozen=True)
-class Reading:
+class DecodedModality:
     """A modality of a whole manifest.
 
     Attributes:
         spec: of a sample as batches hold it.
         store: of N rows.
         present: bool (N,).
-        settings: of the transform, enough to read new data alike.
-        step: between store and batch; still to learn from the training rows.
+        transform: finishes a row each time it is read; None of number columns.
+        settings: of the transform, enough to read new data in the same way.
         bad: {row: reason} of cells that cannot be used.
     """
 
     spec: ModalitySpec
     store: Store
     present: np.ndarray
+    transform: Transform | Words | Pieces | None
     settings: dict[str, Any]
-    step: Fitting
     bad: dict[int, str]
 
 
-def read_modality(
+def decode_modality(
     manifest: Manifest, declaration: Declaration, options: Mapping[str, Any], cache: Path
-) -> Reading:
+) -> DecodedModality:
     """Read numbers and texts as they are, and files through the cache.
 
+    Args:
+        manifest: the table.
+        declaration: of the modality, with its kind.
+        options: settings of its transform.
+        cache: folder of decoded arrays.
+
     Raises:
-        ConfigError: settings the kind does not have.
+        ConfigError: a setting that the kind does not have.
         DataError: no array file is readable.
         RunError: the cache cannot be written.
     """
@@ -61,27 +68,28 @@ def read_modality(
     store, bad = decode_all(modality, files, transform, cache)
     spec = ModalitySpec(modality, str(declaration.kind), transform.shape)
     present = _present([file is not None for file in files], bad)
-    return Reading(spec, store, present, _settings(transform, options), Arrays(transform), bad)
+    return DecodedModality(spec, store, present, transform, _settings(transform, options), bad)
 
 
-def _numbers(values: np.ndarray, declaration: Declaration) -> Reading:
+def _numbers(values: np.ndarray, declaration: Declaration) -> DecodedModality:
     spec = ModalitySpec(declaration.name, str(declaration.kind), values.shape[1:])
-    return Reading(spec, np.nan_to_num(values), ~np.isnan(values).any(axis=1), {}, Arrays(None), {})
+    present = ~np.isnan(values).any(axis=1)
+    return DecodedModality(spec, np.nan_to_num(values), present, None, {}, {})
 
 
 def _texts(
     texts: list[str | None], declaration: Declaration, options: Mapping[str, Any]
-) -> Reading:
+) -> DecodedModality:
     transform = make_text(declaration.name, options)
     bad = {row: NUL for row, text in enumerate(texts) if text and "\0" in text}
     store = np.array([text or "" for text in texts], dtype=object)
     spec = ModalitySpec(declaration.name, str(declaration.kind), (transform.length,))
     present = _present([text is not None for text in texts], bad)
-    return Reading(spec, store, present, _settings(transform, options), Texts(transform), bad)
+    return DecodedModality(spec, store, present, transform, _settings(transform, options), bad)
 
 
-def _present(here: list[bool], bad: Mapping[int, str]) -> np.ndarray:
-    present = np.array(here, dtype=bool)
+def _present(filled: list[bool], bad: Mapping[int, str]) -> np.ndarray:
+    present = np.array(filled, dtype=bool)
     present[list(bad)] = False
     return present
 
