@@ -115,25 +115,24 @@ def test_no_two_parts_import_each_other():
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
-def rung(name):
-    """Place in the ladder of a module below equipoise.data; None for any other."""
-    parts = name.split(".")
-    if parts[:2] != ["equipoise", "data"] or len(parts) < 3 or parts[2] not in DATA_LADDER:
+def rung(module):
+    """The place of a module of `equipoise.data` in the ladder; None for any other module."""
+    names = module.split(".")
+    if names[:2] != ["equipoise", "data"] or len(names) < 3 or names[2] not in DATA_LADDER:
         return None
-    return DATA_LADDER.index(parts[2])
+    return DATA_LADDER.index(names[2])
 
 
-DATA_FILES = [path for path in FILES if unit(path) == "data" and path != ROOT / "data/__init__.py"]
-
-
-@pytest.mark.parametrize("path", DATA_FILES, ids=lambda path: str(path.relative_to(ROOT / "data")))
-def test_data_run_down_one_ladder(path):
-    """No import goes up the ladder, whether for types or inside a function."""
-    own = rung(".".join(("equipoise", *path.relative_to(ROOT).with_suffix("").parts)))
-    assert own is not None, "every room of data/ has a rung"
-    for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+@pytest.mark.parametrize(
+    "path", [p for p in TREES if part(p) == "data" and p != Path("data/__init__.py")], ids=str
+)
+def test_the_rooms_of_data_are_a_ladder(path):
+    """No import goes up the ladder, be it for types alone or inside a function."""
+    own = rung(".".join(("equipoise", *path.with_suffix("").parts)))
+    assert own is not None, "every room of data/ has its place"
+    for name in imported(TREES[path]):
         other = rung(name)
-        assert other is None or other <= own, f"{path.name} imports {name}"
+        assert other is None or other <= own, f"{path} imports {name}"
 
 
 def test_one_file_speaks_to_the_other_ranks():
