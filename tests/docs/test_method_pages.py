@@ -90,6 +90,34 @@ def test_latex_is_understood(source, catalogue):
     assert mathml(source, block=True).startswith("<math")
 
 
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        (r"\hat z_m", "<msub><mover><mi>z</mi><mo>ˆ</mo></mover><mi>m</mi></msub>"),
+        (
+            r"\bar{z}_m^2",
+            "<msubsup><mover><mi>z</mi><mo>ˉ</mo></mover><mi>m</mi><mn>2</mn></msubsup>",
+        ),
+        (r"\sum_m x", "<munder><mo>∑</mo><mi>m</mi></munder><mi>x</mi>"),
+    ],
+)
+def test_indices_are_beside_accented_letters(source, found, catalogue):
+    from mathml import mathml
+
+    assert found in re.sub(r"\s+", "", re.sub(r"(<\w+)[^>]*", r"\1", mathml(source)))
+
+
+def test_bars_are_brackets_or_relations(catalogue):
+    from mathml import mathml
+
+    def forms(source: str) -> list[str]:
+        return re.findall(r'form="(\w+)"', mathml(source))
+
+    assert forms(r"a - |S|! + \|x\|_2") == 2 * ["prefix", "postfix"]
+    assert forms(r"\lVert \lvert x \rvert - 1 \rVert") == ["prefix", "prefix", "postfix", "postfix"]
+    assert not forms(r"p(y|x) + \mathrm{KL}(p \Vert q)")
+
+
 def test_all_equations_are_understood(pages):
     from mathml import mathml
 

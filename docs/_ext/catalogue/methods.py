@@ -87,8 +87,8 @@ def _page(entry: MethodEntry) -> str:
                 ("order of modalities matters", "yes" if entry.ordered else "no"),
             ]
         ),
-        *_explanation(inspect.getdoc(module_of(entry)) or ""),
         *(("## The head", head_text(HEADS[entry.head])) if _only_a_head(entry) else ()),
+        *_explanation(inspect.getdoc(module_of(entry)) or ""),
         "## Options",
         table(["option", "default", "meaning"], options),
         "## Try it",
