@@ -1,4 +1,4 @@
-"""A method that comes to the same as joint training, because it finds nothing to act on, has said so."""
+"""A method that has nothing to act on, and so equals joint training, warns that it does nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOON = {
 ACTIVE = [
     entry for entry in METHODS if entry.neutral != {} and entry.target != METHODS["joint"].target
 ]
-"""All that do not equal another method at their defaults by design, as fusion heads trained jointly do."""
+"""Methods that do not equal another one at their defaults by design, as fusion heads do."""
 
 ONE_MODALITY = {
     "agm",

@@ -1,4 +1,4 @@
-"""Whether a method differentiates an encoder's pass twice: counted on the way, without a compiler."""
+"""Methods that differentiate a pass of an encoder twice: counted, without a compiler."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REFUSED = {"lfm-lb", "mmpareto"}
 
 
 def most_derivatives(world: World, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How often a training differentiates the pass of an encoder that it differentiates most often."""
+    """The largest number of times that a training differentiates one pass of an encoder."""
     counts: Counter[int] = Counter()
 
     def watch(module: nn.Module, inputs: object, feature: Tensor) -> None:

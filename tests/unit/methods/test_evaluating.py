@@ -1,4 +1,4 @@
-"""What is asked of a network in the middle of training: answered as in evaluation, and training does not notice."""
+"""Questions to a network during training: answered as in evaluation, unnoticed by training."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from equipoise.training.context import Context
 
 
 class Unsteady(nn.Module):
-    """An encoder whose features in training depend on the other rows of the batch, and on chance."""
+    """An encoder whose features in training depend on the other rows, and on chance."""
 
     def __init__(self, encoder: nn.Module, width: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Unsteady(nn.Module):
 
 
 def unsteady(seed: int) -> Context:
-    """A training of three modalities by such encoders, one of which is not quite in training mode."""
+    """A training of three such encoders, one of which is not quite in training mode."""
     ctx = World("joint", 3, seed % 9999, head="late", missing=0.2).build()[1]
     for modality, encoder in ctx.model.encoders.items():
         ctx.model.encoders[modality] = Unsteady(encoder, ctx.model.head.widths[modality])

@@ -1,4 +1,4 @@
-"""Methods that go by what each modality predicts have that trained, or refuse the head."""
+"""Methods that read what each modality predicts train it, or refuse the head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods of unimodal losses alone train all that the fused prediction depends on, or refuse the head."""
+"""Methods of unimodal losses train all that the fused prediction needs, or refuse the head."""
 
 from __future__ import annotations
 

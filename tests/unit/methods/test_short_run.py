@@ -1,4 +1,4 @@
-"""Methods that wait say so where the training ends before they act."""
+"""Methods that act late warn where the training ends before they act."""
 
 from __future__ import annotations
 

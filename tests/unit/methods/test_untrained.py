@@ -1,4 +1,4 @@
-"""On head `auxiliary` a method trains the modalities' own classifiers, or says that it does not, or refuses."""
+"""On head `auxiliary` a method trains the own classifiers, says that it does not, or refuses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPLAINT = (
 
 
 def moves_and_complaints(world: World, folder: Path) -> tuple[dict[str, bool], list[str]]:
-    """Of each modality, whether its classifier is another one after a run; and what the run warns of."""
+    """{modality: True where a run changed its classifier}, and the warnings of the run."""
     splits, settings = world.data(), world.run_settings()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -79,7 +79,7 @@ def test_options_that_leave_no_unimodal_loss_count(
 def test_classifiers_beside_layers_that_the_fused_loss_trains_count(
     tmp_path: Path, seed: int, head: Mapping[str, object], count: int
 ) -> None:
-    """The gate of `domfn` is always open, and of `weight-hidden` it is the projections that train."""
+    """The gate of `domfn` is always open; the projections of `weight-hidden` train."""
     world = World(
         "joint",
         count,

@@ -153,6 +153,7 @@ class OPM(Joint):
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         shown = ctx.present_in(batch)
+        # Drawn in every step, so that the stream of numbers does not depend on the batches.
         spared = float(torch.rand((), generator=ctx.rng)) >= self.probability
         if spared or ctx.epoch < self.warm_up or len(shown) < 2:
             return fused_loss(output, batch, ctx)

@@ -144,6 +144,7 @@ class ReconBoost(Method):
         yield from self.plan
 
     def on_phase_start(self, ctx: Context) -> None:
+        """Forget momentum: it would move the parameters along the loss of the phase before."""
         ctx.forget_momentum()
 
     def step(self, batch: Batch, ctx: Context) -> None:

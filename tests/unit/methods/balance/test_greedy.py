@@ -1,4 +1,4 @@
-"""Greedy: the speeds by hand, when a branch is cared for and for how long, and what it then sees."""
+"""Greedy: the speeds by hand, when and for how long a branch is cared for, and its input then."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_a_mean_is_over_the_epochs_there_are() -> None:
 def test_outside_the_window_nobody_is_pulled_to_the_start_of_the_epoch(
     seed: int, world: SimpleNamespace
 ) -> None:
-    """In the third epoch: towards the weights with which it began, and only where the trace still grows."""
+    """The third epoch pulls towards its first weights, and only where the trace still grows."""
     model = world.model("concat", INPUTS)
     batch = world.batch(INPUTS)
     ctx = world.context(model, [batch])

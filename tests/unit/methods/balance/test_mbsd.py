@@ -1,4 +1,4 @@
-"""MBSD: the published numbers, who learns from whom, and the average over pairs."""
+"""MBSD: the published numbers, the side that learns, and the average over pairs."""
 
 from __future__ import annotations
 

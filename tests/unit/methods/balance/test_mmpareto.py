@@ -1,4 +1,4 @@
-"""MMPareto: the shortest combination, the length it is given, and who gets which gradient."""
+"""MMPareto: the shortest combination, its length, and the gradients of encoders and heads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INPUTS = {"a": 3, "b": 4, "c": 2}
 
 
 def vectors(conflict: bool) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Two gradients over two tensors that conflict, or agree, by the sign of their inner product."""
+    """Two gradients over two tensors, with a negative inner product if they conflict."""
     g = [torch.randn(3, 4, dtype=torch.float64), torch.randn(5, dtype=torch.float64)]
     u = [torch.randn_like(x) * 3 for x in g]
     if (float(dot(g, u)) < 0) != conflict:

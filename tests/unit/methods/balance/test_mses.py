@@ -1,4 +1,4 @@
-"""MSES: the scripted stop of the reference, and what a stop leaves alone."""
+"""MSES: the scripted stop of the reference, and the parts that a stop leaves unchanged."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def test_warns_of_a_strategy_without_rates(world: SimpleNamespace, strategy: str
 def test_dynamic_leaves_a_single_modality_at_its_rate(
     world: SimpleNamespace, cumulative: bool
 ) -> None:
-    """Whatever its accuracies are: the warning must not depend on what a seed makes of them."""
+    """The warning must not depend on the accuracies, which vary with the seed."""
     inputs = {"a": 3}
     batch = world.batch(inputs)
     ctx = world.context(world.model("sum", inputs), [batch], epochs=6, lr=0.1)

@@ -1,4 +1,4 @@
-"""OPM: who is dropped and how often, what is left, and the loss on it."""
+"""OPM: the drop rates, the features that are left, and the loss on them."""
 
 from __future__ import annotations
 

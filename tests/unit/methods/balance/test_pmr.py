@@ -1,4 +1,4 @@
-"""PMR: prototypes, the distribution they give, and the coefficients of the paper's two-modality form."""
+"""PMR: prototypes, their distribution, and the coefficients of the paper's two-modality form."""
 
 from __future__ import annotations
 

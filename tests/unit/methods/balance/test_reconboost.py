@@ -1,4 +1,4 @@
-"""ReconBoost: the plan of its phases, the boosting loss, and who stands still meanwhile."""
+"""ReconBoost: the plan of its phases, the boosting loss, and the encoders that stand still."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SMV: Shapley values against all orders of arrival, the published form, and the table that grows."""
+"""SMV: Shapley values against all orders of arrival, the published form, the growing table."""
 
 from __future__ import annotations
 

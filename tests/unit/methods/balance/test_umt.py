@@ -1,4 +1,4 @@
-"""UMT: what teachers learn, that they stay as they are, and the distance to their features."""
+"""UMT: the training of the teachers, their constancy, and the distance to their features."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def set_up(world: SimpleNamespace, **options: object) -> tuple[UMT, object, obje
 def test_teachers_are_what_late_fusion_would_be(
     seed: int, epochs: int | str, schedule: str
 ) -> None:
-    """Against the method `late`, trained for as long, from the same encoders and classifiers of zeros."""
+    """Against method `late`, trained for as long from the same encoders and zero classifiers."""
     settings = {"optimiser": {"lr": 0.05, "momentum": 0.9, "schedule": schedule}}
     mine = World(
         "umt", 3, seed, {"teacher_epochs": epochs}, missing=0.3, epochs=3, settings=settings

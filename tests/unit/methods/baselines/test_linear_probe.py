@@ -1,4 +1,4 @@
-"""Linear probe: encoders stand still, the probes are independent, and a finished run's encoders are read."""
+"""Linear probe: frozen encoders, independent probes, and the encoders of a finished run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unimodal training: the others stay where they were, and the prediction is the one modality's."""
+"""Unimodal training: the other modalities do not move, and the prediction is that of the one."""
 
 from __future__ import annotations
 

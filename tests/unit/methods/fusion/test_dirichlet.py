@@ -1,4 +1,4 @@
-"""The loss of an opinion: published values, torch's own Dirichlet distribution, and the annealing."""
+"""The loss of an opinion: published values, torch's Dirichlet distribution, and the annealing."""
 
 from __future__ import annotations
 

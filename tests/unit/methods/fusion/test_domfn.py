@@ -27,7 +27,7 @@ def sharpened(world: SimpleNamespace, inputs: dict[str, int], **head: object) ->
 
 
 def by_hand(model: torch.nn.Module, batch: object, eta: float) -> tuple[torch.Tensor, list[bool]]:
-    """The published objective, sample by sample; each modality's terms over the samples that have it."""
+    """The published objective, sample by sample; a modality's terms over the samples with it."""
     output = model(batch)
     fused, terms, opened = [], {m: [] for m in batch.present}, []
     for row, label in enumerate(batch.label):

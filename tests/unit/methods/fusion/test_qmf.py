@@ -118,7 +118,7 @@ def test_loss_has_every_term_once(training: tuple[QMF, SimpleNamespace], weight:
 
 
 def test_ranking_trains_the_confidences(training: tuple[QMF, SimpleNamespace]) -> None:
-    """Whether the fused loss does or not; and nothing trains through what is remembered."""
+    """With and without the fused loss; nothing trains through the history."""
     method, ctx = training
     method.rank_margin = "margin"
     batch = next(ctx.train.batches(0))

@@ -1,4 +1,4 @@
-"""TMC and ETMC: which opinions have a loss, over which samples, and at what price in which epoch."""
+"""TMC and ETMC: the opinions with a loss, the samples it is over, and its price by epoch."""
 
 from __future__ import annotations
 

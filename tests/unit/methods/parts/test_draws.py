@@ -10,7 +10,7 @@ from equipoise.methods.parts.draws import sample_uniform
 
 
 def draw(seed: int, names: list[str], rows: list[int], rank: int = 0) -> dict[str, torch.Tensor]:
-    """What one rank of several draws, whose shares of the batch have these rows."""
+    """The numbers that one rank of several draws, with these rows of the batch on each."""
     runtime = SimpleNamespace(rank=rank, objects=lambda value: rows)
     ctx = SimpleNamespace(rng=torch.Generator().manual_seed(seed), runtime=runtime)
 

@@ -1,4 +1,4 @@
-"""Hiding further modalities: how often, which, and what a mask of the data's own does to it."""
+"""Hiding further modalities: how often and which, and rows that the data set masks itself."""
 
 from __future__ import annotations
 

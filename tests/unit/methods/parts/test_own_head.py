@@ -1,4 +1,4 @@
-"""Methods that come with a head of their own: what they ask of it, and of a student that starts as its teacher."""
+"""Methods that train a head of their own kind, and students that start as their teacher."""
 
 from __future__ import annotations
 
