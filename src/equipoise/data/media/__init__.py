@@ -1,4 +1,4 @@
-"""Files into arrays. Every failure names the file and the reason."""
+"""Decoders: files into arrays. Every error names the file and the reason."""
 
 from equipoise.data.media.array import read_array
 from equipoise.data.media.audio import read_audio

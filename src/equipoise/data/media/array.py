@@ -11,21 +11,25 @@ from equipoise.data.media.file import check_file, check_window, reason
 from equipoise.errors import DataError
 
 _HEADER = threading.Lock()
-"""NumPy parses a header as Python source, and before 3.12.4 that is not safe in several threads at a time."""
+"""NumPy parses a header as Python source, which is not safe in several threads before Python
+3.12.4."""
 
 
 def read_array(part: FilePart) -> np.ndarray:
-    """float32 array of a .npy file, or one row of it (`all.npy#17`), of any shape.
+    """Read a .npy file, or one row of it (`all.npy#17`).
+
+    Returns:
+        float32, of any shape.
 
     Raises:
-        DataError: not a .npy file of finite numbers, or it has no such row.
+        DataError: not a .npy file of finite numbers, or there is no such row.
     """
     check_window(part)
     file = part.path
     row = part.window.row
     check_file(file)
     try:
-        with _HEADER:  # numbers are read later, outside
+        with _HEADER:  # the numbers are read below, outside the lock
             loaded = np.load(file, mmap_mode="r", allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
             raise ValueError("an archive of several arrays")

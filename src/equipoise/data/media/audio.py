@@ -1,4 +1,4 @@
-"""Sound from sound files, and from the sound track of videos."""
+"""Sound from sound files and from the sound track of videos."""
 
 from __future__ import annotations
 
@@ -10,32 +10,43 @@ import numpy as np
 
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media.file import check_file, check_window, reason
+from equipoise.data.media.truncation import (
+    PLAYED_FRACTION,
+    Packets,
+    is_cut,
+    tells_length,
+)
 from equipoise.data.media.video import open_container
-from equipoise.data.media.whole import SHARE, Packets, is_cut, tells_length
 from equipoise.errors import DataError
 
 SOUND_FILES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif", ".au")
-"""What libsndfile reads; anything else is taken for a container with a sound track."""
+"""Endings that libsndfile reads; any other file is read as a container with a sound track."""
 
-MP3_TAG = (
-    42  # bytes of a frame up to the end of the tag's name: header, checksum, side information, name
-)
-PADDING = (
-    4096  # samples, two blocks of the longest codec in use: what an encoder may append to a sound
-)
+MP3_TAG = 42
+"""Bytes of an MP3 frame up to the end of the tag's name: header, checksum, side information, name.
+"""
+PADDING = 4096
+"""Samples that an encoder may append to a sound: two blocks of the longest codec in use."""
 
 
 def read_audio(part: FilePart, rate: int) -> np.ndarray:
-    """Mono float32 samples in [−1, 1] at `rate` Hz; channels are averaged, as librosa and the
-    papers' loaders do.
+    """Read a sound as mono samples.
 
-    The sound of a video begins with its first picture, from which its frames are counted too, and
-    ends where its track does: what an encoder put before and behind goes wherever the container
-    tells of it. AVI tells neither, so there a sound begins up to 50 ms late; FLV and Matroska do
-    not tell the end, where up to a block of padding stays.
+    Channels are averaged, as librosa and the loaders of the papers do. The sound of a video begins
+    with its first picture, like its frames, and ends where its track ends. Padding that an encoder
+    put before or behind it is removed if the container declares it. AVI declares neither, so its
+    sound begins up to 50 ms late; FLV and Matroska do not declare the end, where up to a block of
+    padding stays.
+
+    Args:
+        part: a file; its window is in seconds.
+        rate: of the samples to return, in Hz.
+
+    Returns:
+        float32 (samples,) in [−1, 1].
 
     Raises:
-        DataError: not decodable, without a sound track, truncated, or apart from its pictures.
+        DataError: not decodable, without a sound track, truncated, or too far from its pictures.
     """
     import soxr
 
@@ -53,6 +64,7 @@ def read_audio(part: FilePart, rate: int) -> np.ndarray:
 
 
 def _cut(part: FilePart, wave: np.ndarray, rate: int) -> np.ndarray:
+    """The samples inside the window; all of them if there is none."""
     window = part.window
     if window.start is None or window.end is None:
         if window.first is not None:
@@ -64,6 +76,7 @@ def _cut(part: FilePart, wave: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _sound_file(path: Path) -> tuple[np.ndarray, int]:
+    """Samples and rate of a file that libsndfile reads."""
     import soundfile
 
     try:
@@ -81,9 +94,10 @@ def _sound_file(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _frames_are_counted(path: Path) -> bool:
-    """True where the first frame of an MP3 tells how many there are. Otherwise libsndfile guesses
-    them from the size of the file and of that frame, promises sound that is not there or leaves out
-    what is behind.
+    """True where the first frame of an MP3 says how many frames there are.
+
+    Where it does not, libsndfile guesses their number from the sizes of the file and of that frame,
+    and promises sound that is not there or misses the end.
     """
     with path.open("rb") as file:
         head = file.read(10)
@@ -96,6 +110,7 @@ def _frames_are_counted(path: Path) -> bool:
 
 
 def _sound_track(path: Path) -> tuple[np.ndarray, int]:
+    """Samples and rate of the sound track of a container."""
     with open_container(path) as container:
         if not container.streams.audio:
             raise DataError(f"{path}: has no sound track")
@@ -105,22 +120,27 @@ def _sound_track(path: Path) -> tuple[np.ndarray, int]:
         promised = _seconds(stream, stream.duration)
         late = _late(container, stream)
         length = round(promised * native) if tells_length(container) else 0
-    if len(wave) < SHARE * length:
+    if len(wave) < PLAYED_FRACTION * length:
         raise DataError(
             f"{path}: damaged, {len(wave) / native:.2f} s of sound are left of {promised:.2f} s"
         )
-    if length and len(wave) - length <= PADDING:  # a header that is further off is wrong
+    # A header that differs by more than an encoder's padding is wrong and is ignored.
+    if length and len(wave) - length <= PADDING:
         wave = wave[:length]
     shift = round(late * native)
     if abs(shift) > len(wave):
         raise DataError(
-            f"{path}: its sound begins {late:.2f} s from its pictures and lasts {len(wave) / native:.2f} s"
+            f"{path}: its sound begins {late:.2f} s from its pictures and lasts "
+            f"{len(wave) / native:.2f} s"
         )
     return wave[-shift:] if shift < 0 else np.pad(wave, (shift, 0)), native
 
 
 def _decoded(path: Path, container: Any, stream: Any) -> np.ndarray:
-    """The mean of the channels is taken here: the resampler of FFmpeg mixes stereo down √2 too loud in float."""
+    """Decode a stream and average its channels, (samples,).
+
+    The channels are averaged here because FFmpeg's resampler mixes float stereo √2 too loud.
+    """
     import av
 
     packets = Packets(path, container)
@@ -132,7 +152,7 @@ def _decoded(path: Path, container: Any, stream: Any) -> np.ndarray:
             pieces += [part.to_ndarray().mean(axis=0) for part in planar.resample(frame)]
     except av.FFmpegError as error:
         raise DataError(f"{path}: the sound track is damaged ({reason(error, path)})") from None
-    if packets.break_off():
+    if packets.are_cut():
         raise DataError(f"{path}: truncated, it breaks off after {packets.end:.2f} s")
     return np.concatenate(pieces or [np.empty(0, np.float32)])
 
@@ -146,4 +166,5 @@ def _late(container: Any, sound: Any) -> float:
 
 
 def _seconds(stream: Any, ticks: int | None) -> float:
+    """Seconds of a time that a stream tells in ticks; 0 for none."""
     return float(ticks * stream.time_base) if ticks and stream.time_base else 0.0

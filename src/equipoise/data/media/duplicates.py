@@ -1,4 +1,7 @@
-"""Content that occurs twice: copies of a file, of a text, of numbers. Above all across splits, where they leak."""
+"""Content that occurs twice: copies of a file, a text or numbers.
+
+Copies matter most across splits, where they leak test data into training.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,17 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def same_texts(texts: Sequence[str | None]) -> list[list[int]]:
-    """Groups of rows of the same text, whatever its case and spacing; empty ones are no copies of each other."""
+    """Group the rows that have the same text, whatever its case and spacing.
+
+    Empty texts are not copies of each other.
+    """
     return alike(" ".join(text.lower().split()) if text else None for text in texts)
 
 
 def same_files(parts: Sequence[FilePart | None]) -> list[list[int]]:
-    """Groups of rows of the same file content; only files of the same size are read.
+    """Group the rows that have the same file content. Only files of the same size are read.
 
-    A window is part of the content. None, folders and files that are not there have no copies.
+    A window counts as part of the content. None, folders and missing files have no copies.
     """
     sizes = alike(_size(part) for part in parts)
     return [
@@ -30,7 +36,7 @@ def same_files(parts: Sequence[FilePart | None]) -> list[list[int]]:
 
 
 def alike(keys: Iterable[Key | None]) -> list[list[int]]:
-    """Groups of at least two places of equal keys; None equals nothing."""
+    """Group the places of equal keys, at least two in a group; None equals nothing."""
     places: dict[Key, list[int]] = {}
     for place, key in enumerate(keys):
         if key is not None:
@@ -41,7 +47,17 @@ def alike(keys: Iterable[Key | None]) -> list[list[int]]:
 def count_copies(
     groups: Iterable[Sequence[int]], split: Sequence[str], label: Sequence[str | None]
 ) -> dict[str, int]:
-    """Samples in groups of copies, and how many of these have a copy in another split or of another label."""
+    """Count the samples that have a copy.
+
+    Args:
+        groups: of rows with the same content.
+        split: of every row.
+        label: of every row.
+
+    Returns:
+        {"samples": in all groups, "across_splits": in groups that span several splits,
+        "other_label": in groups that have several labels}.
+    """
     groups = list(groups)
     return {
         "samples": sum(map(len, groups)),
@@ -53,12 +69,12 @@ def count_copies(
 def spanning(
     groups: Iterable[Sequence[int]], values: Sequence[str | None]
 ) -> Iterator[Sequence[int]]:
-    """The groups whose members differ in a value, None aside."""
+    """Yield the groups whose members differ in a value; None does not count as one."""
     return (group for group in groups if len({values[k] for k in group} - {None}) > 1)
 
 
 def _size(part: FilePart | None) -> tuple[int, Window] | None:
-    """The size of the file in bytes and the window, which are cheap to compare."""
+    """Size of the file in bytes, and the window; None where there is no file."""
     if part is None or not part.path.is_file():
         return None
     return part.path.stat().st_size, part.window

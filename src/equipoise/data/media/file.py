@@ -21,7 +21,7 @@ def check_window(part: FilePart) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Catch what no decoder explains well.
+    """Refuse a file that would make a decoder fail with an unclear message.
 
     Raises:
         DataError: no such file, not readable, empty, or a Git LFS pointer instead of its content.
@@ -40,6 +40,6 @@ def check_file(path: Path) -> None:
 
 
 def reason(error: Exception, path: Path) -> str:
-    """The decoder's words in one line, without repeating the path."""
+    """Put a decoder's message into one line, without the path."""
     words = getattr(error, "strerror", None) or str(error).replace(str(path), "file")
     return " ".join(words.split()) or type(error).__name__

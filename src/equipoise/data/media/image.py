@@ -18,7 +18,7 @@ FITS = ("stretch", "crop")
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
-    """A picture with 8 bits a channel, upright as its camera says.
+    """Open a picture with 8 bits per channel, turned upright as its camera says.
 
     Raises:
         DataError: not decodable.
@@ -47,7 +47,7 @@ def read_image(
     fit: str = "stretch",
     resample: str = "bilinear",
 ) -> np.ndarray:
-    """uint8 (channels, height, width), see `fit_image`.
+    """Read a picture at one size, as uint8 (channels, height, width); see `fit_image`.
 
     Raises:
         DataError: not decodable.
@@ -64,15 +64,18 @@ def fit_image(
     fit: str = "stretch",
     resample: str = "bilinear",
 ) -> np.ndarray:
-    """uint8 (channels, height, width).
+    """Bring a picture to one size.
 
     Args:
         image: of any size.
-        size: height and width.
+        size: height and width to return.
         channels: 1 (grey) or 3.
-        fit: "stretch" to the size whatever the aspect ratio, or "crop": the smaller scale that
-            covers it, then the centre.
+        fit: "stretch" changes the aspect ratio; "crop" scales the picture until it just covers the
+            size, and cuts out the centre.
         resample: "bilinear" or "bicubic".
+
+    Returns:
+        uint8 (channels, height, width).
     """
     image = image.convert("L" if channels == 1 else "RGB")
     height, width = size
@@ -86,7 +89,10 @@ def fit_image(
 
 
 def _cover(image: Image.Image, height: int, width: int, resample: Image.Resampling) -> Image.Image:
-    """Rounded as torchvision and transformers round: the long side down."""
+    """Scale a picture until it covers a size, and cut out the centre.
+
+    The long side is rounded down, as in torchvision and transformers.
+    """
     if image.width * height <= image.height * width:
         scaled = (width, max(height, int(width * image.height / image.width)))
     else:
@@ -99,7 +105,10 @@ def _cover(image: Image.Image, height: int, width: int, resample: Image.Resampli
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Pillow would clip 16-bit grey at 255 where it should divide, and leave other deep pixels without a range."""
+    """Bring 16-bit grey to 8 bits.
+
+    Pillow would clip it at 255 where it should divide. Other deep pixels have no known range.
+    """
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
     if image.mode in ("I", "F"):

@@ -1,4 +1,4 @@
-"""Frames from videos and from folders of pictures, in the order of presentation."""
+"""Frames from videos and from folders of pictures, in the order in which they are shown."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ import numpy as np
 
 from equipoise.data.manifest.file_part import FilePart, Window
 from equipoise.data.media.file import check_file, check_window, reason
-from equipoise.data.media.whole import Packets
+from equipoise.data.media.truncation import Packets
 from equipoise.errors import DataError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-SLACK = 2  # frames that an index may announce beyond the last
+SLACK = 2
+"""Frames that an index may announce beyond the last one."""
 Pick = Callable[[int], Sequence[int]]
+"""Number of frames → indices of the frames wanted."""
 
 
 @contextmanager
 def open_container(path: Path) -> Iterator[Any]:
-    """A media container, open.
+    """Open a media container.
 
     Raises:
         DataError: not a media file.
@@ -43,15 +45,16 @@ def open_container(path: Path) -> Iterator[Any]:
 def read_frames(
     part: FilePart, pick: Pick, draw: Callable[[Image.Image], np.ndarray], minimum: int = 1
 ) -> list[np.ndarray]:
-    """Chosen frames of a video file or of a folder of pictures (sorted by the numbers in their
-    names).
+    """Read chosen frames of a video file or of a folder of pictures.
+
+    The pictures of a folder are sorted by the numbers in their names.
 
     Args:
-        part: a video or a folder; its window is in frames, of a video also in seconds.
-        pick: from the number of frames (in the window) to the indices wanted, in rising order; one
-            may occur twice.
-        draw: from a picture to an array.
-        minimum: number of frames below which the clip is refused.
+        part: a video or a folder; its window is in frames, or of a video also in seconds.
+        pick: takes the number of frames in the window and returns the indices wanted, in rising
+            order; one may occur twice.
+        draw: turns a picture into an array.
+        minimum: fewest frames of a clip that is not refused.
 
     Raises:
         DataError: not decodable, truncated, too short, or without a picture track.
@@ -85,7 +88,7 @@ def _from_folder(
 
 
 def _natural(path: Path) -> tuple[list[int], str]:
-    """frame2 before frame10."""
+    """Sorting key that puts frame2 before frame10."""
     return [int(number) for number in re.findall(r"\d+", path.stem)], path.name
 
 
@@ -99,7 +102,7 @@ def _check_count(part: FilePart, count: int, minimum: int) -> None:
 
 
 def _extent(part: FilePart, minimum: int) -> tuple[int, int]:
-    """First frame and number of frames of the window, counted from the packets, without decoding."""
+    """First frame and number of frames of the window, counted without decoding."""
     import av
 
     file = part.path
@@ -114,11 +117,12 @@ def _extent(part: FilePart, minimum: int) -> tuple[int, int]:
             total = sum(1 for packet in packets.of(stream) if packet.size)
         except av.FFmpegError as error:
             raise DataError(f"{part}: damaged ({reason(error, file)})") from None
-        truncated = packets.break_off()
+        truncated = packets.are_cut()
     if window.start is not None and window.end is not None:
         if not rate:
             raise DataError(
-                f"{part}: the file tells no frame rate, so a window in seconds has no meaning; give frames"
+                f"{part}: the file tells no frame rate, so a window in seconds has no meaning; "
+                "give frames"
             )
         window = Window(
             round(window.start * rate),
@@ -135,7 +139,10 @@ def _extent(part: FilePart, minimum: int) -> tuple[int, int]:
 def _decode(
     file: Path, wanted: set[int], draw: Callable[[Image.Image], np.ndarray]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """One pass that converts the wanted frames only and stops behind the last: seeking is slower in web video."""
+    """Decode a video once, convert the wanted frames only and stop behind the last one.
+
+    Seeking to each of them is slower, because the key frames of web videos are far apart.
+    """
     import av
 
     last = max(wanted)
@@ -155,5 +162,6 @@ def _decode(
             ) from None
         if last - index > SLACK:
             raise DataError(f"{file}: truncated, it ends behind frame {index}")
+        # The index announced a few frames too many; the last frame stands for them.
         picture = draw(frame.to_image())
         yield from ((late, picture) for late in wanted if late > index)

@@ -15,7 +15,7 @@ import numpy as np
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.table import Splits, Table, UnfittedStep
 from equipoise.data.transforms.base import Draws, Transform
-from equipoise.data.transforms.scale import Scale, fit_scale, spread
+from equipoise.data.transforms.scale import Scale, fit_scale, sample_rows
 from equipoise.data.transforms.text import Pieces, PieceTokens, Words, WordTokens
 
 
@@ -40,7 +40,7 @@ class Arrays:
         rows = table.store_rows[table.present[modality]]
         scale = fit_scale(
             lambda chosen: plain(store[chosen], None),
-            rows if len(shape) == 1 else spread(rows),
+            rows if len(shape) == 1 else sample_rows(rows),
             shape[axis],
             axis,
             padded,

@@ -1,4 +1,4 @@
-"""Array files: vectors, and series or maps of numbers."""
+"""Transforms of .npy files: vectors, and series or maps of numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from equipoise.errors import DataError
 
 
 class ArrayFile(ABC):
-    """What both transforms of .npy files share.
+    """The base of both transforms of .npy files.
 
     Attributes:
         kind: of the modality, for messages.
@@ -56,11 +56,12 @@ class ArrayFile(ABC):
 
 @dataclass(frozen=True)
 class Numbers(ArrayFile):
-    """A .npy file flattened to (length,).
+    """A .npy file, flattened to (length,).
 
     Attributes:
-        length: numbers in a file; every file must have as many.
-        normalise: none, fit (to the training rows) or [mean, deviation].
+        length: number of numbers in every file.
+        normalise: none, fit (each number by its mean and standard deviation over the training
+            rows), or [mean, standard deviation].
     """
 
     length: int
@@ -93,17 +94,16 @@ class Numbers(ArrayFile):
 
 @dataclass(frozen=True)
 class Series(ArrayFile):
-    """A .npy file that keeps its axes: a series of measurements (length, columns), or maps with
-    channels first.
+    """A .npy file that keeps its axes: a series (length, columns), or maps with channels first.
 
-    Series of different length are cut, or padded with zeros at the end; a time step of zeros counts
-    as padding, and normalisation leaves it at zero.
+    A series of another length is cut, or padded with zeros at its end. A step of zeros counts as
+    padding, and normalisation leaves it at zero.
 
     Attributes:
-        length: of the first axis.
-        rest: of the other axes.
-        normalise: none, fit (columns of a series, channels of a map, to the training rows) or
-            [mean, deviation].
+        length: size of the first axis.
+        rest: sizes of the other axes.
+        normalise: none, fit (each column of a series or channel of a map by its mean and standard
+            deviation over the training rows), or [mean, standard deviation].
     """
 
     length: int
@@ -133,6 +133,6 @@ class Series(ArrayFile):
         array = read_array(part)
         if array.shape[1:] != tuple(self.rest) or (not self.padded and len(array) != self.length):
             raise DataError(f"{part}: has shape {array.shape}, {self.stored} is expected")
-        whole = np.zeros(self.stored, dtype=np.float32)
-        whole[: len(array)] = array[: self.length]
-        return whole
+        fitted = np.zeros(self.stored, dtype=np.float32)
+        fitted[: len(array)] = array[: self.length]
+        return fitted

@@ -1,4 +1,4 @@
-"""Sound into spectrograms."""
+"""Transforms of sound: spectrograms of several kinds, and the waveform itself."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ NORMALISATIONS = {
     "ast": ([-4.2677393], [2 * 4.5689974]),  # YuanGongND/ast
     "ogm-ge": ([-4.503877], [2 * 5.141276]),  # OGM-GE's KineticSound loader
 }
-DEVIATION_FLOOR = 1e-6  # under a clip's own standard deviation: digital silence has none
+"""{name: (means, standard deviations)}"""
+DEVIATION_FLOOR = 1e-6
+"""Smallest standard deviation that a clip is divided by, for digital silence."""
 
 
 @dataclass(frozen=True)
 class Sound(ABC):
-    """What every transform of sound has.
+    """The base of all transforms of sound.
 
     Attributes:
         rate: sampling rate in Hz to which every file is resampled (soxr, high quality).
-        seconds: length; longer sounds are cut at the end.
-        short: what a shorter sound gets: pad (silence at the end) or tile (itself again).
-        normalise: none, fit (to the training rows), clip (each by its own mean and deviation),
-            cav-mae, ast, ogm-ge, or [mean, deviation].
+        seconds: length; a longer sound is cut at its end.
+        short: how a shorter sound is filled: pad (silence at its end) or tile (repeated).
+        normalise: none, fit (by the mean and standard deviation of the training rows), clip (each
+            sound by its own), cav-mae, ast, ogm-ge, or [mean, standard deviation].
         mask_bands: hide up to this many neighbouring frequency bands of a training sample, at
-            random (SpecAugment).
-        mask_frames: the same of time frames.
+            random (SpecAugment, Park et al., Interspeech 2019).
+        mask_frames: hide up to this many neighbouring time frames in the same way.
     """
 
     rate: int = 16000
@@ -64,6 +66,7 @@ class Sound(ABC):
 
     @property
     def samples(self) -> int:
+        """Number of samples of every sound."""
         return round(self.rate * self.seconds)
 
     @property
@@ -92,7 +95,7 @@ class Sound(ABC):
         return self.spectrogram(self.fitted(read_audio(part, self.rate)))
 
     def fitted(self, wave: np.ndarray) -> np.ndarray:
-        """(samples,): cut, or made longer."""
+        """Cut a sound, or make it longer: (any,) → (samples,)."""
         if self.short == "tile" and len(wave):
             return np.resize(wave, self.samples)
         fitted = np.zeros(self.samples, dtype=np.float32)
@@ -101,24 +104,22 @@ class Sound(ABC):
 
     @abstractmethod
     def spectrogram(self, wave: np.ndarray) -> np.ndarray:
-        """The transform of mono samples (samples,)."""
+        """Transform mono samples, (samples,) → `stored`."""
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
-        """Normalise (B, …), then mask: what is masked has the mean."""
-        known = (
-            None
-            if self.normalise == "clip"
-            else statistics("audio", self.normalise, NORMALISATIONS)
-        )
+        """Normalise (B, …), then mask at random where there are draws."""
         if self.normalise == "clip":
             axes = tuple(range(1, block.ndim))
             deviation = np.maximum(block.std(axes, keepdims=True), DEVIATION_FLOOR)
             block = (block - block.mean(axes, keepdims=True)) / deviation
-        elif known is not None:
-            block = Scale(*known).apply(block)
+        else:
+            known = statistics("audio", self.normalise, NORMALISATIONS)
+            if known is not None:
+                block = Scale(*known).apply(block)
         return self._mask(block, draws) if draws and self.random else block
 
     def _mask(self, block: np.ndarray, draws: Draws) -> np.ndarray:
+        """Set a stretch of bands and a stretch of frames of every sample to the sample's mean."""
         masked = block.copy()
         for sample, rng in zip(masked, draws, strict=True):
             mean = sample.mean()
@@ -128,6 +129,7 @@ class Sound(ABC):
 
 
 def _stretch(rng: np.random.Generator, longest: int, size: int) -> slice:
+    """Draw a stretch of an axis, of length 0 to `longest`."""
     length = min(int(rng.integers(0, longest + 1)), size)
     start = int(rng.integers(0, size - length + 1))
     return slice(start, start + length)
@@ -135,14 +137,14 @@ def _stretch(rng: np.random.Generator, longest: int, size: int) -> slice:
 
 @dataclass(frozen=True)
 class LogMel(Sound):
-    """Logarithm of the mel-filtered power of short windows, (1, mels, frames); small and quick.
+    """Logarithm of the mel-filtered power of short windows, (1, mels, frames); small and fast.
 
     Attributes:
-        mels: triangular filters, evenly spaced on the mel scale 2595 log10(1 + f/700) from 0 to
-            rate/2.
-        window: samples of a (Hann) window.
-        hop: samples between two windows.
-        floor: smallest power, under the logarithm.
+        mels: number of triangular filters, evenly spaced on the mel scale 2595 log10(1 + f/700)
+            from 0 to rate/2.
+        window: samples in a (Hann) window.
+        hop: samples from one window to the next.
+        floor: smallest power of which the logarithm is taken.
     """
 
     rate: int = 8000
@@ -181,14 +183,14 @@ class LogMel(Sound):
 class LogStft(Sound):
     """Logarithm of the magnitude of the short-time Fourier transform, (1, window/2 + 1, frames).
 
-    The settings of the papers: 16 kHz, windows of 512 with an overlap of 353, hence 257×299 for
-    three seconds and 257×1004 for ten.
+    The defaults are the settings of the papers: 16 kHz and windows of 512 samples with an overlap
+    of 353, hence 257×299 for three seconds and 257×1004 for ten.
 
     Attributes:
-        window: samples of a (Hann) window.
-        hop: samples between two windows.
-        centre: put windows around their time, over silence beyond both ends.
-        floor: added to the magnitude, under the logarithm.
+        window: samples in a (Hann) window.
+        hop: samples from one window to the next.
+        centre: centre each window at its time, over silence beyond both ends.
+        floor: added to the magnitude before the logarithm is taken.
     """
 
     window: int = 512
@@ -225,10 +227,10 @@ class LogStft(Sound):
 
 @dataclass(frozen=True)
 class LogPower(LogStft):
-    """Logarithm of the power spectral density as scipy.signal.spectrogram gives it: VGGSound's and
-    OGM-GE's release.
+    """Logarithm of the power spectral density of scipy.signal.spectrogram.
 
-    Each window loses its mean, has a Tukey(0.25) shape, and is scaled to a one-sided density.
+    The code of VGGSound and of OGM-GE uses it. The mean of each window is removed, the window has a
+    Tukey(0.25) shape, and its power is scaled to a one-sided density.
     """
 
     normalise: Any = "clip"
@@ -249,14 +251,14 @@ class LogPower(LogStft):
 class Fbank(Sound):
     """Kaldi's log mel filter bank without dither, (1, mels, frames): MLA, CAV-MAE and AST.
 
-    Windows of 25 ms every 10 ms, each without its mean, pre-emphasis 0.97, symmetric Hann window,
-    power spectrum of the next power of two, natural logarithm. 1,024 frames, as AST and CAV-MAE
-    read, take 10.255 s: a clip of ten seconds has 998.
+    Windows of 25 ms every 10 ms, each without its mean; pre-emphasis 0.97, a symmetric Hann window,
+    the power spectrum of the next power of two, the natural logarithm. The 1,024 frames that AST
+    and CAV-MAE read take 10.255 s; a clip of ten seconds has 998.
 
     Attributes:
-        mels: triangular filters from 20 Hz to rate/2, triangular on Kaldi's mel scale.
-        frames: cut to this many, or padded with zeros at the end; `seconds` must be long enough for
-            them.
+        mels: number of filters from 20 Hz to rate/2, triangular on Kaldi's mel scale.
+        frames: number of frames; more are cut, fewer are padded with zeros at the end. `seconds`
+            must be long enough for them.
     """
 
     seconds: float = 10.255
@@ -277,7 +279,10 @@ class Fbank(Sound):
         return (1, self.mels, self.frames)
 
     def fitted(self, wave: np.ndarray) -> np.ndarray:
-        """A padded sound ends where it ends: zeros stand for its missing frames, not the logarithm of silence."""
+        """Cut a sound, or tile it. A padded sound keeps its length.
+
+        Zeros stand for the missing frames of a padded sound, not the logarithm of silence.
+        """
         return super().fitted(wave) if self.short == "tile" else wave[: self.samples]
 
     def spectrogram(self, wave: np.ndarray) -> np.ndarray:
@@ -304,7 +309,7 @@ class Fbank(Sound):
 
 @dataclass(frozen=True)
 class Waveform(Sound):
-    """The samples themselves, (samples,), for networks that read sound (wav2vec 2.0 and its kin)."""
+    """The samples themselves, (samples,), for networks such as wav2vec 2.0."""
 
     seconds: float = 5.0
     normalise: Any = "clip"
@@ -321,11 +326,12 @@ class Waveform(Sound):
         return (self.samples,)
 
     def spectrogram(self, wave: np.ndarray) -> np.ndarray:
-        """The samples."""
+        """Return the samples as they are."""
         return wave
 
 
 def _check_window(settings: Sound, window: int) -> None:
+    """Refuse sounds that are shorter than a window."""
     if settings.samples < window:
         raise invalid(
             "audio",
@@ -336,19 +342,22 @@ def _check_window(settings: Sound, window: int) -> None:
 
 
 def windows(wave: np.ndarray, length: int, hop: int) -> np.ndarray:
-    """(frames, length), a view."""
+    """View a sound as windows, (samples,) → (frames, length)."""
     return np.lib.stride_tricks.sliding_window_view(wave, length)[::hop]
 
 
 def hann(length: int) -> np.ndarray:
-    """Periodic Hann window."""
+    """Compute the periodic Hann window."""
     window: np.ndarray = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     return window
 
 
 @lru_cache(maxsize=8)
 def mel_filters(rate: int, window: int, mels: int) -> np.ndarray:
-    """(mels, window/2 + 1) triangles of height 1."""
+    """Compute triangular filters of height 1, (mels, window/2 + 1).
+
+    They are evenly spaced on the mel scale 2595 log10(1 + f/700), from 0 to rate/2.
+    """
     top = 2595 * np.log10(1 + rate / 2 / 700)
     corners = 700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1)
     return _triangles(np.fft.rfftfreq(window, 1 / rate), corners)
@@ -356,7 +365,10 @@ def mel_filters(rate: int, window: int, mels: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def kaldi_filters(rate: int, window: int, mels: int) -> np.ndarray:
-    """(mels, window/2 + 1) triangles on the mel scale 1127 ln(1 + f/700), from 20 Hz to rate/2."""
+    """Compute Kaldi's filters, (mels, window/2 + 1).
+
+    They are triangles on the mel scale 1127 ln(1 + f/700), from 20 Hz to rate/2.
+    """
     low, top = (1127 * np.log(1 + f / 700) for f in (20.0, rate / 2))
     frequency = 1127 * np.log(1 + np.fft.rfftfreq(window, 1 / rate) / 700)
     return _triangles(frequency, np.linspace(low, top, mels + 2))

@@ -13,12 +13,22 @@ from torch.nn import functional as F
 
 from equipoise.data.transforms.base import Draws
 
-ATTEMPTS = 10  # to find a crop that lies inside, as torchvision's RandomResizedCrop makes
+ATTEMPTS = 10
+"""Attempts to find a crop that lies inside the image, as in torchvision's RandomResizedCrop."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one sample looks like this epoch: a box in shares of height and width, and factors of the colours."""
+    """The augmentation of one sample in one epoch.
+
+    Attributes:
+        top: of the crop, as a fraction of the image's height.
+        left: of the crop, as a fraction of the width.
+        height: of the crop, as a fraction of the height.
+        width: of the crop, as a fraction of the width.
+        flip: mirror it.
+        colours: factors of brightness, contrast and saturation.
+    """
 
     top: float
     left: float
@@ -36,23 +46,24 @@ def draw_look(
     flip: bool,
     jitter: float,
 ) -> Look:
-    """A crop of random area and aspect ratio (Szegedy et al., CVPR 2015), a mirror, colours.
-
-    The numbers drawn do not depend on the settings, so that modalities of one sample are cut alike.
+    """Draw a crop of random area and aspect ratio (Szegedy et al., CVPR 2015), a mirror, colours.
 
     Args:
         rng: of this sample and epoch.
         size: height and width of the image that is cut.
-        crop: smallest and largest share of the area; None for the whole image.
+        crop: smallest and largest fraction of the area; None for the whole image.
         ratio: smallest and largest width over height, in pixels.
         flip: mirror every other sample.
-        jitter: colours between 1 − jitter and 1 + jitter.
+        jitter: factors of the colours are between 1 − jitter and 1 + jitter.
     """
+    # The same numbers are drawn whatever the settings, so that the modalities of one sample are cut
+    # alike.
     numbers = rng.random((ATTEMPTS, 2))
     place = rng.random(2)
     mirrored = rng.random() < 0.5
     shades = rng.random(3)
-    height = width = 1.0
+    height = 1.0
+    width = 1.0
     if crop is not None:
         height, width = _box(numbers, size, crop, ratio)
     colours = tuple(float(1 - jitter + 2 * jitter * shade) for shade in shades)
@@ -66,23 +77,24 @@ def draw_look(
 def _box(
     numbers: np.ndarray, size: tuple[int, int], crop: Sequence[float], ratio: Sequence[float]
 ) -> tuple[float, float]:
+    """Height and width of the first crop that lies inside the image; else the whole image."""
     for area, shape in numbers:
-        share = crop[0] + (crop[1] - crop[0]) * area
+        fraction = crop[0] + (crop[1] - crop[0]) * area
         aspect = math.exp(math.log(ratio[0]) + (math.log(ratio[1]) - math.log(ratio[0])) * shape)
-        width = math.sqrt(share * aspect * size[0] / size[1])
-        height = math.sqrt(share / aspect * size[1] / size[0])
+        width = math.sqrt(fraction * aspect * size[0] / size[1])
+        height = math.sqrt(fraction / aspect * size[1] / size[0])
         if width <= 1 and height <= 1:
             return height, width
     return 1.0, 1.0
 
 
 def cut(images: Tensor, looks: Sequence[Look], size: tuple[int, int]) -> Tensor:
-    """Cut every look out of its image and bring it to `size` (bilinear).
+    """Cut every image, mirror it where its look says so, and bring it to one size (bilinear).
 
     Args:
         images: float (B, C, H, W).
-        looks: B of them.
-        size: height and width.
+        looks: one per image.
+        size: height and width to return.
     """
     theta = torch.zeros(len(looks), 2, 3, dtype=images.dtype)
     for place, look in zip(theta, looks, strict=True):
@@ -94,11 +106,15 @@ def cut(images: Tensor, looks: Sequence[Look], size: tuple[int, int]) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def colour(images: Tensor, looks: Sequence[Look]) -> Tensor:
-    """Brightness, then contrast about the mean grey, then saturation; (B, 3 or 1, H, W) in [0, 1] stays there."""
-    brightness, contrast, saturation = torch.tensor([look.colours for look in looks]).T[
-        ..., None, None, None
-    ]
+def change_colours(images: Tensor, looks: Sequence[Look]) -> Tensor:
+    """Change brightness, then contrast about the mean grey, then saturation.
+
+    Args:
+        images: (B, 3 or 1, H, W) in [0, 1], where they stay.
+        looks: one per image.
+    """
+    factors = torch.tensor([look.colours for look in looks]).T
+    brightness, contrast, saturation = factors[..., None, None, None]
     images = (images * brightness).clamp(0, 1)
     mean = _grey(images).mean((1, 2, 3), keepdim=True)
     images = ((images - mean) * contrast + mean).clamp(0, 1)
@@ -108,6 +124,7 @@ def colour(images: Tensor, looks: Sequence[Look]) -> Tensor:
 
 
 def _grey(images: Tensor) -> Tensor:
+    """Luminance of images (B, 3 or 1, H, W) → (B, 1, H, W)."""
     if images.shape[1] == 1:
         return images
     weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
@@ -115,5 +132,5 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def looks_for(draws: Draws, size: tuple[int, int], **settings: object) -> list[Look]:
-    """A look per sample."""
+    """Draw a look per sample; `settings` are those of `draw_look`."""
     return [draw_look(rng, size, **settings) for rng in draws]  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What every transform is: a file decoded once into the cache, and finished each time it is read."""
+"""The protocol of transforms: a file is decoded once, and finished each time it is read."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from equipoise.data.manifest.file_part import FilePart
 from equipoise.errors import invalid
 
 Draws = Sequence[np.random.Generator]
-"""A generator for each sample of a block, the same whatever process reads it."""
+"""A generator for each sample of a block, which is the same in whatever process reads it."""
 
 
 class Transform(Protocol):
-    """A file into an array of one shape. It is a frozen dataclass: its fields are the user's settings."""
+    """A transform of files into arrays of one shape.
+
+    It is a frozen dataclass whose fields are the user's settings.
+    """
 
     late: ClassVar[frozenset[str]]
-    """Settings that act behind the cache: changing them decodes nothing anew."""
+    """Settings that act after the cache: changing them does not decode the files again."""
 
     @property
     def axis(self) -> int:
-        """Of a finished sample, along which `fit` has a mean and a deviation each."""
+        """Axis of a finished sample along which `fit` takes means and standard deviations."""
 
     @property
     def padded(self) -> bool:
@@ -31,11 +34,11 @@ class Transform(Protocol):
 
     @property
     def stored(self) -> tuple[int, ...]:
-        """Shape of what the cache holds."""
+        """Shape of a sample in the cache."""
 
     @property
     def dtype(self) -> str:
-        """Of what the cache holds."""
+        """Type of the numbers in the cache."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -43,17 +46,24 @@ class Transform(Protocol):
 
     @property
     def random(self) -> bool:
-        """True where `finish` makes use of draws."""
+        """True if `finish` uses draws."""
 
     def decode(self, part: FilePart) -> np.ndarray:
-        """Of shape `stored` and type `dtype`. Raises DataError for a bad file."""
+        """Decode a file to an array of shape `stored` and type `dtype`.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
-        """(B, *stored) from the cache to float32 (B, *shape); random where there are draws, before normalisation."""
+        """Finish samples from the cache, (B, *stored) → float32 (B, *shape).
+
+        Random augmentation comes first, where there are draws; normalisation comes last.
+        """
 
 
 def cache_settings(transform: Transform) -> dict[str, Any]:
-    """What the content of the cache depends on."""
+    """Collect the settings that the content of the cache depends on."""
     values: dict[str, Any] = asdict(transform)  # type: ignore[call-overload]
     kept = {name: value for name, value in values.items() if name not in transform.late}
     return {**kept, "stored": transform.stored, "dtype": transform.dtype}
@@ -62,16 +72,19 @@ def cache_settings(transform: Transform) -> dict[str, Any]:
 def statistics(
     owner: str, value: object, named: Mapping[str, tuple[Sequence[float], Sequence[float]]]
 ) -> tuple[list[float], list[float]] | None:
-    """The (means, deviations) that a `normalise` setting states; None where it states none.
+    """Read the setting `normalise`.
 
     Args:
-        owner: for the message.
-        value: "none", "fit" (by what the training rows show, unknown here), a name, or [means,
-            deviations].
-        named: the names.
+        owner: kind of modality, for the message.
+        value: "none", "fit" (by the training rows, which are not known here), a name, or [means,
+            standard deviations].
+        named: {name: (means, standard deviations)}.
+
+    Returns:
+        (means, standard deviations), or None for "none" and "fit".
 
     Raises:
-        ConfigError: something else.
+        ConfigError: any other value.
     """
     if value in ("none", "fit"):
         return None

@@ -1,4 +1,4 @@
-"""Optical flow, read or computed."""
+"""The transform of optical flow, which is read or computed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ from equipoise.errors import DataError
 class Flow(Frames):
     """Horizontal and vertical optical flow, (frames, 2, height, width).
 
-    A cell is a video, from which flow is computed (dense inverse search, Kroeger et al., ECCV
-    2016); or a pair of folders of grey pictures, `tvl1_flow/{u,v}/clip`, whose 0…255 become −1…1;
-    or a .npy array H×W×2×T, T×2×H×W or T×H×W×2, whose numbers stay as they are.
+    A cell is one of three:
+
+    * a video, from which flow is computed (dense inverse search, Kroeger et al., ECCV 2016);
+    * a pair of folders of grey pictures, `tvl1_flow/{u,v}/clip`, whose 0…255 become −1…1;
+    * a .npy array H×W×2×T, T×2×H×W or T×H×W×2, whose numbers are not changed.
 
     Attributes:
-        bound: pixels (of the cached size) of computed flow that become 1; larger flow is cut.
+        bound: computed flow, in pixels of the cached size, that becomes 1; larger flow is clipped.
     """
 
     channels: int = 2
@@ -50,7 +52,7 @@ class Flow(Frames):
         """float16 of shape `stored`.
 
         Raises:
-            DataError: the file is no video and no flow.
+            DataError: the file is neither a video nor flow.
         """
         sides = part.sides()
         if len(sides) > 1:
@@ -61,13 +63,14 @@ class Flow(Frames):
         return self._computed(part).astype(np.float16)
 
     def _pictures(self, folder: FilePart) -> np.ndarray:
-        """(kept, 1, H, W) in [−1, 1]."""
+        """One component of the flow from grey pictures, (kept, 1, H, W) in [−1, 1]."""
         draw = partial(
             fit_image, size=self.cached, channels=1, fit=self.fit, resample=self.resample
         )
         return np.stack(read_frames(folder, self.pick, draw, self.minimum)) / 127.5 - 1
 
     def _array(self, part: FilePart) -> np.ndarray:
+        """Flow from an array of numbers, (kept, 2, H, W)."""
         array = read_array(part)
         layouts: Sequence[tuple[int, tuple[int, ...]]] = [
             (2, (3, 2, 0, 1)),
@@ -87,7 +90,7 @@ class Flow(Frames):
         ).numpy()
 
     def _computed(self, part: FilePart) -> np.ndarray:
-        """(kept, 2, H, W): from each chosen frame to the next."""
+        """Flow from each chosen frame to the next one, (kept, 2, H, W) in [−1, 1]."""
         try:
             import cv2
         except ImportError:
@@ -114,6 +117,6 @@ class Flow(Frames):
         return torch.from_numpy(block.astype(np.float32))
 
     def _mirrored(self, images: Tensor, flips: Sequence[bool]) -> Tensor:
-        """What moved right moves left in a mirror."""
+        """Reverse the horizontal flow of mirrored samples: in a mirror, right is left."""
         signs = torch.tensor([-1.0 if flip else 1.0 for flip in flips])
         return torch.stack([images[:, 0] * signs[:, None, None], images[:, 1]], dim=1)

@@ -1,4 +1,4 @@
-"""Pictures into arrays."""
+"""The transform of pictures."""
 
 from __future__ import annotations
 
@@ -16,51 +16,52 @@ from equipoise.checks import choice, flag, inside, is_number, is_whole, require
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_image
 from equipoise.data.media.image import FITS, RESAMPLING
-from equipoise.data.transforms.augment import Look, colour, cut, looks_for
+from equipoise.data.transforms.augment import Look, change_colours, cut, looks_for
 from equipoise.data.transforms.base import Draws, statistics
 from equipoise.errors import invalid
 
 NORMALISATIONS = {
     "imagenet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
     "clip": ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]),
-    "m3ae": (
-        [0.5762, 0.5503, 0.5213],
-        [0.3207, 0.3169, 0.3307],
-    ),  # of CC12M, in the checkpoint's training
+    # Of CC12M, on which the published checkpoint was trained.
+    "m3ae": ([0.5762, 0.5503, 0.5213], [0.3207, 0.3169, 0.3307]),
     "mmbt": ([0.46777044, 0.44531429, 0.40661017], [0.12221994, 0.12145835, 0.14380469]),
-    "half": ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),  # to [−1, 1], as I3D and ViT were trained
+    # To [−1, 1], the range on which I3D and ViT were trained.
+    "half": ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),
 }
-MARGIN = 8 / 7  # of the cached picture over the crop: 256 for 224
+"""{name: (means, standard deviations) of red, green and blue}"""
+MARGIN = 8 / 7
+"""Side of the cached picture over that of the crop: 256 for 224."""
 VIEWS = ("whole", "centre")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels of one picture, (channels, height, width).
+    """The pixels of a picture, (channels, height, width).
 
-    The cache keeps each picture at one size, and random crops are cut out of that. Published
-    loaders cut them out of the file's own picture, which differs where it is not square: with `fit:
-    crop` training never sees the sides of a wide picture, as evaluation does not; with `fit:
-    stretch` it sees all of it, at another aspect ratio.
+    The cache keeps each picture at one size, and random crops are cut out of the cached picture.
+    Published loaders cut them out of the picture in the file. The two differ if that is not square:
+    with `fit: crop` neither training nor evaluation sees the sides of a wide picture, and with
+    `fit: stretch` both see all of it, at another aspect ratio.
 
     Attributes:
         size: height and width, or one number for both.
         channels: 1 (grey) or 3 (red, green, blue).
-        stored_size: in the cache, from which random crops and the centre are cut; `size` by
-            default, or 8/7 of it (256 for 224) with a crop or `view: centre`.
-        fit: stretch (to the size, whatever the aspect ratio) or crop (the short side to the size,
+        stored_size: size of the cached picture, from which random crops and the centre are cut;
+            null for `size`, or for 8/7 of it (256 for 224) with a crop or `view: centre`.
+        fit: stretch (to the size, at another aspect ratio) or crop (the short side to the size,
             then the centre).
         resample: bilinear or bicubic.
-        normalise: none, fit (to the training rows), imagenet, clip, m3ae, mmbt, half, or [means,
-            deviations]; pixels are in [0, 1] before.
-        view: what a sample without a random crop, hence each of evaluation, shows of the cached
-            picture: whole (brought to `size`), or centre (its middle, `size` large).
-        crop: [smallest, largest] share of the area that a random crop of a training sample takes;
-            null for no crop.
+        normalise: none, fit (by the mean and standard deviation of the training rows), imagenet,
+            clip, m3ae, mmbt, half, or [means, standard deviations]; pixels are in [0, 1] before.
+        view: the part of the cached picture that a sample without a random crop shows, as in
+            evaluation: whole (brought to `size`), or centre (its middle, of `size`).
+        crop: [smallest, largest] fraction of the area in a random crop of a training sample; null
+            for no crop.
         ratio: [smallest, largest] width over height of a crop.
         flip: mirror every other training sample.
-        jitter: random brightness, contrast and saturation of training samples, between 1 − jitter
-            and 1 + jitter.
+        jitter: random brightness, contrast and saturation of training samples, by factors between
+            1 − jitter and 1 + jitter.
     """
 
     size: int | Sequence[int] = 224
@@ -95,15 +96,10 @@ class Picture:
         _check_extent(self.kind, "size", self.size)
         if self.stored_size is not None:
             _check_extent(self.kind, "stored_size", self.stored_size)
-        if self.view == "centre" and any(
-            kept < shown for kept, shown in zip(self.cached, self.extent, strict=True)
-        ):
-            raise invalid(
-                self.kind,
-                "stored_size",
-                f"at least size ({self.size}) for view: centre",
-                self.stored_size,
-            )
+        is_smaller = any(kept < shown for kept, shown in zip(self.cached, self.extent, strict=True))
+        if self.view == "centre" and is_smaller:
+            expected = f"at least size ({self.size}) for view: centre"
+            raise invalid(self.kind, "stored_size", expected, self.stored_size)
         statistics(self.kind, self.normalise, NORMALISATIONS)
         if self.crop is not None:
             _check_pair(self.kind, "crop", self.crop, 1.0)
@@ -137,7 +133,7 @@ class Picture:
 
     @property
     def varied(self) -> bool:
-        """True where the looks of training samples differ."""
+        """True if training samples are augmented."""
         return self.crop is not None or self.flip or self.jitter > 0
 
     @property
@@ -156,30 +152,32 @@ class Picture:
         )
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
-        """(B, *stored) to float32 (B, *shape)."""
+        """Augment and normalise samples, (B, *stored) → float32 (B, *shape)."""
         return self._seen(self._units(block), self._looks(draws)).numpy()
 
     def _units(self, block: np.ndarray) -> Tensor:
+        """Bring cached pixels to [0, 1]."""
         return torch.from_numpy(block.astype(np.float32)) / 255
 
     def _looks(self, draws: Draws | None) -> list[Look] | None:
-        """Of each sample. They are drawn first, and whether they show or not: what a modality draws
-        besides, such as its frames, then neither changes them nor depends on them.
-        """
+        """The look of each sample; None where nothing is augmented."""
         if draws is None:
             return None
+        # Looks are drawn first, and even if they are not used. What a modality draws besides, such
+        # as its frames, then neither changes them nor depends on them.
         looks = looks_for(
             draws, self.cached, crop=self.crop, ratio=self.ratio, flip=self.flip, jitter=self.jitter
         )
         return looks if self.varied else None
 
     def _seen(self, images: Tensor, looks: Sequence[Look] | None) -> Tensor:
-        """Cut, colour and normalise (B, C, H, W), with a look each."""
+        """Cut, colour and normalise images (B, C, H, W), with a look each."""
         if looks is None or self.crop is None:
             images = self._viewed(images)
         if looks is not None:
             images = self._mirrored(cut(images, looks, self.extent), [look.flip for look in looks])
-            images = colour(images, looks) if self.jitter else images
+            if self.jitter:
+                images = change_colours(images, looks)
         known = statistics(self.kind, self.normalise, NORMALISATIONS)
         if known is None:
             return images
@@ -187,11 +185,11 @@ class Picture:
         return (images - mean) / deviation
 
     def _mirrored(self, images: Tensor, flips: Sequence[bool]) -> Tensor:
-        """What mirroring changes beside the place of the pixels; nothing in a picture."""
+        """Change the values of mirrored samples; a picture has none that change."""
         return images
 
     def _viewed(self, images: Tensor) -> Tensor:
-        """What `view` says, at `size`."""
+        """Bring images to `size` as `view` says."""
         height, width = self.extent
         if self.cached == self.extent:
             return images
@@ -205,7 +203,7 @@ class Picture:
 
 
 def _per_channel(numbers: Sequence[float], channels: int) -> Tensor:
-    """A grey picture has the mean of the three colours' constants."""
+    """Means or standard deviations, (channels, 1, 1); grey has the mean of the three colours."""
     if len(numbers) == channels:
         return torch.tensor(numbers)[:, None, None]
     if channels == 1 or len(numbers) == 1:
@@ -214,14 +212,15 @@ def _per_channel(numbers: Sequence[float], channels: int) -> Tensor:
 
 
 def _extent(size: int | Sequence[int]) -> tuple[int, int]:
-    height, *width = [size] if isinstance(size, int) else size
-    return height, width[0] if width else height
+    """Height and width of a setting that may be one number for both."""
+    sides = [size] if isinstance(size, int) else size
+    return sides[0], sides[-1]
 
 
 def _check_extent(owner: str, name: str, size: object) -> None:
     numbers = size if isinstance(size, list | tuple) else [size]
     if len(numbers) not in (1, 2) or not all(is_whole(n, 1) for n in numbers):
-        raise invalid(owner, name, "one or two positive whole numbers", size)
+        raise invalid(owner, name, "one or two positive integers", size)
 
 
 def _check_pair(owner: str, name: str, pair: object, most: float) -> None:

@@ -1,8 +1,7 @@
-"""The kinds of modality a manifest can declare, and the transforms of each. A new one is a class
-and an entry here.
+"""The named transforms of each kind of modality. A new one is a class and an entry here.
 
-A transform's name stands for a class and settings: `log-stft` is what the papers print, `ogm-ge`
-what OGM-GE's release computes. The user's own settings come on top.
+A name stands for a class and settings: `log-stft` is the transform in the text of the papers,
+`ogm-ge` the one in OGM-GE's code. The user's own settings replace those of the name.
 """
 
 from __future__ import annotations
@@ -23,10 +22,12 @@ from equipoise.data.transforms.text import Pieces, Words
 from equipoise.data.transforms.video import Frames
 from equipoise.errors import ConfigError, DataError, suggest, unknown
 
-Recipe = tuple[type, Mapping[str, Any]]
+NamedTransform = tuple[type, Mapping[str, Any]]
+"""(class, settings that differ from its defaults)"""
 
 _CROP = {"crop": (0.08, 1.0), "flip": True, "normalise": "imagenet"}
-"""Random resized crop and mirror, ImageNet constants: OGM-GE, MLA with ResNets, LFM, BalanceMM."""
+"""A random resized crop, a mirror and ImageNet's statistics: OGM-GE, MLA with ResNets, LFM,
+BalanceMM."""
 
 _I3D = {
     "frames": 64,
@@ -39,9 +40,9 @@ _I3D = {
 """64 of 80 frames, a window of 224 in 256: IGM on NVGesture."""
 
 _CENTRED = {"hop": 353, "centre": True, "short": "tile"}
-"""librosa's short-time transform, of a sound that is repeated until it is long enough."""
+"""The short-time transform of librosa, of a sound that is repeated until it is long enough."""
 
-TRANSFORMS: dict[str, dict[str, Recipe]] = {
+TRANSFORMS: dict[str, dict[str, NamedTransform]] = {
     "audio": {
         "log-mel": (LogMel, {}),
         "log-stft": (LogStft, {}),  # 257×299, as LFM's text says
@@ -49,10 +50,8 @@ TRANSFORMS: dict[str, dict[str, Recipe]] = {
         "ogm-ge": (LogStft, {**_CENTRED, "rate": 22050}),  # 257×188; IGM too
         "lfm-release": (LogStft, {**_CENTRED, "rate": 22050, "seconds": 20.0}),  # 257×1250
         "igm-kinetics": (LogStft, {**_CENTRED, "rate": 35400, "seconds": 10.0}),  # 257×1003
-        "ogm-ge-vggsound": (
-            LogStft,
-            {**_CENTRED, "seconds": 5.0, "window": 256, "hop": 128},
-        ),  # 129×626
+        # 129×626
+        "ogm-ge-vggsound": (LogStft, {**_CENTRED, "seconds": 5.0, "window": 256, "hop": 128}),
         "vggsound": (LogPower, {"seconds": 10.0, "short": "tile"}),  # 257×1004; hche11/VGGSound
         "fbank": (Fbank, {}),  # 128×1024; MLA, which does not normalise
         "cav-mae": (Fbank, {"normalise": "cav-mae"}),
@@ -64,6 +63,7 @@ TRANSFORMS: dict[str, dict[str, Recipe]] = {
         "picture": (Picture, {}),
         "ogm-ge": (Picture, _CROP),
         "clip": (Picture, {"fit": "crop", "resample": "bicubic", "normalise": "clip"}),
+        # MLA's runs with M3AE, which use ImageNet's statistics
         "m3ae": (
             Picture,
             {
@@ -74,7 +74,7 @@ TRANSFORMS: dict[str, dict[str, Recipe]] = {
                 "flip": True,
                 "jitter": 1.0,
             },
-        ),  # MLA's M3AE runs, with ImageNet constants
+        ),
         "cav-mae": (Picture, {"fit": "crop", "resample": "bicubic"}),
         "igm": (
             Picture,
@@ -98,16 +98,22 @@ TRANSFORMS: dict[str, dict[str, Recipe]] = {
     "vector": {"vector": (Numbers, {})},
     "array": {"array": (Series, {})},
 }
+"""{kind: {name: transform}}; the first of a kind is its default."""
 
 
 def make_transform(
     modality: str, kind: str, options: Mapping[str, Any], files: Sequence[FilePart | None]
 ) -> Transform:
-    """The transform of one modality of files; the size of arrays is that of the first readable
-    file.
+    """Make the transform of a modality of files.
+
+    Args:
+        modality: its name, for messages.
+        kind: of the modality.
+        options: `transform`, a name from `TRANSFORMS`, and settings of it.
+        files: of the modality; arrays get the size of the first readable one.
 
     Raises:
-        ConfigError: unknown kind, transform or setting, or a value the setting cannot take.
+        ConfigError: unknown kind, transform or setting, or a value that a setting cannot take.
         DataError: no array file is readable.
     """
     target, settings = choose(modality, kind, options)
@@ -120,10 +126,14 @@ def make_transform(
 
 
 def make_text(modality: str, options: Mapping[str, Any]) -> Words | Pieces:
-    """The transform of a modality of text; naming a tokenizer chooses word pieces.
+    """Make the transform of a modality of text.
+
+    Args:
+        modality: its name, for messages.
+        options: `transform` and settings of it; naming a `tokenizer` chooses word pieces.
 
     Raises:
-        ConfigError: unknown transform or setting, or a value the setting cannot take.
+        ConfigError: unknown transform or setting, or a value that a setting cannot take.
     """
     if "tokenizer" in options and "transform" not in options:
         options = {"transform": "pieces", **options}
@@ -131,7 +141,12 @@ def make_text(modality: str, options: Mapping[str, Any]) -> Words | Pieces:
 
 
 def choose(modality: str, kind: str, options: Mapping[str, Any]) -> tuple[type, dict[str, Any]]:
-    """The class of a transform and its settings.
+    """Choose the class of a transform, and its settings.
+
+    Args:
+        modality: its name, for messages.
+        kind: of the modality.
+        options: `transform` and settings of it, which replace those of the named transform.
 
     Raises:
         ConfigError: unknown kind, transform or setting.
@@ -154,6 +169,11 @@ def choose(modality: str, kind: str, options: Mapping[str, Any]) -> tuple[type, 
 
 
 def _made(modality: str, target: type, settings: Mapping[str, Any]) -> Any:
+    """Construct a transform.
+
+    Raises:
+        ConfigError: a required setting is missing.
+    """
     try:
         return target(**settings)
     except TypeError as error:
@@ -163,6 +183,11 @@ def _made(modality: str, target: type, settings: Mapping[str, Any]) -> Any:
 def _first_array(
     modality: str, files: Sequence[FilePart | None], flat: bool = True
 ) -> tuple[int, ...]:
+    """The shape of the first readable array, or its number of numbers.
+
+    Raises:
+        DataError: none is readable.
+    """
     reason = "no file is given"
     for part in files:
         try:

@@ -1,4 +1,4 @@
-"""Centring and scaling by what the training rows show."""
+"""Normalisation by the mean and standard deviation of the training rows."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CHUNK = 64  # rows in memory at a time
-ENOUGH = 4096  # rows of images, sounds and series that a mean and deviation are taken from, evenly spread
+CHUNK = 64
+"""Rows in memory at a time."""
+ENOUGH = 4096
+"""Rows of images, sounds and series that are enough for a mean and a standard deviation."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """x → (x − mean) / deviation, along one axis of a sample.
+    """The map x → (x − mean) / deviation along one axis of a sample.
 
     Attributes:
-        mean: a number for each place of the axis: column of a vector, channel of a map.
-        deviation: the same.
+        mean: a number for each place of the axis, such as a column of a vector or a channel.
+        deviation: a standard deviation for each place of the axis.
         axis: of a sample.
         padded: leave steps of zeros along the first axis at zero.
     """
@@ -28,7 +30,7 @@ class Scale:
     padded: bool = False
 
     def apply(self, block: np.ndarray) -> np.ndarray:
-        """float32 (B, …)."""
+        """Scale samples, (B, …) → float32 (B, …)."""
         shape = [1] * block.ndim
         shape[self.axis + 1] = len(self.mean)
         mean = np.asarray(self.mean, dtype=np.float32).reshape(shape)
@@ -40,32 +42,34 @@ class Scale:
 def fit_scale(
     read: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, width: int, axis: int, padded: bool
 ) -> Scale:
-    """Mean and standard deviation over rows; a constant column keeps its scale.
+    """Compute means and standard deviations over rows; a constant place keeps its scale.
 
     Args:
-        read: from rows to float (B, …).
+        read: returns the samples of rows, float (B, …).
         rows: of the training samples that have the modality.
         width: length of the axis.
-        axis: of a sample, that has a mean and deviation each.
-        padded: steps of zeros along the first axis do not count.
+        axis: of a sample; each of its places gets a mean and a standard deviation.
+        padded: leave out steps of zeros along the first axis.
     """
+    # Two passes, because mean(x²) − mean² would lose precision.
     mean = _mean(read, rows, np.zeros(width), axis, padded, power=1)
-    deviation = np.sqrt(
-        _mean(read, rows, mean, axis, padded, power=2)
-    )  # two passes: mean(x²) − mean² would cancel
+    deviation = np.sqrt(_mean(read, rows, mean, axis, padded, power=2))
     constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
     return Scale(mean.tolist(), np.where(constant, 1.0, deviation).tolist(), axis, padded)
 
 
-def spread(rows: np.ndarray) -> np.ndarray:
-    """At most ENOUGH of the rows, evenly spread: a decoded image has 100,000 pixels, and 4,096 of them say it all."""
+def sample_rows(rows: np.ndarray) -> np.ndarray:
+    """Pick at most `ENOUGH` of the rows, evenly spread.
+
+    An image has 100,000 pixels, so the statistics of 4,096 images are precise enough.
+    """
     if len(rows) <= ENOUGH:
         return rows
     return rows[np.linspace(0, len(rows) - 1, ENOUGH).astype(np.int64)]
 
 
 def _real(block: np.ndarray) -> np.ndarray:
-    """bool (B, L): steps that are not padding."""
+    """Mark the steps that are not padding, (B, L, …) → bool (B, L)."""
     return np.asarray((block != 0).any(axis=-1))
 
 
@@ -77,7 +81,7 @@ def _mean(
     padded: bool,
     power: int,
 ) -> np.ndarray:
-    """Mean of (x − centre)^power, (width,); zeros for no rows."""
+    """Mean of (x − centre)^power over rows and all other axes, (width,); zeros for no rows."""
     total = np.zeros(len(centre))
     count = 0
     for start in range(0, len(rows), CHUNK):

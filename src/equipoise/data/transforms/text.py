@@ -1,4 +1,7 @@
-"""Text into token ids, (length,); id 0 is padding, so that encoders need no mask beside the ids."""
+"""Transforms of text into token ids, (length,).
+
+Id 0 is padding, so that encoders need no mask beside the ids.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,18 @@ _WORD = re.compile(r"<\w+>|\w+(?:['’]\w+)*|[^\w\s]")
 
 
 def words_of(text: str) -> list[str]:
-    """Lower-case words, `<placeholders>` and single punctuation marks."""
+    """Split a text into lower-case words, `<placeholders>` and single punctuation marks."""
     return _WORD.findall(text.lower())
 
 
 @dataclass(frozen=True)
 class Words:
-    """Words of a vocabulary that is learned from the training rows: needs no download.
+    """Words of a vocabulary that is learned from the training rows, so nothing is downloaded.
 
     Attributes:
-        length: tokens; longer texts are cut, shorter ones padded.
-        minimum: a word must occur this often in the training rows; rarer ones share one id.
-        size: largest vocabulary.
+        length: number of tokens; a longer text is cut, a shorter one padded.
+        minimum: occurrences that a word needs in the training rows; all rarer words have one id.
+        size: largest number of words in the vocabulary.
     """
 
     length: int = 128
@@ -48,24 +51,22 @@ class Words:
         )
 
     def learn(self, texts: Iterable[str]) -> list[str]:
-        """The vocabulary, most frequent word first; ties by the alphabet."""
+        """Learn the vocabulary: the most frequent word first, equally frequent ones by alphabet."""
         counts = Counter(word for text in texts for word in words_of(text))
-        known = [(word, count) for word, count in counts.items() if count >= self.minimum]
-        return [word for word, _ in sorted(known, key=lambda item: (-item[1], item[0]))][
-            : self.size
-        ]
+        known = [word for word, count in counts.items() if count >= self.minimum]
+        return sorted(known, key=lambda word: (-counts[word], word))[: self.size]
 
     def tokens(self, vocabulary: Sequence[str]) -> WordTokens:
-        """What turns text into ids."""
+        """Make the function that turns texts into ids."""
         return WordTokens(self.length, vocabulary)
 
 
 class WordTokens:
-    """Ids of known words, from 2 on; 1 is every other word.
+    """The function that turns texts into ids: from 2 for known words, 1 for every other word.
 
     Args:
-        length: of a row.
-        vocabulary: word number k has id k + 2.
+        length: number of ids of a text.
+        vocabulary: words, of which number k has id k + 2.
     """
 
     def __init__(self, length: int, vocabulary: Sequence[str]) -> None:
@@ -84,12 +85,12 @@ class WordTokens:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Word pieces of a pretrained tokenizer (BERT's, CLIP's, …), with its special tokens.
+    """Word pieces of a pretrained tokenizer, such as that of BERT or CLIP.
 
     Attributes:
         tokenizer: a name on the Hugging Face hub, such as bert-base-uncased, or a local folder.
-        length: tokens; longer texts are cut, shorter ones padded.
-        special: add the special tokens ([CLS] and [SEP], start and end of text).
+        length: number of tokens; a longer text is cut, a shorter one padded.
+        special: add the special tokens ([CLS] and [SEP], or start and end of text).
     """
 
     tokenizer: str = "bert-base-uncased"
@@ -101,16 +102,17 @@ class Pieces:
         require("text", whole("length", self.length, 1), flag("special", self.special))
 
     def tokens(self, vocabulary: Sequence[str]) -> PieceTokens:
-        """What turns text into ids."""
+        """Make the function that turns texts into ids."""
         return PieceTokens(self)
 
 
 class PieceTokens:
-    """Ids of a pretrained tokenizer. Where its own padding has another id, that id and 0 change
-    places.
+    """The function that turns texts into ids of a pretrained tokenizer.
+
+    If the tokenizer's padding has another id than 0, the two ids are swapped.
 
     Args:
-        settings: which one.
+        settings: of the tokenizer.
 
     Raises:
         ConfigError: transformers is not installed, or there is no such tokenizer.
@@ -137,16 +139,20 @@ class PieceTokens:
 
 
 def own_padding(pad: int | None, end: int | None) -> int:
-    """The id that changes places with 0: a tokenizer's padding (RoBERTa's is 1, and its 0 is a real
-    token).
+    """The id that is swapped with 0: the padding of a tokenizer.
 
-    Where padding is none, or the end of the text as in CLIP, nothing does.
+    RoBERTa's padding is 1, for example, and its 0 is a real token. A tokenizer without padding, or
+    with the end of the text as padding as in CLIP, gives 0, so that nothing is swapped.
+
+    Args:
+        pad: id of the padding.
+        end: id of the end of a text.
     """
     return PADDING if pad is None or pad == end else pad
 
 
 def load_tokenizer(name: str) -> Any:
-    """A fast tokenizer by name or local folder.
+    """Load a fast tokenizer by its name or from a local folder.
 
     Raises:
         ConfigError: transformers is not installed, or there is no such tokenizer.
@@ -158,7 +164,8 @@ def load_tokenizer(name: str) -> Any:
             "text: the tokenizer needs transformers; pip install 'equipoise[transformers]'"
         ) from None
     try:
-        with quiet("huggingface_hub"):  # it tells every attempt; the last one is told below
+        # The hub's client logs every attempt; the error below is enough.
+        with quiet("huggingface_hub"):
             return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]

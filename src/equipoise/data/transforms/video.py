@@ -1,4 +1,4 @@
-"""Frames of a video into arrays."""
+"""The transform of videos into frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from equipoise.checks import choice, is_whole, optional, require, whole
+from equipoise.checks import choice, is_whole, require, whole
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_frames
 from equipoise.data.media.image import fit_image
@@ -22,18 +22,18 @@ from equipoise.data.transforms.image import Picture
 class Frames(Picture):
     """Some frames of a clip, (frames, channels, height, width), in the order of time.
 
-    Every published loader picks frames in its own way, several by an unsorted listing. Here is one
-    definition: the clip is cut into as many segments as there are candidates and the centre of each
-        is stored; training takes a
-    random candidate out of each of `frames` groups of them, evaluation the central one.
+    Every published loader picks frames in its own way, several by an unsorted listing. Here the
+    clip is cut into as many segments as there are candidates, and the centre of each is stored.
+    The candidates form `frames` groups; training takes a random candidate of each group, evaluation
+    the central one.
 
     Attributes:
-        frames: a sample has.
-        candidates: frames in the cache, from which training samples draw; null for just as many (no
-            randomness).
-        sampling: segments, or dense: neighbouring frames, from a random start in training and
-            central in evaluation.
-        minimum: clips of fewer frames are refused; from there to `frames` they repeat some.
+        frames: number of frames in a sample.
+        candidates: number of frames in the cache, from which training samples are drawn; null for
+            no others than `frames`, so that nothing is random.
+        sampling: segments; or dense, which takes neighbouring frames, from a random start in
+            training and from the middle in evaluation.
+        minimum: clips with fewer frames are refused; a clip with fewer than `frames` repeats some.
     """
 
     frames: int = 3
@@ -52,13 +52,14 @@ class Frames(Picture):
             whole("minimum", self.minimum, 1),
             choice("sampling", self.sampling, ("segments", "dense")),
         )
-        enough = is_whole(self.candidates, self.frames)
-        most = f"at least as many as frames ({self.frames})"
-        require(self.kind, *optional(("candidates", enough, most, self.candidates)))
+        if self.candidates is not None:
+            enough = is_whole(self.candidates, self.frames)
+            expected = f"at least as many as frames ({self.frames})"
+            require(self.kind, ("candidates", enough, expected, self.candidates))
 
     @property
     def kept(self) -> int:
-        """Frames in the cache."""
+        """Number of frames in the cache."""
         return self.candidates or self.frames
 
     @property
@@ -89,21 +90,22 @@ class Frames(Picture):
         return np.stack(read_frames(part, self.pick, draw, self.minimum))
 
     def pick(self, count: int) -> list[int]:
-        """Indices of the frames that are stored, of a clip of `count`."""
+        """Choose the frames to store of a clip with `count` frames, by their indices."""
         if self.sampling == "segments":
             return [int((k + 0.5) * count / self.kept) for k in range(self.kept)]
         start = max(count - self.kept, 0) // 2
         return [min(start + k, count - 1) for k in range(self.kept)]
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
-        """(B, *stored) to float32 (B, *shape); the frames of a sample are all cut alike."""
+        """Augment and normalise samples, (B, *stored) → float32 (B, *shape).
+
+        All frames of a sample are cut alike.
+        """
         looks = self._looks(draws)
         if self.kept > self.frames:
-            chosen = (
-                [self.choose(None)] * len(block)
-                if draws is None
-                else [self.choose(rng) for rng in draws]
-            )
+            rngs: Sequence[np.random.Generator | None]
+            rngs = [None] * len(block) if draws is None else draws
+            chosen = [self.choose(rng) for rng in rngs]
             block = block[np.arange(len(block))[:, None], np.array(chosen)]
         each = None if looks is None else [look for look in looks for _ in range(self.frames)]
         images = self._seen(self._units(block).flatten(0, 1), each)
@@ -111,7 +113,7 @@ class Frames(Picture):
         return finished
 
     def choose(self, rng: np.random.Generator | None) -> Sequence[int]:
-        """Which of the stored frames a sample shows; the central ones without a generator."""
+        """Choose the stored frames that a sample shows; the central ones without a generator."""
         if self.sampling == "dense":
             spare = self.kept - self.frames
             start = spare // 2 if rng is None else int(rng.integers(0, spare + 1))

@@ -174,7 +174,7 @@ def write_mp3(path, wave, rate, tag="0", **settings):
     "settings", [{"b": "64000"}, {"global_quality": "472", "flags": "+qscale"}]
 )
 def test_mp3_files_that_do_not_count_their_frames(tmp_path, rng, rate, quiet, settings):
-    """Of constant bit rate and of a varying one, where the first frame says little of the others."""
+    """Of constant and of varying bit rate, where the first frame says little about the others."""
     path, parts = tmp_path / "a.mp3", rng.normal(0, 0.2, (4, rate))
     parts[quiet] = 0
     write_mp3(path, parts.ravel(), rate, **settings)
@@ -217,7 +217,7 @@ def test_pixels_without_a_range_are_refused(tmp_path, rng):
 
 
 def test_headers_of_arrays_are_parsed_by_one_thread_at_a_time(tmp_path, monkeypatch):
-    """Python's parser is not safe in several threads before 3.12.4: decoding died of it once in a thousand files."""
+    """Python's parser is not thread-safe before 3.12.4; it killed one decoding in a thousand."""
     np.save(tmp_path / "a.npy", np.ones((3, 4), np.float32))
     inside, most, load = [], [], np.load
 

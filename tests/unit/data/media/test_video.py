@@ -1,4 +1,4 @@
-"""Real small videos written by the test: the right frames, the sound track, and one line for every broken file."""
+"""Small videos written by the test: the right frames, the sound track, and errors of one line."""
 
 import struct
 
@@ -13,7 +13,8 @@ from equipoise.data.transforms.flow import Flow
 from equipoise.data.transforms.video import Frames
 from videos import CODECS, refused, tone, write_video
 
-TOLD = {  # containers that tell where their sound begins, and up to how many samples it may be too long
+# Containers that tell where their sound begins, and by how many samples it may be too long.
+TOLD = {
     **{("mp4", "libx264", codec): 0 for codec in ("aac", "libmp3lame", "libopus")},
     ("mov", "libx264", "aac"): 0,
     ("mkv", "libx264", "libopus"): 0,

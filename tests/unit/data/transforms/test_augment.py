@@ -1,4 +1,4 @@
-"""Crops, mirrors and colours: pure functions of the draws, the same for all frames, right where it can be checked."""
+"""Crops, mirrors and colours: pure functions of the draws, the same for all frames."""
 
 from dataclasses import replace
 

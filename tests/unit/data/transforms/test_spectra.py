@@ -1,4 +1,4 @@
-"""Spectrograms of the papers against librosa, kaldi-native-fbank, scipy and transformers, and their printed sizes."""
+"""Spectrograms of the papers against librosa, kaldi-native-fbank, scipy and transformers."""
 
 import kaldi_native_fbank
 import librosa
@@ -56,7 +56,7 @@ def test_log_stft_is_librosas(rng, centre):
 
 @pytest.mark.parametrize("seconds", [3, 12])
 def test_fbank_is_kaldis(tmp_path, rng, seconds):
-    """80 filters: some of 128 lie between two frequencies, which Kaldi refuses, and transformers, below, does not."""
+    """80 filters, because some of 128 lie between two frequencies, which Kaldi refuses."""
     wave = sound(rng, 16000 * seconds)
     soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
     options = kaldi_native_fbank.FbankOptions()

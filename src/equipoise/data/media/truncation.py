@@ -1,4 +1,4 @@
-"""Whether a file is all there: decoders take what is left of a truncated one without a word."""
+"""Truncated files. Decoders read what is left of one without a warning."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-SHARE = 0.8  # of the duration that a header tells: less is a truncated file, more an inexact header
-TELLING = (
-    "mov,mp4",
-    "matroska",
-    "flv",
-    "asf",
-    "avi",
-    "ogg",
-)  # FFmpeg guesses other durations from the bit rate
+PLAYED_FRACTION = 0.8
+"""Fraction of the duration in its header that a whole file plays; headers are inexact."""
+TELLING = ("mov,mp4", "matroska", "flv", "asf", "avi", "ogg")
+"""Formats that store their duration; FFmpeg guesses that of others from the bit rate."""
 MP4_BOXES = (
     b"ftyp",
     b"styp",
@@ -28,19 +23,21 @@ MP4_BOXES = (
     b"wide",
     b"uuid",
 )
-OGG_PAGE = 65307  # bytes, the longest there is
-UNKNOWN = 0xFFFFFFFF  # a length that was not known yet when the header was written, as to a pipe
+OGG_PAGE = 65307
+"""Bytes of the longest possible Ogg page."""
+UNKNOWN = 0xFFFFFFFF
+"""The length in a header that was written before it was known, as into a pipe."""
 
 
 class Packets:
-    """The packets of an open container, and until when they play.
+    """The packets of an open container, and the time at which they end.
 
     Args:
         path: of the file.
         container: whose packets have not been read yet.
 
     Attributes:
-        end: seconds, of the packet of any stream that ends last among those that have passed.
+        end: latest end, in seconds, among the packets of all streams that have been read.
     """
 
     def __init__(self, path: Path, container: Any) -> None:
@@ -49,30 +46,33 @@ class Packets:
         self.end = 0.0
 
     def of(self, stream: Any) -> Iterator[Any]:
-        """Those of one stream; the others only pass, and are not decoded."""
+        """Yield the packets of one stream; those of the others are read, but not decoded."""
         for packet in self.container.demux():
             self.end = max(self.end, _end(packet))
             if packet.stream is stream:
                 yield packet
 
-    def break_off(self) -> bool:
-        """True for a truncated file; all packets must have passed."""
+    def are_cut(self) -> bool:
+        """True for a truncated file; call it after all packets have been read."""
         import av
 
         promised = (
             (self.container.duration or 0) / av.time_base if tells_length(self.container) else 0.0
         )
-        return self.end < SHARE * promised or is_cut(self.path)
+        return self.end < PLAYED_FRACTION * promised or is_cut(self.path)
 
 
 def tells_length(container: Any) -> bool:
-    """Whether durations are those of the header."""
+    """True where the duration comes from the header and is not a guess."""
     name: str = container.format.name
     return name.startswith(TELLING)
 
 
 def _end(packet: Any) -> float:
-    """Seconds; FLV does not tell how long a picture stays."""
+    """The time at which a packet ends, in seconds.
+
+    FLV does not store how long a picture is shown, so the frame rate stands in for it.
+    """
     start = packet.dts if packet.pts is None else packet.pts
     if start is None:
         return 0.0
@@ -82,8 +82,10 @@ def _end(packet: Any) -> float:
 
 
 def is_cut(path: Path) -> bool:
-    """True where a header of RIFF (wav, AVI), AIFF, AU or MP4 promises more bytes than there are,
-    or the page that ends an Ogg stream is missing. Other formats are not known here.
+    """True where the bytes of a file end before its header says.
+
+    That is, a header of RIFF (wav, AVI), AIFF, AU or MP4 promises more bytes than there are, or the
+    page that ends an Ogg stream is missing. Files of other formats are never found to be cut.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -104,13 +106,16 @@ def is_cut(path: Path) -> bool:
 
 
 def _exceeds(head: bytes, order: Any, size: int) -> bool:
-    """Some writers count a pad byte behind the last chunk and leave it out."""
+    """True where the length in a RIFF or AIFF header exceeds the file.
+
+    One byte is tolerated: some writers count the pad byte behind the last chunk, but omit it.
+    """
     length = int.from_bytes(head[4:8], order)
     return length != UNKNOWN and length + 8 > size + 1
 
 
 def _wav_is_cut(file: BinaryIO, size: int) -> bool:
-    """By the chunk of samples: what a recorder wrote around it is often wrong."""
+    """True where the chunk of samples is cut; the length of the whole file is often wrong."""
     place = 12
     while place + 8 <= size:
         file.seek(place)
@@ -123,6 +128,7 @@ def _wav_is_cut(file: BinaryIO, size: int) -> bool:
 
 
 def _ogg_is_cut(file: BinaryIO, size: int) -> bool:
+    """True where the last page does not have the flag that ends a stream."""
     file.seek(max(size - OGG_PAGE, 0))
     tail = file.read()
     flags = tail[tail.rfind(b"OggS") :][5:6]
@@ -130,7 +136,7 @@ def _ogg_is_cut(file: BinaryIO, size: int) -> bool:
 
 
 def _mp4_is_cut(file: BinaryIO, size: int) -> bool:
-    """By its boxes, which name their lengths; what follows the last known one is not looked at."""
+    """True where a box is longer than the file; what follows an unknown box is not examined."""
     place = 0
     while place + 16 <= size:
         file.seek(place)
