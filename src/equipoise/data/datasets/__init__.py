@@ -161,3 +161,4 @@ DATASETS = Registry(
         ),
     ],
 )
+"""The entries of all data sets, known before any data set is imported."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from equipoise.data.datasets.preparing.cell_files import cell_files
 from equipoise.data.datasets.ucf101 import prepare
+from equipoise.data.manifest.file_part import FilePart
 from equipoise.errors import ConfigError, DataError
 
 SPELLED = {
@@ -86,7 +86,7 @@ def test_flow_is_a_pair_of_folders(download, flow, root, prepared):
     assert facts["left_out"] == {}
     cell = rows["v_HandStandPushups_g09_c01"]["flow"]
     assert cell == "tvl1_flow/{u,v}/v_HandstandPushups_g09_c01"
-    folders = cell_files(root, cell)
+    folders = [part.path for part in FilePart.parse(cell, root).sides()]
     assert folders == [root / f"tvl1_flow/{d}/v_HandstandPushups_g09_c01" for d in "uv"]
     assert all((folder / "frame000001.jpg").is_file() for folder in folders)
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.datasets.preparing.cell_files import cell_files
 from equipoise.data.datasets.preparing.counting import Total, count_splits, tell_difference
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import check_file
@@ -189,9 +188,7 @@ def _with_files(collection: Collection, out: Path) -> tuple[list[Row], list[tupl
     kept: list[Row] = []
     missing: list[tuple[str, str]] = []
     for row in collection.rows:
-        lacking = [
-            c for c in columns if row[c] and not all(map(Path.exists, cell_files(base, row[c])))
-        ]
+        lacking = [column for column in columns if row[column] and not _exists(row[column], base)]
         if lacking:
             missing.append((row["id"], f"{lacking[0]} file not found"))
         else:
@@ -208,6 +205,11 @@ def _with_files(collection: Collection, out: Path) -> tuple[list[Row], list[tupl
         if first is not None and first.is_file():
             check_file(first)
     return kept, missing
+
+
+def _exists(cell: str, base: Path) -> bool:
+    """True if the file of a cell is there, or both folders of a pair."""
+    return all(part.path.exists() for part in FilePart.parse(cell, base).sides())
 
 
 def _duplicates(

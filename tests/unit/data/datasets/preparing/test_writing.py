@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from equipoise.cli.output import print_preparation
-from equipoise.data.datasets.preparing.cell_files import cell_files
 from equipoise.data.datasets.preparing.counting import Total
 from equipoise.data.datasets.preparing.writing import (
     Collection,
@@ -163,9 +162,10 @@ def test_drawn_splits_keep_the_classes_in_proportion():
         ] * 3
 
 
-def test_a_choice_in_a_cell_stands_for_several_files(root):
-    assert [p.name for p in cell_files(root, "clips/{a,b}.wav#0:8")] == ["a.wav", "b.wav"]
-    assert cell_files(root, "clips/{a}.wav") == [root / "clips/{a}.wav"]
+def test_a_pair_in_a_cell_stands_for_two_files(root):
+    for name in ("u/a.wav", "v/a.wav", "u/b.wav"):
+        (root / "clips" / name).parent.mkdir(exist_ok=True)
+        (root / "clips" / name).write_bytes(b"sound")
     found = rows("train", "validation", "test", "train")
-    found[0]["sound"], found[3]["sound"] = "clips/{a,b}.wav", "clips/{a,e}.wav"
+    found[0]["sound"], found[3]["sound"] = "clips/{u,v}/a.wav", "clips/{u,v}/b.wav"
     assert write(root / "out", collect(root, found))["left_out"] == {"sound file not found": 1}
