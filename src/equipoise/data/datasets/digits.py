@@ -27,11 +27,14 @@ from equipoise.data.table.table import Splits, Table
 from equipoise.errors import invalid, unknown
 
 
+View = Callable[[np.ndarray], np.ndarray]
+
+
 def _spectrum(images: np.ndarray) -> np.ndarray:
+    """Logarithm of the magnitude of each image's Fourier transform."""
     return np.log(np.abs(np.fft.fft2(images)) + 0.1)
 
 
-View = Callable[[np.ndarray], np.ndarray]
 VIEWS: dict[str, tuple[str, View]] = {
     "left": ("vector", lambda images: images[:, :, :4].reshape(len(images), -1)),
     "right": ("image", lambda images: images[:, None, :, 4:]),
