@@ -26,7 +26,6 @@ from equipoise.data.table.steps import Arrays
 from equipoise.data.table.table import Splits, Table
 from equipoise.errors import invalid, unknown
 
-
 View = Callable[[np.ndarray], np.ndarray]
 
 
