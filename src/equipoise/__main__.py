@@ -1,4 +1,4 @@
-"""`python -m equipoise`."""
+"""The program `python -m equipoise`."""
 
 from equipoise.cli import main
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from equipoise.cli.options import read_settings
-from equipoise.cli.parser import parse
+from equipoise.cli.parser import parse_command
 from equipoise.data.datasets import DATASETS
 from equipoise.data.transforms.kinds import TRANSFORMS, choose, make_text, make_transform
 from equipoise.encoders import ENCODERS, build_encoder
@@ -67,7 +67,7 @@ def test_the_command_of_an_encoder_fits_it(entry, pages):
     """The transform of the command gives samples that the encoder reads (built without memory)."""
     torch = pytest.importorskip("torch")
     (command,) = commands(pages[f"encoder-{entry.name}.md"])
-    settings = read_settings(parse(command))
+    settings = read_settings(parse_command(command))
     kind, options = settings.data.modality[0].partition(":")[2], settings.data.options.get("m", {})
     if kind in ("vector", "array"):
         shape = entry.shape
@@ -143,6 +143,6 @@ def test_all_commands_are_understood(pages):
     found = [command for page in pages.values() for command in commands(page)]
     assert len(found) > len(METHODS.names()) + len(DATASETS.names())
     for command in found:
-        parsed = parse(command)
+        parsed = parse_command(command)
         if command[0] == "train":
             read_settings(parsed)

@@ -12,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 from equipoise.cli.options import read_settings
-from equipoise.cli.parser import parse
+from equipoise.cli.parser import parse_command
 from equipoise.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def test_commands_are_understood(page, line, monkeypatch):
     """Arguments and settings are parsed and validated in the same way as when the command runs."""
     monkeypatch.chdir(ROOT)
     words = shlex.split(line, comments=True)[1:]
-    found = parse(words)
+    found = parse_command(words)
     if words[0] == "train" and "--resume" not in words and "--config" not in words:
         read_settings(found)
 

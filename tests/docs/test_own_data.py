@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from equipoise.cli.options import read_settings
-from equipoise.cli.parser import parse
+from equipoise.cli.parser import parse_command
 from equipoise.runs import run
 from equipoise.training.runtime import Runtime
 from videos import tone, write_video
@@ -77,7 +77,7 @@ def project(tmp_path_factory) -> Path:
 def test_the_command_builds_a_network_that_reads_the_data(line, project, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.syspath_prepend(str(project))
-    settings = read_settings(parse(shlex.split(line)[1:]))
+    settings = read_settings(parse_command(shlex.split(line)[1:]))
     method = run.build_method(settings)
     splits = run.load_splits(settings, method)
     model = run.build_model(settings, splits.train.specs, splits.train.classes)

@@ -1,6 +1,6 @@
 """The command line. Exit codes: 0 done, 1 failed, 2 misused, 130 interrupted.
 
-Commands import what is heavy when they run, so that `--help` answers at once.
+Commands import heavy packages only when they run, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from equipoise.errors import EquipoiseError, TrainingError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; an error a user can mend is one line on stderr.
+    """Run one command. An error that the user can mend is printed as one line on stderr.
 
     Args:
-        arguments: without the program's name; those of the process by default.
+        arguments: of the command line, without the program's name; those of the process by default.
 
     Returns:
         The exit code.
     """
-    from equipoise.cli.parser import parse
+    from equipoise.cli.parser import parse_command
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     usual = warnings.formatwarning
     warnings.formatwarning = partial(_warning, usual)
     try:
-        command = parse(given)
+        command = parse_command(given)
         return int(command.run(command))
     except SystemExit as done:  # argparse, after --help and --version
         return int(done.code or 0)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+    except BrokenPipeError:  # the reader of our output is gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -57,7 +57,7 @@ def _warning(
     filename: str,
     *place: Any,
 ) -> str:
-    """Our own warnings are for who runs the command, and need no line of code."""
+    """Format a warning: ours are for the user of the command, without a line of code."""
     if Path(filename).is_relative_to(Path(equipoise.__file__).parent):
         return f"equipoise: warning: {message}\n"
     return usual(message, category, filename, *place)
@@ -70,7 +70,15 @@ def _describe(error: EquipoiseError | OSError) -> str:
 
 
 def _fail(message: str, code: int, alone: bool = False) -> int:
-    """The ranks of a distributed run mostly meet the same error: then the first one says it."""
+    """Print an error and return its exit code.
+
+    The ranks of a distributed run mostly meet the same error, so that only the first one prints it.
+
+    Args:
+        message: in one line.
+        code: exit code.
+        alone: True for an error that a rank may meet alone; then every rank prints it.
+    """
     rank = os.environ.get("RANK", "0")
     if rank == "0":
         print(f"equipoise: {message}", file=sys.stderr)

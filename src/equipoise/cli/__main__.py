@@ -1,4 +1,4 @@
-"""`python -m equipoise.cli`, which torchrun starts."""
+"""The program that torchrun starts: `python -m equipoise.cli`."""
 
 import os
 

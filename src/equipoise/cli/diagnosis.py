@@ -1,4 +1,4 @@
-"""A diagnosis as sections of text, for people."""
+"""Print a diagnosis as sections of text, for people."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from equipoise.cli.output import print_table
 
-CLASSES = 20  # shown
-PATTERNS = 10
-PROBLEMS = 20
+MOST_CLASSES = 20  # that are shown
+MOST_PATTERNS = 10
+MOST_PROBLEMS = 20
 
-Report = Mapping[str, Any]
+Facts = Mapping[str, Any]
 
 
-def print_diagnosis(report: Report) -> None:
-    """Only sections that have something to say."""
+def print_diagnosis(report: Facts) -> None:
+    """Print the sections that have content."""
     print(f"{report['source']}: {report['rows']} rows")
     _columns(report)
     if "suggestion" in report:
@@ -35,7 +35,7 @@ def _section(header: Sequence[str], rows: Sequence[Sequence[str]], title: str) -
     print_table(header, rows)
 
 
-def _columns(report: Report) -> None:
+def _columns(report: Facts) -> None:
     if not report["columns"]:
         return
     header = ("column", "looks like", "empty", "distinct", "files not found", "example")
@@ -53,7 +53,7 @@ def _columns(report: Report) -> None:
     _section(header, rows, "columns")
 
 
-def _command(report: Report) -> str:
+def _command(report: Facts) -> str:
     chosen = report["suggestion"]
     words = ["equipoise", "doctor", report["source"]]
     for declared in chosen["modality"] or ["NAME=COLUMN:KIND"]:
@@ -64,12 +64,12 @@ def _command(report: Report) -> str:
     return shlex.join(words)
 
 
-def _classes(facts: Report) -> None:
+def _classes(facts: Facts) -> None:
     splits = list(facts["samples"])
     counts = sorted(facts["classes"].items(), key=lambda item: -item[1]["all"])
-    rows = [(name, *(str(of[s]) for s in ("all", *splits))) for name, of in counts[:CLASSES]]
-    if len(counts) > CLASSES:
-        rest = counts[CLASSES:]
+    rows = [(name, *(str(of[s]) for s in ("all", *splits))) for name, of in counts[:MOST_CLASSES]]
+    if len(counts) > MOST_CLASSES:
+        rest = counts[MOST_CLASSES:]
         summed = [str(sum(of[s] for _, of in rest)) for s in ("all", *splits)]
         rows.append((f"{len(rest)} more", *summed))
     rows.append(
@@ -87,30 +87,30 @@ def _classes(facts: Report) -> None:
         print(f"accuracy of always answering the largest training class: {majority}")
 
 
-def _presence(facts: Report) -> None:
+def _presence(facts: Facts) -> None:
     if not any(facts["missing"].values()):
         return
     splits = facts["by_split"]
     rows = [
-        (m, f"{share:.1%}", *(f"{splits[s][m]:.1%}" for s in splits))
-        for m, share in facts["missing"].items()
+        (m, f"{fraction:.1%}", *(f"{splits[s][m]:.1%}" for s in splits))
+        for m, fraction in facts["missing"].items()
     ]
     _section(("missing", "all", *splits), rows, "missing modalities")
     patterns = list(facts["patterns"].items())
     print_table(
-        ("present", "rows"), [(pattern, str(count)) for pattern, count in patterns[:PATTERNS]]
+        ("present", "rows"), [(pattern, str(count)) for pattern, count in patterns[:MOST_PATTERNS]]
     )
 
 
-def _problems(problems: list[Report]) -> None:
+def _problems(problems: list[Facts]) -> None:
     if problems:
-        rows = [[str(value) for value in problem.values()] for problem in problems[:PROBLEMS]]
+        rows = [[str(value) for value in problem.values()] for problem in problems[:MOST_PROBLEMS]]
         _section(list(problems[0]), rows, "bad cells")
-        if len(problems) > PROBLEMS:
-            print(f"and {len(problems) - PROBLEMS} more; --json lists all")
+        if len(problems) > MOST_PROBLEMS:
+            print(f"and {len(problems) - MOST_PROBLEMS} more; --json lists all")
 
 
-def _copies(duplicates: Report) -> None:
+def _copies(duplicates: Facts) -> None:
     if duplicates:
         keys = ("samples", "across_splits", "other_label")
         rows = [
@@ -131,7 +131,7 @@ def _copies(duplicates: Report) -> None:
         _section(header, rows, "duplicates")
 
 
-def _strength(strength: Report) -> None:
+def _strength(strength: Facts) -> None:
     if strength:
         rows = [
             (
@@ -146,7 +146,7 @@ def _strength(strength: Report) -> None:
         _section(header, rows, "each modality alone, on validation (a rough probe: a linear model)")
 
 
-def _advice(advice: list[Report]) -> None:
+def _advice(advice: list[Facts]) -> None:
     print("\nadvice")
     for finding in advice:
         print(f"{finding['level']} ({finding['topic']}): {finding['text']}")

@@ -1,13 +1,12 @@
-"""Look at data before training: columns, classes, gaps, bad files, copies, leaks, how strong each
-modality is alone.
+"""Examine data before training: classes, gaps, bad files, copies, leaks, strength of each modality.
 
-Every bad file is listed, and nothing found is a failure. Without --modality, the columns of a
-manifest are described and declarations suggested.
+Every bad file is listed, and the exit code is 0 whatever is found. Without --modality, the columns
+of a manifest are described and declarations suggested.
 
 examples:
   equipoise doctor clips.csv
-  equipoise doctor clips.csv --modality sound=wav:audio --modality face=png:image --label emotion
-  --group speaker equipoise doctor data/av-digits --json
+  equipoise doctor clips.csv --modality sound=wav:audio --label emotion --group speaker
+  equipoise doctor data/av-digits --json
 """
 
 from __future__ import annotations

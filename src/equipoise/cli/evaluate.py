@@ -19,18 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="SOURCE", help="other data, all of it, instead of the run's own"
     )
     parser.add_argument(
-        "--split", choices=("validation", "test"), help="of the run's own data [test]"
+        "--split", choices=("validation", "test"), help="split of the run's own data [test]"
     )
     parser.add_argument(
         "--missing",
         type=float,
-        metavar="SHARE",
-        help="share of the cells to hide at random [as the run]",
+        metavar="FRACTION",
+        help="fraction of the cells to hide at random [as the run]",
     )
     parser.add_argument(
         "--problems",
         choices=POLICIES,
-        help="what a bad file of other data does: stop, drop its row, or make its modality absent [as the run]",
+        help="effect of a bad file of other data: stop, drop its row, or treat its modality as "
+        "absent [as the run]",
     )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
 

@@ -1,4 +1,4 @@
-"""List what is registered: methods, heads, encoders, data sets or presets."""
+"""List methods, heads, encoders, data sets or presets."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", choices=list(REGISTRIES), help="what to list")
+    parser.add_argument("kind", choices=list(LISTED), help="what to list")
     parser.add_argument(
         "pattern", nargs="?", default="*", help="only names that match, such as 'ogm*'"
     )
-    parser.add_argument("--json", action="store_true", help="all that is known of each, as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print everything that is known of each, as JSON"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from equipoise.cli.output import print_json, print_table
 
-    registry = REGISTRIES[args.kind]()
+    registry = LISTED[args.kind]()
     entries = [registry[name] for name in registry.names(args.pattern)]
     if args.json:
         print_json([{f.name: getattr(e, f.name) for f in fields(e)} for e in entries])
     else:
-        columns = COLUMNS.get(args.kind, {})
+        columns = LISTED_COLUMNS.get(args.kind, {})
         rows = [
             (e.name, str(e.year or ""), *(show(e) for show in columns.values()), e.summary)
             for e in entries
@@ -61,12 +63,12 @@ def _datasets() -> Registry:
 
 
 def _presets() -> Registry:
-    from equipoise.configuration.presets import registry
+    from equipoise.configuration.presets import preset_registry
 
-    return registry()
+    return preset_registry()
 
 
-COLUMNS: dict[str, dict[str, Callable[[Any], str]]] = {
+LISTED_COLUMNS: dict[str, dict[str, Callable[[Any], str]]] = {
     "methods": {
         "head": lambda e: e.head,
         "modalities": lambda e: e.modalities,
@@ -79,9 +81,10 @@ COLUMNS: dict[str, dict[str, Callable[[Any], str]]] = {
         "parameters": lambda e: f"{e.size:,}" if e.size else "–",
     },
 }
-"""What a table shows beside name, year and summary; passes are forward / backward, of an encoder per minibatch."""
+"""Columns of the table beside name, year and summary. Passes are forward / backward passes of an
+encoder per minibatch."""
 
-REGISTRIES = {
+LISTED = {
     "methods": _methods,
     "heads": _heads,
     "encoders": _encoders,

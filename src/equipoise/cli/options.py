@@ -1,9 +1,9 @@
 """Every setting as a flag: `--optimiser.lr 0.1`, `--method mla --method.alpha 0.1`, `--config
 file.yaml`.
 
-Names and types come from the settings' dataclasses, help texts from their docstrings. Components
-take any dotted option, since only the component itself knows its own; hence what argparse does not
-know is read here too.
+Names and types come from the settings' dataclasses, help texts from their docstrings. The options of
+a method, head or encoder are known to its class only, which would take a second to import. So flags
+such as `--method.alpha` are unknown to argparse, and are read here from the words that it leaves.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from equipoise.errors import ConfigError, suggest
 from equipoise.settings import DataSettings, OptimiserSettings, Settings, parse_yaml, read_yaml
 
 OPEN = ("method.", "head.", "encoder.", "data.options.")
-"""What may be followed by any option."""
+"""The beginnings of flags that argparse does not know."""
 
 COMPONENTS = """\
 components take options of their own: --method.OPTION VALUE, --head.OPTION VALUE,
---encoder.MODALITY NAME, --encoder.MODALITY.OPTION VALUE; how the cells of a manifest are read is set by
---data.options.MODALITY.SETTING VALUE, and a built-in data set by --data.options.OPTION VALUE"""
+--encoder.MODALITY NAME, --encoder.MODALITY.OPTION VALUE; name one to see its options, as in
+--method mie --help; --data.options.MODALITY.SETTING VALUE sets how the cells of a manifest are
+read, and --data.options.OPTION VALUE is for a built-in data set"""
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add `--config`, `--print_config` and a flag for every setting."""
+    parser.set_defaults(takes_components=True)
     parser.add_argument(
         "--config", action="append", default=[], metavar="FILE", help="settings from a YAML file"
     )
@@ -47,9 +49,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_settings(parser: argparse.ArgumentParser, without: str = "") -> None:
-    """Add `--preset`, and a flag for every setting of the data, but one."""
+    """Add `--preset`, and a flag for every setting of the data except `without`."""
     parser.set_defaults(overrides=[], open_ended=True)
-    text = "settings of a published experiment, below all others; see equipoise list presets"
+    text = "settings of a published experiment; all others override it; see equipoise list presets"
     parser.add_argument(
         "--preset", action=Override, default=argparse.SUPPRESS, metavar="NAME", help=text
     )
@@ -57,16 +59,16 @@ def add_data_settings(parser: argparse.ArgumentParser, without: str = "") -> Non
 
 
 def read_layers(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """The `--config` files and the flags, each a nested mapping above the one before.
+    """The `--config` files and the flags as nested mappings; later ones override earlier ones.
 
     Raises:
         ConfigError: a file cannot be read, a flag is unknown or has no value.
     """
     changes: dict[str, Any] = {}
     for name, value in args.overrides:
-        changes[name] = (
-            changes[name] + value if isinstance(value, list) and name in changes else value
-        )
+        if isinstance(value, list) and name in changes:  # a flag that may be repeated
+            value = changes[name] + value
+        changes[name] = value
     for name, value in read_pairs(args.rest):
         if not name.startswith(OPEN):
             raise ConfigError(f"unknown option {'--' + name!r}{suggest('--' + name, args.known)}")
@@ -75,7 +77,7 @@ def read_layers(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def read_settings(args: argparse.Namespace) -> Settings:
-    """The settings a command line asks for.
+    """The settings that a command line asks for.
 
     Raises:
         ConfigError: anything wrong with a name, type or value.
@@ -84,11 +86,10 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
 
 def read_pairs(words: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """`--name value` and `--name=value` as (name, YAML value), for options that argparse does not
-    know.
+    """Read `--name value` and `--name=value` as (name, YAML value), where argparse knows no name.
 
     Raises:
-        ConfigError: something else stands there, or a value is missing.
+        ConfigError: a word that is no such pair, or a missing value.
     """
     rest = iter(words)
     for word in rest:
@@ -106,7 +107,7 @@ def read_pairs(words: Iterable[str]) -> Iterator[tuple[str, Any]]:
 
 
 class Override(argparse.Action):
-    """Collects (dotted name, value) in the order given."""
+    """Collects (dotted name, value) in the order of the command line."""
 
     def __call__(
         self,
@@ -127,11 +128,9 @@ def _add_group(parser: argparse.ArgumentParser, prefix: str, cls: Any, without: 
 
 def _add(group: Any, setting: Field[Any], name: str, text: str) -> None:
     declared = str(setting.type)
-    short = (
-        ["--data"]
-        if name == "data.source"
-        else [f"--{s}" for s, long in SHORT.items() if long == name]
-    )
+    short = [f"--{alias}" for alias, full in SHORT.items() if full == name]
+    if name == "data.source":
+        short = ["--data"]
     optional = {"nargs": "?", "const": True} if declared == "bool" else {}
     group.add_argument(
         *short,
@@ -147,7 +146,7 @@ def _add(group: Any, setting: Field[Any], name: str, text: str) -> None:
 
 
 def _reader(declared: str) -> Any:
-    """What turns a flag's text into a value: text where text is wanted, YAML elsewhere."""
+    """A function that reads a flag's text: as text where the setting is a text, else as YAML."""
 
     def read(text: str) -> Any:
         if declared in ("str", "Any"):
@@ -169,7 +168,7 @@ def _value(text: str) -> Any:
 
 
 def _help(cls: type) -> dict[str, str]:
-    """{attribute: text} of a docstring's Attributes section."""
+    """{attribute: text} from the Attributes section of a docstring."""
     section = re.sub(r"\n {12,}", " ", (cls.__doc__ or "").partition("Attributes:")[2])
     return {
         name: text.strip().replace("%", "%%")
@@ -178,10 +177,11 @@ def _help(cls: type) -> dict[str, str]:
 
 
 def _shown(setting: Field[Any]) -> str:
+    """The default of a setting, for its help text."""
     default = getattr(Settings(), setting.name, None)
     if setting.name in ("method", "head"):
         return str(default["name"])  # type: ignore[index]
     value = setting.default if isinstance(setting.default, str | int | float) else None
-    return (
-        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,9 +1,10 @@
-"""The arguments of all commands."""
+"""The command line of all commands."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from importlib.metadata import version
 from types import ModuleType
 from typing import NoReturn
 
@@ -22,10 +23,11 @@ COMMANDS: dict[str, ModuleType] = {
     "report": report,
     "list": listing,
 }
+HELP = ("-h", "--help")
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports misuse like every other error of a user: one line, exit code 2."""
+    """A parser that reports misuse as a `ConfigError`: one line, exit code 2."""
 
     def __init__(self, **options: object) -> None:
         options = {
@@ -39,27 +41,40 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 
-def parser() -> Parser:
-    """The whole parser; `run` of the result takes the parsed arguments and returns the exit code."""
+class Version(argparse.Action):
+    """Prints the version; it is looked up only here, as that takes longer than plain help."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
+        print(f"equipoise {version('equipoise')}")
+        raise SystemExit(0)
+
+
+def build_parser() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the program, and {command: its parser}.
+
+    `run` of the parsed arguments takes them and returns the exit code.
+    """
     top = Parser(
         prog="equipoise",
         description=equipoise.__doc__,
         epilog="More on one: equipoise COMMAND --help",
     )
-    top.add_argument("--version", action="version", version=f"equipoise {equipoise.__version__}")
+    top.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     top.set_defaults(run=None)
-    commands = top.add_subparsers(metavar="COMMAND")
+    subparsers = top.add_subparsers(metavar="COMMAND")
+    commands = {}
     for name, module in COMMANDS.items():
         summary = (module.__doc__ or "").strip()
-        command = commands.add_parser(name, help=_first_line(summary), description=summary)
+        command = subparsers.add_parser(name, help=_first_line(summary), description=summary)
         command.set_defaults(run=module.run, open_ended=False, prog=command.prog)
         module.add_arguments(command)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.set_defaults(known=_flags(command))
-    return top
+        commands[name] = command
+    return top, commands
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
+def parse_command(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse a command line.
 
     Raises:
@@ -68,7 +83,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         raise unknown("command", arguments[0], COMMANDS)
-    top = parser()
+    top, commands = build_parser()
+    _describe_components(commands, arguments)
     found, rest = top.parse_known_args(arguments)
     if found.run is None:
         top.print_help()
@@ -80,6 +96,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             f"{found.prog}: unexpected argument {rest[0]!r}{suggest(rest[0], found.known)}"
         )
     return found
+
+
+def _describe_components(commands: dict[str, Parser], arguments: Sequence[str]) -> None:
+    """With --help, add the options of the components that the command line names."""
+    words = [word for word in arguments[1:] if word not in HELP]
+    if len(words) == len(arguments[1:]) or not words:
+        return
+    command = commands.get(arguments[0])
+    if command is not None and command.get_default("takes_components"):
+        from equipoise.cli.component_help import add_component_options
+
+        add_component_options(command, words)
 
 
 def _flags(parser: argparse.ArgumentParser) -> list[str]:

@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--problems",
         choices=POLICIES,
-        help="what a bad file does: stop, drop its row, or make its modality absent [as the run]",
+        help="effect of a bad file: stop, drop its row, or treat its modality as absent "
+        "[as the run]",
     )
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
 

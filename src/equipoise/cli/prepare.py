@@ -1,5 +1,4 @@
-"""Make data ready: bring a data set's download into shape, or check and decode the files of a
-manifest.
+"""Prepare data: convert the download of a data set, or check and decode the files of a manifest.
 
 Options of a data set are given by name. A folder made here is a SOURCE for `equipoise train
 --data`.
@@ -54,7 +53,8 @@ def _prepare_manifest(args: argparse.Namespace) -> int:
 
     if args.out:
         raise ConfigError(
-            "a manifest stays where it is; --cache says where its decoded files go, instead of --out"
+            "a manifest stays where it is; --cache says where its decoded files go, instead of "
+            "--out"
         )
     settings = read_settings(args)
     splits = load_splits(settings, build_method(settings))

@@ -1,4 +1,4 @@
-"""How far a training is, on stderr: a bar on a terminal, a plain line per epoch elsewhere."""
+"""Progress of a training, on stderr: a bar on a terminal, a line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from types import TracebackType
 from typing import Any
 
 
-class Progress:
-    """Call it with each epoch's line of `metrics.jsonl`.
+class TrainingProgress:
+    """A display that is called with each epoch's line of `metrics.jsonl`.
 
     Args:
-        epochs: how many are expected; a method may need more (phases).
+        epochs: number that is expected; a method that trains in phases may need more.
     """
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
         self._bar: Any = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> TrainingProgress:
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
 
             columns = (
                 BarColumn(),
@@ -30,7 +35,7 @@ class Progress:
                 TextColumn("{task.description}"),
                 TimeRemainingColumn(),
             )
-            self._bar = Bar(*columns, console=Console(stderr=True))
+            self._bar = Progress(*columns, console=Console(stderr=True))
             self._bar.add_task("first epoch", total=self.epochs)
             self._bar.start()
         return self

@@ -1,4 +1,4 @@
-"""Write a page with tables and figures that compares finished runs.
+"""Write a page that compares finished runs, with tables and figures.
 
 example:
   equipoise report runs/mla runs/joint --out runs/comparison

@@ -2,8 +2,9 @@
 
 examples:
   equipoise train --data digits --method mla --method.alpha 0.1 --out runs/mla
-  equipoise train --data clips.csv --modality sound=wav:audio --modality face=png:image --label
-  emotion equipoise train --resume runs/mla
+  equipoise train --data clips.csv --modality sound=wav:audio --label emotion
+  equipoise train --method mie --help
+  equipoise train --resume runs/mla
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="RUN", help="new run folder [runs/<data>-<method>-seed<seed>]"
     )
     parser.add_argument(
-        "--resume", metavar="RUN", help="go on with an interrupted run, under its own settings"
+        "--resume", metavar="RUN", help="continue an interrupted run with its own settings"
     )
     parser.add_argument(
         "--checkpoint",
         choices=("newest", "previous"),
         default="newest",
-        help="where to resume from [newest]",
+        help="checkpoint to resume from [newest]",
     )
     parser.add_argument(
         "--devices", type=int, default=1, metavar="N", help="GPUs or processes on this machine [1]"
@@ -58,13 +59,13 @@ def run(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace, settings: Settings) -> int:
     from equipoise.api import default_folder
     from equipoise.cli.output import print_json, print_metrics
-    from equipoise.cli.progress import Progress
+    from equipoise.cli.progress import TrainingProgress
     from equipoise.runs import run as runs
     from equipoise.training import runtime
 
     folder = Path(args.resume or args.out or default_folder(settings))
     try:
-        with Progress(settings.epochs) as progress:
+        with TrainingProgress(settings.epochs) as progress:
             done = runs.train(
                 settings,
                 folder,

@@ -1,26 +1,25 @@
-"""Settings as the command line that repeats a run."""
+"""Turn settings back into the command line that repeats a run."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
 from typing import Any
 
 from equipoise.settings import Settings
 
 
 def command(settings: Settings) -> str:
-    """The command line, ready for a shell."""
+    """The command line of a run, quoted for a shell."""
     return shlex.join(["equipoise", "train", *flags(settings)])
 
 
 def flags(settings: Settings) -> list[str]:
     """Command-line flags for every setting that differs from its default."""
-    return list(_flags(settings.to_dict(), Settings().to_dict(), ""))
+    return _flags(settings.to_dict(), Settings().to_dict(), "")
 
 
-def _flags(values: dict[str, Any], defaults: dict[str, Any], prefix: str) -> Sequence[str]:
+def _flags(values: dict[str, Any], defaults: dict[str, Any], prefix: str) -> list[str]:
     found: list[str] = []
     for key, value in values.items():
         name = f"{prefix}{key}"

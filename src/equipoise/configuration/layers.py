@@ -1,8 +1,8 @@
-"""Settings given piece by piece: short names, dotted names and nested mappings, one above the
-other.
+"""Combine layers of settings: a later layer overrides an earlier one.
 
-At the bottom are the defaults, above them a preset where one is named, then all that the user says.
-Flags, keywords of `equipoise.fit` and the entries of a bench file all become settings here.
+The first layer holds the defaults, the next one a preset if the user names one, and then come the
+settings of the user: files, then flags. Flags, keywords of `equipoise.fit` and the entries of a bench
+file all become settings here.
 """
 
 from __future__ import annotations
@@ -14,41 +14,61 @@ from typing import Any
 from equipoise.configuration.presets import fitted_preset
 from equipoise.settings import Settings
 
-SHORT = {
-    name: f"data.{name}"
-    for name in (
-        *("modality", "label", "split", "group", "id", "root"),
-        *("missing", "missing_test", "missing_modality", "missing_exact", "missing_regime"),
-        *("problems", "cache"),
-    )
-}
-"""Names that may stand without `data.` before them."""
+_WITHOUT_PREFIX = (
+    "modality",
+    "label",
+    "split",
+    "group",
+    "id",
+    "root",
+    "missing",
+    "missing_test",
+    "missing_modality",
+    "missing_exact",
+    "missing_regime",
+    "problems",
+    "cache",
+)
+SHORT = {name: f"data.{name}" for name in _WITHOUT_PREFIX}
+"""{short name: setting} for the settings of the data that may be written without `data.`."""
 
 PRESET = "preset"
-"""Key that names a preset. It is no setting: the settings it stands for are."""
+"""Key that names a preset. It is replaced by the settings of the preset, and is none itself."""
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
+"""Keys from the top of a nested mapping, such as ("optimiser", "lr")."""
 
 
 def nest(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """{"method": "mla", "method.alpha": 0.1, "label": "y"} → {"method": {"name": …, "alpha": …},
-    "data": {…}}.
+    """Turn dotted and short names into nested settings.
 
-    The order does not matter: a name is read before the options below it.
+    {"method": "mla", "method.alpha": 0.1, "label": "y"} becomes {"method": {"name": "mla", "alpha":
+    0.1}, "data": {"label": "y"}}, in whatever order the names are given.
     """
     named = [(tuple(SHORT.get(name, name).split(".")), value) for name, value in changes.items()]
+    # A component before its options: the name of another component would drop them.
     named.sort(key=lambda item: len(item[0]))
-    trees = (
-        reduce(lambda inner, key: {key: inner}, reversed(path), value) for path, value in named
-    )
-    return reduce(overlay, trees, {})
+    nested: dict[str, Any] = {}
+    for path, value in named:
+        tree = value
+        for key in reversed(path):
+            tree = {key: tree}
+        nested = overlay(nested, tree)
+    return nested
 
 
-def overlay(base: Mapping[str, Any], changes: Mapping[str, Any], at: Path = ()) -> dict[str, Any]:
-    """`base` with `changes` on top.
+def overlay(
+    base: Mapping[str, Any], changes: Mapping[str, Any], at: KeyPath = ()
+) -> dict[str, Any]:
+    """Lay nested changes over nested settings.
 
-    A component of another name takes none of the old one's options, nor does another transform of a
-    modality.
+    A component of another name takes none of the options of the old one, and neither does another
+    transform of a modality.
+
+    Args:
+        base: stays as it is.
+        changes: override it.
+        at: keys that lead to both, from the top of the settings.
     """
     result = dict(base)
     for key, value in changes.items():
@@ -62,7 +82,7 @@ def overlay(base: Mapping[str, Any], changes: Mapping[str, Any], at: Path = ()) 
 
 
 def make_settings(layers: Iterable[Mapping[str, Any]]) -> Settings:
-    """Settings from nested mappings on top of the defaults, each above the one before.
+    """Settings from nested mappings over the defaults; later ones override earlier ones.
 
     Raises:
         ConfigError: unknown key or preset (with the nearest known ones), wrong type or value.
@@ -71,7 +91,7 @@ def make_settings(layers: Iterable[Mapping[str, Any]]) -> Settings:
 
 
 def above_preset(layers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The layers, on top of the preset that the last of them with a `preset` names, if any does.
+    """Put the preset that the layers name below all of them; the last name wins.
 
     Raises:
         ConfigError: no such preset, or one for other modalities than the data have.
@@ -86,12 +106,12 @@ def above_preset(layers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     return [fitted_preset(whole[PRESET], whole.get("data") or {}), *own]
 
 
-def _is_component(path: Path) -> bool:
+def _is_component(path: KeyPath) -> bool:
     return path in (("method",), ("head",)) or (len(path) == 2 and path[0] == "encoder")
 
 
-def _spelled_out(path: Path, value: Any) -> Any:
-    """A bare name as a component, a bare source as data settings."""
+def _spelled_out(path: KeyPath, value: Any) -> Any:
+    """The mapping that a bare name of a component, or a bare source of data, stands for."""
     if _is_component(path) and isinstance(value, str):
         return {"name": value}
     if path == ("data",) and value is not None and not isinstance(value, Mapping):
@@ -99,7 +119,8 @@ def _spelled_out(path: Path, value: Any) -> Any:
     return value
 
 
-def _replaces(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def _replaces(path: KeyPath, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """True if the new mapping names another component or transform, so that old options go."""
     if len(path) == 3 and path[:2] == ("data", "options"):
         return "transform" in old and new.get("transform", old["transform"]) != old["transform"]
     return _is_component(path) and "name" in new and new["name"] != old.get("name")

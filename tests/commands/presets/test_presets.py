@@ -5,7 +5,7 @@ import json
 import pytest
 
 import equipoise
-from equipoise.configuration.presets import names, read_preset
+from equipoise.configuration.presets import preset_names, read_preset
 from equipoise.encoders import cav_mae, m3ae
 from equipoise.settings import Settings, parse_yaml
 
@@ -103,7 +103,7 @@ def run(preset, miniature, tokenizer, command, full):
     return result
 
 
-@pytest.mark.parametrize("preset", names())
+@pytest.mark.parametrize("preset", preset_names())
 def test_a_preset_runs_from_the_download_to_the_result(
     preset, miniature, tokenizer, command, shallow
 ):
@@ -112,7 +112,7 @@ def test_a_preset_runs_from_the_download_to_the_result(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("preset", names())
+@pytest.mark.parametrize("preset", preset_names())
 def test_a_preset_runs_at_full_size(preset, miniature, tokenizer, command):
     run(preset, miniature, tokenizer, command, full=True)
 
@@ -162,7 +162,7 @@ def test_presets_are_listed_and_misspelled_ones_refused(command, refuse):
     listed = {
         entry["name"]: entry["summary"] for entry in json.loads(command("list presets --json").out)
     }
-    assert listed == {name: read_preset(name)["summary"] for name in names()}
+    assert listed == {name: read_preset(name)["summary"] for name in preset_names()}
     refuse("train --preset crema --data digits", 2, "unknown preset 'crema'", "'crema-d'")
     refuse("bench --preset crema --data digits --out x", 2, "unknown preset 'crema'", "'crema-d'")
     refuse("prepare fsdd --root . --preset fsdd", 2, "--preset")

@@ -8,7 +8,7 @@ from torch import nn
 
 from equipoise.comparison.plan_input import method_changes, plan_from
 from equipoise.configuration.layers import make_settings, nest, overlay
-from equipoise.configuration.presets import names, read_preset, registry
+from equipoise.configuration.presets import preset_names, preset_registry, read_preset
 from equipoise.data.datasets import DATASETS
 from equipoise.encoders import ENCODERS
 from equipoise.errors import ConfigError
@@ -29,20 +29,20 @@ def prepared(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", preset_names())
 def test_every_preset_names_real_parts(name, check_inputs):
     check_inputs(make_settings([{"preset": name}]))
 
 
 def test_there_is_a_preset_for_every_download():
     downloads = {entry.name for entry in DATASETS if entry.target.endswith(":prepare")}
-    assert downloads <= set(names())
-    assert [entry.name for entry in registry()] == names()
-    assert all(entry.summary for entry in registry())
+    assert downloads <= set(preset_names())
+    assert [entry.name for entry in preset_registry()] == preset_names()
+    assert all(entry.summary for entry in preset_registry())
 
 
 def test_a_preset_says_nothing_of_method_head_source_and_seed():
-    for name in names():
+    for name in preset_names():
         values = read_preset(name)
         assert not {"method", "head", "seed", "device"} & set(values), name
         assert set(values["data"]) == {"options"}, name

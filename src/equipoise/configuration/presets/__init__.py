@@ -1,8 +1,7 @@
-"""Settings of published experiments, one YAML file per data set: inputs, encoders and how they are
-trained.
+"""Presets: settings of published experiments, in one YAML file per data set.
 
-Methods and heads are not part of a preset, so that it compares them on equal terms; `recipes/` adds
-them.
+A preset holds inputs, encoders and how they are trained. It holds no method and no head, so that they
+are compared on equal terms; the files in `recipes/` add them.
 """
 
 from __future__ import annotations
@@ -20,42 +19,43 @@ SUFFIX = ".yaml"
 FOLDER = files(__name__)
 
 
-def names() -> list[str]:
-    """All presets, by the alphabet."""
+def preset_names() -> list[str]:
+    """All presets in alphabetical order."""
     return sorted(
         file.name.removesuffix(SUFFIX) for file in FOLDER.iterdir() if file.name.endswith(SUFFIX)
     )
 
 
-def registry() -> Registry:
-    """What `equipoise list presets` shows."""
+def preset_registry() -> Registry:
+    """The presets as `equipoise list presets` shows them."""
     return Registry(
-        "preset", [Entry(name, f"{name}{SUFFIX}", read_preset(name)["summary"]) for name in names()]
+        "preset",
+        [Entry(name, f"{name}{SUFFIX}", read_preset(name)["summary"]) for name in preset_names()],
     )
 
 
 def read_preset(name: object) -> dict[str, Any]:
-    """A preset as its file holds it: nested settings, and a `summary`.
+    """The content of a preset's file: nested settings, and a `summary`.
 
     Raises:
         ConfigError: no such preset; the message suggests the nearest ones.
     """
-    if name not in names():
-        raise unknown("preset", str(name), names())
+    if name not in preset_names():
+        raise unknown("preset", str(name), preset_names())
     values: dict[str, Any] = parse_yaml((FOLDER / f"{name}{SUFFIX}").read_text(encoding="utf-8"))
     return values
 
 
 def fitted_preset(name: object, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a preset, for some data.
+    """The settings of a preset that fit some data.
 
-    A preset may be for more modalities than were prepared (Twitter2015 without its pictures): what
-    it says of a modality that the data do not have is left out. Of what the user says nothing ever
-    is.
+    A preset may name more modalities than were prepared (Twitter2015 without its pictures). Its
+    settings for modalities that the data do not have are left out. The settings of the user are
+    never left out.
 
     Args:
         name: of the preset.
-        data: the user's settings of the data, of which `source` and `modality` are read.
+        data: the user's settings of the data; `source` and `modality` are read.
 
     Raises:
         ConfigError: no such preset, or the data have none of its modalities.
@@ -82,8 +82,8 @@ def fitted_preset(name: object, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _declared(data: Mapping[str, Any]) -> list[str]:
-    """Modalities that the user or a prepared folder declares; none where only loading the data tells."""
-    # Imported here, since `--help` must not wait for heavy imports.
+    """The declared modalities; none where they are known only after the data have been loaded."""
+    # Imported here, because `--help` must not wait for it.
     from equipoise.data.locate import locate
     from equipoise.data.manifest.declaration import Declaration
 
