@@ -1,9 +1,9 @@
 """Compare methods over several seeds, and write the report.
 
-Trainings that are done are skipped, interrupted ones continue, and one that fails does not stop the
-others. Methods and seeds can be added to the folder of an earlier comparison, with the same settings
-and the same grid. Several missing rates (first:last:step, or a list such as 0.1,0.3) make a sweep: a
-comparison at each rate, with cells hidden in all three splits.
+Trainings that are done are skipped, interrupted ones continue, and one that fails does not stop
+the others. Methods and seeds can be added to the folder of an earlier comparison, with the same
+settings and the same grid. Several missing rates (first:last:step, or a list such as 0.1,0.3) make
+a sweep: a comparison at each rate, with cells hidden in all three splits.
 
 examples:
   equipoise bench --data digits --methods joint,mla,mie --seeds 3 --out runs/bench

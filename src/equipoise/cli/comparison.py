@@ -1,4 +1,4 @@
-"""Run a plan for `bench` and `demo`: show progress, then print the leaderboard and write the report."""
+"""Run a plan for `bench` and `demo`: show progress, write the report, print the leaderboard."""
 
 from __future__ import annotations
 

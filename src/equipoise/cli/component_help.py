@@ -1,8 +1,8 @@
 """Add the options of the named method, head and encoders to the help of a command.
 
-`equipoise train --method mie --help` lists the options of MIE below the settings. They are read from
-the signature of its class and from the `Args` of its docstring, so the class is imported; plain
-`equipoise train --help` imports nothing heavy.
+`equipoise train --method mie --help` lists the options of MIE below the settings. They are read
+from the signature of its class and from the `Args` of its docstring, so the class is imported.
+Plain `equipoise train --help` imports nothing heavy.
 """
 
 from __future__ import annotations

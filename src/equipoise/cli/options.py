@@ -1,9 +1,9 @@
 """Every setting as a flag: `--optimiser.lr 0.1`, `--method mla --method.alpha 0.1`, `--config
 file.yaml`.
 
-Names and types come from the settings' dataclasses, help texts from their docstrings. The options of
-a method, head or encoder are known to its class only, which would take a second to import. So flags
-such as `--method.alpha` are unknown to argparse, and are read here from the words that it leaves.
+Names and types come from the settings' dataclasses, help texts from their docstrings. The options
+of a method, head or encoder are known to its class only, which would take a second to import. So
+flags such as `--method.alpha` are unknown to argparse, and are read here from what it leaves.
 """
 
 from __future__ import annotations

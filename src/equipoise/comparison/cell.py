@@ -1,4 +1,4 @@
-"""One cell of a comparison: trained, skipped as already done, continued, or failed with a reason."""
+"""Run one cell of a comparison: train, continue or skip it, or keep the reason why it failed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Merging a plan with the plans of earlier commands in the same folder.
 
-A folder of a comparison holds one table, so that everything in it must have been made alike. An
-earlier command leaves its plan there as `bench.yaml`. A later one may add methods, seeds and missing
-rates, and takes the grid and the chosen settings from it; nothing that has results may change.
+A folder of a comparison holds one table, so everything in it must have been made alike. An earlier
+command leaves its plan there as `bench.yaml`. A later one may add methods, seeds and missing rates,
+and takes the grid and the chosen settings from it; nothing that has results may change.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The plan of a comparison: methods × seeds, under settings that all of them share.
 
-It is written to the folder of the comparison as `bench.yaml`. Where the shared settings name several
-missing rates, the plan is a sweep: one comparison at each rate.
+It is written to the folder of the comparison as `bench.yaml`. Where the shared settings name
+several missing rates, the plan is a sweep: one comparison at each rate.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ HYPERPARAMETERS = (
     "data.options.*.*",
 )
 """The settings that a grid may hold: how a network is built and trained, and how an input is
-transformed. It cannot hold what is compared (methods, seeds), nor the data that methods are measured
-on, so that all choices are scored on the same validation samples."""
+transformed. It cannot hold what is compared (methods, seeds), nor the data that methods are
+measured on, so that all choices are scored on the same validation samples."""
 
 
 def plan_from(values: Mapping[str, Any], **above: Any) -> Plan:

@@ -1,8 +1,8 @@
 """Combine layers of settings: a later layer overrides an earlier one.
 
 The first layer holds the defaults, the next one a preset if the user names one, and then come the
-settings of the user: files, then flags. Flags, keywords of `equipoise.fit` and the entries of a bench
-file all become settings here.
+settings of the user: files, then flags. Flags, keywords of `equipoise.fit` and the entries of a
+bench file all become settings here.
 """
 
 from __future__ import annotations

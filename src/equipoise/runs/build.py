@@ -104,9 +104,9 @@ def _encoders(
 def _common_width(settings: Settings, encoders: Mapping[str, nn.Module]) -> int | None:
     """The feature width for encoders that the user did not name, or None to leave the widths.
 
-    Many methods compare features, which must then be of one width, and all methods are compared with
-    the same encoders. So where the widths differ and the settings name none, the encoders take the
-    width of those that the user named, or the smallest.
+    Many methods compare features, which must then be of one width, and all methods are compared
+    with the same encoders. So where the widths differ and the settings name none, the encoders take
+    the width of those that the user named, or the smallest.
     """
     widths = {modality: cast(int, encoder.width) for modality, encoder in encoders.items()}
     named = {widths[modality] for modality in settings.encoder}

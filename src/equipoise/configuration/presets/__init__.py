@@ -1,7 +1,7 @@
 """Presets: settings of published experiments, in one YAML file per data set.
 
-A preset holds inputs, encoders and how they are trained. It holds no method and no head, so that they
-are compared on equal terms; the files in `recipes/` add them.
+A preset holds inputs, encoders and how they are trained. It holds no method and no head, so that
+they are compared on equal terms; the files in `recipes/` add them.
 """
 
 from __future__ import annotations
