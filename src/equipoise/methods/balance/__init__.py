@@ -9,7 +9,7 @@ import math
 
 from equipoise.registry import MethodEntry
 
-LFM = (
+LFM_PAPER = (
     "Yang, Wan, Jiang, Xu. Facilitating Multimodal Classification via Dynamically Learning "
     "Modality Gap. NeurIPS 2024"
 )
@@ -17,7 +17,7 @@ LFM_URL = (
     "https://proceedings.neurips.cc/paper_files/paper/2024/hash/"
     "71b17f00017da0d73823ccf7fbce2d4f-Abstract-Conference.html"
 )
-OGM = (
+OGM_PAPER = (
     "Peng, Wei, Deng, Wang, Hu. Balanced Multimodal Learning via On-the-fly Gradient Modulation. "
     "CVPR 2022"
 )
@@ -40,7 +40,7 @@ ENTRIES: list[MethodEntry] = [
         "ogm",
         "equipoise.methods.balance.ogm:OGM",
         "joint training in which the gradient of a leading modality's encoder is made smaller",
-        paper=OGM,
+        paper=OGM_PAPER,
         year=2022,
         url="https://arxiv.org/abs/2203.15332",
         code="https://github.com/GeWu-Lab/OGM-GE_CVPR2022",
@@ -51,7 +51,7 @@ ENTRIES: list[MethodEntry] = [
         "ogm-ge",
         "equipoise.methods.balance.ogm:OGMGE",
         "OGM with Gaussian noise on the encoders' gradients (generalisation enhancement)",
-        paper=OGM,
+        paper=OGM_PAPER,
         year=2022,
         url="https://arxiv.org/abs/2203.15332",
         code="https://github.com/GeWu-Lab/OGM-GE_CVPR2022",
@@ -62,7 +62,7 @@ ENTRIES: list[MethodEntry] = [
         "lfm",
         "equipoise.methods.balance.lfm:LFM",
         "joint training with a contrastive loss between modalities, of falling weight",
-        paper=LFM,
+        paper=LFM_PAPER,
         year=2024,
         url=LFM_URL,
         code="https://github.com/njustkmg/NeurIPS24-LFM",
@@ -72,7 +72,7 @@ ENTRIES: list[MethodEntry] = [
         "lfm-lb",
         "equipoise.methods.balance.lfm_learned:LFMLearned",
         "LFM whose weight is learned on held-out samples, by bilevel optimisation",
-        paper=LFM,
+        paper=LFM_PAPER,
         year=2024,
         url=LFM_URL,
         code="https://github.com/njustkmg/NeurIPS24-LFM",

@@ -85,7 +85,7 @@ def relative(scores: Tensor) -> Tensor:
     return torch.exp(count / (count - 1) * (scores.mean() - scores))
 
 
-def coefficients(scores: Tensor, means: Tensor, alpha: float, cap: float) -> Tensor:
+def response_factors(scores: Tensor, means: Tensor, alpha: float, cap: float) -> Tensor:
     """κ (M,) of the scores (M,) and their running means (M,)."""
     return torch.exp(alpha * (relative(means) - relative(scores)).clamp_max(cap))
 
@@ -201,7 +201,7 @@ class AGM(Joint):
         numbers = torch.tensor([ctx.model.modalities.index(m) for m in shown], device=scores.device)
         fresh = self.steps[numbers] == 0
         means = torch.where(fresh & ~fresh.all(), scores, self.mean_score[numbers])
-        kappa = coefficients(scores, means, self.alpha, self.cap)
+        kappa = response_factors(scores, means, self.alpha, self.cap)
         self.steps[numbers] += 1
         self.mean_score[numbers] += (scores - self.mean_score[numbers]) / self.steps[numbers]
         ctx.log(**{f"coefficient/{m}": k for m, k in zip(shown, kappa, strict=True)})

@@ -70,7 +70,7 @@ from equipoise.registry import Effect
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
-SCHEDULES = ("self-paced", "curriculum")
+SAMPLINGS = ("self-paced", "curriculum")
 LONGEST_GROWTH = 40
 """T, unless the training is shorter."""
 
@@ -146,10 +146,10 @@ class BSS(Method):
         super().__init__()
         require(
             "BSS",
-            choice("schedule", schedule, SCHEDULES),
+            choice("schedule", schedule, SAMPLINGS),
             inside("joint_weight", joint_weight, "[0, 1]"),
             inside("start", start, "(0, 1]"),
-            ("grow", grow == "auto" or is_whole(grow, 1), "a positive whole number or auto", grow),
+            ("grow", grow == "auto" or is_whole(grow, 1), "a positive integer or auto", grow),
         )
         self.schedule = schedule
         self.joint_weight = joint_weight

@@ -54,7 +54,7 @@ from equipoise.evaluating import evaluating
 from equipoise.heads.base import Head
 from equipoise.heads.parts.checks import one_width
 from equipoise.methods.baselines.late import update_apart
-from equipoise.methods.parts.alignment import KINDS, alignment_loss, require_partners
+from equipoise.methods.parts.alignment import ALIGNMENTS, alignment_loss, require_partners
 from equipoise.methods.parts.auxiliary import require_fused_classifiers, require_trained_classifiers
 from equipoise.methods.parts.losses import fused_loss, unimodal_loss
 from equipoise.methods.parts.projection.flat import FlatMemory, statistic_loader
@@ -80,10 +80,9 @@ from equipoise.training.method import Method
 from equipoise.training.phase import Phase
 
 TURNS = ("joint", "step", "phase")
-LOSSES = ("auto", "fused", "separate")
+COMPOSED_LOSSES = ("auto", "fused", "separate")
 PROJECTIONS = ("none", "orthogonal", "flat")
 FLATNESS = ("none", "sam")
-ALIGNMENTS = ("none", *KINDS)
 
 
 class HeadProjection(nn.Module):
@@ -249,7 +248,7 @@ class Compose(Method):
         "tau": ("projection", {"flat"}),
         "statistic_batch": ("projection", {"flat"}),
         "rho": ("flatness", {"sam"}),
-        "alpha": ("alignment", set(KINDS)),
+        "alpha": ("alignment", set(ALIGNMENTS)),
         "alpha_value": ("alpha", set(VALUED)),
         "temperature": ("alignment", {"infonce"}),
     }
@@ -277,11 +276,11 @@ class Compose(Method):
         require(
             "Compose",
             choice("schedule", schedule, TURNS),
-            choice("loss", loss, LOSSES),
+            choice("loss", loss, COMPOSED_LOSSES),
             ("loss", allowed, "separate where modalities train in turn", loss),
             choice("projection", projection, PROJECTIONS),
             choice("flatness", flatness, FLATNESS),
-            choice("alignment", alignment, ALIGNMENTS),
+            choice("alignment", alignment, ("none", *ALIGNMENTS)),
             whole("cycles", cycles, 1),
             alpha_rule("projection_alpha", projection_alpha),
             choice("projection_order", projection_order, ORDERS),

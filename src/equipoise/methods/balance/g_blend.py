@@ -75,7 +75,7 @@ def blend(before: Tensor, after: Tensor, floor: float) -> Tensor:
     Args:
         before: their mean losses (2, K) before the trials, on the training table and held out.
         after: those after them.
-        floor: what a smaller |ΔO| counts as.
+        floor: lower limit of |ΔO|.
     """
     gain = (before[1] - after[1]).nan_to_num(0.0).clamp_min(0.0)
     overfitting = (after[1] - after[0]) - (before[1] - before[0])
@@ -104,8 +104,8 @@ class GBlend(Method):
         super_epoch: number of epochs of a super-epoch.
         weights: {modality: w_m, "fused": w_f}; a name that is left out has weight 0. Null where
             they are estimated.
-        floor: what a smaller |ΔO| counts as in an estimate, positive; "auto" for 1/√N with N
-            samples held out.
+        floor: lower limit of |ΔO| in an estimate, positive; "auto" for 1/√N with N samples held
+            out.
 
     Attributes:
         blended: the estimated weights (M + 1,), that of the fused classifier last.

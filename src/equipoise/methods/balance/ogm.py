@@ -67,7 +67,7 @@ from equipoise.training.context import Context
 PARAMETERS = ("all-2d", "conv")
 
 
-def coefficients(ratio: Tensor, alpha: float) -> Tensor:
+def modulation_factors(ratio: Tensor, alpha: float) -> Tensor:
     """k (M,) of the ratios ρ (M,), Eq. 10: 1 − tanh(α ρ) where ρ exceeds 1, else exactly 1."""
     return torch.where(ratio > 1, 1 - torch.tanh(alpha * ratio), torch.ones_like(ratio))
 
@@ -161,7 +161,7 @@ class OGM(Joint):
         if len(shown) < 2:
             return
         scores = true_class_scores(shown, output, batch, ctx)
-        factors = coefficients(ratios(scores, self.others), self.alpha)
+        factors = modulation_factors(ratios(scores, self.others), self.alpha)
         # Drawn on the CPU: the step does not wait for the device, and all ranks draw the same.
         seed = int(torch.randint(2**31, (), generator=ctx.rng))
         for modality, factor in zip(shown, factors, strict=True):

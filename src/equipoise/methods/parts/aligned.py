@@ -10,7 +10,7 @@ from torch import Tensor
 from equipoise.batch import Batch, Output
 from equipoise.checks import choice, positive, require
 from equipoise.heads.parts.checks import one_width
-from equipoise.methods.parts.alignment import KINDS, alignment_loss, require_partners
+from equipoise.methods.parts.alignment import ALIGNMENTS, alignment_loss, require_partners
 from equipoise.methods.parts.auxiliary import require_trained_classifiers
 from equipoise.methods.parts.losses import fused_loss
 from equipoise.registry import Effect
@@ -36,7 +36,7 @@ class Aligned(Method):
         super().__init__()
         require(
             type(self).__name__,
-            choice("alignment", alignment, KINDS),
+            choice("alignment", alignment, ALIGNMENTS),
             positive("temperature", temperature),
             positive("loss_scale", loss_scale),
         )

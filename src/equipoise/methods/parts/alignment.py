@@ -13,7 +13,7 @@ from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.training.context import Context
 
-KINDS = ("infonce", "js")
+ALIGNMENTS = ("infonce", "js")
 
 
 def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from equipoise.training.phase import Phase
 
 
-def spread(epochs: int, cycles: int) -> list[int]:
+def cycle_lengths(epochs: int, cycles: int) -> list[int]:
     """Epochs of each cycle, as equal as integers allow; cycles without any epoch are left out."""
     bounds = [round(epochs * c / cycles) for c in range(cycles + 1)]
     return [b - a for a, b in pairwise(bounds) if b > a]
@@ -16,7 +16,7 @@ def spread(epochs: int, cycles: int) -> list[int]:
 
 def turns(epochs: int, modalities: Sequence[str], cycles: int) -> Iterator[Phase]:
     """A phase of each modality in every cycle, so that each sees the data `epochs` times."""
-    for length in spread(epochs, cycles):
+    for length in cycle_lengths(epochs, cycles):
         for modality in modalities:
             yield Phase(length, (modality,))
 
@@ -39,7 +39,7 @@ def stages(
     # One round shows the data to a modality this often: alone once, together after every turn.
     length = alternation + count * rectification
     plan = []
-    for budget in spread(epochs, max(1, epochs // length)):
+    for budget in cycle_lengths(epochs, max(1, epochs // length)):
         alone = max(1, round(budget * alternation / length))
         together = budget - alone
         for k, modality in enumerate(modalities):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
 from equipoise.evaluation.shapley import shapley_value, subsets
-from equipoise.methods.balance.agm import AGM, coefficients, relative
+from equipoise.methods.balance.agm import AGM, relative, response_factors
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -70,8 +70,8 @@ def test_coefficients_by_hand(seed: int) -> None:
     scores, means = torch.tensor([0.5, 1.5]), torch.tensor([0.8, 1.0])
     r, tau = [math.exp(1.0), math.exp(-1.0)], [math.exp(0.2), math.exp(-0.2)]
     expected = [math.exp(0.3 * (t - s)) for t, s in zip(tau, r, strict=True)]
-    assert coefficients(scores, means, 0.3, math.inf).tolist() == pytest.approx(expected)
-    assert coefficients(scores, means, 0.3, 0.1)[1].item() == pytest.approx(math.exp(0.3 * 0.1))
+    assert response_factors(scores, means, 0.3, math.inf).tolist() == pytest.approx(expected)
+    assert response_factors(scores, means, 0.3, 0.1)[1].item() == pytest.approx(math.exp(0.3 * 0.1))
     assert expected[0] < 1 < expected[1]  # the first is further ahead than it used to be
     three = torch.rand(3, dtype=torch.float64)
     assert float(relative(three).prod()) == pytest.approx(1)
@@ -107,7 +107,7 @@ def test_gradients_are_those_of_scaled_responses(
     for modality, own in responses.items():
         shown = batch.present[modality]
         scores.append(F.cross_entropy(own[shown], batch.label[shown]).detach())
-    kappa = coefficients(torch.stack(scores), means, 0.7, 10.0)
+    kappa = response_factors(torch.stack(scores), means, 0.7, 10.0)
     scaled = sum(Scaled.apply(o, k) for o, k in zip(responses.values(), kappa, strict=True))
     expected = gradients(F.cross_entropy(scaled, batch.label), model)
     for name, gradient in found.items():
@@ -126,7 +126,9 @@ def test_additive_and_without_biases_an_encoder_is_scaled_by_its_coefficient(
     plain = gradients(F.cross_entropy(model(batch).fused, batch.label), model)
     output = model(batch)
     fused = method.fused_of_subsets(list(INPUTS), output, batch, ctx)
-    kappa = coefficients(method.scores(list(INPUTS), fused, batch, ctx), torch.zeros(3), 0.5, 10.0)
+    kappa = response_factors(
+        method.scores(list(INPUTS), fused, batch, ctx), torch.zeros(3), 0.5, 10.0
+    )
     found = gradients(method.loss(output, batch, ctx), model)
     factors = {**dict(zip(INPUTS, kappa, strict=True)), "bias": kappa.mean()}
     for name, gradient in found.items():

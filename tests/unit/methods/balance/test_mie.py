@@ -23,7 +23,7 @@ from equipoise.methods import METHODS
 from equipoise.methods.balance.mie import MIE
 from equipoise.methods.parts.projection.layers import deepest_layers
 from equipoise.methods.parts.projection.matrices import flat_projection
-from equipoise.methods.parts.stages import spread
+from equipoise.methods.parts.stages import cycle_lengths
 from equipoise.settings import OptimiserSettings
 from equipoise.testing import World
 from equipoise.testing.methods import resumes
@@ -424,7 +424,7 @@ def test_every_modality_sees_the_data_as_often_as_asked(
     assert order == list(named(count)) * min(epochs, cycles)
     for m in named(count):
         assert sum(p.epochs for p in phases if p.modalities == (m,)) == epochs
-    lengths = [k for k, _ in groupby(spread(epochs, cycles))]
+    lengths = [k for k, _ in groupby(cycle_lengths(epochs, cycles))]
     assert max(lengths) - min(lengths) <= 1
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from equipoise.errors import ConfigError
-from equipoise.methods.balance.ogm import OGM, OGMGE, coefficients, gradient_noise
+from equipoise.methods.balance.ogm import OGM, OGMGE, gradient_noise, modulation_factors
 from equipoise.methods.parts.scores import ratios, true_class_scores
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
@@ -46,11 +46,11 @@ def test_alpha_zero_without_noise_is_joint_training(
 def test_two_modalities_follow_the_published_form(seed: int) -> None:
     scores = torch.rand(2, dtype=torch.float64) + 0.1
     rho = float(scores[0] / scores[1])
-    found = coefficients(ratios(scores), 0.8)
+    found = modulation_factors(ratios(scores), 0.8)
     expected = [1 - math.tanh(0.8 * r) if r > 1 else 1.0 for r in (rho, 1 / rho)]
     assert found.tolist() == pytest.approx(expected, rel=1e-5)
     assert [
-        float(coefficients(torch.tensor([1.0 + 1e-6]), a)) for a in (0.1, 0.3, 0.8)
+        float(modulation_factors(torch.tensor([1.0 + 1e-6]), a)) for a in (0.1, 0.3, 0.8)
     ] == pytest.approx([0.900, 0.709, 0.336], abs=1e-3)
 
 
@@ -59,11 +59,13 @@ def test_the_weakest_modality_is_never_damped(seed: int, others: str) -> None:
     for scores in (
         torch.rand(50, 4, dtype=torch.float64) + 0.1
     ):  # tanh reaches 1 in float32 at a ratio near 10
-        found = coefficients(ratios(scores, others), 0.8)
+        found = modulation_factors(ratios(scores, others), 0.8)
         assert float(found[scores.argmin()]) == 1.0
         assert bool(((found > 0) & (found <= 1)).all())
         order = torch.randperm(4)
-        torch.testing.assert_close(coefficients(ratios(scores[order], others), 0.8), found[order])
+        torch.testing.assert_close(
+            modulation_factors(ratios(scores[order], others), 0.8), found[order]
+        )
 
 
 def test_rules_for_more_than_two_differ_as_stated() -> None:
@@ -85,7 +87,7 @@ def test_only_encoder_matrices_of_the_leading_modality_are_scaled(
         scores = torch.stack(
             [logits[m].softmax(1)[torch.arange(8), batch.label].mean() for m in INPUTS]
         )
-    factors = dict(zip(INPUTS, coefficients(ratios(scores), 0.5), strict=True))
+    factors = dict(zip(INPUTS, modulation_factors(ratios(scores), 0.5), strict=True))
     assert min(factors.values()) < 1
     for name, gradient in found.items():
         scaled = name.startswith("encoders.") and name.endswith("weight")
