@@ -1,4 +1,4 @@
-"""AGM: responses that add up to the prediction, and gradients against an independent implementation."""
+"""AGM: responses that add up to the prediction, and gradients against independent code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CML: the chain of shrinking sets, the rises of confidence, and the loss against a sample-by-sample version."""
+"""CML: shrinking sets, rises of confidence, and the loss against a loop over the samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compose: the papers' methods are settings of it, bit for bit, and every other combination trains."""
+"""Compose: the papers' methods are settings of it, bit for bit, and all combinations train."""
 
 from __future__ import annotations
 
@@ -206,7 +206,9 @@ def test_what_does_not_fit_is_refused(world: SimpleNamespace) -> None:
         Compose(projection="flat").setup(ctx)
 
 
-ORTHOGONAL, FLAT, SAM = {"projection": "orthogonal"}, {"projection": "flat"}, {"flatness": "sam"}
+ORTHOGONAL = {"projection": "orthogonal"}
+FLAT = {"projection": "flat"}
+SAM = {"flatness": "sam"}
 ALIGNED = {"alignment": "infonce"}
 
 

@@ -1,4 +1,4 @@
-"""MIE against sharpness-aware minimisation and gradient modification written by hand, and its promises."""
+"""MIE against its equations written by hand, and its promises."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ def named(count: int) -> dict[str, int]:
 def context(
     model: nn.Module, shapes: dict[str, tuple[int, ...]], epochs: int = 1, **optimiser: object
 ) -> Context:
-    """Over a real loader of 24 rows, a sixth of the cells absent: the statistic is taken from the whole table."""
+    """A context over a real loader of 24 rows, with a sixth of the cells absent.
+
+    The statistic is taken from the whole table.
+    """
     present = {m: torch.rand(24) < 5 / 6 for m in shapes}
     present["a"] |= ~torch.stack(list(present.values())).any(0)
     table = Table(
@@ -208,7 +211,7 @@ def test_the_second_pass_leaves_no_trace_in_the_batch_statistics(
 def test_without_radius_and_modification_it_is_plain_training_in_turn(
     seed: int, world: SimpleNamespace, count: int, options: dict[str, object]
 ) -> None:
-    """The modalities alone, one after the other, each for as many epochs: nothing passes between them."""
+    """The modalities train alone, one after the other, each for the same number of epochs."""
     model = normalised(world, named(count))
     neutral, alone = copy.deepcopy(model), copy.deepcopy(model)
     torch.manual_seed(seed)
@@ -333,7 +336,7 @@ def images(world: SimpleNamespace, **options: object) -> tuple[nn.Module, Contex
 def test_scope_is_a_share_of_the_parameters_from_the_logits_back(
     seed: int, world: SimpleNamespace, scope: float | None
 ) -> None:
-    """The weights of all but the shallowest layer taken are fewer than asked for, unless they are the head's."""
+    """Without the shallowest layer taken there are too few weights, unless it is the head's."""
     model, ctx = images(world)
     share = float(torch.rand(())) if scope is None else scope
     method = ready(MIE(scope=share), ctx, 0)
@@ -349,7 +352,10 @@ def test_scope_is_a_share_of_the_parameters_from_the_logits_back(
 
 
 class Attending(nn.Module):
-    """A transformer layer, whose attention uses its output projection without calling it, and a layer for nothing."""
+    """A transformer layer, and a layer that is never called.
+
+    Attention uses its output projection without calling it.
+    """
 
     width = 4
 

@@ -1,4 +1,4 @@
-"""InfoNCE and the Jensen-Shannon divergence against their definitions, and who takes part in them."""
+"""InfoNCE and the Jensen-Shannon divergence against their definitions, and their samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The implicit gradient against the closed form on a quadratic, and the solvers against a dense solve."""
+"""The implicit gradient against a closed form, and the solvers against a dense solve."""
 
 from __future__ import annotations
 

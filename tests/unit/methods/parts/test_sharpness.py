@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation: how far it goes, that it comes back, and what the second pass must not touch."""
+"""Sharpness-aware minimisation: the perturbation, the way back, and the running statistics."""
 
 from __future__ import annotations
 
