@@ -1,4 +1,7 @@
-"""The errors a user can cause. Each message says what is wrong, where, and how to mend it, in one line."""
+"""Errors that a user can cause.
+
+Each message says in one line what is wrong, where, and how to mend it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from collections.abc import Iterable
 
 
 class EquipoiseError(Exception):
-    """Base of every error a user can mend. The command line prints it as one line and exits with `exit_code`."""
+    """Base of every error that a user can mend.
+
+    The command line prints it as one line and exits with `exit_code`.
+    """
 
     exit_code = 1
 
@@ -37,7 +43,15 @@ class Interrupted(EquipoiseError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'mla'?"` for the nearest known names, or the whole list when nothing is near."""
+    """A hint for a misspelt name, such as "; did you mean 'mla'?".
+
+    Args:
+        name: as the user wrote it.
+        known: the names that there are.
+
+    Returns:
+        The nearest known names, or all of them where none is near.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
@@ -46,10 +60,10 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
-    """The standard error for a name nobody registered."""
+    """Make the error for a name that is not registered."""
     return ConfigError(f"unknown {kind} {name!r}{suggest(name, known)}")
 
 
 def invalid(owner: str, parameter: str, expectation: str, found: object) -> ConfigError:
-    """The one sentence for a bad parameter: owner, parameter, expectation, value found."""
+    """Make the error for a bad parameter: owner, parameter, expectation and the value found."""
     return ConfigError(f"{owner}: {parameter!r} must be {expectation}, found {found!r}")

@@ -1,4 +1,4 @@
-"""Write files so that a reader finds the old or the new one, never a part; lock them."""
+"""Writing files so that a reader finds the old content or the new one, and locking them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO, Any
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write and force to disk."""
+    """Write a file and force it to disk."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -18,7 +18,8 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write beside, then rename over `path`."""
+    """Write a file beside `path`, then rename it over `path`."""
+    # The name is this thread's own, so that two writers never share a temporary file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}.tmp")
     try:
         write_file(temporary, content)

@@ -19,7 +19,12 @@ from equipoise.errors import ConfigError, invalid, suggest
 
 
 def changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """{"optimiser.lr": (was, now)} of two nested configurations, in alphabetical order; None where one lacks it."""
+    """Compare two nested configurations.
+
+    Returns:
+        {"optimiser.lr": (was, now)} for each value that differs, in alphabetical order; None where
+        one of them lacks it.
+    """
     before = _flat(was)
     after = _flat(now)
     pairs = {name: (before.get(name), after.get(name)) for name in sorted({*before, *after})}
@@ -35,14 +40,14 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 POLICIES = ("error", "drop", "absent")
-"""What a bad file does: it stops everything, drops its row, or makes its modality absent."""
+"""Effects of a bad file: it stops everything, drops its row, or makes its modality absent."""
 
 Component = dict[str, Any]
 """A registered component: {"name": …, option: value, …}. Users may write the bare name instead."""
 
 
 def component(value: object, kind: str) -> Component:
-    """A component from a bare name or a mapping with a `name`.
+    """Make a component from a bare name or a mapping with a `name`.
 
     Raises:
         ConfigError: neither of the two.
@@ -56,20 +61,20 @@ def component(value: object, kind: str) -> Component:
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """How parameters move.
+    """How parameters are updated.
 
     Attributes:
         name: sgd, adam or adamw.
         lr: learning rate.
-        momentum: of SGD.
+        momentum: momentum of SGD.
         weight_decay: L2 penalty (decoupled under adamw).
         schedule: none, step (times gamma every step_size epochs), cosine (to zero) or plateau
-            (times gamma when the validation metric has not improved for step_size epochs). Steps
-            and cosine count the epochs of each modality; what modalities share follows the one that
+            (times gamma when the validation metric has not improved for step_size epochs). Step and
+            cosine count the epochs of each modality; shared parameters follow the modality that
             trains.
-        step_size: epochs, see schedule.
+        step_size: number of epochs, see schedule.
         gamma: factor, see schedule.
-        clip: largest gradient norm of the groups that step together; 0 for none.
+        clip: largest gradient norm of the groups that step together; 0 for no limit.
     """
 
     name: str = "sgd"
@@ -98,7 +103,7 @@ class OptimiserSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where the samples come from.
+    """Which data are used, and how they are read, split and hidden.
 
     Attributes:
         source: a built-in data set, a folder made by `equipoise prepare`, or a manifest (CSV, TSV,
@@ -106,26 +111,27 @@ class DataSettings:
         modality: declarations name=column[,column…][:kind] for a manifest.
         label: label column.
         split: column that holds train, validation or test; without it splits are drawn.
-        group: column whose values never straddle two splits (speaker, subject, session).
+        group: column whose values each stay within one split (speaker, subject, session).
         id: column of unique sample ids.
         root: folder that relative paths start from; the manifest's own by default.
-        validation: share of the samples for validation where no split is given.
-        test: share of the samples for testing where no split is given.
-        holdout: share of the training samples kept back for methods that estimate on data; 0 lets
-            the method decide.
-        missing: share of the (sample, modality) cells hidden at random, in every split.
-        missing_test: the same for validation and test alone, where it differs.
-        missing_modality: hide this modality only, in the share `missing` of the samples.
-        missing_exact: hide that share exactly in each split, rounded to whole cells; by default a
-            chance decides about each cell, and small splits lose a little more or less.
+        validation: fraction of the samples for validation where no split is given.
+        test: fraction of the samples for testing where no split is given.
+        holdout: fraction of the training samples kept back for methods that estimate on data; 0
+            lets the method decide.
+        missing: fraction of the (sample, modality) cells hidden at random, in every split.
+        missing_test: the same for validation and test alone; null for the same fraction.
+        missing_modality: hide this modality only, in the fraction `missing` of the samples; null
+            for every modality.
+        missing_exact: hide that fraction exactly in each split, rounded to whole cells; by default
+            each cell is hidden by chance, and small splits lose a little more or less.
         missing_regime: strict (hidden training content is gone) or simulated (hidden from the
             network, but a method may reconstruct it).
-        problems: what a bad file does: error (stop), drop (its row) or absent (its modality).
+        problems: effect of a bad file: error (stop), drop (its row) or absent (its modality).
         cache: folder for decoded arrays.
-        seed: of the splits and the missing cells; the same for all seeds of a comparison, so that
-            all meet the same samples and the same hidden cells.
-        options: how a modality's cells are read, --data.options.MODALITY.SETTING VALUE; or of a
-            built-in data set.
+        seed: seed of the splits and the hidden cells; the same for all seeds of a comparison, so
+            that all see the same samples and the same hidden cells.
+        options: settings of how a modality's cells are read, --data.options.MODALITY.SETTING VALUE,
+            or options of a built-in data set.
     """
 
     source: Any = "digits"
@@ -171,27 +177,27 @@ class DataSettings:
 
 
 IN_MEMORY = "<DataFrame>"
-"""What `config.yaml` says of a source that is not a name or a path."""
+"""The source in `config.yaml` of data that are neither a name nor a path."""
 
 METRICS = ("accuracy", "macro_f1", "mean_average_precision")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A run.
+    """All settings of a run.
 
     Attributes:
-        data: where the samples come from.
+        data: which data are used.
         method: how the network is trained; see `equipoise list methods`.
-        head: how the modalities meet; `auto` takes the method's own.
+        head: how the modalities are fused; `auto` takes the method's own head.
         encoder: {modality: encoder}; a modality left out takes the default of its kind.
-        width: feature width of every encoder that is not told its own; null for each encoder's
-            default. Where these differ, encoders that nobody named take the width of those that
-            were, or the smallest.
-        optimiser: how parameters move.
+        width: feature width of every encoder that has no width of its own; null for each encoder's
+            default. Where these differ, encoders that nobody named take the width of the named
+            ones, or the smallest.
+        optimiser: how parameters are updated.
         epochs: how often every modality sees the training samples.
-        batch_size: samples a step, over all devices.
-        seed: of initialisation, order and every random draw.
+        batch_size: samples per step, over all devices.
+        seed: seed of initialisation, order and every random draw.
         select: fused validation metric that chooses the epoch: accuracy, macro_f1 or
             mean_average_precision.
         patience: stop after this many epochs without improvement; 0 trains to the end.
@@ -235,21 +241,26 @@ class Settings:
 
     @staticmethod
     def _precisions() -> str:
-        reason = "float16 would need its gradients scaled, which the methods that read gradients would misread"
-        return f"float32 or bfloat16 ({reason})"
+        return (
+            "float32 or bfloat16 (float16 would need its gradients scaled, "
+            "which the methods that read gradients would misread)"
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as `config.yaml` holds them; data that were handed over in Python are only named."""
+        """Plain values, as `config.yaml` holds them.
+
+        A DataFrame is not kept: `IN_MEMORY` stands for it.
+        """
         if isinstance(self.data.source, str):
             return asdict(self)
         return asdict(replace(self, data=replace(self.data, source=IN_MEMORY)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings from plain values; what is left out takes its default.
+        """Make settings from plain values; an option left out takes its default.
 
         Raises:
-            ConfigError: unknown key (with the nearest known ones), wrong type or value.
+            ConfigError: an unknown key (with the nearest known ones), a wrong type or value.
         """
         values = dict(values)
         given = {
@@ -266,7 +277,7 @@ class Settings:
         return settings
 
     def to_yaml(self) -> str:
-        """The complete, reloadable text of a `config.yaml`."""
+        """The text of a complete `config.yaml`, which `load` reads again."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
     def save(self, path: Path) -> None:
@@ -274,7 +285,7 @@ class Settings:
 
     @classmethod
     def load(cls, path: Path) -> Settings:
-        """Read what `save` wrote, or what a user wrote by hand.
+        """Read a file that `save` or a user wrote.
 
         Raises:
             ConfigError: no such file, not YAML, or wrong values.
@@ -283,7 +294,7 @@ class Settings:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as text; here it is a number, as in YAML 1.2 and JSON."""
+    """A loader that reads 1e-3 as a number, as YAML 1.2 and JSON do; in YAML 1.1 it is text."""
 
 
 _Loader.add_implicit_resolver(
@@ -294,7 +305,7 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a YAML text.
+    """Parse a YAML text.
 
     Raises:
         yaml.YAMLError: it is not YAML.
@@ -303,7 +314,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping from a file.
+    """Read a YAML mapping from a file.
 
     Raises:
         ConfigError: no such file, or not a YAML mapping.
@@ -320,7 +331,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _source(value: Any) -> dict[str, Any]:
-    """`data` may be the bare source."""
+    """The settings of the data, for which a user may write the bare source."""
     return dict(value) if isinstance(value, Mapping) else {"source": value}
 
 

@@ -1,4 +1,4 @@
-"""What one modality of a table is."""
+"""The description of one modality of a table."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from dataclasses import dataclass
 
 from equipoise.errors import ConfigError
 
-# Results name the prediction from all modalities, and optimisers the parameters of all, beside the
-# modalities.
+# Results and optimisers list these beside the modalities, so no modality may have such a name.
 RESERVED = ("fused", "shared", "pseudo-view")
 
 
 def check_modality_name(name: str) -> None:
-    """Check that networks and tables can call a modality so.
+    """Check that a modality can have this name in networks and tables.
 
     Raises:
-        ConfigError: they cannot.
+        ConfigError: it cannot.
     """
-    from torch.nn import (
-        ModuleDict,  # not at the top: a table is declared, and data are prepared, without torch
-    )
+    # Imported here, since declaring a table and preparing data must work without loading torch.
+    from torch.nn import ModuleDict
 
     if not name.replace("-", "_").isidentifier():
         raise ConfigError(f"{name!r} cannot name a modality; use letters, digits, '_' and '-'")
     if name in RESERVED or hasattr(ModuleDict(), name):
         raise ConfigError(
-            f"{name!r} cannot name a modality, it means something else; use another, such as {name}_1"
+            f"{name!r} cannot name a modality, it means something else; "
+            f"use another, such as {name}_1"
         )
 
 
@@ -35,9 +34,10 @@ class ModalitySpec:
 
     Attributes:
         name: as the user declared it.
-        kind: vector, array, image, audio, video or text.
+        kind: vector, array, image, audio, video, flow or text.
         shape: of one sample's tensor.
-        vocabulary: number of token ids, of text; the tensor holds ids (int64), and id 0 is padding.
+        vocabulary: number of token ids of text, whose tensor holds ids (int64; id 0 is padding);
+            None for other kinds.
 
     Raises:
         ConfigError: the name cannot be one.

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equipoise.data.decoding.cache import alone
+from equipoise.data.decoding.cache import lock_store
 from equipoise.data.decoding.progress import track
 from equipoise.data.table.table import Splits, Table
 from equipoise.errors import RunError
@@ -65,7 +65,7 @@ def _with_features(
     try:
         if len(_left(path, rows)):
             folder.mkdir(parents=True, exist_ok=True)
-            with alone(path.with_suffix("")):
+            with lock_store(path.with_suffix("")):
                 left = _left(path, rows)  # another process may have encoded them meanwhile
                 if len(left):
                     _encode(tables[0], modality, encoder, left, path, device)

@@ -1,4 +1,4 @@
-"""Conformance suites, for Equipoise's own components and for anybody's.
+"""Conformance suites for methods, heads, encoders and data sets, Equipoise's and your own.
 
 from equipoise.testing import check_method
 

@@ -1,4 +1,4 @@
-"""What every registered head, encoder and data set passes."""
+"""Checks that every registered head, encoder and data set passes."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ def check_head(
     modalities: int = 2,
     options: Mapping[str, object] | None = None,
 ) -> None:
-    """Shapes, gradients, a sample's independence of its batch, weights of absent modalities, the
-    claim to decompose.
+    """Check a head.
 
-    Wrong values of options are refused.
+    It checks shapes and gradients, that a sample does not depend on its batch, that absent
+    modalities have no weight, that logits add up where the head says so, and that wrong values of
+    options are refused.
 
     Args:
         head: registered name, entry, or class.
-        modalities: their number.
-        options: of the head.
+        modalities: number of modalities.
+        options: options of the head.
 
     Raises:
         AssertionError: a property does not hold.
@@ -76,7 +77,7 @@ def _check_head(head: Head, names: Sequence[str]) -> None:
 def _check_absence(
     head: Head, features: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]
 ) -> None:
-    """What stands in an absent cell does not matter, and its weight is 0."""
+    """Check that the content of an absent cell does not matter, and that its weight is 0."""
     gone, *others = head.modalities
     lacking = {**present, gone: torch.tensor([False, True, True, True, True])}
     other = torch.randn(5, 6)
@@ -102,16 +103,17 @@ def check_encoder(
     vocabulary: int | None = None,
     options: Mapping[str, object] | None = None,
 ) -> None:
-    """Feature width, finite gradients, no dependence on the other samples in eval mode, a round
-    trip of its weights.
+    """Check an encoder.
 
-    A registered one refuses wrong switches and numbers; a text may be the name of anything.
+    It checks the feature width and finite gradients, that a sample does not depend on the others in
+    evaluation mode, and that the weights survive a round trip. A registered encoder must refuse
+    wrong flags and numbers; options that are texts are left out, since a text may name anything.
 
     Args:
         encoder: registered name, `import:package.Class`, entry, or class.
-        shape: of one sample.
-        vocabulary: number of token ids, for text.
-        options: of the encoder.
+        shape: shape of one sample.
+        vocabulary: number of token ids, for text; None for other kinds.
+        options: options of the encoder.
 
     Raises:
         AssertionError: a property does not hold.
@@ -156,15 +158,17 @@ def check_encoder(
 
 
 def tokens(count: int, length: int, vocabulary: int) -> torch.Tensor:
-    """Random texts of different lengths as ids, padded with 0."""
+    """Draw random texts of different lengths as ids, (count, length), padded with 0."""
     ids = torch.randint(1, vocabulary, (count, length))
     lengths = torch.randint(1, length + 1, (count, 1))
     return ids * (torch.arange(length) < lengths)
 
 
 def check_dataset(splits: Splits) -> None:
-    """Splits share no sample, labels are classes, every sample has a modality, content fits the
-    specs and is finite.
+    """Check the splits of a data set.
+
+    Splits share no sample, labels are classes, every sample has a modality, and content has the
+    shape of its spec and is finite.
 
     Raises:
         AssertionError: a property does not hold.

@@ -1,4 +1,4 @@
-"""What every registered method passes. Each check is a function of (entry, number of modalities, seed)."""
+"""Checks that every registered method passes, each a function of (entry, modalities, seed)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Check = Callable[[MethodEntry, int, int], None]
 
 
 def check_trains(entry: MethodEntry, count: int, seed: int) -> None:
-    """1. Learns easy data in float32, float64 and bfloat16 autocast; parameters stay finite."""
+    """1. It learns easy data in float32, float64 and bfloat16 autocast; parameters stay finite."""
     for precision in ("float32", "float64", "bfloat16"):
         world = World(entry.name, count, seed, precision=precision, epochs=12)
         _, ctx = world.train()
@@ -49,18 +49,21 @@ def check_trains(entry: MethodEntry, count: int, seed: int) -> None:
 
 
 def check_ranks(entry: MethodEntry, count: int, seed: int) -> None:
-    """2. Two ranks end with the parameters and memory of one process, with cells missing and shares unequal."""
+    """2. Two ranks end with the parameters and memory of one process.
+
+    Cells are missing, and the ranks' parts of a batch are unequal.
+    """
     worst = rank_difference([World(entry.name, count, seed, missing=0.4, precision="float64")])[0]
     assert worst < ROUNDING, f"two ranks and one process differ by {worst:.1e}"
 
 
 def check_resume(entry: MethodEntry, count: int, seed: int) -> None:
-    """3. Killed at any batch and resumed, it ends bit-identical to an uninterrupted run."""
+    """3. Killed at any batch and resumed, a run ends bit-identical to an uninterrupted one."""
     resumes(World(entry.name, count, seed, missing=0.2, epochs=3, settings={"checkpoint_every": 2}))
 
 
 def resumes(world: World) -> None:
-    """Kill a run of this world at three random batches, resume it, and compare weights and memory bit by bit."""
+    """Kill a run of this world at three random batches and resume it; all bits must agree."""
     splits = world.data()
     settings = world.run_settings()
     with tempfile.TemporaryDirectory() as scratch:
@@ -82,7 +85,7 @@ def resumes(world: World) -> None:
 
 
 def check_missing(entry: MethodEntry, count: int, seed: int) -> None:
-    """4. An all-present mask changes nothing; a modality absent from a batch moves none of its parameters."""
+    """4. An all-present mask changes nothing; a batch does not train modalities it lacks."""
     plain = World(entry.name, count, seed)
     splits = plain.data()
     everything = {m: np.ones(len(splits.train), dtype=bool) for m in splits.train.modalities}
@@ -130,7 +133,7 @@ def check_predictions(entry: MethodEntry, count: int, seed: int) -> None:
 
 
 def check_neutral(entry: MethodEntry, count: int, seed: int) -> None:
-    """6. At its neutral setting it is the method it generalises, bit for bit."""
+    """6. At its neutral setting it equals the method that it generalises, bit for bit."""
     if entry.neutral is None:
         return
     neutral = World(entry.name, count, seed, options=entry.neutral, head=entry.head)
@@ -142,7 +145,7 @@ def check_neutral(entry: MethodEntry, count: int, seed: int) -> None:
 
 
 def check_order(entry: MethodEntry, count: int, seed: int) -> None:
-    """7. The order in which the modalities are declared does not matter, unless the entry says so."""
+    """7. The order of the declared modalities does not matter, unless the entry says so."""
     if entry.ordered:
         return
     forward = World(entry.name, count, seed, precision="float64")
@@ -162,7 +165,10 @@ def check_order(entry: MethodEntry, count: int, seed: int) -> None:
 
 
 def check_test_split(entry: MethodEntry, count: int, seed: int) -> None:
-    """8. Training cannot read the test split: reading it raises, and nothing is raised before training is over."""
+    """8. Training does not read the test split.
+
+    Reading it raises here, and nothing may raise before training is over.
+    """
     world = World(entry.name, count, seed, missing=0.2)
     splits = world.data()
     poisoned = replace(splits, test=_CountingTable.of(splits.test, limit=0))
@@ -179,7 +185,7 @@ def check_test_split(entry: MethodEntry, count: int, seed: int) -> None:
 
 
 def check_cost(entry: MethodEntry, count: int, seed: int) -> None:
-    """9. The passes of the registry entry are those that are counted; where they vary, at least one is."""
+    """9. The declared passes are those counted; where they vary, there is at least one."""
     passes = World(entry.name, count, seed).train()[1].passes
     for kind in ("forward_passes", "backward_passes"):
         declared = getattr(entry, kind)
@@ -193,7 +199,7 @@ def check_cost(entry: MethodEntry, count: int, seed: int) -> None:
 
 
 def check_construction(entry: MethodEntry, count: int, seed: int) -> None:
-    """10. Its memory survives a round trip, and wrong options are refused by the error for options."""
+    """10. Its memory survives a round trip, and wrong options are refused with a ConfigError."""
     method, _ = World(entry.name, count, seed, missing=0.2).train()
     other, _ = World(entry.name, count, seed + 1).build()
     other.load_state_dict(method.state_dict())
@@ -217,11 +223,12 @@ def check_entry(entry: MethodEntry, count: int, seed: int) -> None:
 
 
 def check_documentation(entry: MethodEntry, count: int, seed: int) -> None:
-    """12. The page that is made from it says what it is and explains every option."""
+    """12. Its header cites the paper, and its docstring explains every option."""
     cls = entry.load()
     text = inspect.getdoc(inspect.getmodule(cls)) or ""
     assert len(text) > 80, (
-        "the module's header says too little; it is the method's page: what it does, whose equations"
+        "the module's header says too little; it is the method's page: "
+        "what it does, whose equations"
     )
     if entry.paper:
         author = re.split(r", | et |\. ", entry.paper)[0]
@@ -253,7 +260,7 @@ def check_method(
     modalities: Sequence[int] = (2, 3),
     seed: int | None = None,
 ) -> None:
-    """Run all twelve checks on a method; a minute or so.
+    """Run all twelve checks on a method, which takes about a minute.
 
     Two processes are started that import the calling script, which therefore calls this under
     `if __name__ == "__main__":`; pytest needs no such line.
@@ -262,12 +269,11 @@ def check_method(
         method: registered name, entry, or class (its constructor must need no argument). A class is
             checked with the facts that an entry has by default: one forward and one backward pass,
             head `concat`, no holdout.
-        modalities: numbers of modalities to try.
-        seed: of data and initialisation; a fresh one by default.
+        modalities: numbers of modalities to check with.
+        seed: seed of data and initialisation; None draws one.
 
     Raises:
-        AssertionError: a check failed; the message says which, with how many modalities and which
-            seed.
+        AssertionError: a check failed; the message names it, the number of modalities and the seed.
         ConfigError: the method is unknown, or other processes cannot import it.
     """
     leave_if_starting()
@@ -283,7 +289,7 @@ def check_method(
 
 
 class _Killed(BaseException):
-    """As sudden as a signal: nothing catches it on the way."""
+    """Ends a run as suddenly as a signal does: no handler for exceptions catches it."""
 
 
 @dataclass(frozen=True, eq=False)

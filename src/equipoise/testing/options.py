@@ -1,4 +1,4 @@
-"""What no constructor takes: values that no option with a default of that type can mean."""
+"""Values of options that every constructor must refuse."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ Build = Callable[[Mapping[str, object]], object]
 
 
 def check_refusals(build: Build, parameters: Mapping[str, inspect.Parameter]) -> None:
-    """Try values of the wrong type or sign for every option, and an option that there is not.
+    """Try values of the wrong type or sign for every option, and an option that does not exist.
+
+    Args:
+        build: constructs a component with these options.
+        parameters: of the constructor, by name.
 
     Raises:
-        AssertionError: one is taken, or refused without the option's name.
+        AssertionError: one is accepted, or refused without naming the option.
     """
     for option, parameter in parameters.items():
         for wrong in wrong_values(parameter.default):
@@ -37,7 +41,7 @@ def _check_refusal(build: Build, option: str, value: object) -> None:
 
 
 def wrong_values(default: object) -> list[object]:
-    """Values that no option with this default can mean."""
+    """Values that make no sense for any option with this default."""
     if isinstance(default, bool):
         return ["no", 2]
     if isinstance(default, str):

@@ -1,4 +1,4 @@
-"""Two processes against one: the same parameters, whatever the method and whoever lacks a modality."""
+"""A comparison of a training in several processes with the same training in one."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from equipoise.testing.world import World, farthest, snapshot
 from equipoise.training import runtime
 
 ROUNDING = 1e-7
-"""How far apart the order of float64 sums may leave two trainings: 1e-12 as a rule, but a hundred
-passes of a small network (DCCA's) have been seen to make 2e-8 of it. What ranks forgot to exchange
-shows from 1e-4 on."""
+"""Largest difference of two trainings that the order of float64 sums can explain. It is usually
+1e-12, but a hundred passes of a small network (DCCA's) have been seen to turn it into 2e-8. A value
+that ranks forgot to exchange makes a difference of 1e-4 or more."""
 
 REGISTRIES = (METHODS, HEADS, ENCODERS)
 
@@ -32,7 +32,7 @@ REGISTRIES = (METHODS, HEADS, ENCODERS)
 def rank_difference(worlds: Sequence[World], ranks: int = 2) -> list[float]:
     """Train each world once in this process and once over several gloo ranks.
 
-    All of them share one start of the processes, which is what takes time.
+    All worlds share one start of the processes, since the start takes most of the time.
 
     Returns:
         The largest absolute difference of a parameter or of the method's memory, per world.
@@ -40,9 +40,8 @@ def rank_difference(worlds: Sequence[World], ranks: int = 2) -> list[float]:
     Raises:
         ConfigError: a rank died, as it does where the calling script is not guarded.
     """
-    entries = [
-        list(registry) for registry in REGISTRIES
-    ]  # a new process knows none that were added at run time
+    # A new process does not know entries that were added at run time.
+    entries = [list(registry) for registry in REGISTRIES]
     with tempfile.TemporaryDirectory() as scratch:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -51,8 +50,8 @@ def rank_difference(worlds: Sequence[World], ranks: int = 2) -> list[float]:
             spawn(_train, (ranks, port, list(worlds), scratch, entries), nprocs=ranks)  # type: ignore[no-untyped-call]
         except ProcessExitedException as error:
             raise ConfigError(
-                f"a rank died ({error}); every rank imports the calling script, so check a method there under "
-                "if __name__ == '__main__':"
+                f"a rank died ({error}); every rank imports the calling script, "
+                "so check a method there under if __name__ == '__main__':"
             ) from None
         differences = []
         for number, world in enumerate(worlds):
@@ -66,8 +65,11 @@ def rank_difference(worlds: Sequence[World], ranks: int = 2) -> list[float]:
 
 
 def leave_if_starting() -> None:
-    """End a rank that came here by importing the calling script; the process that started it says why."""
-    if getattr(current_process(), "_inheriting", False):  # what multiprocessing itself goes by
+    """End a rank that came here by importing the calling script.
+
+    The process that started it raises the error.
+    """
+    if getattr(current_process(), "_inheriting", False):  # the flag that multiprocessing checks
         raise SystemExit(1)
 
 

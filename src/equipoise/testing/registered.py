@@ -1,4 +1,4 @@
-"""A component as the suites take it: by name, by entry or as the class itself."""
+"""The entry of a component that is given by name, as an entry or as a class."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from equipoise.registry import Entry, Registry
 
 
 def registered(component: str | Entry | type, registry: Registry) -> Entry:
-    """The entry of a component; an entry or a class is registered first.
+    """Find the entry of a component; an entry or a class is registered first.
 
     Args:
-        component: registered name, entry, or class. Of a class all facts but its name and place are
-            the defaults.
-        registry: of its kind.
+        component: registered name, entry, or class. The entry of a class has default facts, except
+            for its name and place.
+        registry: registry of its kind.
 
     Raises:
         ConfigError: an unknown name, an entry of another kind, or a class that other processes
@@ -34,6 +34,7 @@ def _entry_of(kind: type, registry: Registry) -> Entry:
     prompt = place == "__main__" and not hasattr(sys.modules[place], "__file__")
     if prompt or getattr(sys.modules.get(place), name, None) is not kind:
         raise ConfigError(
-            f"{registry.kind} {name}: other processes import it by its name, so define it at the top of a file"
+            f"{registry.kind} {name}: other processes import it by its name, "
+            "so define it at the top of a file"
         )
     return registry.entry(name, f"{place}:{name}", (inspect.getdoc(kind) or name).splitlines()[0])

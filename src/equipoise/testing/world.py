@@ -1,4 +1,4 @@
-"""A world small enough to train a method in a second: vectors of known worth, tiny encoders, any precision."""
+"""A world small enough to train a method in a second: vectors of known strength, tiny encoders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,17 @@ NAMES = ("alpha", "beta", "gamma", "delta")
 
 
 def small_splits(count: int, seed: int, missing: float = 0.0, samples: int = 240) -> Splits:
-    """Vectors of `count` modalities of falling strength, a fifth of train held out, cells hidden at random."""
+    """Draw vectors of several modalities, each weaker than the one before.
+
+    Args:
+        count: number of modalities.
+        seed: seed of everything.
+        missing: fraction of the cells to hide, in training and holdout.
+        samples: samples of all splits together.
+
+    Returns:
+        Splits in which a fifth of the training samples is held out.
+    """
     modalities = {NAMES[k]: {"strength": 4.0 - k, "noise": 3} for k in range(count)}
     parts = load(seed=seed, samples=samples, classes=3, modalities=modalities)
     train, held = cut_holdout(parts.train, 0.2, seed)
@@ -37,7 +47,7 @@ def small_splits(count: int, seed: int, missing: float = 0.0, samples: int = 240
 
 
 class CastLoader(Loader):
-    """Batches in another precision."""
+    """A loader of batches in another precision."""
 
     dtype: torch.dtype = torch.float64
 
@@ -55,14 +65,14 @@ class World:
     Attributes:
         method: registered name.
         count: number of modalities.
-        seed: of everything.
-        options: of the method.
-        head: instead of the method's own.
-        missing: share of hidden cells.
-        batch_size: odd by default, so that ranks get unequal shares.
+        seed: seed of everything.
+        options: options of the method.
+        head: name of the head; "auto" takes the method's own.
+        missing: fraction of hidden cells.
+        batch_size: odd by default, so that ranks get unequal parts.
         precision: "float32", "float64" or "bfloat16".
-        epochs: of the training.
-        splits: instead of drawing them.
+        epochs: number of epochs.
+        splits: the data; None draws `small_splits`.
         settings: further settings of a run.
     """
 
@@ -82,7 +92,7 @@ class World:
         return self.splits or small_splits(self.count, self.seed, self.missing)
 
     def run_settings(self) -> Settings:
-        """Settings with tiny encoders, momentum and weight decay."""
+        """Make settings with tiny encoders, momentum and weight decay."""
         return Settings.from_dict(
             {
                 "method": {"name": self.method, **self.options},
@@ -101,7 +111,7 @@ class World:
         )
 
     def build(self, runtime: Runtime | None = None) -> tuple[Method, Context]:
-        """The method, set up, and its context."""
+        """Build the method, which is set up, and its context."""
         runtime = runtime or Runtime()
         settings = self.run_settings()
         splits = self.data()
@@ -128,7 +138,7 @@ class World:
         return method, ctx
 
     def train(self, runtime: Runtime | None = None) -> tuple[Method, Context]:
-        """Build and train; the caller's random state is left alone."""
+        """Build and train; the caller's random state stays as it was."""
         with torch.random.fork_rng():
             method, ctx = self.build(runtime)
             fit(method, ctx, self.epochs)
@@ -136,18 +146,18 @@ class World:
 
 
 def snapshot(module: torch.nn.Module) -> dict[str, Tensor]:
-    """A copy of all parameters and buffers."""
+    """Copy all parameters and buffers."""
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
 def differing(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[str]:
-    """Names whose tensors are not bit-identical."""
+    """List the names whose tensors are not bit-identical."""
     assert first.keys() == second.keys(), f"other names: {sorted(first.keys() ^ second.keys())}"
     return [name for name in first if not torch.equal(first[name], second[name])]
 
 
 def farthest(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
-    """Largest absolute difference."""
+    """The largest absolute difference between tensors of one name."""
     assert first.keys() == second.keys(), f"other names: {sorted(first.keys() ^ second.keys())}"
     return max(
         (
@@ -160,5 +170,5 @@ def farthest(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float
 
 
 def fresh_seed() -> int:
-    """A seed nobody chose; failures name it."""
+    """Draw a seed; failures name it."""
     return int(np.random.default_rng().integers(1, 10_000))

@@ -312,7 +312,7 @@ def test_a_text_of_nothing_but_padding_has_a_feature_and_gradients(pooling):
         ((3, 32, 40), {}, "sides multiples of 16, found"),
         ((3, 0, 32), {}, "sides multiples of 16, found"),
         ((3, 32), {"vocabulary": 9}, r"'shape' must be \(length,\) of a text"),
-        ((3, 32, 32), {"width": 0}, "'width' must be a positive whole number, found 0"),
+        ((3, 32, 32), {"width": 0}, "'width' must be a positive integer, found 0"),
     ],
 )
 def test_wrong_options_are_one_clear_line(shape, options, message):

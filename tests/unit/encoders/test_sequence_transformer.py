@@ -65,7 +65,7 @@ def test_it_equals_the_layers_written_out(mode):
     ("options", "shape", "message"),
     [
         ({"width": 30}, (7, 5), "'width' must be a multiple of the 4 heads, found 30"),
-        ({"layers": 0}, (7, 5), "'layers' must be a positive whole number, found 0"),
+        ({"layers": 0}, (7, 5), "'layers' must be a positive integer, found 0"),
         ({"dropout": -0.1}, (7, 5), r"'dropout' must be in \[0, 1\), found -0.1"),
         ({}, (7,), r"'shape' must be \(length, d\), found \(7,\)"),
     ],

@@ -69,12 +69,12 @@ def test_dropout_acts_in_training_only():
         ({"windows": []}, "'windows' must be a list of one or more"),
         (
             {"windows": [3, 0]},
-            r"'windows' must be a list of one or more positive whole numbers, found \[3, 0\]",
+            r"'windows' must be a list of one or more positive integers, found \[3, 0\]",
         ),
         ({"dropout": 1.0}, r"'dropout' must be in \[0, 1\), found 1.0"),
-        ({"embedding": 0}, "'embedding' must be a positive whole number, found 0"),
-        ({"width": 1.5}, "'width' must be a positive whole number, found 1.5"),
-        ({"filters": None}, "'filters' must be a positive whole number, found None"),
+        ({"embedding": 0}, "'embedding' must be a positive integer, found 0"),
+        ({"width": 1.5}, "'width' must be a positive integer, found 1.5"),
+        ({"filters": None}, "'filters' must be a positive integer, found None"),
     ],
 )
 def test_wrong_options_are_one_clear_line(options, message):

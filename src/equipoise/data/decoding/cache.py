@@ -1,10 +1,12 @@
 """Decode every file once, into stores that later runs map into memory.
 
-There is a store for each transform and its settings. It only grows: rows of decoded files one
-behind the other, and a journal that says which file a row holds. A file is known by its path, size
-and time of change, a folder of frames by those of its frames, so a changed file is a new one. A row
-counts once the journal says so, hence a run killed while decoding goes on where it stopped; two
-runs that decode at the same time wait for each other.
+There is one store for each transform and its settings: a file of rows, and a journal that says
+which row holds which file. A file is known by its path, size and time of change, a folder of frames
+by those of its frames, so a changed file counts as a new one.
+
+A store only grows. Other runs have it mapped into memory, so a row that the journal names is never
+moved or written again. A row counts only once the journal names it, hence a run that was killed
+while decoding goes on where it stopped. Runs that decode at the same time wait for each other.
 """
 
 from __future__ import annotations
@@ -27,13 +29,15 @@ from equipoise.data.transforms.base import Transform, cache_settings
 from equipoise.errors import DataError, RunError
 from equipoise.files import replace_file, take_lock
 
-VERSION = 4  # of what the transforms compute: raise it when the same settings give other numbers
+VERSION = 4
+"""Version of what the transforms compute: raise it when the same settings give other numbers."""
+
 CHUNK = 64  # files between two entries of the journal
 AHEAD = 64  # decoded files that may wait to be written
 
 
 def cache_folder(chosen: str | None) -> Path:
-    """The folder chosen, else $EQUIPOISE_CACHE, else the user's cache folder."""
+    """The chosen folder, else $EQUIPOISE_CACHE, else the user's cache folder."""
     given = chosen or os.environ.get("EQUIPOISE_CACHE")
     if given:
         return Path(given)
@@ -45,8 +49,8 @@ class Stored:
 
     Args:
         store: (K, *shape), mapped into memory.
-        places: (N,) row of the store; −1 where there is nothing.
-        identity: of transform and files, the same whenever the content is.
+        places: (N,) row of the store; −1 where there is none.
+        identity: identifies transform and files, and so the content.
     """
 
     def __init__(self, store: np.ndarray, places: np.ndarray, identity: str) -> None:
@@ -69,13 +73,13 @@ def decode_all(
     """Decode files, or read what an earlier call decoded.
 
     Args:
-        name: of the modality, for the progress display.
-        files: None where the modality is absent.
-        transform: what decodes one file.
+        name: of the modality, for the progress bar.
+        files: (N,) None where the modality is absent.
+        transform: decodes one file.
         folder: of the cache.
 
     Returns:
-        The rows, and {row: reason} for files that failed.
+        The (N, …) rows, and {row: reason} for files that failed.
 
     Raises:
         RunError: the cache folder cannot be written.
@@ -89,7 +93,7 @@ def decode_all(
         known = journal.read()
         if any(identity is not None and identity not in known for identity in identities):
             folder.mkdir(parents=True, exist_ok=True)
-            with alone(base):
+            with lock_store(base):
                 known = journal.read()
                 _grow(name, dict(zip(identities, files, strict=True)), transform, journal, known)
         rows = 1 + max((entry for entry in known.values() if isinstance(entry, int)), default=-1)
@@ -119,7 +123,10 @@ def _open(
 
 
 class _Journal:
-    """{identity of a file: row of the store, or the reason why it has none}, a line of JSON for each chunk."""
+    """A file of {identity of a file: row of the store, or the reason why it has none}.
+
+    It has a line of JSON for each chunk of files.
+    """
 
     def __init__(self, base: Path, row_size: int) -> None:
         self.path = base.with_suffix(".jsonl")
@@ -127,7 +134,10 @@ class _Journal:
         self.row_size = row_size
 
     def read(self) -> dict[str | None, int | str]:
-        """All that is known. A line cut off by a crash does not count, nor rows that are not there."""
+        """Read all entries.
+
+        A crash can leave a line cut off, or an entry whose row was not written; neither counts.
+        """
         known: dict[str | None, int | str] = {}
         try:
             lines = self.path.read_bytes().split(b"\n")
@@ -142,7 +152,7 @@ class _Journal:
         }
 
     def write(self, known: dict[str | None, int | str]) -> None:
-        """Replace the journal by one line: what a crash left half-written goes."""
+        """Replace the journal by a single line, which removes a half-written one."""
         replace_file(self.path, json.dumps(known).encode() + b"\n")
 
     def append(self, entries: dict[str, int | str]) -> None:
@@ -159,7 +169,7 @@ def _grow(
     journal: _Journal,
     known: dict[str | None, int | str],
 ) -> None:
-    """Decode what is not known yet; `known` learns it too."""
+    """Decode the files that are not known yet and add them to `known`."""
     todo = [
         (identity, file)
         for identity, file in files.items()
@@ -170,6 +180,7 @@ def _grow(
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         with journal.data.open("ab") as data:
+            # A crash can leave rows behind that no journal names: the next row replaces them.
             data.truncate(row * journal.row_size)
             results = _in_order(pool, transform, [file for _, file in todo])
             entries: dict[str, int | str] = {}
@@ -183,19 +194,21 @@ def _grow(
                     entries[identity] = row
                     row = row + 1
                 if len(entries) == CHUNK or identity == todo[-1][0]:
+                    # Rows reach the disk before the journal names them, or a crash between the two
+                    # would leave entries without rows.
                     data.flush()
                     os.fsync(data.fileno())
                     journal.append(entries)
                     known.update(entries)
                     entries = {}
     finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl+C does not wait for the files that are left
+        pool.shutdown(cancel_futures=True)  # Ctrl+C must not wait for all files that are left
 
 
 def _in_order(
     pool: ThreadPoolExecutor, transform: Transform, files: Sequence[FilePart]
 ) -> Iterator[np.ndarray | str]:
-    """Decoded files in their order, a few ahead of the reader: a whole data set does not fit into memory."""
+    """Decode files in order, only a few ahead: a whole data set does not fit into memory."""
     waiting: deque[Future[np.ndarray | str]] = deque()
     for file in files:
         waiting.append(pool.submit(_decode, transform, file))
@@ -210,13 +223,13 @@ def _decode(transform: Transform, file: FilePart) -> np.ndarray | str:
         return transform.decode(file)
     except DataError as error:
         return str(error)
-    except OSError as error:  # the file's, not the cache's
+    except OSError as error:  # of the file, so it is a bad cell and not a bad cache
         return f"{file}: cannot be read ({error.strerror or error})"
 
 
 @contextmanager
-def alone(base: Path) -> Iterator[None]:
-    """One process at a time; the lock goes with the process that holds it."""
+def lock_store(base: Path) -> Iterator[None]:
+    """Wait until no other process grows this store; the lock ends with its process."""
     with base.with_suffix(".lock").open("w") as lock:
         take_lock(lock)
         yield
@@ -238,7 +251,7 @@ def _identity(part: FilePart) -> str:
 
 
 def _facts(path: Path) -> list[Any]:
-    """What changes when a file does, or anything in a folder.
+    """Facts that change when a file does, or a file in a folder.
 
     Raises:
         OSError: there is none, or the folder cannot be read.

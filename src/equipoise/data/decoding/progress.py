@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, for what takes more than a moment."""
+"""A progress bar on a terminal, for work that takes more than a moment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PATIENCE = 2.0  # seconds before a bar appears
 
 
 def track(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Yield the items; show a bar on standard error if it is a terminal and they take their time."""
+    """Yield the items; show a bar on standard error if it is a terminal and they take a while."""
     if not sys.stderr.isatty():
         yield from items
         return

@@ -1,4 +1,4 @@
-"""What the user says about the columns of a table."""
+"""A user's declarations of the columns of a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from equipoise.errors import ConfigError
 
 @dataclass(frozen=True)
 class Declaration:
-    """`name=column[,column…][:kind]`. Columns may be patterns such as `f_*`; without a kind it is inferred."""
+    """The columns of one modality, written `name=column[,column…][:kind]`.
+
+    Attributes:
+        name: of the modality.
+        columns: names, or patterns such as `f_*`.
+        kind: None where it is to be inferred.
+    """
 
     name: str
     columns: Sequence[str]
@@ -20,7 +26,11 @@ class Declaration:
 
     @classmethod
     def parse(cls, text: str) -> Declaration:
-        """Raises ConfigError for another form, an unknown kind, or a name that cannot name a modality."""
+        """Parse a declaration.
+
+        Raises:
+            ConfigError: another form, an unknown kind, or a name that no modality can have.
+        """
         name, equals, rest = text.partition("=")
         columns, colon, kind = rest.rpartition(":")
         if not colon:
@@ -31,7 +41,8 @@ class Declaration:
         names = tuple(c.strip() for c in columns.split(",") if c.strip())
         if not equals or not names:
             raise ConfigError(
-                f"modality {text!r}: write it as name=column[,column…][:kind], for example sound=wav:audio"
+                f"modality {text!r}: write it as name=column[,column…][:kind], "
+                "for example sound=wav:audio"
             )
         name = name.strip()
         try:
@@ -46,7 +57,14 @@ class Declaration:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns hold what.
+    """The columns of a table by role.
+
+    Attributes:
+        modalities: their declarations.
+        label: label column.
+        split: split column; None where there is none.
+        group: group column; None where there is none.
+        id: id column; None where there is none.
 
     Raises:
         ConfigError: no modality is declared, one of them twice, or the label is declared as one.
@@ -60,7 +78,7 @@ class Columns:
 
     @property
     def others(self) -> set[str]:
-        """Columns that say something of the sample and are no part of it; no pattern takes one into a modality."""
+        """Columns that describe a sample but are no part of it; no pattern matches them."""
         return {self.label, *(c for c in (self.split, self.group, self.id) if c is not None)}
 
     def __post_init__(self) -> None:

@@ -25,12 +25,12 @@ class Manifest:
     """A table read and checked, before any file is opened.
 
     Attributes:
-        sheet: name of the source and numbers of its rows, for messages.
-        ids: unique.
-        label: None where the cell is empty.
-        split: of each row, or None if there is no such column.
-        group: the same.
-        declarations: of every modality, with its kind and its columns, patterns resolved.
+        sheet: the table; it names rows in messages.
+        ids: (N,) unique ids.
+        label: (N,) labels, None where the cell is empty.
+        split: (N,) split of each row; None where there is no such column.
+        group: (N,) group of each row; None where there is no such column.
+        declarations: one for every modality, with its kind, and with patterns resolved to columns.
         files: {modality: file, or the part of one, or None}, for modalities of files.
         numbers: {modality: float32 (N, d), NaN rows where absent}, for modalities of number
             columns.
@@ -52,7 +52,7 @@ class Manifest:
         return self.sheet.where
 
     def at(self, row: int) -> str:
-        """ "clips.csv row 7", counted as a person sees it."""
+        """The name of a row in messages, such as "clips.csv row 7"."""
         return self.sheet.at(row)
 
     def __len__(self) -> int:
@@ -67,18 +67,18 @@ def read_manifest(
     new: bool = False,
     labelled: bool = True,
 ) -> Manifest:
-    """Read CSV, TSV, JSONL, Parquet or a DataFrame.
+    """Read and check a table: CSV, TSV, JSONL, Parquet or a DataFrame.
 
     Args:
         source: path or DataFrame.
-        columns: which columns hold what.
+        columns: the columns by role.
         root: folder that relative paths start from; the manifest's own by default.
-        new: True for data that a run was not trained on, which may do without labels and without
-            some modalities.
+        new: True for data that a run was not trained on, which may lack labels and some
+            modalities.
         labelled: False to leave the label column unread, whatever it holds.
 
     Raises:
-        ConfigError: wrong declaration, unknown kind, or no such column.
+        ConfigError: a wrong declaration, an unknown kind, or no such column.
         DataError: the file, a row or a cell is unusable; the message names it.
     """
     sheet = read_sheet(source)
@@ -120,7 +120,7 @@ def _read_modality(
 def _without_missing(
     reader: ColumnReader, declarations: Sequence[Declaration]
 ) -> list[Declaration]:
-    """The modalities of which new data have a column; the others count as absent."""
+    """Leave out modalities of which new data have no column; they count as absent."""
     found = [d for d in declarations if any(column in reader.columns for column in d.columns)]
     wanted = ", ".join(str(d) for d in declarations if d not in found)
     if not found:

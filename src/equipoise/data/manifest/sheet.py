@@ -1,4 +1,4 @@
-"""CSV, TSV, JSONL, Parquet or a DataFrame as one table, each row with the number a person knows it by."""
+"""CSV, TSV, JSONL, Parquet or a DataFrame as one table with numbered rows."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 MANIFEST_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _LONGEST = 2**31 - 1  # characters of a cell
-_LIMIT = Lock()
+_FIELD_LIMIT = Lock()
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table with the number of each row: in a file, the header is row 1; blank lines count.
+    """A table that knows the number of each row.
 
     Attributes:
-        where: what messages call it.
+        where: its name in messages.
         table: the rows.
-        numbers: (N,) number of each row.
-        path: the file; None of a DataFrame.
+        numbers: (N,) number of each row; in a file, the header is row 1 and blank lines count.
+        path: the file; None for a DataFrame.
     """
 
     where: str
@@ -38,7 +38,7 @@ class Sheet:
     path: Path | None = None
 
     def at(self, row: int) -> str:
-        """ "clips.csv row 7", for messages."""
+        """The name of a row in messages, such as "clips.csv row 7"."""
         return f"{self.where} row {self.numbers[row]}"
 
 
@@ -109,8 +109,8 @@ def _read(path: Path, ending: str) -> Sheet:
 
 @contextmanager
 def _cells_of_any_length() -> Iterator[None]:
-    """The csv module's limit is one for the whole process: it is put back."""
-    with _LIMIT:
+    """Lift the csv module's limit, which holds for the whole process, for a while."""
+    with _FIELD_LIMIT:
         before = csv.field_size_limit(_LONGEST)
         try:
             yield
@@ -125,13 +125,13 @@ def _records(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, lis
             yield number, cells
     except csv.Error as error:
         raise DataError(
-            f"{path} row {number + 1}: {error}; a cell that holds a quote stands in quotes, and each quote in it is "
-            'doubled: """hi"" he said"'
+            f"{path} row {number + 1}: {error}; a cell that holds a quote stands in quotes, "
+            'and each quote in it is doubled: """hi"" he said"'
         ) from None
 
 
 def _check_separator(path: Path, header: Sequence[str], ending: str) -> None:
-    """Catch what a spreadsheet writes where the comma is for decimals, and an ending that says something else."""
+    """Refuse another separator, such as a spreadsheet writes where the comma is for decimals."""
     remedy = (
         "save it with tabs, or with commas as .csv"
         if ending == ".tsv"

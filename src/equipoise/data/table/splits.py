@@ -86,7 +86,7 @@ def cut_holdout(table: Table, fraction: float, seed: int) -> tuple[Table, Table]
 def _check_classes(
     parts: Mapping[str, np.ndarray], classes: Sequence[str] | None, remedy: str
 ) -> None:
-    """Refuse a train split that lost a class with its groups; warn where another split lacks one."""
+    """Refuse a train split that lacks a class; warn where another split lacks one."""
     everywhere = np.unique(np.concatenate(list(parts.values())))
     for name, label in parts.items():
         lost = np.setdiff1d(everywhere[everywhere >= 0], label)

@@ -218,7 +218,7 @@ class Splits:
     fitting: Mapping[str, UnfittedStep] = field(default_factory=dict)
 
     def map(self, function: Callable[[Table], Table]) -> Splits:
-        """The same data with the function applied to each split; a missing holdout stays missing."""
+        """Apply a function to each split; a missing holdout stays missing."""
         return replace(
             self,
             train=function(self.train),

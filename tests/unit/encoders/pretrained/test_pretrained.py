@@ -271,7 +271,7 @@ def test_a_spectrogram_is_read_along_time_and_mels():
             {"config": SIZES, "width": 0},
             (7,),
             30,
-            "'width' must be a positive whole number, found 0",
+            "'width' must be a positive integer, found 0",
         ),
         ("bert", {"weights": "./absent"}, (7,), 30, "there is no folder './absent'"),
         ("bert", {"weights": "a/b/c"}, (7,), 30, "there is no folder 'a/b/c'"),
@@ -323,8 +323,8 @@ def test_what_cannot_be_built_is_one_clear_line(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rank": 0}, "'rank' must be a positive whole number, found 0"),
-        ({"alpha": "high"}, "'alpha' must be a positive whole number, found 'high'"),
+        ({"rank": 0}, "'rank' must be a positive integer, found 0"),
+        ({"alpha": "high"}, "'alpha' must be a positive integer, found 'high'"),
         ({"targets": ["absent"]}, r"adapting the layers \['absent'\] failed"),
     ],
 )

@@ -132,7 +132,7 @@ def test_refuses_what_it_cannot_use(world: SimpleNamespace) -> None:
         ):
             GBlend(weights=weights)  # type: ignore[arg-type]
     for super_epoch in (0, 1.5, True):
-        with pytest.raises(ConfigError, match="'super_epoch' must be a positive whole number"):
+        with pytest.raises(ConfigError, match="'super_epoch' must be a positive integer"):
             GBlend(mode="online", super_epoch=super_epoch)
     with pytest.raises(ConfigError, match="'super_epoch' must be left out unless 'mode' is online"):
         METHODS.build("g-blend", {"super_epoch": 5})
