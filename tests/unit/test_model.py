@@ -1,4 +1,4 @@
-"""The network runs what it is asked to run, and every parameter belongs to somebody."""
+"""The network runs only what it is asked to run, and every parameter has one owner."""
 
 import pytest
 import torch

@@ -131,8 +131,8 @@ def _looks_like(name: str, filled: Sequence[str]) -> str:
         return "split"
     unique = len(filled) > 1 and len(set(filled)) == len(filled)
     if all(map(_is_number, filled)):
-        told = unique and re.fullmatch(r"(.*[^a-z])?(id|index|nr|no)", name.lower())
-        return "id" if told or _counts_rows(filled) else "number"
+        named = unique and re.fullmatch(r"(.*[^a-z])?(id|index|nr|no)", name.lower())
+        return "id" if named or _counts_rows(filled) else "number"
     if median(len(text.split()) for text in filled) > 2:
         return "text"
     return "id" if unique else "category"

@@ -118,34 +118,40 @@ def from_source(source: Source, settings: DataSettings) -> Study:
     if split is None:
         split, undrawn = _draw(manifest, views, settings)
     return Study(
-        manifest.ids,
-        manifest.label,
-        split,
-        undrawn,
-        manifest.split is not None,
-        manifest.group,
-        views,
-        problems,
-        manifest.sheet,
+        ids=manifest.ids,
+        label=manifest.label,
+        split=split,
+        undrawn=undrawn,
+        given=manifest.split is not None,
+        group=manifest.group,
+        views=views,
+        problems=problems,
+        sheet=manifest.sheet,
     )
 
 
 def from_splits(parts: Splits) -> Study:
     """Study a built-in data set, which has no columns and no bad files."""
-    tables = {name: getattr(parts, name) for name in SPLIT_NAMES}
-    whole = list(tables.values())
+    tables: list[Table] = [getattr(parts, name) for name in SPLIT_NAMES]
     views = {
-        m: ModalityView(spec.kind, np.concatenate([t.present[m] for t in whole]), _reader(whole, m))
+        m: ModalityView(
+            kind=spec.kind,
+            present=np.concatenate([table.present[m] for table in tables]),
+            read=_reader(tables, m),
+        )
         for m, spec in parts.train.specs.items()
     }
+    group = None
+    if parts.train.group is not None:
+        group = np.concatenate([table.group for table in tables])
     return Study(
-        [i for table in whole for i in table.ids],
-        [table.classes[code] if code >= 0 else None for table in whole for code in table.label],
-        np.repeat(np.array(list(tables), dtype=object), [len(table) for table in whole]),
-        "",
-        True,
-        None if parts.train.group is None else np.concatenate([table.group for table in whole]),
-        views,
+        ids=[i for table in tables for i in table.ids],
+        label=[t.classes[code] if code >= 0 else None for t in tables for code in t.label],
+        split=np.repeat(np.array(SPLIT_NAMES, dtype=object), [len(table) for table in tables]),
+        undrawn="",
+        given=True,
+        group=group,
+        views=views,
     )
 
 

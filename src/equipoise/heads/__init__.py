@@ -225,8 +225,7 @@ HEADS = Registry(
         Entry(
             "cpm-net",
             "equipoise.heads.cpm_net:CPMNet",
-            "a latent vector fitted to the modalities that are there, compared with the classes' "
-            "means",
+            "a latent vector fitted to the present modalities, compared with the class means",
             paper="Zhang et al. CPM-Nets: Cross Partial Multi-View Networks. NeurIPS 2019",
             year=2019,
             url="https://proceedings.neurips.cc/paper/2019/hash/11b9842e0a271ff252c1903e7132cd68-Abstract.html",
@@ -251,8 +250,7 @@ HEADS = Registry(
         Entry(
             "dcca",
             "equipoise.heads.dcca:DCCA",
-            "a linear classifier on canonical projections of what a network per modality makes of "
-            "the features",
+            "a linear classifier on canonical projections of representations that a network learns",
             paper="Andrew et al. Deep Canonical Correlation Analysis. ICML 2013",
             year=2013,
             url="https://proceedings.mlr.press/v28/andrew13.html",

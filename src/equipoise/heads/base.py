@@ -122,7 +122,7 @@ class Head(nn.Module, ABC):
 
 
 class SeparateHead(Head):
-    """A classifier per modality (or one for all) whose logits meet in a fusion rule.
+    """Base of heads with a classifier per modality, or one for all, and a fusion rule.
 
     Args:
         fusion_rule: one of `fusion.FUSION_RULES`.

@@ -1,4 +1,4 @@
-"""Counts of classes, and what is said of skewed ones."""
+"""Counts of classes, and the advice on skewed ones."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What columns look like, and the declarations that are suggested."""
+"""Kinds of columns, and the declarations that are suggested."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is looked at: all rows, whatever is wrong with them, in the splits of a run."""
+"""A study has all rows, whatever their defects, in the splits of a run."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The head `auxiliary`: the fused prediction of Concat, and classifiers beside it that do not meet it."""
+"""The head `auxiliary`: the prediction of Concat, and classifiers that have no part in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads: what they promise about shares, order, absence and fusion, for two to four modalities of unequal width."""
+"""Contracts of all heads: weights, order, absence and fusion, for two to four modalities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fused prediction alone depends on, and a modality's own alone: heads say of it what gradients say."""
+"""Heads name the parts that only fused or only unimodal logits depend on."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def reached(head: Head, logits: Tensor) -> dict[str, Tensor]:
 
 
 def paths(head: Head) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
-    """What the fused logits depend on, and what those of each modality do."""
+    """Parameters that the fused logits depend on, and those that each modality's logits do."""
     features = features_of(head)
     everyone = {m: torch.ones(9, dtype=torch.bool) for m in head.modalities}
     own = {m: reached(head, head.unimodal(m, z)) for m, z in features.items()}

@@ -20,7 +20,7 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "dcca",
         "equipoise.methods.missing.dcca:DCCA",
-        "CCA of what a network per modality makes of its features, learned for correlation",
+        "CCA of representations that a network per modality learns for correlation",
         paper="Andrew, Arora, Bilmes, Livescu. Deep Canonical Correlation Analysis. ICML 2013",
         year=2013,
         url="https://proceedings.mlr.press/v28/andrew13.html",
@@ -75,8 +75,7 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "mmin",
         "equipoise.methods.missing.mmin:MMIN",
-        "absent features are imagined after a teacher that has seen them, and checked by "
-        "imagining back",
+        "absent features are imagined like those of a teacher that saw them, and imagined back",
         paper="Zhao, Li, Jin. Missing Modality Imagination Network for Emotion Recognition with "
         "Uncertain Missing Modalities. ACL-IJCNLP 2021",
         year=2021,
@@ -115,7 +114,7 @@ ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "tate",
         "equipoise.methods.missing.tate:TATE",
-        "a transformer told by a tag what is missing, aligned with a teacher that has seen it",
+        "a transformer reads a tag of what is missing, and follows a teacher that has seen it",
         paper="Zeng, Liu, Zhou. Tag-assisted Multimodal Sentiment Analysis under Uncertain "
         "Missing Modalities. SIGIR 2022",
         year=2022,

@@ -169,17 +169,17 @@ class Latents(nn.Module):
             rate: learning rate.
             ctx: gathers rows and gradients of all ranks, so that the latents stay the same on each.
         """
-        whole = ctx.gather(rows)
+        gathered = ctx.gather(rows)
         slope = ctx.gather(gradient)
-        moves = self.moves[whole] + 1
-        first = BETAS[0] * self.first[whole] + (1 - BETAS[0]) * slope
-        second = BETAS[1] * self.second[whole] + (1 - BETAS[1]) * slope.square()
+        moves = self.moves[gathered] + 1
+        first = BETAS[0] * self.first[gathered] + (1 - BETAS[0]) * slope
+        second = BETAS[1] * self.second[gathered] + (1 - BETAS[1]) * slope.square()
         root = (second / (1 - BETAS[1] ** moves)).sqrt()
         step = first / (1 - BETAS[0] ** moves) / (root + EPSILON)
-        self.latent.index_copy_(0, whole, self.latent[whole] - rate * step)
-        self.first.index_copy_(0, whole, first)
-        self.second.index_copy_(0, whole, second)
-        self.moves.index_copy_(0, whole, moves)
+        self.latent.index_copy_(0, gathered, self.latent[gathered] - rate * step)
+        self.first.index_copy_(0, gathered, first)
+        self.second.index_copy_(0, gathered, second)
+        self.moves.index_copy_(0, gathered, moves)
 
 
 class CPMNet(FrozenEncoders[Head]):

@@ -14,8 +14,8 @@ Idea:
     therefore not trained on the run's minibatches. When the encoders are frozen, the features of
     the whole training table are read, and the networks see them `passes` times in parts of about
     `samples` rows, by Adam with a weight decay of 1e-4 (as in GCNet; SGD with the learning rate of
-    a classifier is unstable here). That is done before the first epoch of the classifier, and takes
-    seconds that no count of passes shows.
+    a classifier is unstable here). That is done before the first epoch of the classifier. It costs
+    seconds, but no pass of an encoder.
 
     Two modalities or more. Cost: as CCA, and the training of the networks.
 
@@ -81,12 +81,9 @@ def whitened(outputs: Tensor, present: Tensor, ridge: float) -> Tensor:
     here = present.unsqueeze(1).double()
     mean = (outputs * here).sum(0) / here.sum().clamp_min(1)
     centred = (outputs - mean) * here / math.sqrt(max(len(outputs) - 1, 1))
-    covariance = centred.T @ centred + ridge * torch.eye(
-        outputs.shape[1], dtype=here.dtype, device=here.device
-    )
-    white: Tensor = torch.linalg.solve_triangular(
-        torch.linalg.cholesky(covariance), centred.T, upper=False
-    )
+    unit = torch.eye(outputs.shape[1], dtype=here.dtype, device=here.device)
+    root = torch.linalg.cholesky(centred.T @ centred + ridge * unit)
+    white: Tensor = torch.linalg.solve_triangular(root, centred.T, upper=False)
     return white
 
 
