@@ -2,7 +2,7 @@
 
 The modalities are audio and video.
 
-## What to download
+## Download
 
 The repository `CheyneyComputerScience/CREMA-D` on GitHub. Only its folders `AudioWAV` (7,442 files,
 0.6 GB, 16 kHz mono) and `VideoFlash` (7,442 files, 2.4 GB, FLV) are read. The files are kept in Git
@@ -14,7 +14,7 @@ without LFS, hold pointer files of 130 bytes instead; `prepare` refuses them.
 Open Database Licence 1.0 for the database, Database Contents Licence 1.0 for the contents. The
 authors ask users to fill in a form.
 
-## What prepare expects
+## Expected files
 
 ```text
 CREMA-D/

@@ -3,7 +3,7 @@
 Wang et al. Recipe Recognition with Large Multimodal Food Dataset. ICME Workshops 2015. Do not
 confuse it with ETHZ Food-101, which has the same classes, other pictures and no text.
 
-## What to download
+## Download
 
 The cleaned copy that artelab made of the original archive of LIP6, linked from
 `artelab/Image-and-Text-fusion-for-UPMC-Food-101-using-BERT-and-CNNs` on GitHub: 90,704 pictures and
@@ -13,7 +13,7 @@ their titles.
 
 For research; the pictures belong to their authors.
 
-## What prepare expects
+## Expected files
 
 ```text
 food101/

@@ -3,7 +3,7 @@
 It has six speakers and one modality, for trying audio encoders; `av-digits` pairs the same
 recordings with handwritten digits.
 
-## What to download
+## Download
 
 The repository `Jakobovski/free-spoken-digit-dataset` on GitHub (21 MB), whose folder `recordings`
 holds 3,000 wav files: 8 kHz, mono, 16 bits, 0.14 to 2.28 s, 0.44 s on average.
@@ -12,7 +12,7 @@ holds 3,000 wav files: 8 kHz, mono, 16 bits, 0.14 to 2.28 s, 0.44 s on average.
 
 CC BY-SA 4.0.
 
-## What prepare expects
+## Expected files
 
 ```text
 free-spoken-digit-dataset/

@@ -2,7 +2,7 @@
 
 The modalities are audio, video and text.
 
-## What to download
+## Download
 
 `IEMOCAP_full_release`, from USC SAIL after a signed request. The features that `--features` reads
 are linked from the README of `zeroQiaoba/GCNet`; with them the media are not needed, but
@@ -12,7 +12,7 @@ are linked from the README of `zeroQiaoba/GCNet`; with them the media are not ne
 
 That of USC SAIL: for research, no redistribution.
 
-## What prepare expects
+## Expected files
 
 ```text
 IEMOCAP_full_release/

@@ -1,6 +1,6 @@
 """`kinetics-sounds`: clips of ten seconds, in the 31 classes of Kinetics-400 that can be heard.
 
-## What to download
+## Download
 
 Kinetics-400 as archives, by the scripts of `cvdfoundation/kinetics-dataset` on GitHub
 (`k400_downloader.sh`, then `k400_extractor.sh`; several hundred GB in all). Only the clips of the
@@ -13,7 +13,7 @@ instead where they exist.
 The rights to the videos stay with those who uploaded them. The annotations are said to be CC BY
 4.0.
 
-## What prepare expects
+## Expected files
 
 ```text
 k400/

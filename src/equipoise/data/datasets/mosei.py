@@ -4,7 +4,7 @@ Zadeh et al. Multimodal Language Analysis in the Wild: CMU-MOSEI Dataset and Int
 Fusion Graph. ACL 2018. The modalities are sequences of features that others have extracted: text
 (300 or 768 numbers per step), audio (74, COVAREP) and vision (35, FACET).
 
-## What to download
+## Download
 
 One pickle, word-aligned or not, in one of these two packagings:
 
@@ -21,7 +21,7 @@ have been unreliable.
 
 The terms of the CMU Multimodal SDK; for research.
 
-## What prepare expects
+## Expected files
 
 ```text
 mosei_senti_data_noalign.pkl        or another of the four

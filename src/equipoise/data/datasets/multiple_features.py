@@ -9,7 +9,7 @@
 | `kar` | 64 | Karhunen-Loève coefficients |
 | `mor` | 6 | morphological |
 
-## What to download
+## Download
 
 Either *Multiple Features* from the UCI Machine Learning Repository, or `handwritten_6views.mat`
 (3.5 MB) from `hanmenghan/TMC` on GitHub, which holds the same digits with a split into training and
@@ -19,7 +19,7 @@ test.
 
 CC BY 4.0.
 
-## What prepare expects
+## Expected files
 
 ```text
 mfeat/

@@ -3,7 +3,7 @@
 Niu et al. Sentiment Analysis on Multi-View Social Data. MMM 2016. The text and the picture of a
 tweet were labelled separately.
 
-## What to download
+## Download
 
 `MVSA_Single` from the page of MCRLab (University of Ottawa): 4,869 numbered tweets with a picture
 each. MVSA-Multiple, labelled by three people, is a different data set.
@@ -12,7 +12,7 @@ each. MVSA-Multiple, labelled by three people, is a different data set.
 
 None is stated; for research. The tweets belong to their authors.
 
-## What prepare expects
+## Expected files
 
 ```text
 MVSA_Single/

@@ -2,7 +2,7 @@
 
 The modalities are colour, depth and, on request, flow.
 
-## What to download
+## Download
 
 `nvGesture_v1.7z.001 …` (about 41 GB) from NVIDIA's research page of Molchanov et al. 2016. The
 archive contains the lists.
@@ -11,7 +11,7 @@ archive contains the lists.
 
 That of NVIDIA, said to be Creative Commons for non-commercial use.
 
-## What prepare expects
+## Expected files
 
 ```text
 nvGesture/

@@ -3,7 +3,7 @@
 Cai et al. Multi-Modal Sarcasm Detection in Twitter with Hierarchical Fusion Model. ACL 2019. The
 modalities are the text, the picture and five words that describe the picture.
 
-## What to download
+## Download
 
 The repository `headacheboy/data-of-multimodal-sarcasm-detection` on GitHub: `text/train.txt`,
 `text/valid2.txt`, `text/test2.txt` (4 MB) and `extract/extract_all` (3 MB), five attribute words
@@ -15,7 +15,7 @@ modalities, the text and the attribute words.
 
 None is stated. The posts belong to their authors.
 
-## What prepare expects
+## Expected files
 
 ```text
 data-of-multimodal-sarcasm-detection/

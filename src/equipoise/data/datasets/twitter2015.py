@@ -3,7 +3,7 @@
 Yu, Jiang. Adapting BERT for Target-Oriented Multimodal Sentiment Classification. IJCAI 2019. A
 target is a person, a place or a thing.
 
-## What to download
+## Download
 
 The repository `jefferyYu/TomBERT` on GitHub: `absa_data/twitter2015` with `train.tsv`, `dev.tsv`
 and `test.tsv` (0.6 MB). The folder `absa_data/twitter` beside it is another data set, Twitter-2017.
@@ -13,7 +13,7 @@ The pictures are in an archive linked from the README, in the folder `twitter201
 
 None is stated. The tweets come from earlier corpora of named entities and belong to their authors.
 
-## What prepare expects
+## Expected files
 
 ```text
 TomBERT/absa_data/twitter2015/

@@ -2,7 +2,7 @@
 
 The modalities are the frames and, where it was computed, the optical flow.
 
-## What to download
+## Download
 
 From the CRCV of the University of Central Florida: `UCF101.rar` (6.5 GB) and the archive of the
 lists, `UCF101TrainTestSplits-RecognitionTask.zip`. If you want optical flow, it is in
@@ -13,7 +13,7 @@ its two components.
 
 Free for research. The videos are from YouTube, and the rights to them stay with their owners.
 
-## What prepare expects
+## Expected files
 
 ```text
 ucf101/

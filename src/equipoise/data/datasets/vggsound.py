@@ -2,7 +2,7 @@
 
 The modalities are audio and video.
 
-## What to download
+## Download
 
 `vggsound.csv` from `hche11/VGGSound` on GitHub, and the videos from where they were uploaded; there
 is no official archive of them. A clip is the ten seconds from the start that the table names.
@@ -11,7 +11,7 @@ is no official archive of them. A clip is the ten seconds from the start that th
 
 CC BY 4.0 for the annotation. The rights to the clips stay with their owners.
 
-## What prepare expects
+## Expected files
 
 ```text
 VGGSound/
