@@ -28,7 +28,7 @@ APART = 0.15
 BEHIND = 0.5
 """Fraction of the best modality's lead over the majority class. A modality that leads by less is
 behind, if the difference is more than chance."""
-NAMED = 20
+LISTED_COLUMNS = 20
 """Largest number of columns that are listed of those that give the label away."""
 COMPARE = "compare methods: equipoise bench --methods joint,late,mla,ogm-ge"
 
@@ -254,7 +254,7 @@ def on_labels(found: Found) -> Iterator[Finding]:
         give = "give every label, each of them" if len(columns) > 1 else "gives every label"
         yield warning(
             "leakage",
-            f"{listed(columns, NAMED)} of {modality} alone {give}: what is made from the label "
+            f"{listed(columns, LISTED_COLUMNS)} of {modality} alone {give}: what is made from the label "
             "must be left out",
         )
 
@@ -306,7 +306,7 @@ def _error(one: Mapping[str, Any]) -> float:
     return sqrt(max(accuracy * (1 - accuracy), 0.01) / int(one["measured_on"]))
 
 
-RULES = (
+ADVICE_RULES = (
     on_bad_cells,
     on_splits,
     on_classes,
@@ -327,4 +327,4 @@ def advise(found: Found) -> list[Finding]:
     Returns:
         [{"level": "warning" or "note", "topic", "text": what was found, where, and what to do}]
     """
-    return [finding for rule in RULES for finding in rule(found)]
+    return [finding for rule in ADVICE_RULES for finding in rule(found)]

@@ -35,7 +35,8 @@ class ModalityView:
         kind: vector, array, image, audio, video, flow or text.
         present: bool (N,); cells that cannot be read are absent.
         read: maps present rows (n,) to float32 (n, …), not scaled; for texts to str (n,).
-        files: (N,) file or part of one, or None in a row without one; None if the cells are not paths.
+        files: (N,) file or part of a file, or None in a row without one; None if the cells are not
+            paths.
         texts: (N,) text, or None in a row without one; None if the cells are not texts.
         columns: columns that the modality is read from; empty for a built-in data set.
     """
