@@ -83,4 +83,7 @@ def write(tmp_path):
 @pytest.fixture
 def declared():
     """The manifest's columns and settings small enough for seconds."""
-    return "--modality first=x0,x1,x2:vector --modality second=y0,y1:vector --id id --epochs 2 --width 8"
+    return (
+        "--modality first=x0,x1,x2:vector --modality second=y0,y1:vector --id id "
+        "--epochs 2 --width 8"
+    )

@@ -175,7 +175,10 @@ def test_a_bad_file(refuse, command, tmp_path, kind, file, word):
     good = "00003.wav" if kind == "audio" else "00003.png"
     manifest.write_text(manifest.read_text().replace(good, file))
     column = "sound" if kind == "audio" else "picture"
-    line = f"train --data files/manifest.csv --modality m={column}:{kind} --cache {tmp_path / 'cache'} --out runs/a"
+    line = (
+        f"train --data files/manifest.csv --modality m={column}:{kind} "
+        f"--cache {tmp_path / 'cache'} --out runs/a"
+    )
     answer = command(line)
     assert answer.code == 1
     assert answer.err.count("\n") == 1

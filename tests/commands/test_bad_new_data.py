@@ -6,7 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-LINE = "--modality first=file:vector --modality second=x0,x1,x2:vector --id id --cache cache --epochs 1 --width 4"
+LINE = (
+    "--modality first=file:vector --modality second=x0,x1,x2:vector --id id --cache cache "
+    "--epochs 1 --width 4"
+)
 
 
 @pytest.fixture
@@ -58,7 +61,10 @@ def test_misuse(refuse, new):
 
 
 def test_predictions_need_no_labels(command, rows, write, refuse, tmp_path):
-    line = "--modality first=x0,x1,x2:vector --modality second=y0,y1:vector --id id --epochs 1 --width 4"
+    line = (
+        "--modality first=x0,x1,x2:vector --modality second=y0,y1:vector --id id "
+        "--epochs 1 --width 4"
+    )
     command(f"train --data {write(rows)} {line} --out run")
     write([{**row, "label": "todo"} for row in rows], "new.csv")
     for name in ("new", "rows"):

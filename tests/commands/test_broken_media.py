@@ -101,8 +101,9 @@ def clips(good, tmp_path):
 
 
 LINE = (
-    "--modality face=clip:video --modality voice=voice:audio --modality words=words:text --cache cache "
-    "--data.options.face.size 16 --data.options.voice.seconds 0.3 --data.validation 0.2 --data.test 0.2"
+    "--modality face=clip:video --modality voice=voice:audio --modality words=words:text "
+    "--cache cache --data.options.face.size 16 --data.options.voice.seconds 0.3 "
+    "--data.validation 0.2 --data.test 0.2"
 )
 
 
@@ -127,7 +128,10 @@ def test_they_stop_preparation_in_one_line(command, clips, tmp_path):
 
 @pytest.mark.parametrize(("policy", "rows"), [("drop", ROWS - 10), ("absent", ROWS)])
 def test_they_are_dropped_or_absent(command, clips, tmp_path, policy, rows):
-    train = "--epochs 1 --width 8 --encoder.face mlp --encoder.voice mlp --encoder.words gru --batch_size 8"
+    train = (
+        "--epochs 1 --width 8 --encoder.face mlp --encoder.voice mlp --encoder.words gru "
+        "--batch_size 8"
+    )
     answer = command(f"train --data clips.csv {LINE} {train} --problems {policy} --out run")
     assert answer.code == 0, answer.err
     check(tmp_path / "run/problems.csv", clips)

@@ -74,7 +74,8 @@ def test_other_data_are_evaluated_over_all_their_rows(command, rows, write, decl
 
 def test_settings_are_stored_as_given(command, tmp_path):
     command(
-        "train TINY --method mla --method.alpha 0.1 --head shared --head.fusion probability --missing=0.2 "
+        "train TINY --method mla --method.alpha 0.1 --head shared --head.fusion probability "
+        "--missing=0.2 "
         "--encoder.hard mlp --encoder.hard.width 8 --optimiser.schedule cosine --out runs/a"
     )
     settings = Settings.load(tmp_path / "runs/a/config.yaml")
@@ -93,7 +94,8 @@ def test_the_folder_has_a_default_name(command, tmp_path):
 def test_a_data_set_is_prepared_and_trained(command, tmp_path):
     assert command("prepare synthetic --samples 60 --classes 3 --out files").code == 0
     answer = command(
-        "train --data files/manifest.csv --modality sound=sound:audio --modality picture=picture:image --id id "
+        "train --data files/manifest.csv --modality sound=sound:audio "
+        "--modality picture=picture:image --id id "
         "--epochs 1 --width 8 --out runs/a --json"
     )
     assert answer.code == 0, answer.err
@@ -113,7 +115,7 @@ def test_two_methods_are_compared(command, tmp_path):
 
 
 def test_the_table_has_what_earlier_commands_put_into_the_folder(command):
-    """Methods are added, tuned as the others are; the command that is then advertised has nothing left to do."""
+    """Methods that are added are tuned too; the advertised command then has nothing left to do."""
     for more, title in (("", "method"), ("--missing 0.1,0.2 --grid width=4,8", "missing")):
         folder = f"runs/{title}"
         assert command(f"bench TINY --methods mla,joint --seeds 1 {more} --out {folder}").code == 0

@@ -13,10 +13,14 @@ from equipoise.data.datasets.preparing import render
 ROWS = 120
 CLASSES = ("glad", "sad", "tired")
 DECLARED = (
-    "--modality sound=wav:audio --modality face=png:image --modality said=said:text --modality pulse=p0,p1:vector "
+    "--modality sound=wav:audio --modality face=png:image --modality said=said:text "
+    "--modality pulse=p0,p1:vector "
     "--label mood --split part --id key"
 )
-TINY = '--data.options.sound={"rate":8000,"seconds":0.25} --data.options.face={"size":8,"channels":1,"normalise":"fit"}'
+TINY = (
+    '--data.options.sound={"rate":8000,"seconds":0.25} '
+    '--data.options.face={"size":8,"channels":1,"normalise":"fit"}'
+)
 
 
 @pytest.fixture
@@ -126,14 +130,16 @@ def test_columns_alone_without_a_declaration(command, write, mixed):
     assert "advice" not in answer.out
     suggested = answer.out.strip().splitlines()[-1].strip()
     assert suggested == (
-        f"equipoise doctor {manifest} --modality wav=wav:audio --modality png=png:image --modality said=said:text "
+        f"equipoise doctor {manifest} --modality wav=wav:audio --modality png=png:image "
+        "--modality said=said:text "
         "--modality p=p0,p1:vector --label mood --split part --group speaker --id key"
     )
     report = json.loads(command(f"doctor {manifest} --json").out)
     assert report["rows"] == ROWS
     assert report["suggestion"]["group"] == "speaker"
     again = command(
-        f'{suggested.removeprefix("equipoise ")} --data.options.wav={{"rate":8000,"seconds":0.25}} --json'
+        f"{suggested.removeprefix('equipoise ')} "
+        '--data.options.wav={"rate":8000,"seconds":0.25} --json'
     )
     assert set(json.loads(again.out)["strength"]) == {"wav", "png", "said", "p"}
 

@@ -17,9 +17,11 @@ def printed(answer) -> Settings:
 
 def test_printed_settings_can_be_read_back(command, tmp_path):
     answer = command(
-        "train --print_config --data clips.csv --modality sound=wav:audio --modality=face=a,b:vector --label emotion "
-        "--split fold --group=speaker --missing 0.3 --root /somewhere --problems drop --data.options.views 3 "
-        "--method mla --method.alpha=1e-2 --encoder.face mlp --encoder.face.width 64 --compile --optimiser.lr 1e-3"
+        "train --print_config --data clips.csv --modality sound=wav:audio "
+        "--modality=face=a,b:vector --label emotion --split fold --group=speaker --missing 0.3 "
+        "--root /somewhere --problems drop --data.options.views 3 "
+        "--method mla --method.alpha=1e-2 --encoder.face mlp --encoder.face.width 64 --compile "
+        "--optimiser.lr 1e-3"
     )
     settings = printed(answer)
     assert settings.data.modality == ["sound=wav:audio", "face=a,b:vector"]

@@ -1,4 +1,4 @@
-"""Every recipe is a preset and a method with a head, of registered parts, and says what was published."""
+"""Every recipe is a preset, a method and a head that exist, and quotes what was published."""
 
 from __future__ import annotations
 

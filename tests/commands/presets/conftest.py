@@ -13,7 +13,7 @@ from equipoise.data.datasets.kinetics_sounds import CLASSES as SOUNDS
 from videos import write_video
 
 DOWNLOADS = {}
-"""{data set: function of a `Files`, which makes the download and returns the flags of `equipoise prepare`}."""
+"""{data set: function of a `Files` that makes the download and returns the flags of `prepare`}."""
 
 FEATURES = "iemocap --features"  # not a data set of its own
 
@@ -60,7 +60,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def miniature(files, command):
-    """Make a download and prepare it; returns the prepared folder and what its dataset.json says."""
+    """Make a download and prepare it; returns the folder and the content of its dataset.json."""
 
     def make(name, *more):
         flags = " ".join([*DOWNLOADS[name](files), *more])
@@ -123,7 +123,8 @@ def vggsound(files):
     for k in range(8):
         files.video(f"vgg/video/-_vgg_clip{k}_000030.mp4", sound=True)
         lines.append(
-            f'-_vgg_clip{k},30,"{("bird chirping, tweeting", "bowling")[k % 2]}",{"test" if k > 5 else "train"}'
+            f'-_vgg_clip{k},30,"{("bird chirping, tweeting", "bowling")[k % 2]}",'
+            f"{'test' if k > 5 else 'train'}"
         )
     files.text("vgg/vggsound.csv", *lines)
     return ["--root vgg"]
@@ -228,7 +229,8 @@ def nvgesture(files):
             for label in (9, 25):
                 place = f"Video_data/class_{label:02d}/subject{subject}_r0"
                 lines.append(
-                    f"path:./{place} depth:sk_depth:3:83 color:sk_color:3:83 duo_left:duo_left:1:94 label:{label} "
+                    f"path:./{place} depth:sk_depth:3:83 color:sk_color:3:83 "
+                    f"duo_left:duo_left:1:94 label:{label} "
                 )
                 for sensor in ("sk_color", "sk_depth"):
                     files.video(f"nv/{place}/{sensor}.avi", frames=90)

@@ -16,7 +16,7 @@ DATA = {
     "sarcasm": ("sarcasm", "--images pictures"),
     "twitter2015": ("twitter2015", "--images pictures"),
 }
-"""{preset: data set and flags of prepare}, where they are not the preset's name up to a variant's ending."""
+"""{preset: data set and flags of prepare}, where the name of the preset does not say them."""
 VARIANTS = ("-mla", "-cav-mae", "-words")
 TINY_BERT = (
     '{"num_hidden_layers":1,"hidden_size":16,"num_attention_heads":2,"intermediate_size":16}'

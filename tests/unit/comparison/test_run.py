@@ -201,7 +201,7 @@ def reads(monkeypatch):
 
 
 def test_a_search_never_reads_the_test_split(tmp_path, reads):
-    """Its choice does, when it becomes a cell: as often as a run of its own, and with the same result."""
+    """Its choice does, when it becomes a cell: as often, and with the same result, as a run."""
     seen = []
     values = {**SHARED, "methods": {"joint": None, "mla": None}, "seeds": [0, 1]}
     searched = run_comparison(

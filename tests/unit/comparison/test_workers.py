@@ -90,8 +90,11 @@ def test_workers_stop_when_nobody_waits_for_them(tmp_path):
 
 @pytest.mark.slow
 def test_workers_end_with_the_process_that_started_them(tmp_path):
-    """It is killed while they train; each leaves a checkpoint, and its folder to whoever comes next."""
-    line = "bench --data synthetic --data.options.samples 120 --width 8 --epochs 3000 --methods joint --seeds 0,1"
+    """It is killed while they train; each leaves a checkpoint and releases its folder."""
+    line = (
+        "bench --data synthetic --data.options.samples 120 --width 8 --epochs 3000 "
+        "--methods joint --seeds 0,1"
+    )
     started = subprocess.Popen(
         [sys.executable, "-m", "equipoise", *line.split(), "--jobs", "2", "--out", str(tmp_path)],
         stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Presets: real settings of real parts, below what the user says, for the modalities that the data have."""
+"""Presets: settings of real parts, which the user overrides, for the modalities of the data."""
 
 import json
 
@@ -129,7 +129,9 @@ def test_a_comparison_s_inputs_are_not_those_of_one_method_s_file(tmp_path):
     """Else two recipes side by side would be compared on different spectrograms."""
     path = tmp_path / "mla.yaml"
     path.write_text(
-        "preset: crema-d-mla\ndata: {source: x, options: {audio: {transform: fbank}}}\nmethod: mla\n"
+        "preset: crema-d-mla\n"
+        "data: {source: x, options: {audio: {transform: fbank}}}\n"
+        "method: mla\n"
     )
     label, changes = method_changes(str(path))
     assert (label, changes) == ("mla", {"method": {"name": "mla"}})

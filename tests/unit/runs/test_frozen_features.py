@@ -1,4 +1,4 @@
-"""Frozen encoders run once: the same training as without the cache, and nothing stale is ever read."""
+"""Frozen encoders run once: training is the same as without the cache, and reads nothing stale."""
 
 from dataclasses import dataclass, replace
 
@@ -114,7 +114,7 @@ def test_training_is_the_same_as_without(frame, tmp_path, monkeypatch):
 
 
 def test_hidden_content_is_encoded_to_be_revealed(frame, tmp_path):
-    """In the simulated regime a hidden cell reads as zeros, and its feature is there for whoever reveals it."""
+    """In the simulated regime a hidden cell reads as zeros, and a method can reveal its feature."""
     chosen = settings(tmp_path)
     plain = load(frame, chosen, missing=0.45, missing_regime="simulated")
     model = build_model(chosen, plain.train.specs, plain.train.classes).eval()
@@ -137,7 +137,7 @@ def test_hidden_content_is_encoded_to_be_revealed(frame, tmp_path):
 
 
 def test_only_what_no_run_before_had_is_encoded(frame, tmp_path, counter):
-    """Runs that lack other cells share what they have in common, and read what a run without a cache would."""
+    """Runs that lack other cells share the rest, and read the same as a run without a cache."""
     chosen = settings(tmp_path)
     whole, seen = load(frame, chosen), set()
     for seed in np.random.default_rng().integers(1000, size=3):

@@ -10,7 +10,13 @@ from equipoise.runs.lock import hold_folder
 from equipoise.training.runtime import Runtime
 
 BUSY = "another process trains in this folder"
-HOLDER = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "a")
+fcntl.flock(file, fcntl.LOCK_EX)
+print(flush=True)
+input()
+"""
 
 
 def contents(folder):

@@ -159,7 +159,7 @@ def test_checkpoints_fall_inside_epochs_as_asked(settings, splits, tmp_path, mon
 
 
 def test_the_journal_is_the_mean_over_steps(settings, splits, tmp_path):
-    """The loss of an epoch, recomputed: with a rate of almost nothing every step sees the same weights."""
+    """The loss of an epoch, recomputed: with a tiny rate every step sees the same weights."""
     still = replace(
         settings,
         method={"name": "joint"},
@@ -176,7 +176,7 @@ def test_the_journal_is_the_mean_over_steps(settings, splits, tmp_path):
 
 
 def test_the_lines_are_json_whatever_was_logged(settings, splits, tmp_path, monkeypatch):
-    """A method may log the mean of nothing, such as the held-out loss of a modality that the holdout lacks."""
+    """A method may log the mean of nothing: the loss of a modality that the holdout lacks."""
 
     class Logs(Joint):
         def step(self, batch, ctx):
