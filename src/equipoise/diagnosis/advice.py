@@ -254,8 +254,8 @@ def on_labels(found: Found) -> Iterator[Finding]:
         give = "give every label, each of them" if len(columns) > 1 else "gives every label"
         yield warning(
             "leakage",
-            f"{listed(columns, LISTED_COLUMNS)} of {modality} alone {give}: what is made from the label "
-            "must be left out",
+            f"{listed(columns, LISTED_COLUMNS)} of {modality} alone {give}: what is made from the "
+            "label must be left out",
         )
 
 
