@@ -1,9 +1,9 @@
-"""The best possible accuracy on `synthetic` data with cells missing: what no method can be above.
+"""The best possible accuracy on `synthetic` data with missing cells: no method can be better.
 
     python benchmarks/best_possible.py --strengths 2.5,1.5,2.0 --missing 0.0:0.7:0.1
 
-The mean, over the patterns of present modalities that the missing mask draws, of the best accuracy
-with these alone.
+It is the mean of the best accuracy with the present modalities alone, over the patterns of present
+modalities that the missing mask draws.
 """
 
 from __future__ import annotations
@@ -21,20 +21,17 @@ SAMPLES = 200_000  # the mean's standard error is below 0.05 percent
 
 
 def best_possible(strengths: list[float], classes: int, rate: float) -> float:
-    """In percent."""
+    """The best possible accuracy at a missing rate, in percent."""
     everything = np.ones((SAMPLES, len(strengths)), dtype=bool)
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # a rate that would leave samples without anything is lowered
+    # A rate that would leave samples without any modality is lowered, with a warning.
+    with warnings.catch_warnings(action="ignore"):
         kept = hide_cells(everything, rate, np.random.default_rng(0))
     patterns, counts = np.unique(kept, axis=0, return_counts=True)
     best = [
-        best_accuracies({str(k): Sensor(strengths[k]) for k in np.flatnonzero(pattern)}, classes)[
-            "fused"
-        ]
+        best_accuracies({str(k): Sensor(strengths[k]) for k in np.flatnonzero(pattern)}, classes)
         for pattern in patterns
     ]
-    return 100 * float(np.average(best, weights=counts))
+    return 100 * float(np.average([accuracy["fused"] for accuracy in best], weights=counts))
 
 
 def main() -> None:

@@ -1,12 +1,12 @@
-"""What each method costs beyond joint training with the same encoders: passes, time, memory.
+"""The cost of each method beyond joint training with the same encoders: passes, time, memory.
 
     python benchmarks/cost.py [--methods all] [--epochs 4]
 
-Whole trainings are measured, so that what happens once an epoch or phase counts too. Passes are of
-an encoder per minibatch it is trained on, counted and as the registry declares them. CPU time and
-memory are shown as multiples of joint training's; the peak is that of all tensors alive during the
-training beyond those alive before it (parameters, optimiser and the method's memory included),
-*held* is the method's memory and what the head has more than `concat`.
+Whole trainings are measured, so that work done once per epoch or phase counts too. Passes are those
+of an encoder per minibatch that it is trained on: as counted, and as the registry declares them.
+CPU time and memory are shown as multiples of those of joint training. The peak is that of all
+tensors alive during the training beyond those alive before it, parameters, optimiser and the
+method's memory included. *held* is the method's memory, and what the head holds beyond `concat`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def mebibytes(tensors: Iterable[Tensor]) -> float:
 def train(
     name: str, data: Table, batch_size: int, encoder: dict, epochs: int
 ) -> tuple[Context, float, float]:
-    """The context after a training, its CPU seconds, and MB that method and head hold."""
+    """Train; return the context, the CPU seconds, and the MB that method and head hold."""
     settings = Settings.from_dict(
         {"method": name, "encoder": dict.fromkeys(data.modalities, encoder)}
     )
@@ -82,8 +82,9 @@ def main() -> None:
         entry = METHODS[name]
         passes = ctx.passes
         print(
-            f"{name:14} {passes.forward_passes:8.2f} {passes.backward_passes:9.2f} {entry.passes:>12} "
-            f"{seconds / base[0]:6.2f} {peak / base[1]:6.2f} {held - base[2]:8.2f}"
+            f"{name:14} {passes.forward_passes:8.2f} {passes.backward_passes:9.2f} "
+            f"{entry.passes:>12} {seconds / base[0]:6.2f} {peak / base[1]:6.2f} "
+            f"{held - base[2]:8.2f}"
         )
 
 

@@ -1,5 +1,4 @@
-"""A digest of the weights that every method ends with, to compare two versions of the library bit
-for bit.
+"""A digest of the weights that every method ends with, to compare two versions of the library.
 
     python benchmarks/digests.py > before.txt     # then, on the other version
     python benchmarks/digests.py > after.txt
@@ -33,7 +32,7 @@ MODALITIES = {
 
 
 def digest(folder: Path) -> str:
-    """Of all tensors of the newest checkpoint of a run, by name, shape and bits."""
+    """A digest of the names, shapes and bits of all tensors of a run's newest checkpoint."""
     newest = max((folder / "checkpoints").glob("epoch-*"))
     summary = hashlib.sha256()
     for file in ("model.safetensors", "method.safetensors"):
@@ -44,6 +43,7 @@ def digest(folder: Path) -> str:
 
 
 def train(method: str, count: int, folder: Path) -> str:
+    """Train a method with `count` modalities; return the digest, or why it refuses."""
     names = list(MODALITIES)[:count]
     options = {"samples": 240, "modalities": {name: MODALITIES[name] for name in names}}
     try:
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--methods", default="all", help="names with commas between")
+    parser.add_argument("--methods", default="all", help="names, separated by commas")
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

@@ -1,11 +1,11 @@
 """Kill training at random moments, resume, and compare with an uninterrupted run, bit by bit.
 
-python benchmarks/kill.py --kills 50 --method mla
+    python benchmarks/kill.py --kills 50 --method mla
 
 Every kill is judged on its own: a copy of the killed folder is resumed to the end and compared,
 while the folder itself is resumed and killed again. Runs are forked from one process that has
-imported torch already, so that most of the time is training; SIGKILL falls at a uniformly random
-moment of it, checkpoint writing included.
+imported torch already, so that most of their time is training. SIGKILL is sent at a uniformly
+random moment of it, which may be one at which a checkpoint is written.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ KILLS_PER_RUN = 4
 
 
 def settings_of(method: str) -> Settings:
-    """A second of training with missing cells, momentum, a schedule and a checkpoint every other step."""
+    """A second of training: cells missing, momentum, a schedule, a checkpoint every other step."""
     return Settings.from_dict(
         {
             "data": {"source": "synthetic", "missing": 0.2, "options": {"samples": 400}},
@@ -73,9 +73,8 @@ def kill(settings: Settings, splits: Splits, folder: Path, after: float) -> bool
     """Run, and kill it after so many seconds; False if it had ended by then."""
     child = fork(settings, splits, folder)
     time.sleep(after)
-    os.kill(
-        child, signal.SIGKILL
-    )  # until it is waited for, the process id cannot belong to anybody else
+    # The process id cannot belong to another process until the child is waited for.
+    os.kill(child, signal.SIGKILL)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
@@ -97,7 +96,7 @@ def final(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl`, but for the time they took."""
+    """The lines of `metrics.jsonl`, without the seconds."""
     lines = [
         json.loads(line)
         for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -106,7 +105,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
 
 
 def difference(whole: Path, resumed: Path) -> str:
-    """What differs first between two finished runs, or nothing."""
+    """The first difference between two finished runs; "" if there is none."""
     ours = final(whole)
     theirs = final(resumed)
     if ours.keys() != theirs.keys():
@@ -118,7 +117,7 @@ def difference(whole: Path, resumed: Path) -> str:
 
 
 def judge(settings: Settings, splits: Splits, folder: Path, whole: Path) -> str:
-    """Resume a copy of a killed run; what went wrong, or nothing."""
+    """Resume a copy of a killed run, and return what went wrong; "" for nothing."""
     copy = folder.with_name("copy")
     if folder.exists():
         shutil.copytree(folder, copy)
@@ -129,14 +128,12 @@ def judge(settings: Settings, splits: Splits, folder: Path, whole: Path) -> str:
 
 
 def moment(folder: Path) -> str:
-    """When a kill fell, as seen from what it left behind."""
+    """The moment of a kill, judged by the files that it left."""
     if not list((folder / "checkpoints").glob("epoch-*")):
         return "before the first checkpoint"
-    return (
-        "while a checkpoint was written"
-        if list((folder / "checkpoints").glob(".*.tmp"))
-        else "between checkpoints"
-    )
+    if list((folder / "checkpoints").glob(".*.tmp")):
+        return "while a checkpoint was written"
+    return "between checkpoints"
 
 
 def main() -> int:
@@ -154,7 +151,7 @@ def main() -> int:
     settings = settings_of(args.method)
     splits = run.load_splits(settings, build_method(settings))
     with tempfile.TemporaryDirectory() as scratch:
-        # Loads what is imported late, so that the forked runs spend their time training.
+        # Imports modules that are imported late, so that forked runs spend their time training.
         run.train(replace(settings, epochs=1), Path(scratch) / "first", splits=splits)
         whole = Path(scratch) / "whole"
         began = time.perf_counter()
@@ -162,7 +159,8 @@ def main() -> int:
             return 1
         seconds = time.perf_counter() - began
         print(
-            f"{args.method}: an uninterrupted run takes {seconds:.1f} s; kills drawn with seed {args.seed}"
+            f"{args.method}: an uninterrupted run takes {seconds:.1f} s; "
+            f"kills drawn with seed {args.seed}"
         )
         fallen: dict[str, int] = {}
         kills = 0
@@ -187,7 +185,8 @@ def main() -> int:
     for where, count in sorted(fallen.items()):
         print(f"  {count} {where}")
     print(
-        f"{identical} of {kills} bit-identical ({runs} runs, each killed up to {KILLS_PER_RUN} times)"
+        f"{identical} of {kills} bit-identical "
+        f"({runs} runs, each killed up to {KILLS_PER_RUN} times)"
     )
     return 0 if identical == kills else 1
 

@@ -1,13 +1,13 @@
-"""Time and memory of a training step, per method, against a bare loop over the same encoders in the
-same process.
+"""Time and memory of a training step, method by method, against a bare loop over the same encoders.
 
     python benchmarks/overhead.py [--case resnet|mlp] [--methods joint,mla,…] [--repeats 7]
 
-The bare loop is what one would write by hand: encoders, one linear layer on their concatenation,
-one loss, SGD with momentum. Steps of all methods and of the bare loop alternate, and medians are
-compared, so that what else the machine does meets all alike. Memory is the peak of the tensors
-alive in a step, beyond those alive before it. What happens once an epoch or phase (LFM-LB's outer
-iteration, MIE's pass for its statistics) is no part of a step.
+The bare loop is a loop as one would write it by hand: encoders, one linear layer on their
+concatenation, one loss, SGD with momentum. Steps of all methods and of the bare loop alternate in
+one process, and medians are compared, so that other load on the machine affects all of them alike.
+Memory is the peak of the tensors alive in a step, beyond those alive before it. Work that is done
+once per epoch or phase (LFM-LB's outer iteration, MIE's pass for its statistics) is not part of a
+step.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ METHODS = ("joint", "ogm-ge", "mla", "lfm", "lfm-lb", "mie")
 LIMITS = {
     "resnet": {"mie": 2.1, "lfm": 1.05, "lfm-lb": 1.05},
     "mlp": {"mie": 2.6},
-}  # MIE passes twice
+}
+"""The highest ratio to the bare loop that is allowed; MIE passes through the encoder twice."""
+
 CLASSES = 6
 
 
@@ -94,7 +96,10 @@ def bare_step(data: Table, batch_size: int, encoder: dict) -> Callable[[], None]
 
 
 def method_step(name: str, data: Table, batch_size: int, encoder: dict) -> Callable[[], None]:
-    """The library's step, seeding and bookkeeping included; for a method in phases the steps of every modality."""
+    """The library's step, seeding and bookkeeping included.
+
+    For a method that trains in phases, one step of every phase.
+    """
     settings = Settings.from_dict(
         {"method": name, "encoder": dict.fromkeys(data.modalities, encoder)}
     )
@@ -111,14 +116,15 @@ def method_step(name: str, data: Table, batch_size: int, encoder: dict) -> Calla
         for phase in phases:
             ctx.phase = phase
             ctx.seed_generators("step")
-            ctx.position.step = ctx.position.batch = 0
+            ctx.position.step = 0
+            ctx.position.batch = 0
             method.step(batch, ctx)
 
     return step
 
 
 def peak_memory(step: Callable[[], object]) -> float:
-    """MB of tensors alive at the worst moment of a step (or a whole training), beyond those before it."""
+    """Peak of the tensors alive in a step or a training, beyond those alive before, in MB."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         step()
     alive = 0
@@ -144,6 +150,7 @@ def main() -> None:
 
 
 def compare(case: str, methods: list[str], repeats: int) -> None:
+    """Print the table of one case."""
     shapes, batch_size, encoder = CASES[case]
     data = table(shapes, batch_size * 4)
     steps = {"bare loop": bare_step(data, batch_size, encoder)}
@@ -166,8 +173,8 @@ def compare(case: str, methods: list[str], repeats: int) -> None:
         limit = LIMITS[case].get(name, 1.03 if case == "resnet" else 1.3)
         shown = "" if name == "bare loop" else f"{limit:7.2f}"
         print(
-            f"{name:10} {1e3 * statistics.median(taken):10.2f} {ratio:7.3f} {shown:>7} {memory[name]:9.1f} "
-            f"{memory[name] / memory['bare loop']:7.2f}"
+            f"{name:10} {1e3 * statistics.median(taken):10.2f} {ratio:7.3f} {shown:>7} "
+            f"{memory[name]:9.1f} {memory[name] / memory['bare loop']:7.2f}"
         )
 
 

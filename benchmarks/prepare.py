@@ -1,13 +1,13 @@
-"""What decoding once costs, and what reading back costs: ratios measured in one run.
+"""The cost of decoding once and of reading back, as ratios measured in one run.
 
     python benchmarks/prepare.py [--clips 48] [--samples 600]
 
-1. Throughput of filling the cache (video frames and sound tracks of real mp4 files written here)
-   against decoding the same files in a bare loop, one behind the other.
-2. An epoch read from the cache against the same tensors held in memory.
+1. Throughput of filling the cache against decoding the same files in a bare loop, one after the
+   other. The files are mp4 videos with sound that the script writes.
+2. Time of an epoch read from the cache against the same tensors held in memory.
 3. Peak memory of reading an epoch from a store of N and of 10 N samples, each in a process of its
-   own: what a process keeps for itself, without the pages of the mapped file, which the system
-       takes back whenever it needs them.
+   own. It is the memory that belongs to the process, without the pages of the mapped file, which
+   the system takes back whenever it needs them.
 """
 
 from __future__ import annotations
@@ -62,13 +62,14 @@ def write_clip(path: Path, seconds: float, rng: np.random.Generator) -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
+    """The seconds that a call takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def throughput(folder: Path, clips: int) -> None:
-    """Part 1."""
+    """Print the throughput of decoding (part 1)."""
     rng = np.random.default_rng(0)
     files = [FilePart(folder / f"{k}.mp4") for k in range(clips)]
     for file in files:
@@ -78,13 +79,14 @@ def throughput(folder: Path, clips: int) -> None:
         first = seconds(lambda n=name, t=transform: decode_all(n, files, t, folder / "cache"))
         again = seconds(lambda n=name, t=transform: decode_all(n, files, t, folder / "cache"))
         print(
-            f"{name}: bare loop {clips / bare:.1f} clips/s, filling the cache {clips / first:.1f} clips/s "
-            f"(ratio {bare / first:.2f}), opening it again {again * 1000:.1f} ms"
+            f"{name}: bare loop {clips / bare:.1f} clips/s, "
+            f"filling the cache {clips / first:.1f} clips/s (ratio {bare / first:.2f}), "
+            f"opening it again {again * 1000:.1f} ms"
         )
 
 
 def table(folder: Path, samples: int, *, mapped: bool) -> Table:
-    """Frames and spectrograms of CREMA-D's size, random content; in a store on disk, or in memory."""
+    """Frames and spectrograms of CREMA-D's size with random content, on disk or in memory."""
     transforms = {"video": Frames(crop=(0.08, 1.0)), "audio": LogStft()}
     arrays = {}
     specs = {}
@@ -117,7 +119,7 @@ def read_epoch(data: Table, epoch: int) -> None:
 
 
 def cache_against_memory(folder: Path, samples: int) -> None:
-    """Part 2, alternating, medians."""
+    """Print the time of an epoch (part 2): medians over epochs, cache and memory in turn."""
     tables = {
         "cache": table(folder, samples, mapped=True),
         "memory": table(folder, samples, mapped=False),
@@ -134,7 +136,7 @@ def cache_against_memory(folder: Path, samples: int) -> None:
 
 
 def own_memory() -> float:
-    """Mebibytes this process holds for itself: resident, without mapped files."""
+    """Resident memory of this process without mapped files, in MiB."""
     fields = dict(
         line.split(":", 1)
         for line in Path("/proc/self/status").read_text().splitlines()
@@ -144,6 +146,7 @@ def own_memory() -> float:
 
 
 def print_memory(folder: Path, samples: int) -> None:
+    """Print the peak of this process's own memory while it reads an epoch."""
     data = table(folder, samples, mapped=True)
     highest = 0.0
     for _ in Loader(data, 64, seed=0, shuffle=True).batches(0):
@@ -152,7 +155,7 @@ def print_memory(folder: Path, samples: int) -> None:
 
 
 def growth(folder: Path, samples: int) -> None:
-    """Part 3."""
+    """Print how memory grows with the number of samples (part 3)."""
     peaks = []
     for count in (samples, 10 * samples):
         command = [sys.executable, __file__, "--memory", str(folder), str(count)]
@@ -160,7 +163,8 @@ def growth(folder: Path, samples: int) -> None:
             float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         )
     print(
-        f"own memory: {peaks[0]:.0f} MiB with {samples} samples, {peaks[1]:.0f} MiB with {10 * samples}"
+        f"own memory: {peaks[0]:.0f} MiB with {samples} samples, "
+        f"{peaks[1]:.0f} MiB with {10 * samples}"
     )
 
 

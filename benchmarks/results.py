@@ -22,7 +22,7 @@ Results = list[dict[str, Any]]
 
 
 def read(folder: Path) -> dict[str, Results]:
-    """{label: the results of its seeds}."""
+    """Read the results of a comparison: {label: results of its seeds}."""
     found: dict[str, Results] = {}
     for path in sorted(folder.glob("cells/*/seed-*/result.json")):
         found.setdefault(path.parts[-3], []).append(json.loads(path.read_text(encoding="utf-8")))
@@ -30,25 +30,29 @@ def read(folder: Path) -> dict[str, Results]:
 
 
 def values(results: Results, part: str, metric: str) -> list[float]:
-    """Of the test split, in percent; a part is "fused" or a modality."""
+    """A metric of the test split in percent, a value per seed; a part is "fused" or a modality."""
     test = [r["test"] for r in results]
     return [100 * (t["fused"] if part == "fused" else t["modalities"][part])[metric] for t in test]
 
 
 def shown(numbers: list[float]) -> str:
+    """Mean ± standard deviation, as text."""
     return f"{fmean(numbers):.1f}" + (f" ± {stdev(numbers):.1f}" if len(numbers) > 1 else "")
 
 
 def mark(numbers: list[float], yardstick: list[float]) -> str:
-    """Better or worse than joint training by more than chance explains."""
+    """The sign of a difference to joint training that is larger than its standard error."""
     if min(len(numbers), len(yardstick)) < 3:
         return ""
     difference = fmean(numbers) - fmean(yardstick)
     error = math.sqrt(stdev(numbers) ** 2 / len(numbers) + stdev(yardstick) ** 2 / len(yardstick))
-    return "+" if difference > error else "−" if difference < -error else ""
+    if difference > error:
+        return "+"
+    return "−" if difference < -error else ""
 
 
 def heading(cells: list[str]) -> str:
+    """The head of a Markdown table."""
     return f"| {' | '.join(cells)} |\n|{'---|' * len(cells)}"
 
 

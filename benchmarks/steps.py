@@ -1,13 +1,12 @@
-"""Time and memory of training two ResNet-18 on frames and spectrograms of CREMA-D's size, read from
-the cache.
+"""Time and memory of training two ResNet-18 on data of CREMA-D's size, read from the cache.
 
     python benchmarks/steps.py [--steps 300] [--batch 8] [--method joint] [--precision float32]
     [--device cpu]
 
-Three frames of 224×224 and a 257×299 spectrogram a sample, random content, random crops. Prints
-clips a second, the share of the time that went into reading, and memory; on a GPU also the share of
-its peak in bfloat16 that is given with --peak (teraflops, 989 for an H100 SXM), counting the
-encoders' multiplications and additions alone.
+A sample is three frames of 224×224 and a 257×299 spectrogram, random content, random crops. Prints
+clips per second, the fraction of the time spent on reading, and memory. With --peak, the GPU's
+bfloat16 peak in teraflops (989 for an H100 SXM), it also prints the fraction of it that is reached;
+only the multiplications and additions of the encoders count.
 """
 
 from __future__ import annotations
@@ -45,6 +44,7 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace, scratch: Path) -> None:
+    """Train for the given number of steps, and print what they took."""
     data = table(scratch, arguments.samples, mapped=True)
     settings = Settings.from_dict(
         {
@@ -89,21 +89,20 @@ def run(arguments: argparse.Namespace, scratch: Path) -> None:
 
 
 def report(arguments: argparse.Namespace, spent: float, reading: float, flops: float) -> None:
-    """One line; the first step, which is slower, does not count."""
+    """Print one line; the first step, which is slower, does not count."""
     counted = arguments.steps - 1
     line = f"{arguments.method}, {arguments.precision}, batch {arguments.batch}, {counted} steps: "
-    line += (
-        f"{spent / counted * 1000:.0f} ms a step, {counted * arguments.batch / spent:.1f} clips/s, "
-    )
+    clips = counted * arguments.batch / spent
+    line += f"{spent / counted * 1000:.0f} ms a step, {clips:.1f} clips/s, "
     line += f"reading {100 * reading / spent:.1f} %, "
     if arguments.device.startswith("cuda"):
         line += f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB of GPU memory"
     else:
-        line += (
-            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB resident at most"
-        )
+        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        line += f"{resident:.0f} MiB resident at most"
     if arguments.peak:
-        line += f", {100 * flops * counted / spent / (arguments.peak * 1e12):.1f} % of {arguments.peak:g} teraflops"
+        reached = 100 * flops * counted / spent / (arguments.peak * 1e12)
+        line += f", {reached:.1f} % of {arguments.peak:g} teraflops"
     print(line)
 
 

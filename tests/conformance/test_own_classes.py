@@ -1,4 +1,4 @@
-"""The suites take anybody's class, and say in one line when other processes cannot."""
+"""The suites take any class, and say in one line when other processes cannot import it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from equipoise.registry import Entry, MethodEntry
 from equipoise.testing import CHECKS, ROUNDING, World, check_head, check_method, rank_difference
 from equipoise.testing.world import fresh_seed
 
-FILE = '''"""A method and a head in a file of their own, of which the library knows nothing before it is told."""
+FILE = '''"""A method and a head in a file that the library does not know."""
 from equipoise.heads.linear import Sum
 from equipoise.methods.baselines.joint import Joint
 from equipoise.testing import check_method

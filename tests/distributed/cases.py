@@ -1,8 +1,7 @@
-"""What two ranks compute, case by case. `python cases.py <folder>` is one rank and saves every
-answer there.
+"""Cases that two ranks compute. `python cases.py <folder> <seed>` is one rank, and saves answers.
 
-Each case splits the same global samples by rank; its answer must not depend on how many ranks there
-are.
+Each case divides the same global samples among the ranks. Its answer must not depend on their
+number.
 """
 
 import sys
@@ -19,12 +18,15 @@ from equipoise.methods.parts.losses import fused_loss, unimodal_loss
 from equipoise.testing.world import NAMES, World, small_splits
 from equipoise.training import runtime
 
-ROWS, CUT = 11, 7  # the first rank has seven of the samples, the second four
+ROWS = 11
+CUT = 7  # the first rank has seven of the samples, the second four
 
 
-def share(value, here):
-    """This rank's rows; unequal shares."""
-    return value if here.world == 1 else (value[:CUT] if here.rank == 0 else value[CUT:])
+def own_rows(value, here):
+    """The rows of this rank."""
+    if here.world == 1:
+        return value
+    return value[:CUT] if here.rank == 0 else value[CUT:]
 
 
 def drawn(*shape):
@@ -36,12 +38,12 @@ def context(here, seed, count=3, head="auto"):
 
 
 def batch_of(ctx, here, present):
-    """A global batch of which this rank has its share; `present` says who has what."""
+    """This rank's rows of a global batch; `present` gives the samples of each modality."""
     inputs = {
         m: drawn(ROWS, *ctx.train.table.specs[m].shape) * present[m].unsqueeze(1) for m in present
     }
     whole = Batch(inputs, present, torch.randint(3, (ROWS,)), torch.arange(ROWS))
-    return whole.apply(lambda value: share(value, here))
+    return whole.apply(lambda value: own_rows(value, here))
 
 
 def gradients(ctx):
@@ -99,11 +101,11 @@ def sample_means(here, seed):
         "some": torch.rand(ROWS) < 0.5,
         "second": torch.arange(ROWS) >= CUT,
     }.items():
-        answers[name] = ctx.mean(ctx.sample_mean(share(values, here), share(where, here)))
+        answers[name] = ctx.mean(ctx.sample_mean(own_rows(values, here), own_rows(where, here)))
     answers["none"] = ctx.mean(
-        ctx.sample_mean(share(values, here), share(torch.zeros(ROWS, dtype=torch.bool), here))
+        ctx.sample_mean(own_rows(values, here), own_rows(torch.zeros(ROWS, dtype=torch.bool), here))
     )
-    answers["all"] = ctx.mean(ctx.sample_mean(share(values, here)))
+    answers["all"] = ctx.mean(ctx.sample_mean(own_rows(values, here)))
     assert torch.allclose(answers["all"], values.mean(0))
     return answers
 
@@ -113,7 +115,7 @@ def gathered_twice(here, seed):
     ctx = context(here, seed)
     weight = nn.Parameter(drawn(5, 3))
     samples, direction = drawn(ROWS, 5), drawn(5, 3)
-    features = ctx.gather(torch.tanh(share(samples, here) @ weight))
+    features = ctx.gather(torch.tanh(own_rows(samples, here) @ weight))
     loss = (features @ features.T).logsumexp(1).mean()
     (first,) = ctx.gradient(loss, [weight], create_graph=True)
     (second,) = ctx.gradient((first * direction).sum(), [weight], create_graph=True)
@@ -135,7 +137,7 @@ def hypergradients(here, seed):
     ctx = context(here, seed)
     weight, other = nn.Parameter(drawn(5)), nn.Parameter(drawn(5))
     samples, targets, held = drawn(ROWS, 5), drawn(ROWS), drawn(ROWS, 5)
-    lonely = share(torch.arange(ROWS) >= CUT, here)
+    lonely = own_rows(torch.arange(ROWS) >= CUT, here)
 
     def squares(inputs, goal, where=None):
         return ctx.sample_mean((inputs @ (weight + 0.3 * other) - goal).square(), where)
@@ -143,10 +145,10 @@ def hypergradients(here, seed):
     answers = {}
     for solver in ("cg", "neumann", "identity"):
         inner = (
-            squares(share(samples, here), share(targets, here)),
-            ctx.sample_mean(torch.cosh(share(samples, here) @ weight), lonely),
+            squares(own_rows(samples, here), own_rows(targets, here)),
+            ctx.sample_mean(torch.cosh(own_rows(samples, here) @ weight), lonely),
         )
-        outer = squares(share(held, here), share(targets, here))
+        outer = squares(own_rows(held, here), own_rows(targets, here))
         alpha = torch.tensor(0.4, dtype=torch.float64)
         answers[solver] = implicit_gradient(
             inner,
@@ -195,7 +197,7 @@ def random_streams(here, seed):
 
 
 def running_statistics(here, seed):
-    """Each rank's batch normalisation has seen other samples; when an epoch ends, all have the mean over ranks."""
+    """Ranks have seen other samples; after an epoch all have the mean of their statistics."""
     ctx, norm = context(here, seed), nn.BatchNorm1d(8, dtype=torch.float64)
     ctx.model.encoders[NAMES[0]].norm = norm
     for statistic in (norm.running_mean, norm.running_var):

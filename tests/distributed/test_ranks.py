@@ -38,7 +38,7 @@ def seed_of_all():
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory, seed_of_all):
-    """What every rank answered, {case: [answer of rank 0, of rank 1]}; one start of the processes for all."""
+    """The answers of both ranks, {case: [of rank 0, of rank 1]}; the processes start once."""
     folder = tmp_path_factory.mktemp("ranks")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_method_passes_the_suite_as_a_class(project):
     """The page runs the suite with two and three modalities."""
     project("adding-a-method.md").python("-m", "mine.joint_auxiliary")

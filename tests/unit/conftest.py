@@ -1,4 +1,4 @@
-"""Fixtures for tests of several packages: short runs, and the check of a preset's or recipe's inputs."""
+"""Fixtures for tests of several packages: short runs, and a check of a preset's inputs."""
 
 import shutil
 from pathlib import Path

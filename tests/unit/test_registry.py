@@ -183,7 +183,8 @@ def method(name):
     [
         (
             ModuleNotFoundError("No module named 'theirs'"),
-            "cannot be loaded (ModuleNotFoundError: No module named 'theirs'); repair or uninstall their-package",
+            "cannot be loaded (ModuleNotFoundError: No module named 'theirs'); "
+            "repair or uninstall their-package",
         ),
         (RuntimeError("two\nlines"), "cannot be loaded (RuntimeError: two lines)"),
         (Thing, "must lead to an object of MethodEntry, and leads to the class Thing"),

@@ -67,9 +67,9 @@ def resumes(world: World) -> None:
     splits = world.data()
     settings = world.run_settings()
     with tempfile.TemporaryDirectory() as scratch:
-        whole = _final(train(settings, Path(scratch) / "whole", splits=splits).folder)
         counting = _CountingTable.of(splits.train)
-        train(settings, Path(scratch) / "counted", splits=replace(splits, train=counting))
+        counted = replace(splits, train=counting)
+        whole = _final(train(settings, Path(scratch) / "whole", splits=counted).folder)
         reads = len(counting.reads)
         for kill in sorted({*np.random.default_rng(world.seed).integers(1, reads, 3).tolist()}):
             folder = Path(scratch) / f"killed-{kill}"

@@ -1,4 +1,4 @@
-"""The context of a training: means, steps of its groups, passes over tables, a stop with a reason."""
+"""The context of a training: means, steps of its groups, passes over tables, and errors."""
 
 import os
 import random

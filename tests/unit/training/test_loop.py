@@ -1,4 +1,4 @@
-"""The training loop: which hooks it calls in which order, and where a resumed training enters it."""
+"""The training loop: the order of its hooks, and where a resumed training enters it."""
 
 from dataclasses import replace
 

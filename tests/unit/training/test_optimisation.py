@@ -107,7 +107,7 @@ def test_a_cosine_never_rises_again(build):
 
 @pytest.mark.parametrize("schedule", ["none", "step", "cosine", "plateau"])
 def test_a_factor_stays_below_the_schedule(build, schedule):
-    """Of two groups under one schedule, the one with a factor has that factor of the other's rate, always."""
+    """Of two groups under one schedule, the ratio of the rates is always the factor of one."""
     optimisers = build(lr=1.0, schedule=schedule, step_size=2, gamma=0.5)[1]
     for _ in range(EPOCHS):
         factor = random.uniform(0.1, 3)
@@ -122,7 +122,7 @@ def test_a_factor_stays_below_the_schedule(build, schedule):
 
 
 def test_plateau_waits_for_the_metric_to_rise(build):
-    """The rate falls once more than `step_size` epochs in a row are no better than the best before."""
+    """The rate falls when more than `step_size` epochs in a row do not beat the best."""
     size, gamma = random.randrange(1, 4), 0.5
     metrics = [random.choice([0.2, 0.4, 0.6, 0.8]) for _ in range(EPOCHS)]
     optimisers = build(lr=1.0, schedule="plateau", step_size=size, gamma=gamma)[1]
@@ -144,7 +144,7 @@ def test_only_the_groups_that_trained_advance(build):
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_one_group_steps_as_if_it_were_alone(build, name):
-    """Momentum, moments and weight decay of the others stay where they are, whatever is stepped in between."""
+    """Stepping other groups does not affect its momentum, moments and weight decay."""
     options = {"name": name, "lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}
     model, optimisers = build(**options)
     before = snapshot(model)
@@ -239,7 +239,7 @@ def test_frozen_parameters_belong_to_no_group(seed):
 
 
 def test_what_moves_later_than_the_rest_of_its_group_starts_like_the_rest(build):
-    """A classifier that has no loss in the first steps; fused SGD wants momentum of all or of none."""
+    """A classifier without a loss in the first steps; fused SGD needs momentum of all or none."""
     options = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}
     model, optimisers = build(**options)
     group = [p for part in model.group(NAMES[0]) for p in part]

@@ -1,4 +1,4 @@
-"""Another table to read from: what is drawn is what comes, also after a checkpoint and on several ranks."""
+"""Drawn rows are the rows that epochs read, also after a checkpoint and on several ranks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What methods that estimate ask of the context: a copy to try things on, means over a table, learning rates."""
+"""Copies of a training to try things on, means over a table, and scaled learning rates."""
 
 import numpy as np
 import pytest
