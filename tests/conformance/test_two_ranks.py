@@ -12,6 +12,9 @@ from equipoise.methods import METHODS
 from equipoise.testing import ROUNDING, World, rank_difference
 from equipoise.testing.world import fresh_seed
 
+# Ranks that wait for each other are many times slower where other processes use the cores too.
+PATIENT = pytest.mark.timeout(1800)
+
 OPTIONS = [
     ("lfm", {"alignment": "js", "loss_scale": 2.0}),
     (
@@ -69,11 +72,13 @@ def require_equal(worlds):
     assert not apart, f"seed {worlds[0].seed}: {apart}"
 
 
+@PATIENT
 def test_methods_and_their_options():
     seed = fresh_seed()
     require_equal(at_their_defaults(seed, 2) + with_options(seed))
 
 
+@PATIENT
 @pytest.mark.slow
 def test_methods_with_the_other_number_of_modalities():
     require_equal(at_their_defaults(fresh_seed(), 3))
