@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json([{f.name: getattr(e, f.name) for f in fields(e)} for e in entries])
     else:
-        columns = LISTED_COLUMNS.get(args.kind, {})
+        columns = EXTRA_COLUMNS.get(args.kind, {})
         rows = [
             (e.name, str(e.year or ""), *(show(e) for show in columns.values()), e.summary)
             for e in entries
@@ -68,7 +68,7 @@ def _presets() -> Registry:
     return preset_registry()
 
 
-LISTED_COLUMNS: dict[str, dict[str, Callable[[Any], str]]] = {
+EXTRA_COLUMNS: dict[str, dict[str, Callable[[Any], str]]] = {
     "methods": {
         "head": lambda e: e.head,
         "modalities": lambda e: e.modalities,
