@@ -32,7 +32,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, f
 
 
 def test_a_reader_never_sees_a_part(tmp_path):
-    """Two writers replace a file over and over; whoever reads meets one whole content or the other."""
+    """Two writers replace a file over and over; a reader meets one whole content or the other."""
     path = tmp_path / "file"
     contents = [bytes([number]) * 200_000 for number in (1, 2)]
     replace_file(path, contents[0])

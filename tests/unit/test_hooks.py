@@ -1,4 +1,4 @@
-"""What a subclass has to define is asked for when it is constructed, not in the middle of a training."""
+"""A subclass that lacks a hook is refused at construction, not in the middle of training."""
 
 import pytest
 

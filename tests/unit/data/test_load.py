@@ -351,7 +351,7 @@ def test_splits_that_cannot_be(folder, load):
 
 @pytest.fixture
 def spoilt(folder):
-    """Three bad files: a sound and a picture of row 4, a picture of row 8 with nothing else in the row."""
+    """Three bad files: sound and picture of row 4, and the only picture of row 8."""
     (folder / "4.wav").write_bytes(b"")
     (folder / "4.png").write_bytes(b"no picture")
     (folder / "8.png").unlink()
@@ -515,7 +515,10 @@ def test_array_files_are_vectors_of_the_length_of_the_first(tmp_path, rng, cache
 
 
 def test_naming_the_package_imports_nothing_heavy():
-    code = "import sys, equipoise.data, equipoise.data.datasets; print({'torch', 'pandas', 'sklearn'} & {*sys.modules})"
+    code = (
+        "import sys, equipoise.data, equipoise.data.datasets\n"
+        "print({'torch', 'pandas', 'sklearn'} & {*sys.modules})"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
     with pytest.raises(AttributeError, match="'lood'"):

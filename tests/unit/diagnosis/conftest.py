@@ -23,7 +23,7 @@ def modalities(request):
 
 @pytest.fixture
 def clean(rng, modalities):
-    """300 rows, three classes in turn, each modality three numbers of which one stands out for each class."""
+    """300 rows of three classes; in each modality one of three numbers stands out per class."""
     label = np.arange(len(SPLITS)) % len(CLASSES)
     numbers = {
         f"{m}{k}": rng.normal(size=len(SPLITS)) + 9 * (label == k)

@@ -34,7 +34,7 @@ def test_rows_of_nothing_are_a_finding(clean, doctor, modalities, told):
 
 
 def test_absence_by_label_is_found_with_its_strength(clean, doctor, modalities, told):
-    """Of two values against k, Cramér's V is √(χ²/N), here with χ² = Σ (observed − expected)²/expected."""
+    """Cramér's V of two values against k is √(χ²/N), χ² = Σ (observed − expected)²/expected."""
     number = np.arange(len(clean)) // 3
     hide(clean, modalities[0], (clean["label"] == "bee") & (number % 2 == 0))
     report = doctor(clean)

@@ -32,7 +32,7 @@ def test_the_stronger_modality_leads(clean, doctor, told, modalities, rng):
 
 @pytest.mark.parametrize(("weak", "behind"), [(0.64, True), (0.72, False)])
 def test_a_lead_over_the_majority_class_counts(weak, behind):
-    """Where two classes are uneven, 0.64 against 0.76 is far behind: always the larger class has 0.6."""
+    """With uneven classes 0.64 is far behind 0.76: guessing the larger class scores 0.6."""
     facts = {"majority": 0.6, "measured_on": 2000}
     found = {"strength": {"a": {"accuracy": 0.76, **facts}, "b": {"accuracy": weak, **facts}}}
     [finding] = on_strengths(found)

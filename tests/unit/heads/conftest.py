@@ -13,7 +13,7 @@ Given = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 @pytest.fixture
 def given() -> Callable[..., Given]:
-    """Features {modality: (rows, d_m)} and presence; `absent` lists the rows each modality lacks."""
+    """Features {modality: (rows, d_m)} and presence; `absent` lists the absent rows."""
 
     def make(
         widths: dict[str, int], rows: int = 6, absent: dict[str, list[int]] | None = None

@@ -1,4 +1,4 @@
-"""BiGated: the gate and its limits, generalisations to three modalities, absence, one modality alone."""
+"""BiGated: the gate and its limits, three modalities, absence, one modality alone."""
 
 from __future__ import annotations
 

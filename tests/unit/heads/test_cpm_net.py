@@ -1,4 +1,4 @@
-"""CPM-Net's head: the latent solves its least-squares problem, from the present modalities alone."""
+"""The head of CPM-Net: the latent solves its least-squares problem from what is present."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opinions and Dempster's rule: published values, the fold of the rule itself, and what combination may never do."""
+"""Opinions and Dempster's rule: published values, the rule itself, and its invariants."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def everyone(opinions: Tensor) -> Tensor:
 
 
 def dempster(first: Tensor, second: Tensor) -> Tensor:
-    """The rule as printed: beliefs and doubts of two pieces of evidence (B, K), the conflict divided out."""
+    """The printed rule: beliefs and doubts (B, K) of two opinions, divided by 1 − conflict."""
     classes = first.shape[1]
     (b, u), (c, v) = (
         (e / (e.sum(1, True) + classes), classes / (e.sum(1, True) + classes))

@@ -1,4 +1,4 @@
-"""FiLM (and Affine, the same module): the modulation, its limits, absent modalities, one modality alone."""
+"""FiLM and Affine: the modulation, its limits, absent modalities, one modality alone."""
 
 from __future__ import annotations
 

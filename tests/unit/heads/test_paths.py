@@ -31,7 +31,7 @@ def features_of(head: Head) -> dict[str, Tensor]:
 
 
 def reached(head: Head, logits: Tensor) -> dict[str, Tensor]:
-    """{parameter: where the gradient of the logits is not zero}, of the parameters where it is anywhere."""
+    """{parameter: where the gradient of the logits is not zero}, if it is anywhere."""
     named = dict(head.named_parameters())
     loss = (logits * torch.randn_like(logits)).sum()
     found = torch.autograd.grad(

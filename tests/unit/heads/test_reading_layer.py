@@ -1,4 +1,4 @@
-"""The layer by which a modality's features reach the prediction: every head names the right one, or none."""
+"""Every head names the single linear layer that reads a modality's features, or none."""
 
 from __future__ import annotations
 

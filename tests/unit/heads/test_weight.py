@@ -1,4 +1,4 @@
-"""The three heads of Weight: weights on predictions, on hidden features, and per feature dimension."""
+"""The heads of Weight: weights on predictions, hidden features or feature dimensions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of every format read alike; whatever is wrong with one is a line that names file and row."""
+"""Tables of every format read alike; an error names file and row in one line."""
 
 import csv
 import json

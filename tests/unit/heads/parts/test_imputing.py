@@ -1,4 +1,4 @@
-"""Heads that restore absent features: the joint vector, the cascade's recursions, and their identities."""
+"""Heads that restore absent features: the joint vector, the cascade and their identities."""
 
 from __future__ import annotations
 

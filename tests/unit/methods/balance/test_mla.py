@@ -26,7 +26,7 @@ def named(count: int) -> dict[str, int]:
 def algorithm_1(
     model: Model, batches: list, alpha: float, lr: float, order: str, normalize: bool
 ) -> None:
-    """Algorithm 1 of the paper with plain gradient descent, written without the library's methods."""
+    """Algorithm 1 of the paper with plain gradient descent, without the library's methods."""
     weight, bias = model.head.classifier.weight, model.head.classifier.bias
     projection = torch.eye(weight.shape[1])
     seen, t = None, 0

@@ -102,7 +102,7 @@ def test_the_target_is_not_trained(seed: int, world: SimpleNamespace) -> None:
 def test_hidden_content_reaches_the_target_alone(
     seed: int, world: SimpleNamespace, name: str
 ) -> None:
-    """Batch normalisation would otherwise carry it into the features that are shown, and into its memory."""
+    """Batch normalisation must not carry hidden features into the features that are shown."""
     model = world.model(name, INPUTS)
     for encoder in model.encoders.values():
         encoder.layers.append(torch.nn.BatchNorm1d(encoder.width))

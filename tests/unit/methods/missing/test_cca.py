@@ -128,7 +128,7 @@ def test_all_at_once_is_the_pair_for_two_modalities(table):
 
 
 def test_all_at_once_finds_the_directions_of_generalised_cca(table):
-    """G are the largest eigenvectors of the sum of the modalities' projections, W_m regresses G on modality m."""
+    """G: largest eigenvectors of the summed projections; W_m regresses G on modality m."""
     whole = complete(table)
     head, _ = fitted(whole, "mcca", components=2, ridge=1e-12)
     centred = {m: x - x.mean(0) for m, x in whole.features.items()}

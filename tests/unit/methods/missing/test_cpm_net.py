@@ -1,4 +1,4 @@
-"""CPM-Net: the clustering loss at the reference's values, the latents' steps, and what stays frozen."""
+"""CPM-Net: the clustering loss at known values, the steps of the latents, frozen parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses of DCCA and DCCAE: values by hand, invariances, gradients; and what their training moves."""
+"""The losses of DCCA and DCCAE: values by hand, invariances, gradients, moved parts."""
 
 import pytest
 import torch
