@@ -25,7 +25,7 @@ def example() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def diverging(logits: dict[str, Tensor]) -> dict[str, Tensor]:
-    """"a" is nearly certain of class 0 in the first three rows, the others less so of class 1."""
+    """ "a" is nearly certain of class 0 in the first three rows, the others less so of class 1."""
     changed = {m: 0.1 * x for m, x in logits.items()}
     for m, x in changed.items():
         x[:3, 0 if m == "a" else 1] = 30.0 if m == "a" else 20.0
