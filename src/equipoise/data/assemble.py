@@ -19,35 +19,20 @@ from equipoise.data.table.table import Splits, Table
 from equipoise.errors import DataError
 
 
-def assemble(
-    manifest: Manifest,
-    decoded: DecodedManifest,
-    *,
-    name: str,
-    label: str,
-    validation: float,
-    test: float,
-    seed: int,
-) -> Splits:
-    """Make the splits that a manifest names, or draw them where it names none.
+def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: str) -> Splits:
+    """Make the tables of a manifest's splits.
 
     Args:
-        manifest: the rows.
+        manifest: the rows, each in a split.
         decoded: their arrays.
         name: of the data set.
         label: the label column, kept for later data.
-        validation: fraction for validation where splits are drawn.
-        test: fraction for testing where splits are drawn.
-        seed: of the draw.
 
     Raises:
         DataError: a split is empty, a training row has no label, there is a single class, or a
             label occurs in validation or test alone.
     """
-    split = manifest.split
-    if split is None:
-        split = _draw_splits(manifest, decoded, validation=validation, test=test, seed=seed)
-    rows = {part: np.flatnonzero(decoded.keep & (split == part)) for part in SPLIT_NAMES}
+    rows = {part: np.flatnonzero(decoded.keep & (manifest.split == part)) for part in SPLIT_NAMES}
     for part in ("train", "validation"):
         if not len(rows[part]):
             raise DataError(f"{manifest.where}: no row is in the {part} split")
@@ -151,19 +136,34 @@ def make_table(
     )
 
 
-def _draw_splits(
-    manifest: Manifest, decoded: DecodedManifest, *, validation: float, test: float, seed: int
-) -> np.ndarray:
-    """Draw the split of each row that is kept."""
-    rows = np.flatnonzero(decoded.keep)
-    classes = _classes(manifest, rows)
-    codes = label_codes(manifest, rows, classes)
-    group = None if manifest.group is None else manifest.group[rows]
-    split = np.full(len(manifest), "train", dtype=object)
-    split[rows] = assign_splits(
-        codes, validation=validation, test=test, seed=seed, group=group, classes=classes
+def draw_splits(manifest: Manifest, *, validation: float, test: float, seed: int) -> np.ndarray:
+    """Draw the split of every row, from labels and groups alone.
+
+    The draw comes before any file is opened. So files can be measured in the training rows only,
+    and a bad file does not move the rows of other files into another split.
+
+    Args:
+        manifest: of which labels and groups are read.
+        validation: fraction of the rows.
+        test: fraction of the rows.
+        seed: of the draw.
+
+    Returns:
+        (N,) of "train", "validation" and "test".
+
+    Raises:
+        DataError: a label is missing, or the rows are too few to split.
+    """
+    classes = _classes(manifest, np.arange(len(manifest)))
+    codes = label_codes(manifest, np.arange(len(manifest)), classes)
+    return assign_splits(
+        codes,
+        validation=validation,
+        test=test,
+        seed=seed,
+        group=manifest.group,
+        classes=classes,
     )
-    return split
 
 
 def _classes(manifest: Manifest, rows: np.ndarray) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.assemble import assemble, label_codes, make_table
+from equipoise.data.assemble import assemble, draw_splits, label_codes, make_table
 from equipoise.data.datasets import DATASETS
 from equipoise.data.decoding.cache import cache_folder
 from equipoise.data.decoding.decode import DecodedManifest, decode_manifest
@@ -71,18 +71,13 @@ def _built_in(settings: DataSettings) -> Splits:
 
 def _from_manifest(settings: DataSettings) -> Splits:
     found = locate(settings)
-    manifest = read_manifest(found.data, found.columns, settings.root or found.root)
+    draw = partial(
+        draw_splits, validation=settings.validation, test=settings.test, seed=settings.seed
+    )
+    manifest = read_manifest(found.data, found.columns, settings.root or found.root, draw=draw)
     cache = cache_folder(settings.cache)
     decoded = decode_manifest(manifest, found.options, settings.problems, cache)
-    return assemble(
-        manifest,
-        decoded,
-        name=found.name,
-        label=found.columns.label,
-        validation=settings.validation,
-        test=settings.test,
-        seed=settings.seed,
-    )
+    return assemble(manifest, decoded, name=found.name, label=found.columns.label)
 
 
 def _cut_holdout(parts: Splits, settings: DataSettings) -> Splits:

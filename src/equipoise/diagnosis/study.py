@@ -110,20 +110,27 @@ def from_source(source: Source, settings: DataSettings) -> Study:
         ConfigError: a wrong declaration or setting.
         DataError: the table itself is unusable, or a modality has no readable array file at all.
     """
-    manifest = read_manifest(source.data, source.columns, settings.root or source.root)
+    undrawn = ""
+
+    def draw(manifest: Manifest) -> np.ndarray | None:
+        nonlocal undrawn
+        split, undrawn = _draw(manifest, settings)
+        return split
+
+    manifest = read_manifest(source.data, source.columns, settings.root or source.root, draw=draw)
     modalities, problems = decode_modalities(manifest, source.options, cache_folder(settings.cache))
     columns = {d.name: d.columns for d in manifest.declarations}
     views = {m: _view(manifest, m, found, columns[m]) for m, found in modalities.items()}
     split = manifest.split
-    undrawn = ""
-    if split is None:
-        split, undrawn = _draw(manifest, views, settings)
+    if split is not None and source.named["split"] is None:
+        usable = np.any([view.present for view in views.values()], axis=0)
+        split = np.where(usable, split, "")
     return Study(
         ids=manifest.ids,
         label=manifest.label,
         split=split,
         undrawn=undrawn,
-        given=manifest.split is not None,
+        given=source.named["split"] is not None,
         group=manifest.group,
         views=views,
         problems=problems,
@@ -193,18 +200,15 @@ def _reader(tables: Sequence[Table], modality: str) -> Read:
     return read
 
 
-def _draw(
-    manifest: Manifest, views: Mapping[str, ModalityView], settings: DataSettings
-) -> tuple[np.ndarray | None, str]:
-    """Draw the splits that a run would draw of the rows it can use.
+def _draw(manifest: Manifest, settings: DataSettings) -> tuple[np.ndarray | None, str]:
+    """Draw the splits that a run would draw of the rows that have a label.
 
     Returns:
         (N,) names of the splits, or None and the reason why they cannot be drawn.
     """
-    usable = np.any([view.present for view in views.values()], axis=0)
-    rows = np.flatnonzero(usable & np.array([label is not None for label in manifest.label]))
+    rows = np.flatnonzero([label is not None for label in manifest.label])
     if not len(rows):
-        return None, "no row has both a label and a modality"
+        return None, "no row has a label"
     label = np.unique([str(manifest.label[row]) for row in rows], return_inverse=True)[1]
     group = None if manifest.group is None else manifest.group[rows]
     split = np.full(len(manifest), "", dtype=object)

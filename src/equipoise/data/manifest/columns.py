@@ -32,10 +32,15 @@ class ColumnReader:
 
     Args:
         sheet: the table.
+
+    Attributes:
+        telling: indices of the rows that tell what a column holds; the others are asked only
+            where all of these are empty.
     """
 
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
+        self.telling = np.arange(len(sheet.table))
         self.columns = [str(column) for column in sheet.table.columns]
 
     def texts(self, column: str) -> list[str | None]:
@@ -126,7 +131,7 @@ class ColumnReader:
         return chosen
 
     def infer(self, declaration: Declaration, columns: list[str]) -> str:
-        """Infer the kind of a modality from its first filled cell.
+        """Infer the kind of a modality from its first filled cell in the training rows.
 
         Raises:
             ConfigError: the cell does not tell.
@@ -206,7 +211,9 @@ class ColumnReader:
         return self.sheet.table[column]
 
     def _first(self, column: str) -> str | None:
-        return next((text for text in self.texts(column) if text), None)
+        texts = self.texts(column)
+        told = [texts[row] for row in self.telling]
+        return next((text for text in [*told, *texts] if text), None)
 
     def _floats(self, column: str) -> np.ndarray:
         cells = self._column(column)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ class Manifest:
         sheet: the table; it names rows in messages.
         ids: (N,) unique ids.
         label: (N,) labels, None where the cell is empty.
-        split: (N,) split of each row; None where there is no such column.
+        split: (N,) split of each row, from its column or drawn; None where there is neither.
         group: (N,) group of each row; None where there is no such column.
         declarations: one for every modality, with its kind, and with patterns resolved to columns.
         files: {modality: file, or the part of one, or None}, for modalities of files.
@@ -58,12 +58,20 @@ class Manifest:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def training(self) -> np.ndarray:
+        """Indices of the training rows; of all rows where no row is in a split."""
+        if self.split is None:
+            return np.arange(len(self))
+        return np.flatnonzero(self.split == "train")
+
 
 def read_manifest(
     source: Path | pd.DataFrame,
     columns: Columns,
     root: str | None = None,
     *,
+    draw: Callable[[Manifest], np.ndarray | None] | None = None,
     new: bool = False,
     labelled: bool = True,
 ) -> Manifest:
@@ -73,6 +81,8 @@ def read_manifest(
         source: path or DataFrame.
         columns: the columns by role.
         root: folder that relative paths start from; the manifest's own by default.
+        draw: draws the split of every row where the table has no split column. It sees labels and
+            groups, but no modality: kinds of modality are inferred from the training rows.
         new: True for data that a run was not trained on, which may lack labels and some
             modalities.
         labelled: False to leave the label column unread, whatever it holds.
@@ -92,6 +102,10 @@ def read_manifest(
         None if columns.split is None else reader.splits(columns.split),
         None if columns.group is None else np.array(reader.filled(columns.group, "group")),
     )
+    if manifest.split is None and draw is not None:
+        manifest = replace(manifest, split=draw(manifest))
+    # A test row must not shape what is trained, so kinds are inferred from training rows.
+    reader.telling = manifest.training
     found = _without_missing(reader, columns.modalities) if new else columns.modalities
     for declaration in found:
         chosen = reader.match(declaration, columns.others)
