@@ -36,7 +36,7 @@ def is_number(found: object) -> TypeGuard[float]:
     return isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
 
 
-def is_whole(found: object, least: int) -> TypeGuard[int]:
+def is_integer(found: object, least: int) -> TypeGuard[int]:
     """True for an integer of at least this; booleans are not integers."""
     return isinstance(found, int) and not isinstance(found, bool) and found >= least
 
@@ -62,13 +62,13 @@ def flag(option: str, found: object) -> Rule:
     return option, isinstance(found, bool), "true or false", found
 
 
-def whole(option: str, found: object, least: int) -> Rule:
+def integer(option: str, found: object, least: int) -> Rule:
     """The rule of a count, an integer of at least `least`."""
     expectation = "a positive integer" if least == 1 else f"an integer, at least {least}"
-    return option, is_whole(found, least), expectation, found
+    return option, is_integer(found, least), expectation, found
 
 
-def whole_list(option: str, found: object, *, empty: bool = False) -> Rule:
+def integer_list(option: str, found: object, *, empty: bool = False) -> Rule:
     """The rule of a list of positive integers.
 
     Args:
@@ -76,7 +76,7 @@ def whole_list(option: str, found: object, *, empty: bool = False) -> Rule:
         found: its value.
         empty: an empty list is usable.
     """
-    usable = is_list(found) and (empty or len(found) > 0) and all(is_whole(n, 1) for n in found)
+    usable = is_list(found) and (empty or len(found) > 0) and all(is_integer(n, 1) for n in found)
     expectation = f"a list of {'' if empty else 'one or more '}positive integers"
     return option, usable, expectation, found
 
@@ -121,7 +121,7 @@ def epochs(option: str, found: object) -> Rule:
     pair = (
         is_list(found)
         and len(found) == 2
-        and all(is_whole(e, 0) for e in found)
+        and all(is_integer(e, 0) for e in found)
         and found[0] <= found[1]
     )
     return option, pair, "the first and the last epoch, [start, end] with 0 ≤ start ≤ end", found

@@ -75,9 +75,9 @@ def test_epochs_are_two_ascending_whole_numbers(wrong):
 
 @pytest.mark.parametrize("wrong", [[], (0,), [0], [1, 2.0], [True], "11", 3])
 def test_rows_of_counts(wrong):
-    assert not holds(checks.whole_list("n", wrong))
-    assert holds(checks.whole_list("n", [1, random.randint(1, 9)]))
-    assert holds(checks.whole_list("n", wrong, empty=True)) is (wrong == [])
+    assert not holds(checks.integer_list("n", wrong))
+    assert holds(checks.integer_list("n", [1, random.randint(1, 9)]))
+    assert holds(checks.integer_list("n", wrong, empty=True)) is (wrong == [])
 
 
 @pytest.mark.parametrize("wrong", ["no", "none", "false", "", 0, 1, 2, None])

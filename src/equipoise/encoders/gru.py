@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from equipoise.checks import choice, flag, require, whole
+from equipoise.checks import choice, flag, integer, require
 from equipoise.encoders.parts.checks import check_shape
 from equipoise.encoders.parts.projection import projection
 from equipoise.encoders.parts.text import text_lengths
@@ -56,10 +56,10 @@ class GRU(nn.Module):
         )
         require(
             "GRU",
-            whole("hidden", hidden, 1),
+            integer("hidden", hidden, 1),
             flag("bidirectional", bidirectional),
             choice("pooling", pooling, ("last", "mean")),
-            whole("embedding", embedding, 1),
+            integer("embedding", embedding, 1),
         )
         own = 2 * hidden if bidirectional else hidden
         self.pooling = pooling

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from equipoise.checks import inside, require, whole, whole_list
+from equipoise.checks import inside, integer, integer_list, require
 
 
 class MLP(nn.Module):
@@ -35,8 +35,8 @@ class MLP(nn.Module):
         super().__init__()
         require(
             "MLP",
-            whole("width", width, 1),
-            whole_list("hidden", hidden, empty=True),
+            integer("width", width, 1),
+            integer_list("hidden", hidden, empty=True),
             inside("dropout", dropout, "[0, 1)"),
         )
         self.width = width

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from equipoise.checks import inside, require, whole
+from equipoise.checks import inside, integer, require
 from equipoise.encoders.parts.checks import check_shape
 
 
@@ -42,7 +42,7 @@ class SequenceTransformer(nn.Module):
         counts = {"width": width, "layers": layers, "heads": heads, "hidden": hidden}
         require(
             "SequenceTransformer",
-            *[whole(name, value, 1) for name, value in counts.items()],
+            *[integer(name, value, 1) for name, value in counts.items()],
             inside("dropout", dropout, "[0, 1)"),
         )
         require(

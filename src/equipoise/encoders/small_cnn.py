@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from equipoise.checks import require, whole, whole_list
+from equipoise.checks import integer, integer_list, require
 from equipoise.encoders.parts.checks import check_shape
 
 GROUPS = 8
@@ -36,7 +36,9 @@ class SmallCNN(nn.Module):
     ) -> None:
         super().__init__()
         check_shape("SmallCNN", shape, len(shape) == 3, "(channels, height, width)")
-        require("SmallCNN", whole("width", width, 1), whole_list("channels", channels, empty=True))
+        require(
+            "SmallCNN", integer("width", width, 1), integer_list("channels", channels, empty=True)
+        )
         self.width = width
         size = min(shape[1:])
         layers: list[nn.Module] = []

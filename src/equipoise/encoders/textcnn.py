@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from equipoise.checks import inside, require, whole, whole_list
+from equipoise.checks import inside, integer, integer_list, require
 from equipoise.encoders.parts.checks import check_shape, check_vocabulary
 from equipoise.encoders.parts.projection import projection
 from equipoise.encoders.parts.text import text_lengths
@@ -54,9 +54,9 @@ class TextCNN(nn.Module):
         check_shape("TextCNN", shape, len(shape) == 1, "(length,)")
         require(
             "TextCNN",
-            whole("embedding", embedding, 1),
-            whole("filters", filters, 1),
-            whole_list("windows", windows),
+            integer("embedding", embedding, 1),
+            integer("filters", filters, 1),
+            integer_list("windows", windows),
             inside("dropout", dropout, "[0, 1)"),
         )
         own = len(windows) * filters

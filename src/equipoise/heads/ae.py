@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from equipoise.checks import inside, require, whole_list
+from equipoise.checks import inside, integer_list, require
 from equipoise.heads.parts.feedforward import feedforward, xavier
 from equipoise.heads.parts.imputing import ImputingHead, Restoration
 
@@ -37,7 +37,7 @@ class AE(ImputingHead):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(widths, classes)
-        require("AE", whole_list("layers", layers), inside("dropout", dropout, "[0, 1)"))
+        require("AE", integer_list("layers", layers), inside("dropout", dropout, "[0, 1)"))
         width = sum(widths.values())
         sizes = [width, *layers]
         self.autoencoder = nn.Sequential(

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.checks import choice, inside, require, whole
+from equipoise.checks import choice, inside, integer, require
 from equipoise.heads.parts.joint import JointHead
 
 
@@ -51,9 +51,9 @@ class Attention(JointHead):
         super().__init__(widths, classes)
         require(
             "Attention",
-            whole("width", width, 1),
-            whole("layers", layers, 1),
-            whole("heads", heads, 1),
+            integer("width", width, 1),
+            integer("layers", layers, 1),
+            integer("heads", heads, 1),
             choice("read_out", read_out, ("cls", "mean")),
             inside("dropout", dropout, "[0, 1)"),
         )

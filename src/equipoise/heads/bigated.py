@@ -22,7 +22,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.checks import choice, require, whole
+from equipoise.checks import choice, integer, require
 from equipoise.heads.parts.block_linear import BlockLinear
 from equipoise.heads.parts.checks import AUTO, leading_modality
 from equipoise.heads.parts.joint import JointHead
@@ -50,7 +50,9 @@ class BiGated(JointHead):
         width: int = 512,
     ) -> None:
         super().__init__(widths, classes)
-        require("BiGated", choice("combine", combine, ("concat", "sum")), whole("width", width, 1))
+        require(
+            "BiGated", choice("combine", combine, ("concat", "sum")), integer("width", width, 1)
+        )
         symmetric = gate == "others" and "others" not in widths
         # Also where every modality is gated: a single modality has no others, and is refused.
         leader = leading_modality("BiGated", "gate", AUTO if symmetric else gate, widths)

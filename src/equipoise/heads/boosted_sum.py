@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.checks import positive, require, whole
+from equipoise.checks import integer, positive, require
 from equipoise.heads.base import SeparateHead
 from equipoise.heads.parts.checks import one_width
 
@@ -40,7 +40,7 @@ class BoostedSum(SeparateHead):
         self, widths: Mapping[str, int], classes: int, hidden: int = 256, rate: float = 1.0
     ) -> None:
         super().__init__(widths, classes, "sum")
-        require("BoostedSum", whole("hidden", hidden, 0), positive("rate", rate))
+        require("BoostedSum", integer("hidden", hidden, 0), positive("rate", rate))
         self.decomposable = False
         width = one_width("head 'boosted-sum'", widths)
         self.classifier: nn.Module = nn.Linear(width, classes)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from equipoise.checks import choice, require, whole
+from equipoise.checks import choice, integer, require
 from equipoise.errors import ConfigError
 from equipoise.heads.base import Head
 from equipoise.heads.linear import Sum
@@ -173,7 +173,7 @@ class CCA(CorrelatedHead):
         narrowest = min(widths.values())
         k = min(AUTO_COMPONENTS, narrowest) if components == "auto" else components
         widest = f"at most {narrowest}, as the narrowest features are wide"
-        require("CCA", whole("components", k, 1), choice("multi", multi, ("pairwise", "mcca")))
+        require("CCA", integer("components", k, 1), choice("multi", multi, ("pairwise", "mcca")))
         require("CCA", ("components", k <= narrowest, widest, k))
         plain = {m: nn.Identity() for m in widths}
         super().__init__(widths, classes, plain, widths, k, multi)

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.checks import positive, require, whole
+from equipoise.checks import integer, positive, require
 from equipoise.heads.concat import Concat
 from equipoise.heads.parts.joint import JointHead
 
@@ -44,7 +44,7 @@ class CPMNet(JointHead):
         self, widths: Mapping[str, int], classes: int, latent: int = 128, ridge: float = 1e-3
     ) -> None:
         super().__init__(widths, classes)
-        require("CPMNet", whole("latent", latent, 1), positive("ridge", ridge))
+        require("CPMNet", integer("latent", latent, 1), positive("ridge", ridge))
         self.latent = latent
         self.ridge = ridge
         for modality, width in widths.items():

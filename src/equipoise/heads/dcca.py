@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from equipoise.checks import choice, require, whole
+from equipoise.checks import choice, integer, require
 from equipoise.heads.cca import CorrelatedHead
 from equipoise.heads.parts.feedforward import feedforward
 
@@ -44,8 +44,8 @@ class DCCA(CorrelatedHead):
         owner = type(self).__name__
         require(
             owner,
-            whole("components", components, 1),
-            whole("hidden", hidden, 1),
+            integer("components", components, 1),
+            integer("hidden", hidden, 1),
             choice("multi", multi, ("pairwise", "mcca", "none")),
         )
         networks = {

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from equipoise.checks import choice, inside, positive, require, whole
+from equipoise.checks import choice, inside, integer, positive, require
 from equipoise.heads.concat import Concat
 from equipoise.registry import GIVEN, NULL, Effect
 
@@ -85,7 +85,7 @@ class DOMFN(Concat):
             inside("threshold", threshold, "(0, 1]"),
             positive("gamma", gamma),
             choice("output", output, OUTPUTS),
-            whole("hidden", hidden, 1),
+            integer("hidden", hidden, 1),
         )
         if tau is not None:
             require("DOMFN", positive("tau", tau))

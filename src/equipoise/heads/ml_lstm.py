@@ -24,7 +24,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from equipoise.checks import flag, inside, require, whole
+from equipoise.checks import flag, inside, integer, require
 from equipoise.heads.parts.joint import JointHead
 
 
@@ -56,8 +56,8 @@ class MLLSTM(JointHead):
         super().__init__(widths, classes)
         require(
             "MLLSTM",
-            whole("hidden", hidden, 1),
-            whole("layers", layers, 1),
+            integer("hidden", hidden, 1),
+            integer("layers", layers, 1),
             flag("bidirectional", bidirectional),
             inside("dropout", dropout, "[0, 1)"),
         )

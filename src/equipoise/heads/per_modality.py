@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from equipoise.checks import require, whole_list
+from equipoise.checks import integer_list, require
 from equipoise.heads.base import SeparateHead
 
 
@@ -35,7 +35,7 @@ class PerModality(SeparateHead):
         fusion_weights: dict[str, float] | None = None,
     ) -> None:
         super().__init__(widths, classes, fusion, fusion_weights)
-        require("PerModality", whole_list("hidden", hidden))
+        require("PerModality", integer_list("hidden", hidden))
         for modality, width in widths.items():
             sizes = [width, *hidden, classes]
             layers: list[nn.Module] = [nn.Linear(a, b) for a, b in pairwise(sizes)]

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equipoise.checks import require, whole
+from equipoise.checks import integer, require
 from equipoise.heads.base import SeparateHead
 
 
@@ -49,7 +49,7 @@ class Sustained(SeparateHead):
         fusion_weights: dict[str, float] | None = None,
     ) -> None:
         super().__init__(widths, classes, fusion, fusion_weights)
-        require("Sustained", whole("hidden", hidden, 1), whole("most", most, 1))
+        require("Sustained", integer("hidden", hidden, 1), integer("most", most, 1))
         self.most = most
         # All classifiers exist from the start, so that their parameters have an optimiser and a
         # place in every checkpoint. One that is off is not in the graph.

@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from equipoise.checks import inside, require, whole
+from equipoise.checks import inside, integer, require
 from equipoise.heads.parts.joint import JointHead
 
 PUBLISHED_WIDTH = 300
@@ -90,11 +90,11 @@ class TATE(JointHead):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(widths, classes)
-        require("TATE", whole("heads", heads, 1), inside("dropout", dropout, "[0, 1)"))
+        require("TATE", integer("heads", heads, 1), inside("dropout", dropout, "[0, 1)"))
         others = len(widths) - 1
         least = max(min(PUBLISHED_WIDTH, max(widths.values())), others)
         hidden = least + -least % heads if width == "auto" else width
-        require("TATE", whole("width", hidden, 1))
+        require("TATE", integer("width", hidden, 1))
         fits = hidden % heads == 0 and hidden >= others
         require(
             "TATE", ("width", fits, f"a multiple of {heads} heads, and at least {others}", hidden)

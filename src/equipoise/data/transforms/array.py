@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from equipoise.checks import require, whole, whole_list
+from equipoise.checks import integer, integer_list, require
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_array
 from equipoise.data.transforms.base import Draws, statistics
@@ -69,7 +69,7 @@ class Numbers(ArrayFile):
     kind: ClassVar[str] = "vector"
 
     def __post_init__(self) -> None:
-        require(self.kind, whole("length", self.length, 1))
+        require(self.kind, integer("length", self.length, 1))
         statistics(self.kind, self.normalise, {})
 
     @property
@@ -112,7 +112,7 @@ class Series(ArrayFile):
     kind: ClassVar[str] = "array"
 
     def __post_init__(self) -> None:
-        require(self.kind, whole("length", self.length, 1), whole_list("rest", self.rest))
+        require(self.kind, integer("length", self.length, 1), integer_list("rest", self.rest))
         statistics(self.kind, self.normalise, {})
 
     @property

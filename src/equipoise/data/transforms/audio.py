@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from equipoise.checks import choice, flag, positive, require, whole
+from equipoise.checks import choice, flag, integer, positive, require
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_audio
 from equipoise.data.transforms.base import Draws, statistics
@@ -55,11 +55,11 @@ class Sound(ABC):
     def __post_init__(self) -> None:
         require(
             "audio",
-            whole("rate", self.rate, 1),
+            integer("rate", self.rate, 1),
             positive("seconds", self.seconds),
             choice("short", self.short, ("pad", "tile")),
-            whole("mask_bands", self.mask_bands, 0),
-            whole("mask_frames", self.mask_frames, 0),
+            integer("mask_bands", self.mask_bands, 0),
+            integer("mask_frames", self.mask_frames, 0),
         )
         if self.normalise != "clip":
             statistics("audio", self.normalise, NORMALISATIONS)
@@ -159,9 +159,9 @@ class LogMel(Sound):
         super().__post_init__()
         require(
             "audio",
-            whole("mels", self.mels, 1),
-            whole("window", self.window, 1),
-            whole("hop", self.hop, 1),
+            integer("mels", self.mels, 1),
+            integer("window", self.window, 1),
+            integer("hop", self.hop, 1),
             positive("floor", self.floor),
         )
         _check_window(self, self.window)
@@ -202,8 +202,8 @@ class LogStft(Sound):
         super().__post_init__()
         require(
             "audio",
-            whole("window", self.window, 1),
-            whole("hop", self.hop, 1),
+            integer("window", self.window, 1),
+            integer("hop", self.hop, 1),
             flag("centre", self.centre),
             positive("floor", self.floor),
         )
@@ -267,7 +267,7 @@ class Fbank(Sound):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require("audio", whole("mels", self.mels, 1), whole("frames", self.frames, 1))
+        require("audio", integer("mels", self.mels, 1), integer("frames", self.frames, 1))
         _check_window(self, self.window)
 
     @property

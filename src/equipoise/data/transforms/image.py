@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from equipoise.checks import choice, flag, inside, is_number, is_whole, require
+from equipoise.checks import choice, flag, inside, is_integer, is_number, require
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_image
 from equipoise.data.media.image import FITS, RESAMPLING
@@ -219,7 +219,7 @@ def _extent(size: int | Sequence[int]) -> tuple[int, int]:
 
 def _check_extent(owner: str, name: str, size: object) -> None:
     numbers = size if isinstance(size, list | tuple) else [size]
-    if len(numbers) not in (1, 2) or not all(is_whole(n, 1) for n in numbers):
+    if len(numbers) not in (1, 2) or not all(is_integer(n, 1) for n in numbers):
         raise invalid(owner, name, "one or two positive integers", size)
 
 

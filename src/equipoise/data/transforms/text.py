@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from equipoise.checks import flag, require, whole
+from equipoise.checks import flag, integer, require
 from equipoise.errors import ConfigError
 from equipoise.quiet import quiet
 
@@ -45,9 +45,9 @@ class Words:
     def __post_init__(self) -> None:
         require(
             "text",
-            whole("length", self.length, 1),
-            whole("minimum", self.minimum, 1),
-            whole("size", self.size, 1),
+            integer("length", self.length, 1),
+            integer("minimum", self.minimum, 1),
+            integer("size", self.size, 1),
         )
 
     def learn(self, texts: Iterable[str]) -> list[str]:
@@ -99,7 +99,7 @@ class Pieces:
     learned: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require("text", whole("length", self.length, 1), flag("special", self.special))
+        require("text", integer("length", self.length, 1), flag("special", self.special))
 
     def tokens(self, vocabulary: Sequence[str]) -> PieceTokens:
         """Make the function that turns texts into ids."""

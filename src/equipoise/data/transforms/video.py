@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from equipoise.checks import choice, is_whole, require, whole
+from equipoise.checks import choice, integer, is_integer, require
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_frames
 from equipoise.data.media.image import fit_image
@@ -48,12 +48,12 @@ class Frames(Picture):
         super().__post_init__()
         require(
             self.kind,
-            whole("frames", self.frames, 1),
-            whole("minimum", self.minimum, 1),
+            integer("frames", self.frames, 1),
+            integer("minimum", self.minimum, 1),
             choice("sampling", self.sampling, ("segments", "dense")),
         )
         if self.candidates is not None:
-            enough = is_whole(self.candidates, self.frames)
+            enough = is_integer(self.candidates, self.frames)
             expected = f"at least as many as frames ({self.frames})"
             require(self.kind, ("candidates", enough, expected, self.candidates))
 

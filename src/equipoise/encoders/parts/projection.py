@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from equipoise.checks import require, whole
+from equipoise.checks import integer, require
 
 
 def projection(owner: str, own: int, width: int | None) -> nn.Module:
@@ -20,5 +20,5 @@ def projection(owner: str, own: int, width: int | None) -> nn.Module:
     """
     if width is None:
         return nn.Identity()
-    require(owner, whole("width", width, 1))
+    require(owner, integer("width", width, 1))
     return nn.Identity() if width == own else nn.Linear(own, width)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from equipoise.checks import choice, require, whole
+from equipoise.checks import choice, integer, require
 from equipoise.encoders.parts.frames import encode_frames
 from equipoise.encoders.parts.projection import projection
 from equipoise.encoders.pretrained.hub import (
@@ -43,7 +43,10 @@ def tune(
         ConfigError: a wrong value, targets that match no layer, or peft is not installed.
     """
     require(
-        owner, choice("tuning", tuning, TUNINGS), whole("rank", rank, 1), whole("alpha", alpha, 1)
+        owner,
+        choice("tuning", tuning, TUNINGS),
+        integer("rank", rank, 1),
+        integer("alpha", alpha, 1),
     )
     if tuning == "frozen":
         network.requires_grad_(False)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from equipoise.checks import choice, require, whole, whole_list
+from equipoise.checks import choice, integer, integer_list, require
 from equipoise.heads.parts.feedforward import feedforward, xavier
 
 FORMS = ("residual", "current", "legacy")
@@ -73,8 +73,8 @@ class Cascade(nn.Module):
         super().__init__()
         require(
             owner,
-            whole_list("layers", layers),
-            whole("blocks", blocks, 1),
+            integer_list("layers", layers),
+            integer("blocks", blocks, 1),
             choice("cascade", form, FORMS),
         )
         self.form = form

@@ -61,7 +61,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, inside, not_negative, positive, require, whole
+from equipoise.checks import choice, inside, integer, not_negative, positive, require
 from equipoise.errors import ConfigError
 from equipoise.heads.sustained import Sustained
 from equipoise.methods.parts.idle import warn_of_a_short_run, warn_of_one_modality
@@ -140,7 +140,7 @@ class AUG(Method):
             "AUG",
             inside("residual_weight", residual_weight, "[0, 1]"),
             choice("residual", residual, RESIDUALS),
-            whole("every", every, 1),
+            integer("every", every, 1),
             positive("factor", factor),
             not_negative("margin", margin),
         )

@@ -59,7 +59,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, inside, is_whole, require
+from equipoise.checks import choice, inside, is_integer, require
 from equipoise.errors import ConfigError
 from equipoise.heads.vote import Vote
 from equipoise.methods.parts.features import features_here
@@ -149,7 +149,7 @@ class BSS(Method):
             choice("schedule", schedule, SAMPLINGS),
             inside("joint_weight", joint_weight, "[0, 1]"),
             inside("start", start, "(0, 1]"),
-            ("grow", grow == "auto" or is_whole(grow, 1), "a positive integer or auto", grow),
+            ("grow", grow == "auto" or is_integer(grow, 1), "a positive integer or auto", grow),
         )
         self.schedule = schedule
         self.joint_weight = joint_weight

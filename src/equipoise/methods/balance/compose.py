@@ -49,7 +49,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, flag, inside, not_negative, positive, require, whole
+from equipoise.checks import choice, flag, inside, integer, not_negative, positive, require
 from equipoise.evaluating import evaluating
 from equipoise.heads.base import Head
 from equipoise.heads.parts.checks import one_width
@@ -281,12 +281,12 @@ class Compose(Method):
             choice("projection", projection, PROJECTIONS),
             choice("flatness", flatness, FLATNESS),
             choice("alignment", alignment, ("none", *ALIGNMENTS)),
-            whole("cycles", cycles, 1),
+            integer("cycles", cycles, 1),
             alpha_rule("projection_alpha", projection_alpha),
             choice("projection_order", projection_order, ORDERS),
             flag("normalize_projection", normalize_projection),
             not_negative("tau", tau),
-            whole("statistic_batch", statistic_batch, 1),
+            integer("statistic_batch", statistic_batch, 1),
             not_negative("rho", rho),
             choice("alpha", alpha, SCHEDULES),
             inside("alpha_value", alpha_value, "[0, 1]"),

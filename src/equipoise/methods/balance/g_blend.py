@@ -53,7 +53,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, is_number, is_table, require, whole
+from equipoise.checks import choice, integer, is_number, is_table, require
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.baselines.late import Late
@@ -130,7 +130,7 @@ class GBlend(Method):
         require(
             "GBlend",
             choice("mode", mode, MODES),
-            whole("super_epoch", super_epoch, 1),
+            integer("super_epoch", super_epoch, 1),
             (
                 "weights",
                 weights is None or are_weights(weights),

@@ -60,7 +60,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import not_negative, require, whole
+from equipoise.checks import integer, not_negative, require
 from equipoise.errors import ConfigError
 from equipoise.heads.channel import Channel
 from equipoise.methods.fusion.channel import remember_squeezes
@@ -124,8 +124,8 @@ class Greedy(Method):
         require(
             "Greedy",
             not_negative("tolerance", tolerance, infinite=True),
-            whole("hold", hold, 1),
-            whole("start_epoch", start_epoch, 0),
+            integer("hold", hold, 1),
+            integer("start_epoch", start_epoch, 0),
         )
         self.tolerance = tolerance
         self.hold = hold

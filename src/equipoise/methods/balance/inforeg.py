@@ -58,7 +58,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import not_negative, require, whole
+from equipoise.checks import integer, not_negative, require
 from equipoise.methods.parts.auxiliary import auxiliary_loss, require_trained_classifiers
 from equipoise.methods.parts.idle import warn_of_frozen_encoders, warn_of_one_modality
 from equipoise.methods.parts.scores import true_class_scores
@@ -136,7 +136,7 @@ class InfoReg(Method):
             not_negative("beta", beta),
             not_negative("threshold", threshold),
             not_negative("unimodal_weight", unimodal_weight),
-            whole("smoothing", smoothing, 1),
+            integer("smoothing", smoothing, 1),
         )
         self.strength = strength
         self.beta = beta

@@ -42,7 +42,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
-from equipoise.checks import choice, not_negative, positive, require, whole
+from equipoise.checks import choice, integer, not_negative, positive, require
 from equipoise.errors import ConfigError
 from equipoise.methods.parts.aligned import Aligned
 from equipoise.methods.parts.hypergradient import SOLVERS, implicit_gradient, twice_differentiable
@@ -109,15 +109,15 @@ class LFMLearned(Aligned):
         require(
             "LFMLearned",
             choice("hypergradient", hypergradient, SOLVERS),
-            whole("iterations", iterations, 1),
+            integer("iterations", iterations, 1),
             not_negative("damping", damping),
             positive("neumann_step", neumann_step),
             ("alpha_bounds", ascending, "two ascending numbers in [0, 1]", alpha_bounds),
             ("alpha_init", low <= alpha_init <= high, f"in [{low:g}, {high:g}]", alpha_init),
             not_negative("alpha_lr", alpha_lr),
-            whole("alpha_halving", alpha_halving, 0),
-            whole("outer_every", outer_every, 0),
-            whole("outer_batch_size", outer_batch_size, 0),
+            integer("alpha_halving", alpha_halving, 0),
+            integer("outer_every", outer_every, 0),
+            integer("outer_batch_size", outer_batch_size, 0),
         )
         self.solver = hypergradient
         self.iterations = iterations

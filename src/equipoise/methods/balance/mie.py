@@ -59,10 +59,10 @@ from equipoise.checks import (
     choice,
     flag,
     inside,
+    integer,
+    integer_list,
     not_negative,
     require,
-    whole,
-    whole_list,
 )
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.parts.auxiliary import require_fused_classifiers
@@ -209,13 +209,13 @@ class MIE(Method):
             inside("scope", scope, "[0, 1]"),
             ("one_direction", pair, "two different modalities", one_direction),
             not_negative("mixup_alpha", mixup_alpha),
-            whole("cycles", cycles, 1),
+            integer("cycles", cycles, 1),
             flag("fresh_optimiser", fresh_optimiser),
             flag("reload_best", reload_best),
-            whole("statistic_batch", statistic_batch, 1),
+            integer("statistic_batch", statistic_batch, 1),
         )
         if phases is not None:
-            require("MIE", whole_list("phases", phases))
+            require("MIE", integer_list("phases", phases))
         self.rho = rho
         self.tau = tau
         self.sam = sam

@@ -62,7 +62,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, flag, inside, is_table, is_whole, require
+from equipoise.checks import choice, flag, inside, is_integer, is_table, require
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.parts.auxiliary import require_trained_classifiers
@@ -140,7 +140,7 @@ class MSLR(Joint):
             inside("smoothing", smoothing, "[0, 1]"),
             (
                 "window",
-                is_whole(window, least),
+                is_integer(window, least),
                 "at least 1, or 2 if 'cumulative', and an integer",
                 window,
             ),

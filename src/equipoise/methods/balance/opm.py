@@ -49,7 +49,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import inside, not_negative, require, whole
+from equipoise.checks import inside, integer, not_negative, require
 from equipoise.errors import ConfigError
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.parts.draws import sample_uniform
@@ -129,7 +129,7 @@ class OPM(Joint):
             inside("base", base, "[0, 1]"),
             not_negative("lead", lead),
             inside("probability", probability, "[0, 1]"),
-            whole("warm_up", warm_up, 0),
+            integer("warm_up", warm_up, 0),
         )
         self.base = base
         self.lead = lead

@@ -55,7 +55,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import flag, inside, not_negative, require, whole
+from equipoise.checks import flag, inside, integer, not_negative, require
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.parts.idle import warn_of_frozen_encoders, warn_of_one_modality
 from equipoise.training.context import Context
@@ -183,7 +183,7 @@ class PMR(Joint):
             "PMR",
             not_negative("alpha", alpha),
             not_negative("mu", mu),
-            whole("entropy_epochs", entropy_epochs, 0),
+            integer("entropy_epochs", entropy_epochs, 0),
             inside("momentum", momentum, "(0, 1]"),
             inside("share", share, "(0, 1]"),
             flag("clipped", clipped),

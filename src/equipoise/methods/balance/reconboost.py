@@ -54,7 +54,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import not_negative, positive, require, whole
+from equipoise.checks import integer, not_negative, positive, require
 from equipoise.errors import ConfigError
 from equipoise.evaluating import evaluating
 from equipoise.heads.boosted_sum import BoostedSum
@@ -118,8 +118,8 @@ class ReconBoost(Method):
                 reconcilement,
             ),
             not_negative("consolidation", consolidation),
-            whole("alternation", alternation, 1),
-            whole("rectification", rectification, 0),
+            integer("alternation", alternation, 1),
+            integer("rectification", rectification, 0),
         )
         self.strength = strength
         self.reconcilement = reconcilement

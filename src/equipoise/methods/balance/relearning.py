@@ -46,7 +46,7 @@ import numpy as np
 import torch
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import not_negative, require, whole
+from equipoise.checks import integer, not_negative, require
 from equipoise.data.table.loader import Loader
 from equipoise.errors import ConfigError
 from equipoise.methods.baselines.joint import Joint
@@ -95,8 +95,8 @@ class Relearning(Joint):
         require(
             "Relearning",
             not_negative("strength", strength),
-            whole("every", every, 1),
-            whole("times", times, 0),
+            integer("every", every, 1),
+            integer("times", times, 0),
         )
         self.strength = strength
         self.every = every

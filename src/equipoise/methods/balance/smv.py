@@ -57,7 +57,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, inside, is_whole, not_negative, require, whole
+from equipoise.checks import choice, inside, integer, is_integer, not_negative, require
 from equipoise.data.table.loader import Loader
 from equipoise.evaluation.shapley import shapley_value, subsets
 from equipoise.methods.baselines.joint import Joint
@@ -133,7 +133,7 @@ class Valuation(Joint):
 
     def __init__(self, name: str, warm_up: int) -> None:
         super().__init__()
-        require(type(self).__name__, whole("warm_up", warm_up, 0))
+        require(type(self).__name__, integer("warm_up", warm_up, 0))
         self.name = name
         self.warm_up = warm_up
 
@@ -185,7 +185,7 @@ class SampleValuation(Valuation):
 
     def __init__(self, warm_up: int = 5, copies: Sequence[int] = (1, 2, 3)) -> None:
         super().__init__("smv-sample", warm_up)
-        counts = len(copies) == 3 and all(is_whole(c, 0) for c in copies)
+        counts = len(copies) == 3 and all(is_integer(c, 0) for c in copies)
         require(type(self).__name__, ("copies", counts, "three integers, at least 0", copies))
         self.copies = tuple(copies)
         self.idle = not any(copies)

@@ -42,7 +42,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import not_negative, require, whole
+from equipoise.checks import integer, not_negative, require
 from equipoise.heads.linear import Late as LateHead
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.baselines.late import Late
@@ -67,7 +67,7 @@ class UMT(Joint):
         super().__init__()
         require("UMT", not_negative("weight", weight))
         if teacher_epochs != "auto":
-            require("UMT", whole("teacher_epochs", teacher_epochs, 1))
+            require("UMT", integer("teacher_epochs", teacher_epochs, 1))
         self.weight = weight
         self.teacher_epochs = teacher_epochs
         self.teaches = weight > 0

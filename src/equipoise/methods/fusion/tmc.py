@@ -55,7 +55,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, require, whole
+from equipoise.checks import choice, integer, require
 from equipoise.heads import evidential
 from equipoise.heads.base import Head
 from equipoise.heads.parts.opinions import uncertainty
@@ -141,8 +141,8 @@ class TMC(OwnHead[Head]):
         super().__init__()
         require(
             type(self).__name__,
-            whole("annealing_epochs", annealing_epochs, 1),
-            whole("annealing_start", annealing_start, 0),
+            integer("annealing_epochs", annealing_epochs, 1),
+            integer("annealing_start", annealing_start, 0),
             choice("fit", fit, FITS),
         )
         self.annealing_epochs = annealing_epochs

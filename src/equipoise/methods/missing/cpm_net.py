@@ -57,7 +57,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from equipoise.batch import Batch
-from equipoise.checks import choice, not_negative, positive, require, whole
+from equipoise.checks import choice, integer, not_negative, positive, require
 from equipoise.heads.cpm_net import CPMNet as Head
 from equipoise.methods.parts.frozen_encoders import FrozenEncoders
 from equipoise.methods.parts.reconstruction import classification
@@ -210,7 +210,7 @@ class CPMNet(FrozenEncoders[Head]):
             "CPMNet",
             not_negative("weight", weight),
             positive("latent_lr", latent_lr),
-            whole("latent_steps", latent_steps, 1),
+            integer("latent_steps", latent_steps, 1),
             choice("margin", margin, CLUSTERING_MARGINS),
         )
         self.weight = weight

@@ -53,7 +53,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from equipoise.checks import positive, require, whole
+from equipoise.checks import integer, positive, require
 from equipoise.heads.cca import CorrelatedHead
 from equipoise.heads.dcca import DCCA as Head
 from equipoise.methods.missing.cca import CCA
@@ -138,8 +138,8 @@ class DCCA(CCA):
         require(
             type(self).__name__,
             positive("deep_ridge", deep_ridge),
-            whole("passes", passes, 0),
-            whole("samples", samples, 2),
+            integer("passes", passes, 0),
+            integer("samples", samples, 2),
             positive("lr", lr),
         )
         self.deep_ridge = deep_ridge
