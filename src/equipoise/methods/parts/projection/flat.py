@@ -137,5 +137,10 @@ def _mean_input(inputs: Tensor | None, like: Tensor, ctx: Context) -> Tensor | N
 
 
 def statistic_loader(ctx: Context, batch_size: int) -> Loader:
-    """A loader of the training table in order, in the small batches whose means Eq. 5 sums up."""
-    return ctx.train.again(ctx.train.table, batch_size, seed=0, shuffle=False)
+    """A loader of the training table in the small batches whose means Eq. 5 sums up.
+
+    The batches are drawn at random, as in Algorithm 1, and the same ones for every T of a run: in
+    the order of the table, the rows of a batch could all have the same class, and T would depend on
+    the order of the manifest.
+    """
+    return ctx.train.again(ctx.train.table, batch_size, seed=ctx.seed, shuffle=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from equipoise.methods.parts.projection.flat import FlatMemory
+from equipoise.data.table.loader import Loader
+from equipoise.methods.parts.projection.flat import FlatMemory, statistic_loader
 from equipoise.methods.parts.projection.layers import weighted_layers
 from equipoise.methods.parts.projection.matrices import (
     flat_projection,
@@ -19,6 +21,11 @@ from equipoise.methods.parts.projection.matrices import (
     quantiles,
 )
 from equipoise.methods.parts.projection.orthogonal import OrthogonalMemory
+from equipoise.runs import run
+from equipoise.settings import Settings
+from equipoise.testing.world import World
+from equipoise.training.loop import fit
+from equipoise.training.runtime import Runtime
 
 WIDTH = 7
 
@@ -211,3 +218,63 @@ def test_flat_memory_modifies_layers_of_equal_width_only(seed: int) -> None:
     factors = [float(p.grad.mean()) for p in head.blocks["a"].parameters()]
     assert factors == [1, 1, 2, 1]  # first layer (unequal), its bias, last layer, its bias
     assert all(float(p.grad.mean()) == 1 for p in head.blocks["b"].parameters())
+
+
+@pytest.mark.parametrize("method", ["mie", "compose"])
+def test_the_order_of_the_rows_hardly_moves_the_statistic(seed: int, method: str) -> None:
+    """Sorted by class, with batches in the order of the table, T was another by up to a quarter."""
+    options = {} if method == "mie" else {"schedule": "phase", "projection": "flat"}
+    settings = Settings.from_dict(
+        {
+            "data": {"source": "digits"},
+            "method": {"name": method, **options},
+            "head": "per-modality",
+            "width": 16,
+            "epochs": 2,
+            "seed": seed,
+            "device": "cpu",
+        }
+    )
+    trained = run.build_method(settings)
+    splits = run.load_splits(settings, trained)
+    model = run.build_model(settings, splits.train.specs, splits.train.classes)
+    ctx = run.make_context(settings, splits, model, Runtime())
+    trained.setup(ctx)
+    fit(trained, ctx, 2)
+    memory = trained.memory if method == "mie" else trained.projection.memory
+    order = np.random.default_rng(seed).permutation(len(splits.train))
+    mixed = splits.train.take(order)
+    by_class = splits.train.take(np.argsort(splits.train.label, kind="stable"))
+
+    def differ(*loaders: Loader) -> list[float]:
+        found = []
+        for modality in model.modalities:
+            both = []
+            for loader in loaders:
+                memory.collect(modality, ctx, loader)
+                both.append(memory.spectra[modality][0].transform.clone())
+            moved = (torch.eye(len(both[0])) - both[0]).norm()
+            found.append(float((both[0] - both[1]).norm() / moved))
+        return found
+
+    drawn = []
+    for table in (mixed, by_class):
+        other = run.make_context(settings, replace(splits, train=table), model, Runtime())
+        drawn.append(statistic_loader(other, 12))
+    in_order = [ctx.train.again(t, 12, seed=0, shuffle=False) for t in (mixed, by_class)]
+    new, old = max(differ(*drawn)), max(differ(*in_order))
+    print(new, old)
+    assert new < 0.02
+    assert old > 0.05
+
+
+def test_the_batches_of_the_statistic_are_those_of_the_seed(seed: int) -> None:
+    ctx = World("mie", 2, seed, epochs=1).build()[1]
+
+    def rows(run_seed: int) -> list[list[int]]:
+        ctx.seed = run_seed
+        return [b.index.tolist() for b in statistic_loader(ctx, 12).batches(0)]
+
+    assert rows(3) == rows(3)
+    assert rows(3) != rows(4)
+    assert sorted(row for batch in rows(3) for row in batch) == list(range(len(ctx.train.table)))
