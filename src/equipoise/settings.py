@@ -69,9 +69,11 @@ class OptimiserSettings:
         momentum: momentum of SGD.
         weight_decay: L2 penalty (decoupled under adamw).
         schedule: none, step (times gamma every step_size epochs), cosine (to zero) or plateau
-            (times gamma when the validation metric has not improved for step_size epochs). Step and
-            cosine count the epochs of each modality; shared parameters follow the modality that
+            (times gamma after step_size epochs without a better value of plateau_on). All three
+            count the epochs in which a modality trains; shared parameters follow the modality that
             trains.
+        plateau_on: value that plateau watches: loss (of training, as in the papers of LFM and MIE)
+            or metric (of validation, see select).
         step_size: number of epochs, see schedule.
         gamma: factor, see schedule.
         clip: largest gradient norm of the groups that step together; 0 for no limit.
@@ -82,6 +84,7 @@ class OptimiserSettings:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     schedule: str = "none"
+    plateau_on: str = "loss"
     step_size: int = 30
     gamma: float = 0.1
     clip: float = 0.0
@@ -94,6 +97,7 @@ class OptimiserSettings:
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
             ("weight_decay", self.weight_decay >= 0, "at least 0"),
             ("schedule", self.schedule in schedules, "one of " + ", ".join(schedules)),
+            ("plateau_on", self.plateau_on in ("loss", "metric"), "loss or metric"),
             ("step_size", self.step_size >= 1, "at least 1"),
             ("gamma", 0 < self.gamma <= 1, "in (0, 1]"),
             ("clip", self.clip >= 0, "at least 0"),
@@ -200,7 +204,8 @@ class Settings:
         seed: seed of initialisation, order and every random draw.
         select: fused validation metric that chooses the epoch: accuracy, macro_f1 or
             mean_average_precision.
-        patience: stop after this many epochs without improvement; 0 trains to the end.
+        patience: stop when every modality has trained for this many epochs since the best one; 0
+            trains to the end. No epoch is chosen before all modalities have trained.
         device: auto, cpu or cuda.
         precision: float32 or bfloat16.
         compile: compile every encoder.

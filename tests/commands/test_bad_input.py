@@ -184,3 +184,25 @@ def test_a_bad_file(refuse, command, tmp_path, kind, file, word):
     assert answer.err.count("\n") == 1
     assert word in answer.err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("method", ["joint", "mie", "relearning", "g-blend", "cca", "bss"])
+def test_a_training_that_diverges_ends_in_one_line(command, method):
+    """Version 0.1 ended some of them in scikit-learn's "Input contains NaN"."""
+    answer = command(f"train TINY --epochs 4 --method {method} --optimiser.lr 1e4 --out run")
+    assert answer.code == 1
+    assert answer.out == ""
+    last = answer.err.splitlines()[-1]
+    assert last.startswith("equipoise: ")
+    assert "warning" not in last
+    for words in ("epoch ", "step ", "rows " if "the loss" in last else "samples "):
+        assert words in last
+    assert last.index("--optimiser.clip 1.0") < last.index("--optimiser.lr")
+    assert "Traceback" not in answer.err
+
+
+def test_where_gradients_are_clipped_already_a_smaller_rate_comes_first(command):
+    answer = command("train TINY --optimiser.lr 1e30 --optimiser.clip 2 --out run")
+    last = answer.err.splitlines()[-1]
+    assert answer.code == 1
+    assert last.index("--optimiser.lr (now 1e+30)") < last.index("--optimiser.clip (now 2)")

@@ -10,9 +10,16 @@ import torch
 from equipoise.batch import Predictions
 from equipoise.data.table.loader import Loader
 from equipoise.data.table.table import Table
+from equipoise.errors import TrainingError
 from equipoise.evaluation.shapley import shapley_value, subsets
 from equipoise.model import Model
+from equipoise.training.finite import FIRST_CLIP, listed
 from equipoise.training.runtime import Runtime
+
+REMEDY = (
+    "the weights are too large, or the values of these samples: look at the samples, or train "
+    f"again with --optimiser.clip {FIRST_CLIP}, or else with a smaller --optimiser.lr"
+)
 
 
 @torch.inference_mode()
@@ -23,6 +30,8 @@ def predict(
     batch_size: int = 256,
     only: Iterable[str] | None = None,
     runtime: Runtime | None = None,
+    when: str = "",
+    remedy: str = REMEDY,
 ) -> Predictions:
     """Predict every sample of a split, fused and by each modality.
 
@@ -32,10 +41,15 @@ def predict(
         batch_size: samples at a time; the result does not depend on it.
         only: predict as if no other modality existed; None for all modalities.
         runtime: its ranks divide the rows among themselves.
+        when: the moment in a training, for the message about logits that are not finite.
+        remedy: the end of that message.
 
     Returns:
         The predictions for all rows, the same on every rank. Logits of a modality are zero where it
         is absent.
+
+    Raises:
+        TrainingError: a logit is not finite.
     """
     model.eval()
     rank, world = (runtime.rank, runtime.world) if runtime else (0, 1)
@@ -52,7 +66,7 @@ def predict(
     whole = {name: np.concatenate([part[name] for part in ranks]) for name in local}
     # Each rank reads a part of every batch; labels are in the order of the table.
     order = np.argsort(whole["index"], kind="stable")
-    return Predictions(
+    found = Predictions(
         index=whole["index"][order],
         label=np.asarray(table.label),
         present={m: np.asarray(table.present[m]) for m in chosen},
@@ -62,6 +76,12 @@ def predict(
         fused=whole["fused"][order],
         classes=tuple(table.classes),
     )
+    # Before anything reads them: a metric of NaN is a wrong number, or an error of another library.
+    finite = [np.isfinite(x).all(1) for x in (found.fused, *found.logits.values())]
+    rows = [table.ids[int(row)] for row in np.flatnonzero(~np.all(finite, axis=0))]
+    if rows:
+        raise TrainingError(f"logits are not finite{when}, samples {listed(rows)}; {remedy}")
+    return found
 
 
 def contribution(

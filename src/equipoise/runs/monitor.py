@@ -26,6 +26,7 @@ from equipoise.runs.interrupt import Interrupt
 from equipoise.settings import Settings
 from equipoise.training.checkpoint import Checkpoint, Checkpoints
 from equipoise.training.context import Context
+from equipoise.training.finite import remedy
 from equipoise.training.method import Method
 
 OnEpoch = Callable[[dict[str, Any]], None]
@@ -68,7 +69,6 @@ class Monitor:
         self.best_metric = -1.0
         self.best_epoch = -1
         self.seconds = 0.0
-        self._epochs = 0
         self._since = time.perf_counter()
         self._metrics: dict[str, Any] = {}
         # Before `restore`, so that a resumed training is compared with the initialisation, too.
@@ -95,9 +95,11 @@ class Monitor:
         if ctx.runtime.any(self.interrupt.requested):
             self._checkpoint()
             devices = f" --devices {ctx.runtime.world}" if ctx.runtime.world > 1 else ""
+            untrained = ctx.plan.untrained(ctx.epoch) if self.best_epoch < 0 else []
+            waiting = ", before an epoch could be chosen" if untrained else ""
             raise Interrupted(
-                f"stopped by a signal after step {ctx.position.step} of epoch {ctx.epoch}; "
-                "a checkpoint is written, "
+                f"stopped by a signal after step {ctx.position.step} of epoch {ctx.epoch}"
+                f"{waiting}; a checkpoint is written, "
                 f"go on with: equipoise train --resume {self.folder}{devices}"
             )
 
@@ -109,16 +111,46 @@ class Monitor:
     def validate(self) -> float:
         """Read the validation split, once, and save the weights if they are the best so far."""
         ctx = self.ctx
-        self._epochs = ctx.position.epoch
-        self._metrics = measure(predict(ctx.model, self.validation, runtime=ctx.runtime))
+        at = ctx.position
+        predictions = predict(
+            ctx.model,
+            self.validation,
+            runtime=ctx.runtime,
+            when=f" on the validation split after epoch {at.epoch - 1}, step {at.step}",
+            remedy=remedy(self.settings.optimiser),
+        )
+        self._metrics = measure(predictions)
         metric = self._metrics["fused"][self.settings.select]
         value = 0.0 if metric is None else float(metric)
-        if value > self.best_metric:
+        # However good: a modality that has yet to train would be missing from the result.
+        if value > self.best_metric and ctx.plan.selectable(at.epoch):
             self.best_metric = value
-            self.best_epoch = ctx.position.epoch - 1
-            if ctx.runtime.main:
-                self.checkpoints.save(self._best_name(), ctx.model.state_dict())
+            self._choose_last()
         return value
+
+    def conclude(self) -> None:
+        """At the end of a training that allowed no epoch to be chosen, choose the last and say so.
+
+        No plan of a method in this library ends so, but that of another method may.
+        """
+        epochs = self.ctx.position.epoch
+        if epochs == 0 or self.best_epoch >= 0:
+            return
+        self._choose_last()
+        if self.ctx.runtime.main:
+            untrained = ", ".join(map(repr, self.ctx.plan.untrained(epochs)))
+            reason = f"{untrained} did not train" if untrained else "no phase of it allows a choice"
+            warnings.warn(
+                f"method {self.settings.method['name']!r} ended before an epoch could be chosen on "
+                f"validation: {reason}; the weights of the last epoch are kept",
+                stacklevel=2,
+            )
+        self.ctx.runtime.barrier()
+
+    def _choose_last(self) -> None:
+        self.best_epoch = self.ctx.position.epoch - 1
+        if self.ctx.runtime.main:
+            self.checkpoints.save(self._best_name(), self.ctx.model.state_dict())
 
     def record(self) -> None:
         """Append the epoch to `metrics.jsonl`, then checkpoint."""
@@ -132,9 +164,10 @@ class Monitor:
             "step": ctx.position.step,
             "seconds": round(self.seconds, 3),
             "loss": values.pop("loss", None),
-            "learning_rate": ctx.optimisers.learning_rate(ctx.training[0]),
+            "learning_rate": ctx.learning_rate,
             "method": {name.removeprefix("method/"): value for name, value in values.items()},
             "validation": self._metrics,
+            "selectable": ctx.plan.selectable(ctx.position.epoch),
         }
         if ctx.runtime.main:
             with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
@@ -149,7 +182,7 @@ class Monitor:
             self.on_epoch(line)
 
     def best_weights(self) -> dict[str, Tensor] | None:
-        """The weights of `best_epoch`; None before the first epoch has ended.
+        """The weights of `best_epoch`; None before any epoch may be chosen.
 
         They are found by name, because a kill may have left weights of a later epoch beside them.
         """
@@ -158,9 +191,15 @@ class Monitor:
         return self.checkpoints.load(self.checkpoints.folder / self._best_name()).model
 
     def stopped(self) -> bool:
-        """True when `patience` has run out."""
+        """True when `patience` has run out.
+
+        It counts the epochs that every modality has trained for since the best epoch. Where
+        modalities take turns, a phase of one of them cannot use up the patience of the others.
+        """
         patience = self.settings.patience
-        return bool(patience) and self._epochs - 1 - self.best_epoch >= patience
+        if not patience or self.best_epoch < 0:
+            return False
+        return self.ctx.plan.waited(self.best_epoch + 1, self.ctx.position.epoch) >= patience
 
     def save(self) -> None:
         """Write a checkpoint to resume from."""
@@ -184,7 +223,6 @@ class Monitor:
         self.best_epoch = known["best_epoch"]
         self.seconds = known["seconds"]
         self._since = time.perf_counter()
-        self._epochs = ctx.position.epoch
         path = self.folder / "metrics.jsonl"
         if ctx.runtime.main and path.exists():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

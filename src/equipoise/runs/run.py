@@ -128,6 +128,7 @@ def train(
             if resume:
                 _restore(monitor, checkpoint)
             fit(method, ctx, settings.epochs)
+            monitor.conclude()
         model.load_state_dict(checkpoints.load(checkpoints.best()).model)
         result = finish(folder, settings, splits, ctx, monitor, label or settings.method["name"])
     runtime.barrier()

@@ -7,6 +7,7 @@ training gives the same weights on one rank and on several, and resumed as well 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -17,19 +18,19 @@ from torch import Tensor, nn
 
 from equipoise.batch import Batch
 from equipoise.data.table.loader import Loader
-from equipoise.errors import TrainingError
+from equipoise.errors import EquipoiseError, TrainingError
 from equipoise.evaluating import evaluating
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
 from equipoise.training.checkpoint import finished_weights
 from equipoise.training.cost import PassCounter
 from equipoise.training.epoch_loader import EpochLoader
-from equipoise.training.finite import LossWatch, weights_complaint
+from equipoise.training.finite import LossWatch, remedy, weights_complaint
 from equipoise.training.gradients import average_gradients, gradient, sample_mean
 from equipoise.training.journal import Journal, Loggable
 from equipoise.training.observer import Observer, Silent
 from equipoise.training.optimisers import SHARED, Optimisers
-from equipoise.training.phase import Phase
+from equipoise.training.phase import Phase, Plan
 from equipoise.training.position import Moment, Position, seed_generators
 from equipoise.training.runtime import Runtime
 
@@ -53,6 +54,8 @@ class Context:
     Attributes:
         rng: generator on the CPU that gives the same numbers on every rank.
         phase: the phase in progress.
+        plan: all phases of the training.
+        learning_rate: that of the last finished epoch.
         position: how far the training has come.
         reading: the rows of the training table that an epoch reads.
         passes: counts the passes of the encoders.
@@ -80,11 +83,14 @@ class Context:
         self.optimisers = Optimisers(model, optimiser or OptimiserSettings(), epochs)
         self.position = Position()
         self.phase = Phase(epochs)
+        self.plan = Plan((self.phase,), model.modalities)
+        self.learning_rate = 0.0
         self.rng = torch.Generator()
         self.journal = Journal()
         self.passes = PassCounter(model)
         self.reading = EpochLoader(train)
-        self._losses = LossWatch()
+        self._remedy = remedy(self.optimisers.settings)
+        self._losses = LossWatch(self._remedy)
         self._rows = torch.empty(0, dtype=torch.int64)
 
     # --- for methods ---
@@ -205,7 +211,10 @@ class Context:
         self.optimisers.forget([*self.training, SHARED])
 
     def reload_best(self) -> None:
-        """Load the weights of the best epoch so far; before the first validation, do nothing."""
+        """Load the weights of the best epoch so far.
+
+        Before every modality has trained no epoch is the best, and the weights stay as they are.
+        """
         best = self.observer.best_weights()
         if best is not None:
             self.model.load_state_dict(best)
@@ -332,8 +341,28 @@ class Context:
         self.position.batch = 0
         self.position.epoch += 1
         self.position.phase_epoch += 1
-        self.optimisers.end_epoch(self.training, self.observer.validate())
+        self.learning_rate = self.optimisers.learning_rate(self.training[0])
+        # Before validation, after which an observer clears the journal.
+        loss = self._epoch_loss() if self.optimisers.reads_loss else None
+        metric = self.observer.validate()
+        # The stages of a method have losses of their own, as modalities that train alone have.
+        goal = f"{'+'.join(self.training)}, selectable: {self.phase.selectable}"
+        self.optimisers.end_epoch(self.training, metric if loss is None else loss, goal)
         self.observer.record()
+
+    def _epoch_loss(self) -> float:
+        """The mean training loss of the epoch, over its steps and over ranks.
+
+        Raises:
+            TrainingError: the method back-propagates no loss.
+        """
+        found: list[Any] = self.runtime.objects(self.journal.mean("loss"))
+        if None in found:
+            raise TrainingError(
+                "the schedule 'plateau' goes by the training loss, and this method back-propagates "
+                "none; set --optimiser.plateau_on metric"
+            )
+        return float(sum(found) / len(found))
 
     def require_finite(self) -> None:
         """Check that the weights are worth keeping; a fault on one rank stops all ranks.
@@ -341,10 +370,32 @@ class Context:
         Raises:
             TrainingError: the last loss, or a parameter after the last step, is not finite.
         """
-        complaint = self._losses.complaint() or weights_complaint(self.model, self.position.step)
-        for found in self.runtime.objects(complaint):
+        for found in self.runtime.objects(self.complaint()):
             if found:
                 raise TrainingError(found)
+
+    @contextmanager
+    def blaming_numbers(self) -> Iterator[None]:
+        """Turn an error of another library into the reason, if a loss or weight is not finite.
+
+        Numbers that are not finite end in errors such as that of a decomposition that fails.
+
+        Raises:
+            TrainingError: the loss or a parameter is not finite.
+        """
+        try:
+            yield
+        except (ArithmeticError, RuntimeError, ValueError) as error:
+            complaint = "" if isinstance(error, EquipoiseError) else self.complaint()
+            if not complaint:
+                raise
+            raise TrainingError(complaint) from None
+
+    def complaint(self) -> str:
+        """A message if the last loss or a weight on this rank is not finite, else ""."""
+        return self._losses.complaint() or weights_complaint(
+            self.model, self.position, self._remedy
+        )
 
     def read_journal(self) -> dict[str, Any]:
         """The values that the epoch logged, scalars averaged over ranks; the journal is cleared."""

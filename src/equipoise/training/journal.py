@@ -35,6 +35,10 @@ class Journal:
             else:
                 self._last[name] = [float(v) for v in value]
 
+    def mean(self, name: str) -> float | None:
+        """The mean of a scalar so far, or None if it was not added; nothing is forgotten."""
+        return float(self._sums[name]) / self._counts[name] if name in self._sums else None
+
     def read(self) -> dict[str, Any]:
         """Return {name: mean or list}, and forget everything."""
         means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from equipoise.training.context import Context
 from equipoise.training.method import Method
+from equipoise.training.phase import Plan
 
 
 def fit(method: Method, ctx: Context, epochs: int) -> None:
@@ -18,27 +19,31 @@ def fit(method: Method, ctx: Context, epochs: int) -> None:
         epochs: how many times every modality sees the training table.
     """
     at = ctx.position
-    for number, phase in enumerate(method.phases(epochs)):
-        if number < at.phase:
-            continue
-        if ctx.observer.stopped():
-            return
-        ctx.phase = phase
-        # A signal may stop a training inside a hook, before the first step of a phase or epoch. The
-        # hook then runs again, from the same seed, which is why it must not add to its own results.
-        if at.phase_epoch == 0 and at.batch == 0:
-            ctx.seed_generators("phase start")
-            method.on_phase_start(ctx)
-        while at.phase_epoch < phase.epochs and not ctx.observer.stopped():
-            if at.batch == 0:
-                ctx.seed_generators("epoch start")
-                method.on_epoch_start(ctx)
-            for batch in ctx.steps():
-                method.step(batch, ctx)
-            ctx.end_epoch()
-        # The checkpoint of the phase's last epoch is written before its end: resumed from there, a
-        # training passes by the `while` and comes here.
-        ctx.seed_generators("phase end")
-        method.on_phase_end(ctx)
-        at.phase = number + 1
-        at.phase_epoch = 0
+    # The whole plan, before the first step: no epoch may be chosen until all that will train has.
+    ctx.plan = Plan(tuple(method.phases(epochs)), ctx.model.modalities)
+    with ctx.blaming_numbers():
+        for number, phase in enumerate(ctx.plan.phases):
+            if number < at.phase:
+                continue
+            if ctx.observer.stopped():
+                return
+            ctx.phase = phase
+            # A signal may stop a training inside a hook, before the first step of a phase or epoch.
+            # The hook then runs again, from the same seed, which is why it must not add to its own
+            # results.
+            if at.phase_epoch == 0 and at.batch == 0:
+                ctx.seed_generators("phase start")
+                method.on_phase_start(ctx)
+            while at.phase_epoch < phase.epochs and not ctx.observer.stopped():
+                if at.batch == 0:
+                    ctx.seed_generators("epoch start")
+                    method.on_epoch_start(ctx)
+                for batch in ctx.steps():
+                    method.step(batch, ctx)
+                ctx.end_epoch()
+            # The checkpoint of the phase's last epoch is written before its end: resumed from
+            # there, a training passes by the `while` and comes here.
+            ctx.seed_generators("phase end")
+            method.on_phase_end(ctx)
+            at.phase = number + 1
+            at.phase_epoch = 0

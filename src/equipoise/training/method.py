@@ -44,7 +44,10 @@ class Method(nn.Module, ABC):
         """Allocate memory, once the model's shapes are known."""
 
     def phases(self, epochs: int) -> Iterator[Phase]:
-        """The phases of the training, asked for after `setup`.
+        """The phases of the training.
+
+        They are a plan. It is read whole after `setup` and before the first step, and again when a
+        training is resumed, so it must not depend on the course of the training.
 
         Args:
             epochs: how many times every modality is to see the training table.

@@ -27,7 +27,7 @@ class Observer(Protocol):
         """Write down the epoch that has just been validated."""
 
     def best_weights(self) -> Mapping[str, Tensor] | None:
-        """The model's state at its best epoch so far; None before the first validation."""
+        """The model's state at its best epoch so far; None before one may be chosen."""
 
     def stopped(self) -> bool:
         """True when no further epoch is to be trained."""

@@ -2,28 +2,65 @@
 
 Stepping one group does not affect the others.
 
-A step or cosine schedule counts the epochs in which its modality trains. The shared group trains
-with every modality: where M modalities take turns, M times as often as each of them. A count of its
-own would run through the schedule M times too fast. Instead, the shared group takes the count of
-the modalities that it trains with, so that every modality meets the same learning rates in the
-shared group as in its own.
+A step or cosine schedule counts the epochs in which its modality trains, and a plateau schedule
+looks at these epochs. The shared group trains with every modality: where M modalities take turns,
+M times as often as each of them. A count of its own would run through the schedule M times too
+fast. Instead, the shared group follows the modalities that it trains with, so that every modality
+meets the same learning rates in the shared group as in its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
 
 SHARED = "shared"
+
+# A smaller improvement, as a fraction of the best value, is none (PyTorch's `ReduceLROnPlateau`).
+LEAST_IMPROVEMENT = 1e-4
+
+
+@dataclass
+class Plateau:
+    """What a plateau schedule knows of one group.
+
+    Attributes:
+        best: smallest value so far under every goal. Losses of different goals do not compare: that
+            of a modality alone, and that of all modalities together.
+        waited: epochs since a value improved.
+        drops: how often the learning rate has fallen.
+    """
+
+    best: dict[str, float] = field(default_factory=dict)
+    waited: int = 0
+    drops: int = 0
+
+    def add(self, value: float, goal: str, step_size: int) -> None:
+        """Count an epoch, and let the rate fall after `step_size` epochs without improvement.
+
+        Args:
+            value: of the epoch; smaller is better.
+            goal: names what the value measures.
+            step_size: epochs to wait.
+        """
+        best = self.best.get(goal, math.inf)
+        if best == math.inf or value < best - LEAST_IMPROVEMENT * abs(best):
+            self.best[goal] = value
+            self.waited = 0
+            return
+        self.waited += 1
+        if self.waited >= step_size:
+            self.drops += 1
+            self.waited = 0
 
 
 class Optimisers:
@@ -47,23 +84,16 @@ class Optimisers:
         }
         self.groups[SHARED] = [p for p in model.shared if p.requires_grad]
         self._optimisers: dict[str, Optimizer] = {}
-        self._plateaus: dict[str, ReduceLROnPlateau] = {}
+        self._plateaus: dict[str, Plateau] = {}
         self.reset(self.groups)
 
     def reset(self, names: Iterable[str]) -> None:
         """Give these groups fresh optimisers and schedules."""
         for name in names:
             self._trained[name] = 0
+            self._plateaus[name] = Plateau()
             if self.groups[name]:
-                optimiser = self._make(self.groups[name], self._factors.get(name, 1.0))
-                self._optimisers[name] = optimiser
-                if self.settings.schedule == "plateau":
-                    self._plateaus[name] = ReduceLROnPlateau(
-                        optimiser,
-                        "max",
-                        factor=self.settings.gamma,
-                        patience=self.settings.step_size,
-                    )
+                self._optimisers[name] = self._make(self.groups[name], self._factors.get(name, 1.0))
 
     def forget(self, names: Iterable[str]) -> None:
         """Clear momentum and other averages of these groups; their schedules go on."""
@@ -104,25 +134,33 @@ class Optimisers:
         """Epochs for which a group has trained since its last reset."""
         return self._trained[name]
 
-    def end_epoch(self, modalities: Sequence[str], metric: float) -> None:
+    @property
+    def reads_loss(self) -> bool:
+        """True where the schedule goes by the training loss of an epoch."""
+        return self.settings.schedule == "plateau" and self.settings.plateau_on == "loss"
+
+    def end_epoch(self, modalities: Sequence[str], value: float, goal: str = "") -> None:
         """Advance the schedules of the groups that trained.
 
         Args:
             modalities: the modalities that trained.
-            metric: of validation, larger is better; read by the plateau schedule.
+            value: of the epoch, read by the plateau schedule: the training loss where `reads_loss`,
+                else the validation metric.
+            goal: names what the value measures; values of different goals are not compared.
         """
         for name in modalities:
-            self._advance(name, self._trained[name] + 1)
+            self._trained[name] += 1
+            if self.settings.schedule == "plateau":
+                smaller_is_better = value if self.reads_loss else -value
+                self._plateaus[name].add(smaller_is_better, goal, self.settings.step_size)
+            self._set_rate(name)
         self._follow(modalities)
-        for name in (*modalities, SHARED):
-            if name in self._plateaus:
-                self._plateaus[name].step(metric)
 
-    def forget_metric(self) -> None:
-        """Let plateau schedules start over, because they are given another metric from now on."""
+    def forget_values(self) -> None:
+        """Let plateau schedules start over, because they are given other values from now on."""
         for plateau in self._plateaus.values():
-            plateau.best = -math.inf
-            plateau.num_bad_epochs = 0
+            plateau.best = {}
+            plateau.waited = 0
 
     def learning_rate(self, name: str) -> float:
         """The current learning rate of a group."""
@@ -131,7 +169,7 @@ class Optimisers:
     def state_dict(self) -> dict[str, Any]:
         return {
             "optimisers": {name: o.state_dict() for name, o in self._optimisers.items()},
-            "plateaus": {name: p.state_dict() for name, p in self._plateaus.items()},
+            "plateaus": {name: asdict(p) for name, p in self._plateaus.items()},
             "trained": dict(self._trained),
             "factors": dict(self._factors),
         }
@@ -141,8 +179,7 @@ class Optimisers:
         self._trained = dict(state["trained"])
         for name, optimiser in self._optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        for name, plateau in self._plateaus.items():
-            plateau.load_state_dict(state["plateaus"][name])
+        self._plateaus = {name: Plateau(**p) for name, p in state["plateaus"].items()}
 
     def _make(self, parameters: list[nn.Parameter], factor: float) -> Optimizer:
         s = self.settings
@@ -155,26 +192,33 @@ class Optimisers:
         return kind(parameters, lr=rate, weight_decay=s.weight_decay, fused=True)
 
     def _follow(self, modalities: Sequence[str]) -> None:
-        """Set the shared group to the count of the modality that has trained for longest."""
-        trained = max((self._trained[name] for name in modalities), default=self._trained[SHARED])
-        if trained != self._trained[SHARED]:
-            self._advance(SHARED, trained)
+        """Bring the shared group to where the modality stands that has come furthest."""
+        if not modalities:
+            return
+        trained = max(self._trained[name] for name in modalities)
+        drops = max(self._plateaus[name].drops for name in modalities)
+        if (trained, drops) != (self._trained[SHARED], self._plateaus[SHARED].drops):
+            self._trained[SHARED] = trained
+            self._plateaus[SHARED].drops = drops
+            self._set_rate(SHARED)
 
-    def _advance(self, name: str, trained: int) -> None:
-        """Set the count of a group, and the learning rate that a step or cosine schedule gives it.
+    def _set_rate(self, name: str) -> None:
+        """Give a group the learning rate of its schedule.
 
-        The rate is computed from the count, never from the rate before: a group that is advanced
+        The rate is computed from counts, never from the rate before: a group that is advanced
         again, or restored from a checkpoint, has the same rate.
         """
-        self._trained[name] = trained
-        if self.settings.schedule in ("step", "cosine") and name in self._optimisers:
+        if self.settings.schedule != "none" and name in self._optimisers:
             for group in self._optimisers[name].param_groups:
-                group["lr"] = self.settings.lr * self._factors.get(name, 1.0) * self._decay(trained)
+                group["lr"] = self.settings.lr * self._factors.get(name, 1.0) * self._decay(name)
 
-    def _decay(self, trained: int) -> float:
-        """The factor on the learning rate after so many epochs."""
+    def _decay(self, name: str) -> float:
+        """The factor of the schedule on the learning rate of a group."""
+        trained = self._trained[name]
         if self.settings.schedule == "step":
             return self.settings.gamma ** (trained // self.settings.step_size)
+        if self.settings.schedule == "plateau":
+            return self.settings.gamma ** self._plateaus[name].drops
         return (1 + math.cos(math.pi * min(trained / self._epochs, 1.0))) / 2
 
 

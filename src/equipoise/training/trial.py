@@ -74,8 +74,8 @@ def fork(
     twin.passes.close()
     if model is None:
         twin.optimisers.load_state_dict(copy.deepcopy(ctx.optimisers.state_dict()))
-        # The loss of the copy and the validation metric of the original do not compare.
-        twin.optimisers.forget_metric()
+        # The copy may have another loss, and has no metric of validation.
+        twin.optimisers.forget_values()
     # The copy draws what the original would draw at this position.
     twin.position = replace(ctx.position)
     twin.phase = ctx.phase

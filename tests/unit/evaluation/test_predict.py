@@ -12,6 +12,7 @@ from torch import nn
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.table import Table
 from equipoise.encoders.mlp import MLP
+from equipoise.errors import TrainingError
 from equipoise.evaluation.predict import contribution, predict
 from equipoise.heads import HEADS
 from equipoise.model import Model
@@ -120,3 +121,22 @@ def test_contribution_is_the_shapley_value_of_the_fused_accuracy(
             before = value.get(frozenset(order[:place]), chance)
             gains.append(value[frozenset(order[: place + 1])] - before)
         assert found[m] == pytest.approx(np.mean(gains))
+
+
+@pytest.mark.parametrize("only", [None, ("a",)])
+def test_logits_that_are_not_finite_are_refused_before_anything_reads_them(
+    rng: np.random.Generator, only: tuple[str, ...] | None
+) -> None:
+    data = table(rng, 2, absent=0.0)
+    data.arrays["a"][[4, 17]] = 1e38
+    net = model(data, "late")
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(10)
+    with pytest.raises(TrainingError) as raised:
+        predict(net, data, only=only)
+    assert "samples row 4, row 17; " in str(raised.value)
+    assert "--optimiser.clip 1.0, or else" in str(raised.value)
+    with pytest.raises(TrainingError, match="on the test split, samples row 4, row 17; wait"):
+        predict(net, data, when=" on the test split", remedy="wait")
+    predict(net, data, only=("b",))

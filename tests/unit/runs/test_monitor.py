@@ -14,6 +14,7 @@ from equipoise.errors import RunError
 from equipoise.methods.baselines.joint import Joint
 from equipoise.runs import run
 from equipoise.testing.world import differing
+from equipoise.training.phase import Phase
 
 
 @pytest.fixture
@@ -105,6 +106,140 @@ def test_patience_survives_a_stop(settings, tmp_path, final):
         again = run.train(still, folder, resume=True)
         assert again.result["epochs"] == whole.result["epochs"]
         assert not differing(final(whole.folder), final(folder))
+
+
+def turns(settings, method="mie", **changes):
+    """Settings with which nothing improves, and modalities take turns of four epochs."""
+    return replace(
+        settings,
+        **{
+            "method": {"name": method},
+            "epochs": 12,
+            "patience": 3,
+            "optimiser": replace(settings.optimiser, lr=1e-6),
+            **changes,
+        },
+    )
+
+
+PHASES = {
+    "mie": {"name": "mie", "cycles": 3, "rho": 0.0, "tau": 0.0},
+    "compose": {"name": "compose", "schedule": "phase", "cycles": 3},
+}
+
+
+@pytest.mark.parametrize("name", PHASES)
+def test_patience_waits_for_modalities_that_take_turns(settings, splits, tmp_path, name):
+    """A phase of one modality uses up nobody else's patience, and nothing is chosen before."""
+    still = turns(settings, method=name)
+    done = run.train(replace(still, method=PHASES[name]), tmp_path / "run", splits=splits)
+    lines = history(done.folder)
+    count = len(splits.train.modalities)
+    first = 4 * (count - 1)  # the first epoch of the last modality
+    assert [line["selectable"] for line in lines[: first + 1]] == [False] * first + [True]
+    assert done.result["best_epoch"] == first
+    trained = [line["training"] for line in lines]
+    for modality in splits.train.modalities:
+        assert trained[first + 1 :].count([modality]) >= still.patience
+    last = trained[-1]
+    assert trained[first + 1 :].count(last) == still.patience
+    assert len(lines) < 12 * count
+
+
+def test_impatience_costs_a_method_in_turns_no_modality(settings, tmp_path):
+    """Version 0.1 stopped after four epochs, before the second modality had trained: 0.24."""
+    data = replace(settings.data, options={"samples": 600}, missing=0.0)
+    options = {"data": data, "seed": 0, "optimiser": settings.optimiser}
+    turning = turns(settings, **options)
+    done = run.train(turning, tmp_path / "run")
+    joint = run.train(replace(turning, method={"name": "joint"}), tmp_path / "joint")
+    found, expected = (r.result["validation"]["fused"]["accuracy"] for r in (done, joint))
+    assert found > expected - 0.15
+
+
+def test_a_modality_that_never_trains_is_not_waited_for(settings, splits, tmp_path):
+    one = splits.train.modalities[0]
+    still = turns(settings, method="unimodal", patience=2)
+    still = replace(still, method={"name": "unimodal", "modality": one})
+    done = run.train(still, tmp_path / "run", splits=splits)
+    assert done.result["best_epoch"] == 0
+    assert done.result["epochs"] == 3
+
+
+def test_a_single_epoch_of_each_of_three_modalities(settings, tmp_path):
+    options = {"samples": 120, "modalities": {name: {"strength": 3.0} for name in "abc"}}
+    data = replace(settings.data, options=options)
+    short = replace(settings, data=data, method={"name": "mie"}, epochs=1, patience=1)
+    done = run.train(short, tmp_path / "run")
+    assert done.result["epochs"] == 3
+    assert done.result["best_epoch"] == 2
+
+
+def test_patience_in_turns_survives_a_stop(settings, splits, tmp_path, final):
+    still = replace(turns(settings, patience=1), method={**PHASES["mie"], "cycles": 6}, epochs=6)
+    whole = run.train(still, tmp_path / "whole", splits=splits)
+
+    class Stop(BaseException):
+        pass
+
+    for epoch in range(0, whole.result["epochs"], 2):
+        folder = tmp_path / f"stopped-{epoch}"
+
+        def report(line, at=epoch):
+            if line["epoch"] == at:
+                raise Stop
+
+        with pytest.raises(Stop):
+            run.train(still, folder, report=report, splits=splits)
+        again = run.train(still, folder, resume=True, splits=splits)
+        assert again.result["epochs"] == whole.result["epochs"]
+        assert again.result["best_epoch"] == whole.result["best_epoch"]
+        assert not differing(final(whole.folder), final(folder))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"name": "cca", "pretrain": 0.5},
+        {"name": "cpm-net", "pretrain": 0.5},
+        {"name": "mmin", "teacher": 0.5},
+        {"name": "cra", "training": "greedy"},
+    ],
+    ids=lambda method: method["name"],
+)
+def test_no_epoch_of_a_first_stage_is_chosen(settings, splits, tmp_path, method):
+    """The part of the network that predicts trains in the second stage."""
+    staged = replace(turns(settings), method=method, patience=1, epochs=8)
+    done = run.train(staged, tmp_path / "run", splits=splits)
+    lines = history(done.folder)
+    first = next(line["epoch"] for line in lines if line["selectable"])
+    assert lines[first]["phase"] > 0
+    assert lines[first - 1]["phase"] == lines[first]["phase"] - 1
+    assert done.result["best_epoch"] >= first
+    assert done.result["epochs"] >= first + 1
+
+
+def test_a_training_that_allows_no_choice_ends_with_its_last_weights(
+    settings, splits, tmp_path, monkeypatch, final
+):
+    class Prepares(Joint):
+        def phases(self, epochs):
+            yield Phase(epochs, selectable=False)
+
+    monkeypatch.setattr(run, "build_method", lambda settings: Prepares())
+    with pytest.warns(UserWarning, match="before an epoch could be chosen on validation"):
+        done = run.train(settings, tmp_path / "run", splits=splits)
+    assert done.result["best_epoch"] == settings.epochs - 1
+    (best,) = (done.folder / "checkpoints").glob("best-*")
+    weights = load_file(best / "model.safetensors")
+    assert all(torch.equal(value, final(done.folder)[name]) for name, value in weights.items())
+
+
+def test_a_line_holds_the_learning_rate_of_its_epoch(settings, splits, tmp_path):
+    optimiser = replace(settings.optimiser, lr=0.1, schedule="step", step_size=1, gamma=0.5)
+    done = run.train(replace(settings, optimiser=optimiser), tmp_path / "run", splits=splits)
+    rates = [line["learning_rate"] for line in history(done.folder)]
+    assert rates == pytest.approx([0.1 * 0.5**epoch for epoch in range(settings.epochs)])
 
 
 @pytest.mark.parametrize("tail", ['{"epoch": 3, "loss": 1.0}\n', '{"epoch": 3, "lo'])

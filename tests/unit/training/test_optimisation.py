@@ -121,18 +121,52 @@ def test_a_factor_stays_below_the_schedule(build, schedule):
         )
 
 
-def test_plateau_waits_for_the_metric_to_rise(build):
-    """The rate falls when more than `step_size` epochs in a row do not beat the best."""
+@pytest.mark.parametrize("on", ["loss", "metric"])
+def test_plateau_waits_for_an_improvement(build, on):
+    """The rate falls after `step_size` epochs in a row that are no better than the best before."""
     size, gamma = random.randrange(1, 4), 0.5
-    metrics = [random.choice([0.2, 0.4, 0.6, 0.8]) for _ in range(EPOCHS)]
-    optimisers = build(lr=1.0, schedule="plateau", step_size=size, gamma=gamma)[1]
-    expected, rate, best, waited = [], 1.0, -1.0, 0
-    for metric in metrics:
+    values = [random.choice([0.2, 0.4, 0.6, 0.8]) for _ in range(EPOCHS)]
+    optimisers = build(lr=1.0, schedule="plateau", plateau_on=on, step_size=size, gamma=gamma)[1]
+    expected, rate, best, waited = [], 1.0, -math.inf, 0
+    for value in values:
         expected.append(rate)
-        best, waited = (metric, 0) if metric > best else (best, waited + 1)
-        if waited > size:
+        good = -value if on == "loss" else value
+        best, waited = (good, 0) if good > best else (best, waited + 1)
+        if waited == size:
             rate, waited = rate * gamma, 0
-    assert rates(optimisers, NAMES[1], metrics) == pytest.approx(expected), metrics
+    assert rates(optimisers, NAMES[1], values) == pytest.approx(expected), values
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_plateau_acts_after_step_size_epochs_without_improvement(build, size):
+    optimisers = build(lr=1.0, schedule="plateau", step_size=size, gamma=0.5)[1]
+    found = rates(optimisers, NAMES[0], [2.0, *[3.0] * (EPOCHS - 1)])
+    # The first epoch is the best, and the next `size` are not better.
+    assert found[: size + 2] == [1.0] * (size + 1) + [0.5]
+
+
+def test_under_a_plateau_the_shared_group_follows_the_modalities_that_take_turns(build):
+    """A count of its own would let its rate fall once for each modality."""
+    optimisers = build(lr=1.0, schedule="plateau", step_size=2, gamma=0.5)[1]
+    met = {name: [] for name in NAMES[:3]}
+    for _ in range(4):
+        for name in NAMES[:3]:
+            optimisers.step([name])
+            met[name].append(optimisers.learning_rate(SHARED))
+            assert optimisers.learning_rate(name) == met[name][-1]
+            optimisers.end_epoch([name], 1.0, name)
+    assert met == {name: [1.0, 1.0, 1.0, 0.5] for name in NAMES[:3]}
+
+
+def test_losses_of_different_goals_are_not_compared(build):
+    """That of one modality alone may be a hundredth of that of all together."""
+    optimisers = build(lr=1.0, schedule="plateau", step_size=2, gamma=0.5)[1]
+    falling = [1 / (1 + epoch) for epoch in range(6)]
+    for loss in falling:
+        for goal, scale in (("alone", 0.01), ("together", 1.0)):
+            optimisers.step(NAMES[:1])
+            optimisers.end_epoch(NAMES[:1], scale * loss, goal)
+    assert optimisers.learning_rate(NAMES[0]) == 1.0
 
 
 def test_only_the_groups_that_trained_advance(build):

@@ -90,22 +90,23 @@ def test_passes_of_several_models_are_counted_also_after_a_fork(world):
     assert ctx.passes.forwards - before == 2 * shown
 
 
-def test_a_fork_is_judged_by_its_training_loss(seed):
-    """A plateau knows nothing of the training's own metric, and sees the loss of the copy."""
+@pytest.mark.parametrize("on", ["loss", "metric"])
+def test_a_fork_is_judged_by_its_training_loss(seed, on):
+    """A plateau forgets the training's own values, and sees the loss of the copy."""
     settings = {
         "optimiser": {
             "lr": 1e-6,
             "momentum": 0.0,
             "schedule": "plateau",
-            "step_size": 1,
+            "plateau_on": on,
+            "step_size": 2,
             "gamma": 0.5,
         }
     }
     method, ctx = World("joint", 2, seed, settings=settings, epochs=1).build()
-    ctx.optimisers.end_epoch(ctx.training, 5.0)  # better than any of the copy's
-    ctx.optimisers.end_epoch(
-        ctx.training, 4.0
-    )  # one epoch without improvement: another would halve the rate
+    better = -5.0 if on == "loss" else 5.0  # than any of the copy's
+    ctx.optimisers.end_epoch(ctx.training, better)
+    ctx.optimisers.end_epoch(ctx.training, better)  # one more would halve the rate
     twin = fork(ctx)
     with torch.no_grad():
         losses = [
@@ -115,12 +116,31 @@ def test_a_fork_is_judged_by_its_training_loss(seed):
         method.step(batch, twin)
     found = twin.observer.validate()
     assert found == pytest.approx(-sum(losses) / len(losses), rel=1e-3)
+    worse = 1 if on == "loss" else -1
     rates = []
-    for metric in (found, found - 1, found - 1):
-        twin.optimisers.end_epoch(twin.training, metric)
+    for change in (0, worse, worse):
+        value = -found if on == "loss" else found
+        twin.optimisers.end_epoch(twin.training, value + change)
         rates.append(twin.optimisers.learning_rate(twin.model.modalities[0]))
     assert rates == pytest.approx([1e-6, 1e-6, 0.5e-6])
     assert ctx.optimisers.learning_rate(ctx.model.modalities[0]) == pytest.approx(1e-6)
+
+
+def test_a_plateau_goes_by_the_mean_loss_of_the_epoch(seed):
+    settings = {"optimiser": {"lr": 1e-6, "schedule": "plateau", "step_size": 1, "gamma": 0.5}}
+    method, ctx = World("joint", 2, seed, settings=settings, epochs=1).build()
+    seen = []
+    end_epoch = ctx.optimisers.end_epoch
+    ctx.optimisers.end_epoch = lambda names, value, goal: (
+        seen.append(value),
+        end_epoch(names, value, goal),
+    )
+    losses = []
+    for batch in ctx.steps():
+        method.step(batch, ctx)
+        losses.append(ctx.journal.state_dict()["sums"]["loss"].item())
+    ctx.end_epoch()
+    assert seen == pytest.approx([losses[-1] / len(losses)])
 
 
 def test_a_signal_during_a_trial_stops_the_training_where_it_stands(world):

@@ -22,7 +22,7 @@ Equations:
     $$\nabla W_j \leftarrow \nabla W_j \, T^{(k)} \qquad \text{(Eq. 8)}$$
 
     Nothing is modified before a first phase has ended. After a phase, with $\bar z$ the mean input
-    of a layer over a small batch, in evaluation mode:
+    of a layer over a small batch that is drawn at random, in evaluation mode:
 
     $$\bar Y = \sum \bar z \bar z^\top = V \Lambda V^\top \qquad \text{(Eq. 5)}$$
 
@@ -42,7 +42,8 @@ Where published code departs:
     only gradients of nn.Linear are modified             `scope: 0`
     phases of given lengths, each a fresh optimiser      `phases`, `fresh_optimiser`
     the best weights so far are loaded between phases,
-    and T is computed with them                          `reload_best`
+    and T is computed with them (here not before every
+    modality has had a phase: until then none is best)   `reload_best`
 """
 
 from __future__ import annotations
@@ -170,7 +171,7 @@ class MIE(Method):
             modality. The setting `epochs` is then the length of the learning-rate schedule only.
         fresh_optimiser: forget momentum and learning-rate schedule at the start of a phase.
         reload_best: end a phase with the weights of the best validation score so far, and compute
-            T with them.
+            T with them. Before every modality has trained there is no best score.
         statistic_batch: samples of a batch mean z̄ (12, or 6 for NVGesture, in the paper).
     """
 

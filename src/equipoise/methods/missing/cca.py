@@ -17,9 +17,10 @@ Idea:
     remaining epochs. Encoders without parameters to train skip the first stage; with frozen
     pretrained encoders the method is the published one.
 
-    Validation sees unfitted projections until the second stage: give `patience` more epochs. The
-    classifier has to converge in the second stage: with few epochs Adam needs a rate of 1e-2, not
-    1e-3. As the encoders learn in a part of the epochs only, a short run trails joint training.
+    Validation sees unfitted projections until the second stage, so no epoch of the first stage is
+    chosen, and `patience` counts none. The classifier has to converge in the second stage: with few
+    epochs Adam needs a rate of 1e-2, not 1e-3. As the encoders learn in a part of the epochs only,
+    a short run trails joint training.
 
     Two modalities or more. Cost: one forward pass, and a backward pass in the first stage.
 

@@ -15,8 +15,9 @@ Idea:
     The latents are free, so the encoders cannot learn from them: they would do best to make all
     features alike. The encoders are trained first, with a linear classifier of the features, and
     are then frozen. Encoders without parameters to train skip that stage. Validation sees latents
-    that have learned nothing until then: give `patience` more epochs. With few epochs in all the
-    method trails joint training, whose encoders learn in every one of them.
+    that have learned nothing until then, so no epoch of that stage is chosen, and `patience` counts
+    none. With few epochs in all the method trails joint training, whose encoders learn in every one
+    of them.
 
     Any number of modalities. Cost: one forward pass, and a backward pass in the fraction `pretrain`
     of the epochs.

@@ -118,7 +118,8 @@ class CRA(Imputation[Head]):
         count = self.blocks + 1 if self.greedy else 1
         bounds = [epochs * k // count for k in range(count + 1)]
         for start, end in pairwise(bounds):
-            yield Phase(end - start)
+            # Before the last phase there are blocks that have not trained.
+            yield Phase(end - start, selectable=end == epochs)
 
     def cells(self, batch: Batch, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return dict(batch.existing) if self.entries == "known" else super().cells(batch, kept)

@@ -15,8 +15,8 @@ Idea:
     other samples, and in the strict regime, the shown modalities are drawn: every non-empty set is
     equally likely.
 
-    Until the student trains, validation sees a cascade that has learned nothing: give `patience`
-    more epochs than the teacher has.
+    Until the student trains, validation sees a cascade that has learned nothing, so no epoch of the
+    teacher is chosen, and `patience` counts none.
 
     Any number of modalities. Cost: 2 − t forward passes and 1 backward pass, where t is the
     teacher's fraction of the epochs, and two cascades.

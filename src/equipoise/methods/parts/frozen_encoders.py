@@ -40,7 +40,8 @@ class FrozenEncoders(OwnHead[H]):
 
     def phases(self, epochs: int) -> Iterator[Phase]:
         first = min(round(self.pretrain * epochs), epochs - 1) if self.trains_encoders else 0
-        yield Phase(first)
+        # Until the head is fitted, what it predicts says nothing.
+        yield Phase(first, selectable=False)
         yield Phase(epochs - first)
 
     def step(self, batch: Batch, ctx: Context) -> None:

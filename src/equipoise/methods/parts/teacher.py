@@ -90,7 +90,8 @@ class TeacherStudent(OwnHead[H]):
 
     def phases(self, epochs: int) -> Iterator[Phase]:
         first = min(max(round(self.teacher_fraction * epochs), 1), epochs - 1)
-        yield Phase(first)
+        # The student is what predicts, and it has not begun.
+        yield Phase(first, selectable=False)
         yield Phase(epochs - first)
 
     def on_phase_end(self, ctx: Context) -> None:
