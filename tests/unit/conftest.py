@@ -47,7 +47,7 @@ def settings():
 
 
 @pytest.fixture(scope="session")
-def integer(settings, tmp_path_factory):
+def whole(settings, tmp_path_factory):
     """The folder of the uninterrupted run; not to be changed."""
     return run.train(settings, tmp_path_factory.mktemp("whole") / "run").folder
 
