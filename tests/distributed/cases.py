@@ -13,7 +13,7 @@ from torch import nn
 from equipoise.batch import Batch
 from equipoise.errors import TrainingError
 from equipoise.evaluation.predict import predict
-from equipoise.methods.parts.hypergradient import implicit_gradient
+from equipoise.methods.balance.lfm_learned import implicit_gradient
 from equipoise.methods.parts.losses import fused_loss, unimodal_loss
 from equipoise.testing.world import NAMES, World, small_splits
 from equipoise.training import runtime

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from equipoise.methods.parts.hypergradient import conjugate_gradients, implicit_gradient, neumann
+from equipoise.methods.balance.lfm_learned import conjugate_gradients, implicit_gradient, neumann
 
 SIZE = 6
 Quadratic = tuple[Tensor, Tensor]

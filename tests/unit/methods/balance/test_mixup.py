@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 from torch.nn import functional as F
 
-from equipoise.methods.parts.mixup import mixup
+from equipoise.methods.balance.mie import mixup
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
