@@ -1,4 +1,4 @@
-"""Records: a sample, a batch of samples, the output of a model, and the predictions of a split.
+"""Records: a batch of samples, the output of a model, and the predictions of a split.
 
 B is the batch size, M the number of modalities, C the number of classes and d_m the feature width
 of a modality. Modalities are ordered as the user declared them; every mapping keeps that order.
@@ -27,21 +27,6 @@ def map_input(value: Input, function: Callable[[Tensor], Tensor]) -> Input:
 
 def _zero_rows(tensor: Tensor, rows: Tensor) -> Tensor:
     return tensor.masked_fill(rows.view(-1, *(1,) * (tensor.dim() - 1)), 0)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One row of a table.
-
-    Attributes:
-        inputs: {modality: its input without a batch axis}; an absent modality is left out.
-        label: index of the class.
-        index: row of the table.
-    """
-
-    inputs: Mapping[str, Input]
-    label: int
-    index: int
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def component(value: object, kind: str) -> Component:
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """How parameters are updated.
+    """The optimiser, and the schedule of its learning rate.
 
     Attributes:
         name: sgd, adam or adamw.
@@ -107,7 +107,7 @@ class OptimiserSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Which data are used, and how they are read, split and hidden.
+    """The data, and how they are read, split and hidden.
 
     Attributes:
         source: a built-in data set, a folder made by `equipoise prepare`, or a manifest (CSV, TSV,

@@ -24,7 +24,7 @@ from equipoise.training.checkpoint import Checkpoints
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a cell ended.
+    """The result of a cell, or the error that ended it.
 
     Attributes:
         cell: the cell.

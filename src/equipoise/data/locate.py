@@ -48,7 +48,7 @@ class Source:
 
 
 def is_built_in(source: Any) -> bool:
-    """Whether this names a registered data set; a file or folder of that name takes precedence."""
+    """True if this names a registered data set; a file or folder of that name takes precedence."""
     return isinstance(source, str) and source in DATASETS and not Path(source).exists()
 
 

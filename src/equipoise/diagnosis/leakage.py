@@ -109,7 +109,11 @@ def _labels_in_words(study: Study) -> list[dict[str, Any]]:
 def _naming(
     cells: Sequence[str | None], label: Sequence[str | None], classes: Sequence[str]
 ) -> dict[str, float] | None:
-    """How often a cell names its own class; None where that is too rare to matter."""
+    """Fractions of the cells, and of those with a class in them, that name their own class.
+
+    Returns:
+        {"share", "precision"}, as in `find_leaks`; None where that is too rare to matter.
+    """
     names = {_plain(c): c for c in classes if len(c) > 2 and not c.replace(".", "").isdigit()}
     if not names:
         return None

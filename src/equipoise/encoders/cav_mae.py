@@ -21,18 +21,18 @@ from equipoise.encoders.parts.transformer import Block
 from equipoise.encoders.parts.weights import load_strictly, read_weights
 
 WIDTH = 768
-HEADS = 12
+ATTENTION_HEADS = 12
 PATCH = 16
 """Sides of a patch, in pixels, or in mels and frames."""
-OWN = 11
+OWN_BLOCKS = 11
 """Blocks that a branch has of its own."""
-SHARED = 1
+SHARED_BLOCKS = 1
 """Blocks that both branches share."""
 EPS = 1e-5
 """Epsilon of the LayerNorms."""
 MELS = 128
 """Mel bins of the spectrograms in pretraining."""
-BRANCHES = {1: "a", 3: "v"}
+SUFFIXES = {1: "a", 3: "v"}
 """{channels of a sample: suffix of the published names, audio or vision}."""
 
 
@@ -45,7 +45,7 @@ class TripleNormBlock(Block):
     """
 
     def __init__(self, suffix: str) -> None:
-        super().__init__(WIDTH, HEADS, EPS)
+        super().__init__(WIDTH, ATTENTION_HEADS, EPS)
         self.suffix = suffix
         for name in ("norm1_a", "norm2_a", "norm1_v", "norm2_v"):
             self.add_module(name, nn.LayerNorm(WIDTH, eps=EPS))
@@ -95,8 +95,8 @@ class CAVMAE(nn.Module):
         # The table is a parameter because the authors train it in fine-tuning.
         self.pos_embed = nn.Parameter(sine_cosine_2d(rows, columns, WIDTH)[None])
         self.modality = nn.Parameter(torch.randn(1, 1, WIDTH) * 0.02)
-        self.blocks = nn.ModuleList(TripleNormBlock("") for _ in range(OWN))
-        self.shared = nn.ModuleList(TripleNormBlock(f"_{branch}") for _ in range(SHARED))
+        self.blocks = nn.ModuleList(TripleNormBlock("") for _ in range(OWN_BLOCKS))
+        self.shared = nn.ModuleList(TripleNormBlock(f"_{branch}") for _ in range(SHARED_BLOCKS))
         self.norm = nn.LayerNorm(WIDTH, eps=EPS)
         if weights is not None:
             # Loaded before the projection exists, because no published file holds one.
@@ -126,7 +126,7 @@ def find_branch(shape: tuple[int, ...]) -> str:
         ConfigError: neither of them does.
     """
     channels, rows, columns = shape[-3:] if len(shape) in (3, 4) else (0, 0, 0)
-    fits = channels in BRANCHES and min(rows, columns) >= PATCH and rows % PATCH == 0
+    fits = channels in SUFFIXES and min(rows, columns) >= PATCH and rows % PATCH == 0
     fits = fits and (columns % PATCH == 0 if channels == 3 else len(shape) == 3)
     check_shape(
         "CAVMAE",
@@ -135,7 +135,7 @@ def find_branch(shape: tuple[int, ...]) -> str:
         "(1, mels, frames) of audio or (3, height, width) of images, in whole patches of "
         f"{PATCH} × {PATCH}",
     )
-    return BRANCHES[channels]
+    return SUFFIXES[channels]
 
 
 # Published weights. A file holds both branches, the joint sequence, the decoder and, if fine-tuned,

@@ -22,7 +22,7 @@ WIDTH = 1024
 """Channels of the last Inception module, hence the network's own width."""
 FIRST = "Conv3d_1a_7x7"
 """The layer that reads the clip."""
-BRANCHES = {
+MODULES = {
     "Mixed_3b": (64, 96, 128, 16, 32, 32),
     "Mixed_3c": (128, 128, 192, 32, 96, 64),
     "Mixed_4b": (192, 96, 208, 16, 48, 64),
@@ -89,7 +89,7 @@ class Mixed(nn.Module):
 
     Args:
         before: input channels.
-        channels: output channels of the branches' convolutions, see `BRANCHES`.
+        channels: output channels of the branches' convolutions, see `MODULES`.
     """
 
     def __init__(self, before: int, channels: tuple[int, ...]) -> None:
@@ -124,7 +124,7 @@ def make_layers(channels: int) -> OrderedDict[str, nn.Module]:
         "Mixed_5b": ("MaxPool3d_5a_2x2", SamePool((2, 2, 2), (2, 2, 2))),
     }
     before = 192
-    for name, branches in BRANCHES.items():
+    for name, branches in MODULES.items():
         if name in pools:
             pool, layer = pools[name]
             layers[pool] = layer

@@ -10,7 +10,7 @@ f = v_1 \oplus \dots \oplus v_M$$
 where $\oplus$ is Dempster's rule (`parts/opinions.py`). ETMC adds the opinion of a linear
 classifier on the concatenated features, the pseudo-view. All logits, unimodal or fused, are
 $\log \alpha$: their softmax is the expected probability of the Dirichlet distribution, their
-exponential are its parameters. An absent modality has no evidence.
+exponentials are its parameters. An absent modality has no evidence.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Score:
 
 @dataclass(frozen=True)
 class BoardColumn:
-    """What a column of the board shows.
+    """The content of a column of the board.
 
     Attributes:
         title: heading.
@@ -199,7 +199,7 @@ def metrics_of(measured: Mapping[str, Any], part: str) -> Mapping[str, Any]:
 
 
 def _places(means: Sequence[float | None], lower_is_better: bool) -> list[int]:
-    """1 for the best and 2 for the second value, 0 for the others; values equal in print share."""
+    """1 for the best value, 2 for the second, 0 for the others; values that print alike tie."""
     printed = [None if m is None else round(100 * m, 1) for m in means]
     known = [m for m in printed if m is not None]
     if len(known) < 2:  # a single method has nothing to win

@@ -229,6 +229,6 @@ def confusion(group: MethodRuns) -> np.ndarray:
 
 
 def _correct(seen: Sequence[Predictions], label: np.ndarray) -> np.ndarray:
-    """Whether the fused prediction is right, as bool (seeds, labelled samples)."""
+    """True where the fused prediction is right, bool (seeds, labelled samples)."""
     known = label >= 0
     return np.stack([p.fused[known].argmax(1) == label[known] for p in seen])

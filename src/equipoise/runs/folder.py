@@ -1,4 +1,4 @@
-"""What is written to a run folder before training: settings, environment and facts of the data."""
+"""The files of a run folder that precede training: settings, environment, facts of the data."""
 
 from __future__ import annotations
 

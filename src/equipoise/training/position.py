@@ -16,7 +16,7 @@ _NUMBERS: dict[Moment, int] = {"step": 0, "phase start": 1, "epoch start": 2, "p
 
 @dataclass
 class Position:
-    """How far a training has come; random numbers are a pure function of it, the seed and the rank.
+    """The progress of a training; random numbers are a pure function of it, the seed and the rank.
 
     Attributes:
         phase: number of the phase, from 0.

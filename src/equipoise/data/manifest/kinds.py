@@ -15,7 +15,7 @@ KIND_BY_ENDING = {
     ),
     ".npy": "vector",
 }
-"""What a column of files is taken for where nobody declared its kind."""
+"""The kind of a column of files, by the ending of a file, where no kind is declared."""
 
 
 def check_kind(kind: str) -> str:

@@ -83,8 +83,8 @@ class Pretrained(nn.Module, ABC):
             built to fit the data.
         config: values of the network's configuration to change, such as {"num_hidden_layers": 4};
             null for none.
-        pooling: how the network's states become one vector; null for the way that is usual for this
-            network.
+        pooling: how the network's states become one vector; "auto" for the way that is usual for
+            this network.
         tuning: "full" trains the network; "frozen" trains nothing in it and keeps it in evaluation
             mode; "lora" trains low-rank adapters in it.
         rank: of an adapter; "lora" only.
@@ -115,7 +115,7 @@ class Pretrained(nn.Module, ABC):
         width: int | None = None,
         weights: str | None = None,
         config: Mapping[str, object] | None = None,
-        pooling: str | None = None,
+        pooling: str = "auto",
         tuning: str = "full",
         rank: int = 8,
         alpha: int = 16,
@@ -123,7 +123,7 @@ class Pretrained(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.owner = type(self).__name__
-        self.pooling = self.poolings[0] if pooling is None else pooling
+        self.pooling = self.poolings[0] if pooling == "auto" else pooling
         named = config is None or isinstance(config, Mapping)
         require(
             self.owner,

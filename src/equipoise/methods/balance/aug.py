@@ -10,10 +10,9 @@ Idea:
     label. Every few epochs the ability of the modalities is compared, and the weak one gets another
     classifier.
 
-    The method is among the newer ones here because loss and assignment were read in the paper as
-    well as in the code. Unverified are the $\lambda$ of the paper for each data set (it tries 0.1
-    to 1), and whether its $s$ is a sum or a mean; with a mean, $\tau = 0.01$ means one point of
-    probability whatever the size of the data.
+    Loss and assignment were read in the paper as well as in the code. Unverified are the $\lambda$
+    of the paper for each data set (it tries 0.1 to 1), and whether its $s$ is a sum or a mean; with
+    a mean, $\tau = 0.01$ means one point of probability for data of any size.
 
 Equations:
     Modality $m$ has $n_m$ classifiers, $v_m = \sum_t v_{m t}$. With $n = n_m$ the newest one,

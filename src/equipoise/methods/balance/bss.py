@@ -6,12 +6,12 @@ Code: github.com/njustkmg/IJCAI25-BSS
 Idea:
     Training goes from samples on which the modalities agree to samples on which they do not. Each
     modality has a classifier $v_m$ of its own, and a classifier $f$ reads all features; the
-    prediction is that of $\sum_m v_m$. A sample is the more difficult, the higher its loss and the
-    less alike the modalities' predictions are.
+    prediction is that of $\sum_m v_m$. A sample is more difficult if its loss is higher and the
+    predictions of the modalities differ more.
 
-    The method is among the newer ones here because every equation is in the authors' code, one file
-    for each schedule, and the abstract of the paper describes the same two. Whether the paper
-    weighs the two terms of the difficulty equally is unverified.
+    The equations are those of the authors' code, which has one file for each schedule; the abstract
+    of the paper describes the same two. It is unverified whether the paper weighs the two terms of
+    the difficulty equally.
 
 Equations:
     $$L = a \, \mathrm{CE}(f, y) + (1 - a) \sum_m \mathrm{CE}(v_m, y), \qquad a = 0.1$$

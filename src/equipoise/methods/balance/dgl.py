@@ -8,10 +8,9 @@ Idea:
     separated: the encoders learn from the unimodal losses, the fusion from the multimodal one. No
     gradient of the fused loss reaches an encoder, and none of the unimodal losses reaches the head.
 
-    The method is among the newer ones here because its two equations are stated in the abstract and
-    are the whole of the authors' code. Unverified is the $\alpha$ of the paper for each data set; 4
-    is the default of the code, and its scripts for CREMA-D name 4 and 5. Adam and its kin divide
-    $\alpha$ out again.
+    The two equations are stated in the abstract and are all that the authors' code computes.
+    Unverified is the $\alpha$ of the paper for each data set; 4 is the default of the code, and its
+    scripts for CREMA-D name 4 and 5. Adam and similar optimisers divide $\alpha$ out again.
 
 Equations:
     $$\text{encoder } m: \quad \alpha \, \frac{\partial \, \mathrm{CE}(f_m, y)}{\partial \theta_m},

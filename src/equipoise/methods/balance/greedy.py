@@ -8,8 +8,8 @@ Idea:
     Each modality has a branch with a classifier of its own, and the branches gate each other's
     features (head `channel`, MMTM). A branch that learns mainly from the other modalities neglects
     its own input, so it is cared for: for the next $Q$ steps its gate is a constant, the mean
-    $\bar\gamma_m$ of all its gates so far, and it has to learn from its own input. Nobody is cared
-    for before the start epoch.
+    $\bar\gamma_m$ of all its gates so far, and it has to learn from its own input. No branch is
+    cared for before the start epoch.
 
     The prediction is the mean of the branches, with every gate open. When one modality is read
     alone, or a sample lacks some, running means stand in for the squeezes of the others, as in the
@@ -106,8 +106,8 @@ class Greedy(Method):
     """Balanced multimodal learning.
 
     Args:
-        tolerance: ε, the largest difference between the branches' BDR for which nobody is cared
-            for; `.inf` for plain training of the branches.
+        tolerance: ε, the difference between the branches' BDR up to which no branch is cared for;
+            `.inf` for plain training of the branches.
         hold: Q, the number of steps for which a branch is cared for.
         start_epoch: first epoch, from 0, in which a branch is cared for.
     """

@@ -145,8 +145,8 @@ class OPM(Joint):
         head = ctx.model.head
         if not head.decomposable:
             raise ConfigError(
-                "method 'opm' compares the modalities' shares in the fused logits, and those of "
-                f"{type(head).__name__} are not a sum of shares; use head 'concat' or 'sum'"
+                "method 'opm' compares what each modality adds to the fused logits, and those of "
+                f"{type(head).__name__} are not a sum over modalities; use head 'concat' or 'sum'"
             )
         if self.probability and self.base and not warn_of_one_modality("method 'opm'", ctx):
             warn_of_a_short_run("opm", self.warm_up, "warm_up", ctx)

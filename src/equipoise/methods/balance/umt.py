@@ -75,7 +75,7 @@ class UMT(Joint):
     def setup(self, ctx: Context) -> None:
         """Allocate the teachers, which train when the phase starts.
 
-        Where no encoder trains there is nobody to teach: it warns, and there are no teachers.
+        Where no encoder trains there is nothing to teach: it warns, and there are no teachers.
         """
         self.teaches = self.weight > 0 and not warn_of_frozen_encoders("method 'umt'", ctx)
         if not self.teaches:

@@ -62,7 +62,7 @@ from equipoise.heads.parts.opinions import uncertainty
 from equipoise.methods.parts.own_head import OwnHead
 from equipoise.training.context import Context
 
-FITS = ("cross-entropy", "squared-error")
+EVIDENCE_LOSSES = ("cross-entropy", "squared-error")
 
 Opinions = dict[str, tuple[Tensor, Tensor | None]]
 """{whose: (log α (B, K), where it counts (B,) or None for everywhere)}"""
@@ -143,7 +143,7 @@ class TMC(OwnHead[Head]):
             type(self).__name__,
             integer("annealing_epochs", annealing_epochs, 1),
             integer("annealing_start", annealing_start, 0),
-            choice("fit", fit, FITS),
+            choice("fit", fit, EVIDENCE_LOSSES),
         )
         self.annealing_epochs = annealing_epochs
         self.annealing_start = annealing_start

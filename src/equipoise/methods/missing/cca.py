@@ -72,7 +72,7 @@ CLASSIFIER_LOSSES = ("logistic", "svm")
 FLOOR = 1e-9
 """Eigenvalues of a covariance below this are dropped."""
 
-CHUNK = 8192
+ROWS_AT_A_TIME = 8192
 """Rows that are converted to float64 at a time; the analysis is in float64 throughout."""
 
 
@@ -97,8 +97,8 @@ def covariances(
     width = sum(len(mean) for mean in means.values())
     device = next(iter(values.values())).device
     found = torch.zeros(width, width, dtype=torch.float64, device=device)
-    for start in range(0, rows, CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, rows, ROWS_AT_A_TIME):
+        part = slice(start, start + ROWS_AT_A_TIME)
         centred = torch.cat(
             [(x[part] - means[m]) * present[m][part].unsqueeze(1) for m, x in values.items()], 1
         )
@@ -276,7 +276,7 @@ class CCA(FrozenEncoders[CorrelatedHead]):
         """Warn of two modalities that no training sample has together.
 
         Raises:
-            ConfigError: another head.
+            ConfigError: the head is another one.
         """
         super().setup(ctx)
         here = ctx.train.table.present

@@ -223,7 +223,7 @@ class CPMNet(FrozenEncoders[Head]):
         """Allocate the latents.
 
         Raises:
-            ConfigError: another head.
+            ConfigError: the head is another one.
         """
         super().setup(ctx)
         head = self.head(ctx.model)

@@ -98,7 +98,7 @@ class CRA(Imputation[Head]):
         """Count the blocks; under greedy training each starts as the identity.
 
         Raises:
-            ConfigError: another head, or fewer epochs than phases.
+            ConfigError: the head is another one, or there are fewer epochs than phases.
         """
         super().setup(ctx)
         blocks = self.autoencoders(ctx)

@@ -151,7 +151,7 @@ class DCCA(CCA):
         """Warn where the samples are too few for the number of correlations.
 
         Raises:
-            ConfigError: another head.
+            ConfigError: the head is another one.
         """
         super().setup(ctx)
         rows = min(self.samples, len(ctx.train.table))
