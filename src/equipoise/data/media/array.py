@@ -7,8 +7,11 @@ import threading
 import numpy as np
 
 from equipoise.data.manifest.file_part import FilePart
-from equipoise.data.media.file import check_file, check_window, reason
+from equipoise.data.media.file import check_file, check_window, decoding
 from equipoise.errors import DataError
+
+NUMBERS = "biuf"
+"""Kinds of NumPy types that are read: booleans, integers and floating-point numbers."""
 
 _HEADER = threading.Lock()
 """NumPy parses a header as Python source, which is not safe in several threads before Python
@@ -16,30 +19,49 @@ _HEADER = threading.Lock()
 
 
 def read_array(part: FilePart) -> np.ndarray:
-    """Read a .npy file, or one row of it (`all.npy#17`).
+    """Read a .npy file, or one row of it (`all.npy#17`). Nothing is ever unpickled.
 
     Returns:
         float32, of any shape.
 
     Raises:
-        DataError: not a .npy file of finite numbers, or there is no such row.
+        DataError: not a .npy file of finite real numbers, or there is no such row.
     """
     check_window(part)
     file = part.path
     row = part.window.row
     check_file(file)
-    try:
-        with _HEADER:  # the numbers are read below, outside the lock
-            loaded = np.load(file, mmap_mode="r", allow_pickle=False)
-        if not isinstance(loaded, np.ndarray):
-            raise ValueError("an archive of several arrays")
+    with decoding(file, "not a .npy array of numbers"):
+        loaded = _mapped(part)
         if row is not None and not (loaded.ndim and row < len(loaded)):
             raise DataError(f"{part}: there is no row {row} in an array of shape {loaded.shape}")
-        array = np.array(loaded if row is None else loaded[row], dtype=np.float32)
-    except (ValueError, EOFError, OSError, TypeError) as error:
-        raise DataError(f"{file}: not a .npy array of numbers ({reason(error, file)})") from None
+        with np.errstate(over="ignore"):  # a number too large becomes infinite, refused below
+            chosen = loaded if row is None else loaded[row]
+            array = np.array(chosen, dtype=np.float32, order="C")
     if not array.size:
         raise DataError(f"{part}: the array is empty")
     if not np.isfinite(array).all():
         raise DataError(f"{part}: holds NaN or infinite numbers")
     return array
+
+
+def _mapped(part: FilePart) -> np.ndarray:
+    """Map the numbers of a file into memory, so that a header cannot claim more than there is.
+
+    Raises:
+        ValueError: not an array of numbers.
+    """
+    with part.path.open("rb") as file:
+        magic = file.read(len(np.lib.format.MAGIC_PREFIX))
+    if magic[:4] == b"PK\x03\x04":
+        raise ValueError("an archive of several arrays")
+    try:
+        with _HEADER:  # the numbers are read later, outside the lock
+            loaded: np.ndarray = np.load(part.path, mmap_mode="r", allow_pickle=False)
+    except MemoryError:  # Python's parser, of brackets that are nested too deep
+        raise ValueError("a damaged header") from None
+    if loaded.dtype.kind not in NUMBERS:
+        raise ValueError(f"it holds {loaded.dtype}")
+    if any(size < 0 for size in loaded.shape):
+        raise ValueError("a damaged header")
+    return loaded

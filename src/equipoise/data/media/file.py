@@ -1,13 +1,24 @@
-"""Checks of any file before a decoder opens it."""
+"""Checks of any file before a decoder opens it, and one kind of error for all decoders."""
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.errors import DataError
 
 _LFS = b"version https://git-lfs.github.com/spec/"
+_NO_FILES = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+"""(test of a file's mode, what it is)"""
 
 
 def check_window(part: FilePart) -> None:
@@ -21,22 +32,53 @@ def check_window(part: FilePart) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file that would make a decoder fail with an unclear message.
+    """Refuse a file that would make a decoder fail with an unclear message, or wait forever.
 
     Raises:
-        DataError: no such file, not readable, empty, or a Git LFS pointer instead of its content.
+        DataError: no such file, not an ordinary file, not readable, empty, or a Git LFS pointer
+            instead of its content.
     """
     try:
+        # Asked before the file is opened: opening a named pipe waits for somebody to write to it.
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            found = next((words for test, words in _NO_FILES if test(mode)), "something else")
+            raise DataError(f"{path}: cannot be read (it is {found}, not a file)")
         with path.open("rb") as file:
             head = file.read(len(_LFS))
     except FileNotFoundError:
         raise DataError(f"{path}: file not found") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:  # a NUL byte in the path
+        raise DataError(f"{path}: cannot be read ({error})") from None
     if not head:
         raise DataError(f"{path}: the file is empty (0 bytes)")
     if head == _LFS:
         raise DataError(f"{path}: a Git LFS pointer, not the file itself; run 'git lfs pull'")
+
+
+@contextmanager
+def decoding(path: Path, failure: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into an error that names the file.
+
+    Decoders raise exceptions of any type on damaged files: their own, ValueError, SyntaxError,
+    KeyError, OverflowError, RecursionError and more. Only MemoryError passes, because it says
+    nothing about the file.
+
+    Args:
+        path: of the file.
+        failure: what is said of it, such as "not readable as audio".
+
+    Raises:
+        DataError: the decoder failed.
+    """
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:
+        raise DataError(f"{path}: {failure} ({reason(error, path)})") from None
 
 
 def reason(error: Exception, path: Path) -> str:
