@@ -73,6 +73,12 @@ def on_bad_cells(found: Found) -> Iterator[Finding]:
         )
 
 
+def on_remarks(found: Found) -> Iterator[Finding]:
+    """Files that can be read, but hold something unexpected."""
+    for text in found["remarks"]:
+        yield warning("media", text)
+
+
 def on_splits(found: Found) -> Iterator[Finding]:
     """Splits that cannot be drawn, that may separate a group, or that are empty or small."""
     facts = found["splits"]
@@ -308,6 +314,7 @@ def _error(one: Mapping[str, Any]) -> float:
 
 ADVICE_RULES = (
     on_bad_cells,
+    on_remarks,
     on_splits,
     on_classes,
     on_missing,

@@ -32,8 +32,8 @@ def diagnose(settings: DataSettings) -> Report:
         Plain values: "source", "rows", "columns" (see `describe_columns`) and "advice" (see
         `advise`). If no modality is declared there is also a "suggestion" (see
         `suggest_declarations`), and no advice. Otherwise there are also "splits", "balance",
-        "presence", "problems", "duplicates", "leakage" and "strength"; see the functions that
-        return them.
+        "presence", "problems", "remarks", "duplicates", "leakage" and "strength"; see the functions
+        that return them.
 
     Raises:
         ConfigError: an unknown column, kind or option.
@@ -93,6 +93,7 @@ def _examine(
         "balance": count_classes(study),
         "presence": describe_presence(study),
         "problems": list(study.problems),
+        "remarks": list(study.remarks),
         "duplicates": find_copies(study),
         "leakage": find_leaks(study, group, other),
         "strength": measure_strength(study, settings.seed),

@@ -10,7 +10,7 @@ import numpy as np
 
 from equipoise.data.assemble import in_order
 from equipoise.data.decoding.cache import cache_folder
-from equipoise.data.decoding.decode import Problem, decode_modalities
+from equipoise.data.decoding.decode import Problem, decode_modalities, remarks_of
 from equipoise.data.decoding.decoded import DecodedModality
 from equipoise.data.locate import Source
 from equipoise.data.manifest.columns import SPLIT_NAMES
@@ -63,6 +63,7 @@ class Study:
         group: (N,), values of the group column; None without one.
         views: {modality: its view}.
         problems: row, id, modality, file and reason of every bad cell.
+        remarks: lines, what a user should know of files that could be read.
         sheet: the manifest, of which only rows 0 … N − 1 are known; None for a built-in data set.
     """
 
@@ -74,6 +75,7 @@ class Study:
     group: np.ndarray | None
     views: Mapping[str, ModalityView]
     problems: Sequence[Problem] = ()
+    remarks: Sequence[str] = ()
     sheet: Sheet | None = None
 
     @property
@@ -134,6 +136,7 @@ def from_source(source: Source, settings: DataSettings) -> Study:
         group=manifest.group,
         views=views,
         problems=problems,
+        remarks=remarks_of(manifest, modalities),
         sheet=manifest.sheet,
     )
 

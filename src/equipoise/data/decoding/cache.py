@@ -7,6 +7,9 @@ by those of its frames, so a changed file counts as a new one.
 A store only grows. Other runs have it mapped into memory, so a row that the journal names is never
 moved or written again. A row counts only once the journal names it, hence a run that was killed
 while decoding goes on where it stopped. Runs that decode at the same time wait for each other.
+
+Beside the row of a file, the journal keeps what was remarked while it was decoded, so that later
+runs say it too.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +30,18 @@ import numpy as np
 
 from equipoise.data.decoding.progress import track
 from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.media.file import reason
+from equipoise.data.media.remarks import collect_remarks
 from equipoise.data.transforms.base import Transform, cache_settings
 from equipoise.errors import DataError, RunError
 from equipoise.files import replace_file, take_lock
 
-VERSION = 4
+VERSION = 5
 """Version of what the transforms compute: raise it when the same settings give other numbers."""
 
 CHUNK = 64  # files between two entries of the journal
 AHEAD = 64  # decoded files that may wait to be written
+REMARKS = " remarks"  # of a file: the key of its entry in the journal ends so
 
 
 def cache_folder(chosen: str | None) -> Path:
@@ -51,12 +59,20 @@ class Stored:
         store: (K, *shape), mapped into memory.
         places: (N,) row of the store; −1 where there is none.
         identity: identifies transform and files, and so the content.
+        remarks: {row: lines, what a user should know of its file}.
     """
 
-    def __init__(self, store: np.ndarray, places: np.ndarray, identity: str) -> None:
+    def __init__(
+        self,
+        store: np.ndarray,
+        places: np.ndarray,
+        identity: str,
+        remarks: Mapping[int, str] | None = None,
+    ) -> None:
         self.store = store
         self.places = places
         self.identity = identity
+        self.remarks = dict(remarks or {})
         self.shape = (len(places), *store.shape[1:])
 
     def __len__(self) -> int:
@@ -93,13 +109,18 @@ def decode_all(
         known = journal.read()
         if any(identity is not None and identity not in known for identity in identities):
             folder.mkdir(parents=True, exist_ok=True)
-            with lock_store(base):
+            # The warnings of decoders, such as Pillow's, name no file and cannot be acted on. They
+            # are silenced here, since Python cannot do so for one thread alone.
+            with lock_store(base), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 known = journal.read()
                 _grow(name, dict(zip(identities, files, strict=True)), transform, journal, known)
         rows = 1 + max((entry for entry in known.values() if isinstance(entry, int)), default=-1)
         found = [known.get(identity) for identity in identities]
+        said = [known.get(f"{identity}{REMARKS}") for identity in identities]
+        remarks = {row: text for row, text in enumerate(said) if isinstance(text, str)}
         content = hashlib.sha256("\n".join([base.name, *map(str, identities)]).encode()).hexdigest()
-        return _open(base, transform, rows, found, content)
+        return _open(base, transform, rows, found, content, remarks)
     except OSError as error:
         raise RunError(
             f"{folder}: cannot use the cache ({error.strerror or error}); set --data.cache"
@@ -107,7 +128,12 @@ def decode_all(
 
 
 def _open(
-    base: Path, transform: Transform, rows: int, found: Sequence[int | str | None], identity: str
+    base: Path,
+    transform: Transform,
+    rows: int,
+    found: Sequence[int | str | None],
+    identity: str,
+    remarks: Mapping[int, str],
 ) -> tuple[Stored, dict[int, str]]:
     shape = (rows, *transform.stored)
     if rows:
@@ -117,9 +143,27 @@ def _open(
     else:
         store = np.empty(shape, dtype=transform.dtype)
     places = np.array([entry if isinstance(entry, int) else -1 for entry in found], dtype=np.int64)
-    return Stored(store, places, identity), {
+    return Stored(store, places, identity, remarks), {
         row: entry for row, entry in enumerate(found) if isinstance(entry, str)
     }
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """The outcome of decoding one file.
+
+    Attributes:
+        array: of the file; None where it failed.
+        failure: the reason why it failed.
+        lasting: True for a failure that the file itself is the reason of. Others, such as too
+            little memory, are not remembered.
+        remarks: lines, what a user should know of the file.
+    """
+
+    array: np.ndarray | None = None
+    failure: str = ""
+    lasting: bool = True
+    remarks: str = ""
 
 
 class _Journal:
@@ -187,13 +231,17 @@ def _grow(
             for (identity, _), result in zip(
                 todo, track(results, len(todo), f"decoding {name}"), strict=True
             ):
-                if isinstance(result, str):
-                    entries[identity] = result
+                if result.array is None and result.lasting:
+                    entries[identity] = result.failure
+                elif result.array is None:
+                    known[identity] = result.failure
                 else:
-                    data.write(np.ascontiguousarray(result, dtype=transform.dtype).data)
+                    data.write(np.ascontiguousarray(result.array, dtype=transform.dtype).data)
                     entries[identity] = row
                     row = row + 1
-                if len(entries) == CHUNK or identity == todo[-1][0]:
+                if result.remarks:
+                    entries[f"{identity}{REMARKS}"] = result.remarks
+                if len(entries) >= CHUNK or identity == todo[-1][0]:
                     # Rows reach the disk before the journal names them, or a crash between the two
                     # would leave entries without rows.
                     data.flush()
@@ -207,9 +255,9 @@ def _grow(
 
 def _in_order(
     pool: ThreadPoolExecutor, transform: Transform, files: Sequence[FilePart]
-) -> Iterator[np.ndarray | str]:
+) -> Iterator[_Decoded]:
     """Decode files in order, only a few ahead: a whole data set does not fit into memory."""
-    waiting: deque[Future[np.ndarray | str]] = deque()
+    waiting: deque[Future[_Decoded]] = deque()
     for file in files:
         waiting.append(pool.submit(_decode, transform, file))
         if len(waiting) > AHEAD:
@@ -218,13 +266,25 @@ def _in_order(
         yield waiting.popleft().result()
 
 
-def _decode(transform: Transform, file: FilePart) -> np.ndarray | str:
-    try:
-        return transform.decode(file)
-    except DataError as error:
-        return str(error)
-    except OSError as error:  # of the file, so it is a bad cell and not a bad cache
-        return f"{file}: cannot be read ({error.strerror or error})"
+def _decode(transform: Transform, file: FilePart) -> _Decoded:
+    """Decode one file. Whatever goes wrong is a fault of this cell, so that the others are read."""
+    with collect_remarks() as remarks:
+        try:
+            array = transform.decode(file)
+            if array.shape != transform.stored:
+                raise ValueError(f"shape {array.shape}, {transform.stored} is expected")
+        except DataError as error:
+            return _Decoded(failure=str(error))
+        except MemoryError:
+            text = f"{file}: decoding it takes more memory than there is"
+            return _Decoded(failure=text, lasting=False)
+        except OSError as error:
+            text = f"{file}: cannot be read ({error.strerror or error})"
+            return _Decoded(failure=text, lasting=False)
+        except Exception as error:
+            text = f"{file}: cannot be decoded ({type(error).__name__}: {reason(error, file.path)})"
+            return _Decoded(failure=text, lasting=False)
+    return _Decoded(array=array, remarks="\n".join(remarks))
 
 
 @contextmanager

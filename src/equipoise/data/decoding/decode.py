@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -57,6 +58,8 @@ def decode_manifest(
         DataError: a bad cell under "error", or a row whose modalities are all absent.
     """
     modalities, problems = decode_modalities(manifest, options, cache)
+    for text in remarks_of(manifest, modalities):
+        warnings.warn(f"{manifest.where}: {text}", stacklevel=3)
     listing = cache / _listing(manifest)
     if problems:
         write_problems(problems, listing)
@@ -95,6 +98,23 @@ def decode_modalities(
         for row, modality, reason in sorted(bad, key=itemgetter(0))
     ]
     return modalities, problems
+
+
+def remarks_of(manifest: Manifest, modalities: Mapping[str, DecodedModality]) -> list[str]:
+    """What a user should know of files that could be read: a line for each modality and remark."""
+    lines = []
+    for modality, found in modalities.items():
+        rows: dict[str, list[int]] = {}
+        for row, texts in found.remarks.items():
+            for text in texts.split("\n"):
+                rows.setdefault(text, []).append(row)
+        files = sum(file is not None for file in manifest.files.get(modality, ()))
+        lines += [
+            f"modality {modality!r}: {len(where)} of {files} files {text} "
+            f"(first: row {manifest.sheet.numbers[where[0]]})"
+            for text, where in rows.items()
+        ]
+    return lines
 
 
 def _check_options(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class DecodedModality:
         transform: finishes a row each time it is read; None of number columns.
         settings: of the transform, enough to read new data in the same way.
         bad: {row: reason} of cells that cannot be used.
+        remarks: {row: lines, what a user should know of its file}.
     """
 
     spec: ModalitySpec
@@ -40,6 +41,7 @@ class DecodedModality:
     transform: Transform | Words | Pieces | None
     settings: dict[str, Any]
     bad: dict[int, str]
+    remarks: dict[int, str] = field(default_factory=dict)
 
 
 def decode_modality(
@@ -68,7 +70,8 @@ def decode_modality(
     store, bad = decode_all(modality, files, transform, cache)
     spec = ModalitySpec(modality, str(declaration.kind), transform.shape)
     present = _present([file is not None for file in files], bad)
-    return DecodedModality(spec, store, present, transform, _settings(transform, options), bad)
+    settings = _settings(transform, options)
+    return DecodedModality(spec, store, present, transform, settings, bad, store.remarks)
 
 
 def _numbers(values: np.ndarray, declaration: Declaration) -> DecodedModality:

@@ -14,6 +14,10 @@ _WINDOW = re.compile(
     r"|t=(?P<start>\d+(?:\.\d+)?),(?P<end>\d+(?:\.\d+)?)"
     r"|(?P<row>\d+))$"
 )
+READABLE = 80
+"""Characters of the longest window that is shown as a whole."""
+LONGEST = 18
+"""Digits of a number of frames or rows. No file has more, so that a longer number is behind all."""
 _PAIR = "{u,v}"
 """Stands in a path for two folders, which hold the horizontal and the vertical optical flow."""
 
@@ -78,13 +82,16 @@ class FilePart:
         first, last, start, end, row = match.groups()
         path = base / cell[: match.start()]
         if row is not None:
-            return cls(path, Window(row=int(row)), match[0])
+            return cls(path, Window(row=_count(row)), match[0])
         if first is not None:
-            return cls(path, Window(first=int(first), last=int(last)), match[0])
+            return cls(path, Window(first=_count(first), last=_count(last)), match[0])
         return cls(path, Window(start=float(start), end=float(end)), match[0])
 
     def __str__(self) -> str:
-        return f"{self.path}{self.written}"
+        """For messages: a window of hundreds of digits is shortened."""
+        if len(self.written) <= READABLE:
+            return f"{self.path}{self.written}"
+        return f"{self.path}{self.written[:20]}…{self.written[-10:]}"
 
     def sides(self) -> tuple[FilePart, ...]:
         """This part alone, or the two folders that a pair such as `flow/{u,v}/clip` stands for."""
@@ -92,3 +99,8 @@ class FilePart:
         if _PAIR not in path:
             return (self,)
         return tuple(replace(self, path=Path(path.replace(_PAIR, side))) for side in "uv")
+
+
+def _count(digits: str) -> int:
+    """Read an integer of any length; Python refuses those of more than 4,300 digits."""
+    return int(digits) if len(digits) <= LONGEST else 10**LONGEST

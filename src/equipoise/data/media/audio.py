@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import closing, nullcontext
 from itertools import chain
 from pathlib import Path
@@ -18,6 +18,7 @@ from equipoise.data.media.truncation import (
     PLAYED_FRACTION,
     Packets,
     is_cut,
+    is_joined,
     tells_length,
 )
 from equipoise.data.media.video import open_container
@@ -39,7 +40,7 @@ MP3_TAG = 42
 """
 PADDING = 4096
 """Samples that an encoder may append to a sound: two blocks of the longest codec in use."""
-CANCELLED = 0.02
+CANCELLED = 0.05
 """Energy of the mean of the channels, over their mean energy and times their number, below which
 they cancel each other; it is 1 for independent channels."""
 
@@ -54,7 +55,7 @@ def read_audio(part: FilePart, rate: int) -> np.ndarray:
     """Read a sound as mono samples.
 
     Channels are averaged, as librosa and the loaders of the papers do. Where they cancel each other
-    (stereo in opposite phase), the loudest one is read instead, which is said in a remark. The
+    (stereo in opposite phase), the first loud one is read instead, which is said in a remark. The
     sound of a video begins with its first picture, like its frames, and ends where its track ends.
     Padding that an encoder put before or behind it is removed if the container declares it. AVI
     declares neither, so its sound begins up to 50 ms late; FLV and Matroska do not declare the end,
@@ -85,13 +86,13 @@ def read_audio(part: FilePart, rate: int) -> np.ndarray:
     span = (window.start or 0.0, math.inf if window.end is None else window.end)
     mix = _Mix()
     native = _read(part.path, span, mix)
-    loudest = mix.cancelled()
-    if loudest is not None:
-        mix = _Mix(loudest)
+    chosen = mix.cancelled()
+    if chosen is not None:
+        mix = _Mix(chosen)
         native = _read(part.path, span, mix)
         remark(
             "have channels in opposite phase, which cancel each other when they are averaged; "
-            "their loudest channel is read instead"
+            "one channel is read instead"
         )
     wave = mix.wave()
     if len(wave) == 0:
@@ -145,7 +146,7 @@ class _Mix:
         return np.concatenate(self.pieces or [np.empty(0, np.float32)])
 
     def cancelled(self) -> int | None:
-        """The loudest channel where the channels cancel each other, else None."""
+        """The first loud channel where the channels cancel each other, else None."""
         channels = len(self.energy)
         total = float(self.energy.sum())
         if channels == 1 or not 0 < total < math.inf:
@@ -153,7 +154,7 @@ class _Mix:
         # energy of the mean / mean energy, times the number of channels
         if self.energy_of_mean * channels**2 >= CANCELLED * total:
             return None
-        return int(self.energy.argmax())
+        return int(np.argmax(self.energy >= self.energy.max() / 2))
 
 
 def _read(path: Path, span: Span, mix: _Mix) -> int:
@@ -180,13 +181,18 @@ def _sound_file(path: Path, span: Span, mix: _Mix) -> int:
         nullcontext() if is_silent else muffled,
         soundfile.SoundFile(path) as file,
     ):
-        if file.format != "MP3" or _frames_are_counted(path):
+        if not _is_for_ffmpeg(path, file.format):
             native = int(file.samplerate)
             first, last = _bounds(span, native)
             promised = min(last, file.frames)
             place = _copy(file, first, promised, mix)
             if place < promised or (place and is_cut(path)):
                 raise DataError(f"{path}: truncated, it breaks off after {place / native:.2f} s")
+            if place >= file.frames and is_joined(path):
+                raise DataError(
+                    f"{path}: several files joined into one, of which players play the first; "
+                    "join the sounds with an audio program instead"
+                )
             return native
     return _sound_track(path, span, mix)
 
@@ -204,6 +210,13 @@ def _copy(file: Any, first: int, last: float, mix: _Mix) -> int:
             mix.add(block[max(first - place, 0) :])
         place += len(block)
     return place
+
+
+def _is_for_ffmpeg(path: Path, kind: str) -> bool:
+    """True for files of which libsndfile reads too little or too much."""
+    if kind == "MP3":
+        return not _frames_are_counted(path)
+    return kind == "OGG" and is_joined(path)
 
 
 def _frames_are_counted(path: Path) -> bool:
@@ -277,7 +290,7 @@ def _sound_track(path: Path, span: Span, mix: _Mix) -> int:
         # A header that differs by more than an encoder's padding is wrong and is ignored.
         if length and total - length <= PADDING:
             mix.cut(min(total, last) - length)
-    mix.put_silence_before(int(min(0, last)) - first if first < 0 else 0)
+    mix.put_silence_before(int(min(0, last) - min(0, first)))
     return native
 
 
@@ -289,7 +302,7 @@ def _check_length(path: Path, total: int, rate: int, promised: float, length: in
         )
 
 
-def _blocks(path: Path, container: Any, stream: Any) -> Iterator[np.ndarray]:
+def _blocks(path: Path, container: Any, stream: Any) -> Generator[np.ndarray, None, None]:
     """Decode a stream, block by block of float32 (n, channels).
 
     The channels are averaged later because FFmpeg's resampler mixes float stereo √2 too loud.
@@ -298,13 +311,32 @@ def _blocks(path: Path, container: Any, stream: Any) -> Iterator[np.ndarray]:
 
     packets = Packets(path, container)
     planar = av.AudioResampler(format="fltp")
+    native = stream.rate
     with decoding(path, "the sound track is damaged"):
-        frames = (frame for packet in packets.of(stream) for frame in packet.decode())
+        frames = (frame for packet in packets.of(stream) for frame in _frames(packet))
         for frame in chain(frames, [None]):
+            if frame is not None and frame.sample_rate != native:
+                raise DataError(
+                    f"{path}: its sampling rate changes from {native} to {frame.sample_rate} Hz; "
+                    "save it with one rate"
+                )
             for part in planar.resample(frame):
                 yield part.to_ndarray().T
     if packets.are_cut():
         raise DataError(f"{path}: truncated, it breaks off after {packets.end:.2f} s")
+
+
+def _frames(packet: Any) -> Sequence[Any]:
+    """Decode a packet; the ID3 tag between two MP3 files that were joined holds no sound."""
+    import av
+
+    try:
+        frames: Sequence[Any] = packet.decode()
+    except av.FFmpegError:
+        if bytes(packet)[:3] != b"ID3":
+            raise
+        return ()
+    return frames
 
 
 def _late(container: Any, sound: Any) -> float:

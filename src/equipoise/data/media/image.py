@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -69,7 +69,8 @@ def open_image(path: Path, white: int | None = None) -> Iterator[Image.Image]:
     """
     check_file(path)
     with decoding(path, "not readable as an image"):
-        with _opened(path) as opened:
+        # Given a path, Pillow maps some TIFF files into memory and then turns them wrongly.
+        with path.open("rb") as file, _opened(path, file) as opened:
             # libtiff prints what it dislikes.
             with muffled if opened.format == "TIFF" else nullcontext():
                 opened.load()
@@ -80,8 +81,8 @@ def open_image(path: Path, white: int | None = None) -> Iterator[Image.Image]:
     yield image
 
 
-def _opened(path: Path) -> Image.Image:
-    """Open a file, of which only the header is read.
+def _opened(path: Path, file: BinaryIO) -> Image.Image:
+    """Read the header of a picture.
 
     Raises:
         DataError: too large.
@@ -89,13 +90,12 @@ def _opened(path: Path) -> Image.Image:
     """
     Image.init()
     try:
-        opened = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+        opened = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError:
         raise DataError(f"{path}: {_TOO_LARGE}") from None
     except UnidentifiedImageError:
         raise DataError(f"{path}: not readable as an image (it is not a picture)") from None
     if opened.width * opened.height > MOST_PIXELS:
-        opened.close()
         raise DataError(f"{path}: {_TOO_LARGE}")
     return opened
 

@@ -24,7 +24,8 @@ def remark(text: str) -> None:
 def collect_remarks() -> Iterator[list[str]]:
     """Collect the remarks that this thread makes inside the block."""
     before = getattr(_HEARD, "texts", None)
-    _HEARD.texts = texts = []
+    texts: list[str] = []
+    _HEARD.texts = texts
     try:
         yield texts
     finally:

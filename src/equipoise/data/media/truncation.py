@@ -1,7 +1,8 @@
-"""Truncated files. Decoders read what is left of one without a warning."""
+"""Truncated files, and files joined into one. Decoders read a part of them without a warning."""
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,9 @@ MP4_BOXES = (
 )
 OGG_PAGE = 65307
 """Bytes of the longest possible Ogg page."""
+OGG_HEADER = 27
+FLAC_START = b"fLaC\x00\x00\x00\x22"
+"""The first bytes of a FLAC file, which always begins with the same kind of block."""
 UNKNOWN = 0xFFFFFFFF
 """The length in a header that was written before it was known, as into a pipe."""
 
@@ -148,3 +152,33 @@ def _mp4_is_cut(file: BinaryIO, size: int) -> bool:
             return False
         place += length
     return place > size
+
+
+def is_joined(path: Path) -> bool:
+    """True where a sound file is followed by another one of its format, in the same file.
+
+    Examined are FLAC and Ogg.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(4)
+        if head == b"fLaC":
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return content.find(FLAC_START, 4) >= 0
+        return head == b"OggS" and _ogg_is_joined(file, size)
+
+
+def _ogg_is_joined(file: BinaryIO, size: int) -> bool:
+    """True where a page begins a stream behind the one that ends the stream before."""
+    place = 0
+    ended = False
+    while place + OGG_HEADER <= size:
+        file.seek(place)
+        head = file.read(OGG_HEADER)
+        if head[:4] != b"OggS":
+            return False
+        if ended and head[5] & 2:
+            return True
+        ended = ended or bool(head[5] & 4)
+        place += OGG_HEADER + head[26] + sum(file.read(head[26]))
+    return False

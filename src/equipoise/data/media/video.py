@@ -96,7 +96,11 @@ def open_container(path: Path) -> Iterator[Any]:
 
 
 def read_frames(
-    part: FilePart, pick: Pick, draw: Callable[[Image.Image], np.ndarray], minimum: int = 1
+    part: FilePart,
+    pick: Pick,
+    draw: Callable[[Image.Image], np.ndarray],
+    minimum: int = 1,
+    white: int | None = None,
 ) -> list[np.ndarray]:
     """Read chosen frames of a video file or of a folder of pictures.
 
@@ -108,13 +112,14 @@ def read_frames(
             order; one may occur twice.
         draw: turns a picture into an array.
         minimum: fewest frames of a clip that is not refused.
+        white: value that is white in deep grey pictures of a folder, see `open_image`.
 
     Raises:
         DataError: not decodable, truncated, too short, or without a picture track.
     """
     check_window(part)
     if part.path.is_dir():
-        return _from_folder(part, pick, draw, minimum)
+        return _from_folder(part, pick, draw, minimum, white)
     check_file(part.path)
     first, count = _extent(part, minimum)
     wanted = [first + index for index in pick(count)]
@@ -127,13 +132,14 @@ def _from_folder(
     pick: Pick,
     draw: Callable[[Image.Image], np.ndarray],
     minimum: int,
+    white: int | None,
 ) -> list[np.ndarray]:
     names = sorted((p for p in part.path.iterdir() if p.suffix.lower() in PICTURES), key=_natural)
     names = names[part.window.first : part.window.last]
     _check_count(part, len(names), minimum)
     found = {}
     for index in sorted(set(pick(len(names)))):
-        with open_image(names[index]) as image:
+        with open_image(names[index], white) as image:
             found[index] = draw(image)
     return [found[index] for index in pick(len(names))]
 

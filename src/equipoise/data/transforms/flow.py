@@ -67,7 +67,7 @@ class Flow(Frames):
         draw = partial(
             fit_image, size=self.cached, channels=1, fit=self.fit, resample=self.resample
         )
-        return np.stack(read_frames(folder, self.pick, draw, self.minimum)) / 127.5 - 1
+        return np.stack(read_frames(folder, self.pick, draw, self.minimum, self.white)) / 127.5 - 1
 
     def _array(self, part: FilePart) -> np.ndarray:
         """Flow from an array of numbers, (kept, 2, H, W)."""
@@ -104,7 +104,9 @@ class Flow(Frames):
         draw = partial(
             fit_image, size=self.cached, channels=1, fit=self.fit, resample=self.resample
         )
-        grey = [frame[0] for frame in read_frames(part, pairs, draw, max(self.minimum, 2))]
+        grey = [
+            frame[0] for frame in read_frames(part, pairs, draw, max(self.minimum, 2), self.white)
+        ]
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         fields = [
             search.calc(a, b, np.zeros((*a.shape, 2), np.float32))

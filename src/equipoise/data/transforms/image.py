@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from equipoise.checks import choice, flag, inside, is_integer, is_number, require
+from equipoise.checks import choice, flag, inside, integer, is_integer, is_number, require
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_image
 from equipoise.data.media.image import FITS, RESAMPLING
@@ -52,6 +52,8 @@ class Picture:
         fit: stretch (to the size, at another aspect ratio) or crop (the short side to the size,
             then the centre).
         resample: bilinear or bicubic.
+        white: value that is white in grey pictures of more than 8 bits, such as 4095 for 12 bits;
+            null for what each file tells, and 65535 or 4095 where it tells nothing.
         normalise: none, fit (by the mean and standard deviation of the training rows), imagenet,
             clip, m3ae, mmbt, half, or [means, standard deviations]; pixels are in [0, 1] before.
         view: the part of the cached picture that a sample without a random crop shows, as in
@@ -69,6 +71,7 @@ class Picture:
     stored_size: int | Sequence[int] | None = None
     fit: str = "stretch"
     resample: str = "bilinear"
+    white: int | None = None
     normalise: Any = "imagenet"
     view: str = "whole"
     crop: Sequence[float] | None = None
@@ -93,6 +96,8 @@ class Picture:
             flag("flip", self.flip),
             inside("jitter", self.jitter, "[0, 1]"),
         )
+        if self.white is not None:
+            require(self.kind, integer("white", self.white, 1))
         _check_extent(self.kind, "size", self.size)
         if self.stored_size is not None:
             _check_extent(self.kind, "stored_size", self.stored_size)
@@ -148,7 +153,12 @@ class Picture:
         """
         # A picture has no parts, so what looks like a window belongs to the file's name.
         return read_image(
-            Path(str(part)), self.cached, self.channels, fit=self.fit, resample=self.resample
+            Path(f"{part.path}{part.written}"),
+            self.cached,
+            self.channels,
+            fit=self.fit,
+            resample=self.resample,
+            white=self.white,
         )
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:

@@ -87,7 +87,7 @@ class Frames(Picture):
             fit=self.fit,
             resample=self.resample,
         )
-        return np.stack(read_frames(part, self.pick, draw, self.minimum))
+        return np.stack(read_frames(part, self.pick, draw, self.minimum, self.white))
 
     def pick(self, count: int) -> list[int]:
         """Choose the frames to store of a clip with `count` frames, by their indices."""

@@ -4,7 +4,6 @@ import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import av
 import numpy as np
 import pytest
 import soundfile
@@ -13,6 +12,7 @@ from PIL import Image
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_array, read_audio, read_image
 from equipoise.errors import DataError
+from sounds import write_mp3
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
@@ -153,19 +153,6 @@ def test_a_length_unknown_when_it_was_written_is_no_truncation(tmp_path, rng):
     content[place : place + 4] = b"\xff" * 4
     path.write_bytes(bytes(content))
     assert len(read_audio(FilePart(path), 8000)) == 1000
-
-
-def write_mp3(path, wave, rate, tag="0", **settings):
-    """`tag`: whether the first frame counts the others; `settings`: of the encoder."""
-    with av.open(str(path), "w", options={"write_xing": tag, "id3v2_version": "3"}) as container:
-        container.metadata["title"] = "Info of all kinds"
-        track = container.add_stream("libmp3lame", rate=rate, layout="mono", options=settings)
-        frame = av.AudioFrame.from_ndarray(
-            wave[None].astype(np.float32), format="fltp", layout="mono"
-        )
-        frame.rate = rate
-        container.mux(track.encode(frame))
-        container.mux(track.encode(None))
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])
