@@ -25,18 +25,19 @@ def changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[A
         {"optimiser.lr": (was, now)} for each value that differs, in alphabetical order; None where
         one of them lacks it.
     """
-    before = _flat(was)
-    after = _flat(now)
+    before = flat(was)
+    after = flat(now)
     pairs = {name: (before.get(name), after.get(name)) for name in sorted({*before, *after})}
     return {name: (old, new) for name, (old, new) in pairs.items() if old != new}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"optimiser.lr": value, …} of a nested configuration."""
+    flattened: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return flat
+        flattened |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flattened
 
 
 POLICIES = ("error", "drop", "absent")

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from equipoise.errors import RunError
 from equipoise.files import write_file
-from equipoise.settings import changes
+from equipoise.settings import Settings, changes, flat
 
 Tensors = Mapping[str, Tensor]
 
@@ -175,7 +175,7 @@ class Checkpoints:
             raise RunError(
                 f"{path / damaged[0]}: cut short or edited since it was written{self._older(path)}"
             )
-        self._compare(path, identity)
+        self._compare(path, identity, resumed="state.pt" in contents)
         try:
             state = (
                 torch.load(io.BytesIO(contents["state.pt"]), weights_only=True)
@@ -204,16 +204,32 @@ class Checkpoints:
             return "; there is no earlier one, train again in a new folder"
         return f"; to go on from the previous one ({older[0].name}) add --checkpoint previous"
 
-    def _compare(self, path: Path, identity: Mapping[str, Any]) -> None:
+    def _compare(self, path: Path, identity: Mapping[str, Any], resumed: bool) -> None:
         """Refuse a checkpoint of other settings or data.
+
+        Args:
+            path: of the checkpoint.
+            identity: found there.
+            resumed: True if a training goes on from it; False if only its weights are used, which
+                a setting that a later version has added does not change.
 
         Raises:
             RunError: it differs; the message names the first difference.
         """
         # Keys that only the checkpoint has do not matter: reading weights asks for no identity.
         found = changes({k: identity.get(k) for k in self.identity}, self.identity)
-        if found:
-            setting, (was, now) = next(iter(found.items()))
+        known = flat(identity)
+        defaults = flat({"settings": Settings().to_dict()})
+        for setting, (was, now) in found.items():
+            added = setting not in known and setting in defaults
+            if added and now == defaults[setting]:
+                if not resumed:
+                    continue
+                raise RunError(
+                    f"{path}: made by a version of equipoise without the setting "
+                    f"{setting.removeprefix('settings.')!r}, and cannot be gone on with; "
+                    "resume with that version, or train in a new folder"
+                )
             raise RunError(
                 f"{path}: made with another configuration, {setting} was {was!r} and is {now!r} "
                 "now; resume with the settings of the run, or train in a new folder"

@@ -163,8 +163,10 @@ class Optimisers:
             plateau.waited = 0
 
     def learning_rate(self, name: str) -> float:
-        """The current learning rate of a group."""
-        return float(self._optimisers[name].param_groups[0]["lr"])
+        """The current learning rate of a group, also of one that has nothing to train."""
+        if name in self._optimisers:
+            return float(self._optimisers[name].param_groups[0]["lr"])
+        return self._scheduled(name)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -210,11 +212,17 @@ class Optimisers:
         """
         if self.settings.schedule != "none" and name in self._optimisers:
             for group in self._optimisers[name].param_groups:
-                group["lr"] = self.settings.lr * self._factors.get(name, 1.0) * self._decay(name)
+                group["lr"] = self._scheduled(name)
+
+    def _scheduled(self, name: str) -> float:
+        """The learning rate that the schedule gives to a group."""
+        return self.settings.lr * self._factors.get(name, 1.0) * self._decay(name)
 
     def _decay(self, name: str) -> float:
         """The factor of the schedule on the learning rate of a group."""
         trained = self._trained[name]
+        if self.settings.schedule == "none":
+            return 1.0
         if self.settings.schedule == "step":
             return self.settings.gamma ** (trained // self.settings.step_size)
         if self.settings.schedule == "plateau":

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from equipoise.data.table.table import Table
-from equipoise.errors import RunError
+from equipoise.errors import Interrupted, RunError
 from equipoise.methods.baselines.joint import Joint
 from equipoise.runs import run
 from equipoise.testing.world import differing
@@ -233,6 +233,26 @@ def test_a_training_that_allows_no_choice_ends_with_its_last_weights(
     (best,) = (done.folder / "checkpoints").glob("best-*")
     weights = load_file(best / "model.safetensors")
     assert all(torch.equal(value, final(done.folder)[name]) for name, value in weights.items())
+
+
+@pytest.mark.parametrize(("method", "said"), [("mie", True), ("unimodal", False)])
+def test_a_signal_before_an_epoch_could_be_chosen_is_told_so(
+    settings, splits, tmp_path, monkeypatch, method, said
+):
+    class Asked(run.Interrupt):
+        requested = False
+
+        def __init__(self):
+            self._before = {}
+
+    def signal(line):
+        Asked.requested = True
+
+    monkeypatch.setattr(run, "Interrupt", Asked)
+    turning = turns(settings, method=method)
+    with pytest.raises(Interrupted) as raised:
+        run.train(turning, tmp_path / "run", splits=splits, report=signal)
+    assert ("before an epoch could be chosen" in str(raised.value)) is said
 
 
 def test_a_line_holds_the_learning_rate_of_its_epoch(settings, splits, tmp_path):

@@ -12,6 +12,7 @@ import torch
 from equipoise.cli import main
 from equipoise.errors import RunError
 from equipoise.runs import run
+from equipoise.settings import OptimiserSettings
 from equipoise.testing.world import differing
 from equipoise.training import checkpoint
 from equipoise.training.checkpoint import Checkpoints
@@ -125,6 +126,24 @@ def test_another_configuration_is_named(checkpoints, identity, words):
     with pytest.raises(RunError) as caught:
         Checkpoints(checkpoints.folder, identity).load(path)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_a_setting_that_a_later_version_added_does_not_lock_the_weights_up(checkpoints):
+    """The weights mean what they did; a training would go on under a setting it did not have."""
+    resumable = save(checkpoints, 1)
+    best = checkpoints.save("best-epoch-00000", random_tensors())
+    added = {"lr": 0.1, "plateau_on": OptimiserSettings().plateau_on}
+
+    def reader(**optimiser):
+        settings = {**IDENTITY["settings"], "optimiser": optimiser}
+        return Checkpoints(checkpoints.folder, {**IDENTITY, "settings": settings})
+
+    reader(**added).load(best)
+    with pytest.raises(RunError, match="made by a version of equipoise without"):
+        reader(**added).load(resumable)
+    for other in ({**added, "plateau_on": "metric"}, {**added, "unknown": 1}, {"lr": 0.2}):
+        with pytest.raises(RunError, match="made with another configuration"):
+            reader(**other).load(best)
 
 
 def test_two_checkpoints_and_the_best_weights_are_kept(checkpoints):

@@ -95,6 +95,9 @@ def test_it_is_followed_where_modalities_have_no_parameters_to_train(seed):
     assert rates(optimisers, SHARED, modalities=NAMES[:2])[-1] == pytest.approx(
         (1 + math.cos(math.pi * (EPOCHS - 1) / EPOCHS)) / 2
     )
+    # A run writes down the rate of a modality, whatever it trains.
+    for name in NAMES[:2]:
+        assert optimisers.learning_rate(name) == optimisers.learning_rate(SHARED)
 
 
 def test_a_cosine_never_rises_again(build):

@@ -8,9 +8,9 @@ Idea:
     with one it would be the baseline Sum. The setting `optimiser.clip` bounds the gradient of each
     modality by itself, since one norm over all would couple them.
 
-    Decisions on the validation split still depend on all modalities, as its metric is that of the
-    fused prediction: the best epoch, `patience`, and the schedule `plateau`. Trainings that share
-    nothing at all are runs of `unimodal` with a `modality` each.
+    Three decisions still depend on all modalities: the best epoch and `patience`, as the metric is
+    that of the fused prediction, and the schedule `plateau`, as the training loss is the sum.
+    Trainings that share nothing at all are runs of `unimodal` with a `modality` each.
 
 Equations:
     $$L = \sum_m \mathrm{CE}(v_m, y) \qquad v_m = z_m W_m^\top + b_m$$
