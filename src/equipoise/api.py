@@ -67,6 +67,7 @@ def evaluate(
     split: str | None = None,
     missing: float | None = None,
     problems: str | None = None,
+    allow_absent: bool = False,
 ) -> dict[str, Any]:
     """Measure a finished run.
 
@@ -77,12 +78,15 @@ def evaluate(
         missing: fraction of the cells to hide at random; as in training by default.
         problems: effect of a bad file of other data: "error", "drop" or "absent"; as in training
             by default.
+        allow_absent: other data may lack the columns of some modalities, which are then absent in
+            every row.
 
     Returns:
         {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n}}, "count": N}
 
     Raises:
-        ConfigError: no such split, a split of other data, or `problems` for the run's own data.
+        ConfigError: no such split, a split of other data, `problems` or `allow_absent` for the
+            run's own data, or the columns of a modality are missing.
         RunError: no finished run there.
         DataError: the data cannot be read, or have no labels.
 
@@ -97,10 +101,14 @@ def evaluate(
     """
     from equipoise.runs.trained import Trained
 
-    return Trained(_folder(run)).evaluate(data, split=split, missing=missing, problems=problems)
+    return Trained(_folder(run)).evaluate(
+        data, split=split, missing=missing, problems=problems, allow_absent=allow_absent
+    )
 
 
-def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) -> pd.DataFrame:
+def predict(
+    run: Run | str | Path, data: Any, *, problems: str | None = None, allow_absent: bool = False
+) -> pd.DataFrame:
     """Predict the classes of new samples.
 
     Args:
@@ -108,14 +116,17 @@ def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) ->
         data: a manifest or DataFrame with the columns of the run's own; labels are not read.
         problems: effect of a bad file: "error", "drop" (drop its row, with a warning) or "absent"
             (treat its modality as absent); as in training by default.
+        allow_absent: the data may lack the columns of some modalities, which are then absent in
+            every row.
 
     Returns:
-        A row per sample: `prediction`, `confidence`, and `p_<class>` for every class. The index is
-        the id where the run names a column of ids; else that of the DataFrame, or the position in
-        the manifest as text.
+        A row per sample: `prediction` in the type of the labels (integers, booleans, text or
+        categories), `confidence`, and `p_<class>` for every class. The index is the id where the
+        run names a column of ids; else that of the DataFrame, or of a manifest the column "id" or
+        the position.
 
     Raises:
-        ConfigError: `problems` is none of these.
+        ConfigError: `problems` is none of these, or the columns of a modality are missing.
         RunError: no finished run there.
         DataError: the data cannot be read.
 
@@ -137,13 +148,14 @@ def predict(run: Run | str | Path, data: Any, *, problems: str | None = None) ->
     from equipoise.runs.trained import Trained
 
     trained = Trained(_folder(run))
-    table = trained.read(data, problems, labelled=False)
+    table = trained.read(data, problems, labelled=False, allow_absent=allow_absent)
     probability = softmax(trained.predict(table).fused)
     index = pd.Index(table.ids, name="id")
     if isinstance(data, pd.DataFrame) and trained.settings.data.id is None:
         index = data.index[table.store_rows]  # without the rows that were dropped
     frame = pd.DataFrame(probability, index=index, columns=[f"p_{c}" for c in trained.classes])
-    frame.insert(0, "prediction", [trained.classes[k] for k in probability.argmax(axis=1)])
+    chosen = [trained.classes[k] for k in probability.argmax(axis=1)]
+    frame.insert(0, "prediction", trained.label_type.series(chosen, index))
     frame.insert(1, "confidence", probability.max(axis=1))
     return frame
 

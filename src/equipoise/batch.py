@@ -139,7 +139,7 @@ class Predictions:
         present: {modality: bool (N,)}.
         logits: {modality: float32 (N, C)}, the predictions from that modality alone.
         fused: float32 (N, C), the predictions from all modalities.
-        classes: names of the C classes.
+        classes: the C classes, in the type of the labels.
     """
 
     index: np.ndarray
@@ -147,7 +147,7 @@ class Predictions:
     present: Mapping[str, np.ndarray]
     logits: Mapping[str, np.ndarray]
     fused: np.ndarray
-    classes: tuple[str, ...]
+    classes: tuple[int | str, ...]
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -18,7 +18,17 @@ TREES = {
 }
 
 LAYERS = [
-    ("errors", "checks", "files", "evaluating", "quiet", "batch", "settings", "registry"),
+    (
+        "errors",
+        "checks",
+        "files",
+        "spreadsheet",
+        "evaluating",
+        "quiet",
+        "batch",
+        "settings",
+        "registry",
+    ),
     ("data",),
     ("configuration", "encoders", "heads"),
     ("model",),

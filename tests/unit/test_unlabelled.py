@@ -26,7 +26,8 @@ def frame(unlabelled: list[str]) -> pd.DataFrame:
 
 
 def test_a_test_split_may_be_unlabelled(tmp_path: Path) -> None:
-    run = equipoise.fit(frame(["test"]), out=tmp_path / "run", method="joint", **FAST)
+    with pytest.warns(UserWarning, match="12 test rows without a label not measured"):
+        run = equipoise.fit(frame(["test"]), out=tmp_path / "run", method="joint", **FAST)
     assert run.result["test"]["count"] == 0
     assert run.result["test"]["fused"]["accuracy"] is None
     assert run.result["validation"]["count"] == 12
@@ -38,13 +39,18 @@ def test_a_test_split_may_be_unlabelled(tmp_path: Path) -> None:
 def test_single_rows_of_test_and_validation_may_be_unlabelled(tmp_path: Path) -> None:
     table = frame([])
     table.loc[[40, 50, 51], "label"] = None
-    run = equipoise.fit(table, out=tmp_path / "run", method="joint", **FAST)
+    told = "1 validation row without a label not measured; 2 test rows without a label not measured"
+    with pytest.warns(UserWarning, match=told):
+        run = equipoise.fit(table, out=tmp_path / "run", method="joint", **FAST)
     assert (run.result["validation"]["count"], run.result["test"]["count"]) == (11, 10)
     assert all(np.isfinite(list(run.result["contribution"].values())))
 
 
 def test_validation_needs_labels(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no validation row has a label"):
+    with (
+        pytest.warns(UserWarning, match="12 validation rows"),
+        pytest.raises(DataError, match="no validation row has a label"),
+    ):
         equipoise.fit(frame(["validation"]), out=tmp_path / "run", method="joint", **FAST)
     assert not (tmp_path / "run").exists()
 

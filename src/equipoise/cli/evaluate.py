@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="effect of a bad file of other data: stop, drop its row, or treat its modality as "
         "absent [as the run]",
     )
+    parser.add_argument(
+        "--allow-absent",
+        action="store_true",
+        help="other data may lack the columns of some modalities",
+    )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
 
 
@@ -41,7 +46,12 @@ def run(args: argparse.Namespace) -> int:
     from equipoise.cli.output import print_json, print_metrics
 
     metrics = equipoise.evaluate(
-        args.run_folder, args.data, split=args.split, missing=args.missing, problems=args.problems
+        args.run_folder,
+        args.data,
+        split=args.split,
+        missing=args.missing,
+        problems=args.problems,
+        allow_absent=args.allow_absent,
     )
     if args.json:
         print_json(metrics)

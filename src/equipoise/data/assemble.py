@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from math import inf, isfinite
 from typing import Any
 
 import numpy as np
 
 from equipoise.data.decoding.decode import DecodedManifest
 from equipoise.data.manifest.columns import SPLIT_NAMES
+from equipoise.data.manifest.labels import Label, doubtful_labels, in_order
 from equipoise.data.manifest.manifest import Manifest
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.splits import assign_splits
@@ -22,6 +24,8 @@ from equipoise.errors import DataError
 def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: str) -> Splits:
     """Make the tables of a manifest's splits.
 
+    Training rows without a label are left out, and counted in a warning.
+
     Args:
         manifest: the rows, each in a split.
         decoded: their arrays.
@@ -29,10 +33,15 @@ def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: 
         label: the label column, kept for later data.
 
     Raises:
-        DataError: a split is empty, a training row has no label, there is a single class, or a
-            label occurs in validation or test alone.
+        DataError: a split is empty, there is a single class, or a label occurs in validation or
+            test alone.
     """
-    rows = {part: np.flatnonzero(decoded.keep & (manifest.split == part)) for part in SPLIT_NAMES}
+    unlabelled = np.array([label is None for label in manifest.label], dtype=bool) & decoded.keep
+    # Rows without a label are drawn into no split; where the table names the splits, they count
+    # in validation and test, but are not measured.
+    left_out = unlabelled & ~np.isin(manifest.split, ("validation", "test"))
+    usable = decoded.keep & ~left_out
+    rows = {part: np.flatnonzero(usable & (manifest.split == part)) for part in SPLIT_NAMES}
     for part in ("train", "validation"):
         if not len(rows[part]):
             raise DataError(f"{manifest.where}: no row is in the {part} split")
@@ -41,6 +50,9 @@ def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: 
     codes = {
         part: label_codes(manifest, rows[part], classes, f" of the {part} split") for part in rows
     }
+    later = {part: int(unlabelled[rows[part]].sum()) for part in ("validation", "test")}
+    _warn_of_unlabelled(manifest, np.flatnonzero(left_out), later)
+    _warn_of_doubtful(manifest, np.flatnonzero(decoded.keep))
     specs = {m: found.spec for m, found in decoded.modalities.items()}
     tables = {
         part: make_table(manifest, decoded, specs, rows[part], codes[part], classes)
@@ -53,6 +65,7 @@ def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: 
         preprocessing={
             "modalities": [asdict(declaration) for declaration in manifest.declarations],
             "label": label,
+            "label_type": manifest.label_type.to_dict(),
             "transforms": {m: found.settings for m, found in decoded.modalities.items()},
         },
         fitting={m: unfitted_step(found.transform) for m, found in decoded.modalities.items()},
@@ -60,7 +73,7 @@ def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: 
 
 
 def label_codes(
-    manifest: Manifest, rows: np.ndarray, classes: Sequence[str], part: str = ""
+    manifest: Manifest, rows: np.ndarray, classes: Sequence[Label], part: str = ""
 ) -> np.ndarray:
     """Labels as indices of the classes.
 
@@ -85,7 +98,7 @@ def label_codes(
         if label not in number:
             raise DataError(
                 f"{manifest.at(row)}{part}: label {label!r} is in no training row; "
-                f"known: {', '.join(classes)}"
+                f"known: {', '.join(map(str, classes))}"
             )
         codes[place] = number[label]
     return codes
@@ -97,7 +110,7 @@ def make_table(
     specs: Mapping[str, ModalitySpec],
     rows: np.ndarray,
     codes: np.ndarray,
-    classes: Sequence[str],
+    classes: Sequence[Label],
 ) -> Table:
     """Some rows of a manifest as a table.
 
@@ -137,7 +150,7 @@ def make_table(
 
 
 def draw_splits(manifest: Manifest, *, validation: float, test: float, seed: int) -> np.ndarray:
-    """Draw the split of every row, from labels and groups alone.
+    """Draw the split of every row that has a label, from labels and groups alone.
 
     The draw comes before any file is opened. So files can be measured in the training rows only,
     and a bad file does not move the rows of other files into another split.
@@ -149,50 +162,67 @@ def draw_splits(manifest: Manifest, *, validation: float, test: float, seed: int
         seed: of the draw.
 
     Returns:
-        (N,) of "train", "validation" and "test".
+        (N,) of "train", "validation" and "test", and "" for a row without a label.
 
     Raises:
-        DataError: a label is missing, or the rows are too few to split.
+        DataError: no row has a label, all have the same, or the rows are too few to split.
     """
-    classes = _classes(manifest, np.arange(len(manifest)))
-    codes = label_codes(manifest, np.arange(len(manifest)), classes)
-    return assign_splits(
-        codes,
-        validation=validation,
-        test=test,
-        seed=seed,
-        group=manifest.group,
-        classes=classes,
+    rows = np.flatnonzero([label is not None for label in manifest.label])
+    classes = _classes(manifest, rows)
+    codes = label_codes(manifest, rows, classes)
+    group = None if manifest.group is None else manifest.group[rows]
+    split = np.full(len(manifest), "", dtype=object)
+    split[rows] = assign_splits(
+        codes, validation=validation, test=test, seed=seed, group=group, classes=classes
     )
+    return split
 
 
-def _classes(manifest: Manifest, rows: np.ndarray) -> list[str]:
-    """Names of the classes in these training rows."""
-    for row in rows:
-        if manifest.label[row] is None:
-            raise DataError(f"{manifest.at(row)}: the label of a training row is missing")
-    names = {str(manifest.label[row]) for row in rows}
-    if not names:
-        raise DataError(f"{manifest.where}: no row is left to train on")
-    if len(names) == 1:
-        only = names.pop()
+def _classes(manifest: Manifest, rows: np.ndarray) -> list[Label]:
+    """The classes of these labelled training rows."""
+    labels = {label for row in rows if (label := manifest.label[row]) is not None}
+    if not len(rows):
+        raise DataError(f"{manifest.where}: no row with a label is left to train on")
+    if len(labels) == 1:
+        only = labels.pop()
         raise DataError(
             f"{manifest.where}: the training rows have a single class, {only!r}; "
             "there is nothing to tell apart"
         )
-    return in_order(names)
+    return in_order(labels)
 
 
-def in_order(names: set[str]) -> list[str]:
-    """Sort class names: numbers by value, others alphabetically.
+def _warn_of_unlabelled(
+    manifest: Manifest, left_out: np.ndarray, counts: Mapping[str, int]
+) -> None:
+    """Say in one line how many rows have no label.
 
-    The order must be the same in every process, since ranks must agree on it, and a set has
-    another one in each. So equal values ("1" and "1.0") and nan have a fixed place too.
+    Args:
+        manifest: the rows.
+        left_out: numbers of the rows that are not trained on for that reason.
+        counts: {split: rows that stay in it without a label}.
     """
-    try:
-        values = {name: float(name) for name in names}
-    except ValueError:
-        return sorted(names)
-    return sorted(
-        names, key=lambda name: (values[name], name) if isfinite(values[name]) else (inf, name)
-    )
+    parts = []
+    if len(left_out):
+        parts.append(
+            f"{_some(len(left_out), 'row')} without a label left out of training "
+            f"(first: row {manifest.sheet.numbers[int(left_out[0])]})"
+        )
+    parts += [
+        f"{_some(count, f'{part} row')} without a label not measured"
+        for part, count in counts.items()
+        if count
+    ]
+    if parts:
+        warnings.warn(f"{manifest.where}: {'; '.join(parts)}", stacklevel=4)
+
+
+def _warn_of_doubtful(manifest: Manifest, rows: np.ndarray) -> None:
+    """Warn of classes that are probably spellings of one class, or no class."""
+    labels = (manifest.label[row] for row in rows)
+    for finding in doubtful_labels(Counter(label for label in labels if label is not None)):
+        warnings.warn(f"{manifest.where}: {finding}", stacklevel=4)
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -16,7 +16,9 @@ from equipoise.data.datasets import DATASETS
 from equipoise.data.decoding.cache import cache_folder
 from equipoise.data.decoding.decode import DecodedManifest, decode_manifest
 from equipoise.data.locate import as_path, is_built_in, locate, read_prepared
+from equipoise.data.manifest.columns import ColumnReader
 from equipoise.data.manifest.declaration import Columns, Declaration
+from equipoise.data.manifest.labels import Label, LabelType
 from equipoise.data.manifest.manifest import Manifest, read_manifest
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.missing import mask
@@ -114,9 +116,10 @@ def read_table(
     settings: DataSettings,
     *,
     specs: Mapping[str, ModalitySpec],
-    classes: Sequence[str],
+    classes: Sequence[Label],
     preprocessing: Mapping[str, Any],
     labelled: bool = True,
+    allow_absent: bool = False,
 ) -> Table:
     """Read all rows of new data, decoded and scaled as a run's own data were.
 
@@ -129,13 +132,17 @@ def read_table(
         classes: classes of the run.
         preprocessing: `Splits.preprocessing` of the run.
         labelled: False to leave the label column unread, whatever it holds.
+        allow_absent: the data may lack the columns or all files of some modalities of the run,
+            which are then absent in every row.
 
     Returns:
-        A table; the label of a row is −1 where it is missing.
+        A table; the label of a row is −1 where it is missing. Its ids are those of the column
+        `id`, or else of a column named "id", in their own type; or else the rows' positions.
 
     Raises:
+        ConfigError: the columns of a modality are missing.
         DataError: the run was not trained on files or columns, a cell, file or label is unusable,
-            or no row is left.
+            all files of a modality are, or no row is left.
     """
     if "transforms" not in preprocessing:
         raise DataError(
@@ -143,18 +150,27 @@ def read_table(
             "which has no columns that new data could fill"
         )
     declared = [Declaration(**d) for d in preprocessing["modalities"]]
-    columns = Columns(declared, preprocessing["label"], id=settings.id)
     data = as_path(settings.source)
     root = settings.root
     if isinstance(data, Path) and data.is_dir():
         data, facts = read_prepared(data)
         root = root or facts.get("root")
-    manifest = read_manifest(data, columns, root, new=True, labelled=labelled)
+    columns = Columns(declared, preprocessing["label"])
+    manifest = read_manifest(
+        data,
+        columns,
+        root,
+        known=LabelType.from_dict(preprocessing.get("label_type")),
+        allow_absent=allow_absent,
+        labelled=labelled,
+    )
+    ids = _ids(manifest, settings.id)
     named = [declaration.name for declaration in manifest.declarations]
     transforms = {m: options for m, options in preprocessing["transforms"].items() if m in named}
     cache = cache_folder(settings.cache)
     decoded = decode_manifest(manifest, transforms, settings.problems, cache)
     _warn_of_losses(manifest, decoded)
+    _check_usable(manifest, decoded, allow_absent=allow_absent)
     for modality, found in decoded.modalities.items():
         if found.spec.shape != specs[modality].shape:
             raise DataError(
@@ -164,12 +180,57 @@ def read_table(
     rows = np.flatnonzero(decoded.keep)
     codes = label_codes(manifest, rows, classes)
     table = make_table(manifest, decoded, specs, rows, codes, classes)
+    table = replace(table, ids=[ids[row] for row in rows])
     absent = {m: Absent() for m in specs}
     restored = {
         m: unfitted_step(found.transform).restore(preprocessing["learned"][m])
         for m, found in decoded.modalities.items()
     }
     return table.stepped({**absent, **restored})
+
+
+def _ids(manifest: Manifest, column: str | None) -> list[Any]:
+    """The ids of new data, in their own type."""
+    reader = ColumnReader(manifest.sheet)
+    positions = list(range(len(manifest)))
+    if column is not None and column in reader.columns:
+        return reader.own_ids(column)
+    if column is not None:
+        warnings.warn(
+            f"{manifest.where}: no id column {column!r}; rows are named by their position",
+            stacklevel=3,
+        )
+        return positions
+    if "id" not in reader.columns:
+        return positions
+    try:
+        return reader.own_ids("id")
+    except DataError as error:  # nobody said that it is the id column
+        warnings.warn(f"{error}; rows are named by their position instead", stacklevel=3)
+        return positions
+
+
+def _check_usable(manifest: Manifest, decoded: DecodedManifest, *, allow_absent: bool) -> None:
+    """Refuse new data in which no file of a modality can be used; warn where no cell is filled."""
+    for declaration in manifest.declarations:
+        name = declaration.name
+        found = decoded.modalities[name]
+        if found.present.any():
+            continue
+        column = declaration.columns[0]
+        if not found.bad:
+            warnings.warn(
+                f"{manifest.where}: column {column!r} is empty, so modality {name!r} is absent in "
+                "every row",
+                stacklevel=3,
+            )
+        elif not allow_absent:
+            row, reason = next(iter(found.bad.items()))
+            raise DataError(
+                f"{manifest.at(row)}: {reason}; none of the {len(found.bad)} cells of column "
+                f"{column!r} (modality {name!r}, {declaration.kind}) can be used: check the column "
+                "and --data.root, or treat the modality as absent with --allow-absent"
+            )
 
 
 def _warn_of_losses(manifest: Manifest, decoded: DecodedManifest) -> None:

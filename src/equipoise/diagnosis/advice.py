@@ -8,6 +8,7 @@ from shlex import quote
 from typing import Any
 
 from equipoise.data.manifest.columns import SPLIT_NAMES
+from equipoise.data.manifest.labels import doubtful_labels
 from equipoise.diagnosis.balance import FEW
 from equipoise.diagnosis.leakage import MEASURED
 
@@ -21,8 +22,6 @@ SMALL_TEST = 100
 """With fewer test samples an accuracy is not known to within ten points."""
 SKEWED = 10
 """The largest class has so many times the samples of the smallest: accuracy hides small classes."""
-WRITTEN_FOR_MISSING = ("nan", "na", "n/a", "#n/a", "<na>", "null")
-"""Texts that programs write for a missing value, in lower case."""
 APART = 0.15
 """Difference in accuracy of two modalities that counts as imbalance, if it is more than chance."""
 BEHIND = 0.5
@@ -118,14 +117,10 @@ def on_classes(found: Found) -> Iterator[Finding]:
     if facts["unlabelled"]:
         unlabelled = some(facts["unlabelled"], "row")
         yield warning(
-            "balance", f"{unlabelled} without a label: label or remove them; none can be trained on"
+            "balance", f"{unlabelled} without a label: training leaves them out; label them"
         )
-    for name in (name for name in counts if name.lower() in WRITTEN_FOR_MISSING):
-        yield warning(
-            "balance",
-            f"{some(counts[name], 'sample')} of the class {name!r}: probably a missing label; "
-            "label or remove them",
-        )
+    for finding in doubtful_labels(counts):
+        yield warning("balance", finding)
     if len(counts) < 2:
         yield warning(
             "balance", "fewer than two classes: there is nothing to tell apart; is --label right?"

@@ -8,13 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-from equipoise.data.assemble import in_order
 from equipoise.data.decoding.cache import cache_folder
 from equipoise.data.decoding.decode import Problem, decode_modalities, remarks_of
 from equipoise.data.decoding.decoded import DecodedModality
 from equipoise.data.locate import Source
 from equipoise.data.manifest.columns import SPLIT_NAMES
 from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.manifest.labels import in_order
 from equipoise.data.manifest.manifest import Manifest, read_manifest
 from equipoise.data.manifest.sheet import Sheet
 from equipoise.data.table.splits import assign_splits
@@ -55,7 +55,7 @@ class Study:
 
     Attributes:
         ids: (N,), names of the rows.
-        label: (N,), None where unknown.
+        label: (N,), labels as text; None where unknown.
         split: (N,), "train", "validation" or "test", and "" for a row that is in none; None if no
             splits could be drawn.
         undrawn: the reason why no splits could be drawn; "" if there are splits.
@@ -81,7 +81,7 @@ class Study:
     @property
     def classes(self) -> list[str]:
         """Names of the classes, in the order that a run has them."""
-        return in_order({label for label in self.label if label is not None})
+        return list(map(str, in_order({label for label in self.label if label is not None})))
 
     @cached_property
     def codes(self) -> np.ndarray:
@@ -129,7 +129,7 @@ def from_source(source: Source, settings: DataSettings) -> Study:
         split = np.where(usable, split, "")
     return Study(
         ids=manifest.ids,
-        label=manifest.label,
+        label=[None if label is None else str(label) for label in manifest.label],
         split=split,
         undrawn=undrawn,
         given=source.named["split"] is not None,
@@ -157,7 +157,7 @@ def from_splits(parts: Splits) -> Study:
         group = np.concatenate([table.group for table in tables])
     return Study(
         ids=[i for table in tables for i in table.ids],
-        label=[t.classes[code] if code >= 0 else None for t in tables for code in t.label],
+        label=[str(t.classes[code]) if code >= 0 else None for t in tables for code in t.label],
         split=np.repeat(np.array(SPLIT_NAMES, dtype=object), [len(table) for table in tables]),
         undrawn="",
         given=True,

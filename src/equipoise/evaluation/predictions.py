@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
+from equipoise import spreadsheet
 from equipoise.batch import Predictions
 from equipoise.errors import RunError
 from equipoise.evaluation.metrics import softmax
@@ -22,7 +24,8 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
         "index": predictions.index,
         "label": predictions.label,
         "fused": predictions.fused,
-        "classes": np.array(predictions.classes, dtype=np.str_),
+        # As JSON, so that integers and booleans are read back as such.
+        "classes": np.array(json.dumps(predictions.classes)),
         **{f"present/{m}": p for m, p in predictions.present.items()},
         **{f"logits/{m}": x for m, x in predictions.logits.items()},
     }
@@ -48,7 +51,7 @@ def load_predictions(path: Path) -> Predictions:
                 present={m: stored[f"present/{m}"] for m in modalities},
                 logits={m: stored[f"logits/{m}"] for m in modalities},
                 fused=stored["fused"],
-                classes=tuple(str(c) for c in stored["classes"]),
+                classes=_classes(stored["classes"]),
             )
     except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
         raise RunError(
@@ -56,23 +59,27 @@ def load_predictions(path: Path) -> Predictions:
         ) from None
 
 
-def write_csv(predictions: Predictions, ids: Sequence[str], path: Path) -> None:
-    """Write a row per sample: id, predicted class, its probability, and that of every class.
+def _classes(stored: np.ndarray) -> tuple[int | str, ...]:
+    """The classes of a file; version 0.1 wrote them as an array of texts."""
+    if stored.ndim:
+        return tuple(str(name) for name in stored)
+    return tuple(json.loads(str(stored)))
+
+
+def to_csv(predictions: Predictions, ids: Sequence[Any]) -> str:
+    """The text of a CSV with a row per sample.
+
+    Its columns are id, predicted class, its probability, and that of every class.
 
     Args:
         predictions: N of them.
         ids: of the N samples, in the same order.
-        path: of the CSV file.
     """
     probability = softmax(predictions.fused)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["id", "prediction", "confidence", *(f"p_{name}" for name in predictions.classes)]
-    )
+    header = ["id", "prediction", "confidence", *(f"p_{name}" for name in predictions.classes)]
+    rows: list[list[Any]] = [header]
     for identifier, row in zip(ids, probability, strict=True):
         best = int(row.argmax())
-        writer.writerow(
-            [identifier, predictions.classes[best], f"{row[best]:.6f}", *(f"{p:.6f}" for p in row)]
-        )
-    replace_file(path, text.getvalue().encode())
+        digits = [f"{p:.6f}" for p in row]
+        rows.append([identifier, predictions.classes[best], digits[best], *digits])
+    return spreadsheet.write(rows)

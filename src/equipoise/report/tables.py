@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
+from html import escape
 
+from equipoise import spreadsheet
 from equipoise.report.board import Board
 
 
 def to_csv(board: Board) -> str:
     """Means and standard deviations as fractions, a column each."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     titles = [column.title for column in board.columns()]
-    writer.writerow(["method", "seeds", *(f"{t} {s}" for t in titles for s in ("mean", "std"))])
+    rows: list[list[object]] = [
+        ["method", "seeds", *(f"{t} {s}" for t in titles for s in ("mean", "std"))]
+    ]
     for method, scores in board.rows().items():
         numbers = [_digits(value) for score in scores for value in (score.mean, score.deviation)]
-        writer.writerow([method, board.seeds(method), *numbers])
-    return text.getvalue()
+        rows.append([method, board.seeds(method), *numbers])
+    return spreadsheet.write(rows)
 
 
 def _digits(value: float | None) -> str:
@@ -27,7 +27,7 @@ def _digits(value: float | None) -> str:
 
 def to_markdown(board: Board) -> str:
     """A table in percent."""
-    rows = _rows(board, lambda text: text.replace("|", "\\|"), "**{}**", "<u>{}</u>")
+    rows = _rows(board, _escape_markdown, "**{}**", "<u>{}</u>")
     rows.insert(1, ["---"] * len(rows[0]))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
@@ -45,15 +45,23 @@ def to_latex(board: Board) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _rows(board: Board, escape: Callable[[str], str], bold: str, underline: str) -> list[list[str]]:
+def _rows(
+    board: Board, escaped: Callable[[str], str], bold: str, underline: str
+) -> list[list[str]]:
     """Header and body; `bold` and `underline` hold {} where the text goes."""
     frames = {1: bold, 2: underline}
-    rows = [["method", *(escape(column.title) for column in board.columns())]]
+    rows = [["method", *(escaped(column.title) for column in board.columns())]]
     for method, scores in board.rows().items():
         # `replace` and not `format`: LaTeX has braces of its own.
-        cells = [frames.get(s.place, "{}").replace("{}", escape(s.text())) for s in scores]
-        rows.append([escape(method), *cells])
+        cells = [frames.get(s.place, "{}").replace("{}", escaped(s.text())) for s in scores]
+        rows.append([escaped(method), *cells])
     return rows
+
+
+def _escape_markdown(text: str) -> str:
+    """A text that stays one cell and no HTML, link, emphasis or code in Markdown."""
+    plain = escape(" ".join(text.split()), quote=False)
+    return "".join(f"\\{c}" if c in "\\|`*[]" else c for c in plain)
 
 
 def _escape_latex(text: str) -> str:

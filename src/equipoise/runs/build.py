@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from equipoise.data.manifest.labels import Label
 from equipoise.data.modality import ModalitySpec
 from equipoise.encoders import build_encoder, default_encoder
 from equipoise.errors import ConfigError, suggest
@@ -46,7 +47,7 @@ def head_of(settings: Settings) -> Component:
 
 
 def build_model(
-    settings: Settings, specs: Mapping[str, ModalitySpec], classes: Sequence[str]
+    settings: Settings, specs: Mapping[str, ModalitySpec], classes: Sequence[Label]
 ) -> Model:
     """Encoders and head, with initial weights drawn from the run's seed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from equipoise import data
 from equipoise.batch import Predictions
 from equipoise.data.manifest.columns import SPLIT_NAMES
+from equipoise.data.manifest.labels import LabelType
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.missing import mask
 from equipoise.data.table.table import Table
@@ -47,18 +49,27 @@ class Trained:
             for m, f in facts["modalities"].items()
         }
         self.preprocessing = facts["preprocessing"]
+        self.label_type = LabelType.from_dict(self.preprocessing.get("label_type"))
         self.model = self._load_model()
 
-    def read(self, source: Any, problems: str | None = None, *, labelled: bool = True) -> Table:
+    def read(
+        self,
+        source: Any,
+        problems: str | None = None,
+        *,
+        labelled: bool = True,
+        allow_absent: bool = False,
+    ) -> Table:
         """Read other data with the preprocessing of the run. A missing label is −1.
 
         Args:
             source: a manifest, a DataFrame or a prepared folder; all rows are read.
             problems: effect of a bad file: "error", "drop" or "absent"; as in training by default.
             labelled: False to leave the label column unread.
+            allow_absent: the data may lack the columns of some modalities.
 
         Raises:
-            ConfigError: `problems` is none of these.
+            ConfigError: `problems` is none of these, or the columns of a modality are missing.
             DataError: a file, column or label does not fit the run, or no row is left.
         """
         settings = replace(self.settings.data, source=source)
@@ -70,6 +81,7 @@ class Trained:
             classes=self.classes,
             preprocessing=self.preprocessing,
             labelled=labelled,
+            allow_absent=allow_absent,
         )
         return table
 
@@ -112,6 +124,7 @@ class Trained:
         split: str | None = None,
         missing: float | None = None,
         problems: str | None = None,
+        allow_absent: bool = False,
     ) -> dict[str, Any]:
         """Measure the model on a split of the run's own data or on other data.
 
@@ -121,9 +134,11 @@ class Trained:
             missing: fraction of the cells to hide; for the run's own data as in training by
                 default, for other data none.
             problems: effect of a bad file of other data; as in training by default.
+            allow_absent: other data may lack the columns of some modalities.
 
         Raises:
-            ConfigError: no such split, a split of other data, or `problems` for the run's own data.
+            ConfigError: no such split, a split of other data, `problems` or `allow_absent` for the
+                run's own data, or the columns of a modality are missing.
             DataError: the data cannot be read, or have no labels.
         """
         if source is None:
@@ -133,16 +148,27 @@ class Trained:
                     "evaluate: 'problems' is for other data; "
                     "the run's own must be as they were in training"
                 )
+            if allow_absent:
+                raise ConfigError(
+                    "evaluate: 'allow_absent' is for other data; the run's own have every column"
+                )
             return measure(self.predict(self.own(split or "test", missing)))
         if split is not None:
             raise ConfigError(
                 f"evaluate: {split!r} is a split of the run's own data; leave out one of the two"
             )
-        table = self.read(source, problems)
-        if not (table.label >= 0).any():
+        table = self.read(source, problems, allow_absent=allow_absent)
+        where = source if isinstance(source, str | Path) else type(source).__name__
+        unlabelled = int((table.label < 0).sum())
+        if unlabelled == len(table):
             raise DataError(
-                f"{source}: no labels in column {self.settings.data.label!r}; "
+                f"{where}: no labels in column {self.preprocessing['label']!r}; "
                 "nothing to measure against"
+            )
+        if unlabelled:
+            warnings.warn(
+                f"{where}: {unlabelled} of {len(table)} rows have no label and are not measured",
+                stacklevel=3,
             )
         d = self.settings.data
         hidden = mask(

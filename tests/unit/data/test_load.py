@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -205,9 +206,10 @@ def test_classes_have_one_order(rng, labels, order):
         {"x": rng.normal(size=60), "label": rng.permutation(labels * (60 // len(labels)))}
     )
     for _ in range(3):
-        assert (
-            data.load(DataSettings(frame.sample(frac=1), modality=["x=x"])).train.classes == order
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of spellings, see test_labels.py
+            parts = data.load(DataSettings(frame.sample(frac=1), modality=["x=x"]))
+        assert parts.train.classes == order
 
 
 def test_a_frame_is_a_source(folder, load):
@@ -306,7 +308,6 @@ def test_a_built_in_set_takes_options_holdout_and_missing():
 @pytest.mark.parametrize(
     ("row", "cells", "words"),
     [
-        (4, {"feeling": ""}, ["m.csv row 6", "label"]),
         (50, {"feeling": "angry"}, ["m.csv row 52", "test", "'angry'", "calm, glad, sad"]),
         (40, {"feeling": "angry"}, ["m.csv row 42", "validation", "'angry'"]),
         (
@@ -328,7 +329,20 @@ def test_rows_that_cannot_be_used(folder, load, row, cells, words):
 
 def test_a_test_row_may_do_without_a_label(folder, load):
     edit(folder, 50, feeling="")
-    assert load(split="fold").test.label[2] == -1
+    with pytest.warns(UserWarning, match=r"^m\.csv: 1 test row without a label not measured$"):
+        assert load(split="fold").test.label[2] == -1
+
+
+@pytest.mark.parametrize("split", ["fold", None])
+def test_a_training_row_without_a_label_is_left_out(folder, load, split):
+    whole = load(split=split)
+    edit(folder, 4, feeling="")
+    edit(folder, 7, feeling=" ")
+    with pytest.warns(UserWarning, match=r"2 rows without a label left out .*\(first: row 6\)$"):
+        splits = load(split=split)
+    assert len(splits.train.ids) + len(splits.validation.ids) + len(splits.test.ids) == N - 2
+    assert (splits.train.label >= 0).all()
+    assert splits.train.classes == whole.train.classes
 
 
 def test_splits_that_cannot_be(folder, load):
@@ -440,12 +454,14 @@ def test_policies_and_settings_that_cannot_be(load):
 def read_new(splits, source, **given):
     saved = json.loads(json.dumps(splits.preprocessing))
     labelled = given.pop("labelled", True)
+    allow_absent = given.pop("allow_absent", False)
     return data.read_table(
         DataSettings(source, **given),
         specs=splits.train.specs,
         classes=splits.train.classes,
         preprocessing=saved,
         labelled=labelled,
+        allow_absent=allow_absent,
     )
 
 
@@ -474,8 +490,10 @@ def test_new_columns_may_stand_in_another_order(folder, load, cache):
 def test_new_data_may_lack_modalities(folder, load, cache):
     splits = load(split="fold")
     frame = pd.read_csv(folder / "m.csv")[["clip", "feeling"]]
-    with pytest.warns(UserWarning, match=r"look=picture.*absent"):
-        again = read_new(splits, frame, root=str(folder), cache=cache)
+    with pytest.raises(ConfigError, match=r"no column 'picture' for modality 'look'.*allow_absent"):
+        read_new(splits, frame, root=str(folder), cache=cache)
+    with pytest.warns(UserWarning, match=r"'picture' for modality 'look'.*absent"):
+        again = read_new(splits, frame, root=str(folder), cache=cache, allow_absent=True)
     batch = everything(again)
     assert again.modalities == splits.train.modalities
     assert [batch.counts[m] for m in again.modalities] == [N, 0, 0]

@@ -10,7 +10,7 @@ import pytest
 
 from equipoise.batch import Predictions
 from equipoise.errors import RunError
-from equipoise.evaluation.predictions import load_predictions, save_predictions, write_csv
+from equipoise.evaluation.predictions import load_predictions, save_predictions, to_csv
 
 CLASSES = ("plain", 'with "quotes", commas', "ünïcode <b>&")
 
@@ -84,7 +84,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
 def test_csv_has_a_row_per_sample_that_sums_to_one(tmp_path: Path) -> None:
     given = draw(("a", "b"))
     ids = [f"clip, {k}" for k in range(9)]
-    write_csv(given, ids, tmp_path / "p.csv")
+    (tmp_path / "p.csv").write_text(to_csv(given, ids), encoding="utf-8")
     with (tmp_path / "p.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == ids

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise import spreadsheet
 from equipoise.data.decoding.decoded import DecodedModality, decode_modality
 from equipoise.data.manifest.manifest import Manifest
 from equipoise.errors import ConfigError, DataError, invalid, suggest
@@ -158,12 +157,10 @@ def _problem(manifest: Manifest, modality: str, row: int, reason: str) -> Proble
 
 def write_problems(problems: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write a CSV with a row for each bad cell."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["row", "id", "modality", "file", "reason"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(problems)
+    header = ["row", "id", "modality", "file", "reason"]
+    rows = [[problem[name] for name in header] for problem in problems]
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, text.getvalue().encode())
+    replace_file(path, spreadsheet.write([header, *rows]).encode("utf-8", "surrogateescape"))
 
 
 def _stop(manifest: Manifest, problems: list[Problem], path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from equipoise.data.manifest.declaration import Declaration
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.kinds import KIND_BY_ENDING, KINDS
+from equipoise.data.manifest.labels import Label, LabelType, is_integer, read_labels
 from equipoise.data.manifest.sheet import Sheet
 from equipoise.errors import ConfigError, DataError, suggest
 
@@ -89,6 +90,30 @@ class ColumnReader:
                 raise DataError(f"{self.sheet.at(row)}: id {value!r} is the same as in row {other}")
             seen[value] = row
         return list(seen)
+
+    def own_ids(self, column: str) -> list[Any]:
+        """Read ids in the type that they have; integers of a CSV are integers.
+
+        Raises:
+            ConfigError: no such column.
+            DataError: an id is empty or occurs twice.
+        """
+        texts = self.ids(column)
+        if not self.sheet.is_text:
+            own: list[Any] = self._column(column).tolist()
+            return own
+        return [int(text) for text in texts] if all(map(is_integer, texts)) else [*texts]
+
+    def labels(
+        self, column: str, known: LabelType | None = None
+    ) -> tuple[list[Label | None], LabelType]:
+        """Read class labels and their type, see `read_labels`.
+
+        Raises:
+            ConfigError: no such column.
+            DataError: several columns have that name, or they are not single class labels.
+        """
+        return read_labels(self.sheet, column, self._column(column), known)
 
     def splits(self, column: str) -> np.ndarray:
         """Read the split of every row, (N,) of "train", "validation" and "test".

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,9 @@ import numpy as np
 from equipoise.data.manifest.columns import ColumnReader
 from equipoise.data.manifest.declaration import Columns, Declaration
 from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.manifest.labels import Label, LabelType
 from equipoise.data.manifest.sheet import Sheet, read_sheet
-from equipoise.errors import ConfigError
+from equipoise.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,9 @@ class Manifest:
         sheet: the table; it names rows in messages.
         ids: (N,) unique ids.
         label: (N,) labels, None where the cell is empty.
-        split: (N,) split of each row, from its column or drawn; None where there is neither.
+        label_type: the type of every label.
+        split: (N,) split of each row, from its column or drawn, "" for a row that is in none; None
+            where there is neither.
         group: (N,) group of each row; None where there is no such column.
         declarations: one for every modality, with its kind, and with patterns resolved to columns.
         files: {modality: file, or the part of one, or None}, for modalities of files.
@@ -39,7 +42,8 @@ class Manifest:
 
     sheet: Sheet
     ids: list[str]
-    label: list[str | None]
+    label: list[Label | None]
+    label_type: LabelType = field(default_factory=LabelType)
     split: np.ndarray | None = None
     group: np.ndarray | None = None
     declarations: list[Declaration] = field(default_factory=list)
@@ -72,7 +76,8 @@ def read_manifest(
     root: str | None = None,
     *,
     draw: Callable[[Manifest], np.ndarray | None] | None = None,
-    new: bool = False,
+    known: LabelType | None = None,
+    allow_absent: bool = False,
     labelled: bool = True,
 ) -> Manifest:
     """Read and check a table: CSV, TSV, JSONL, Parquet or a DataFrame.
@@ -83,8 +88,9 @@ def read_manifest(
         root: folder that relative paths start from; the manifest's own by default.
         draw: draws the split of every row where the table has no split column. It sees labels and
             groups, but no modality: kinds of modality are inferred from the training rows.
-        new: True for data that a run was not trained on, which may lack labels and some
-            modalities.
+        known: the type of the labels of a run, for new data, which may lack the label column and
+            the id column; None for data to train on.
+        allow_absent: new data may lack the columns of some modalities, which are then absent.
         labelled: False to leave the label column unread, whatever it holds.
 
     Raises:
@@ -94,11 +100,17 @@ def read_manifest(
     sheet = read_sheet(source)
     reader = ColumnReader(sheet)
     here = source.parent if isinstance(source, Path) else Path()
-    without_labels = not labelled or (new and columns.label not in reader.columns)
+    new = known is not None
+    if not labelled or (new and columns.label not in reader.columns):
+        labels: list[Label | None] = [None] * len(sheet.table)
+        label_type = known or LabelType()
+    else:
+        labels, label_type = reader.labels(columns.label, known)
     manifest = Manifest(
         sheet,
         reader.ids(columns.id),
-        [None] * len(sheet.table) if without_labels else reader.texts(columns.label),
+        labels,
+        label_type,
         None if columns.split is None else reader.splits(columns.split),
         None if columns.group is None else np.array(reader.filled(columns.group, "group")),
     )
@@ -106,7 +118,9 @@ def read_manifest(
         manifest = replace(manifest, split=draw(manifest))
     # A test row must not shape what is trained, so kinds are inferred from training rows.
     reader.telling = manifest.training
-    found = _without_missing(reader, columns.modalities) if new else columns.modalities
+    found = columns.modalities
+    if new:
+        found = _with_columns(reader, columns, allow_absent=allow_absent)
     for declaration in found:
         chosen = reader.match(declaration, columns.others)
         _read_modality(manifest, reader, declaration, chosen, Path(root) if root else here)
@@ -131,17 +145,31 @@ def _read_modality(
         manifest.files[name] = reader.files(name, columns, base)
 
 
-def _without_missing(
-    reader: ColumnReader, declarations: Sequence[Declaration]
+def _with_columns(
+    reader: ColumnReader, columns: Columns, *, allow_absent: bool
 ) -> list[Declaration]:
-    """Leave out modalities of which new data have no column; they count as absent."""
-    found = [d for d in declarations if any(column in reader.columns for column in d.columns)]
-    wanted = ", ".join(str(d) for d in declarations if d not in found)
+    """The modalities of which new data have a column; the others count as absent.
+
+    Raises:
+        ConfigError: there is none, or some are missing and that was not allowed.
+    """
+    found = [d for d in columns.modalities if any(c in reader.columns for c in d.columns)]
+    missing = [d for d in columns.modalities if d not in found]
+    if not missing:
+        return found
+    used = {column for d in found for column in d.columns} | columns.others
+    free = [column for column in reader.columns if column not in used]
+    named = "; ".join(
+        f"no column {', '.join(map(repr, d.columns))} for modality {d.name!r}"
+        f"{suggest(d.columns[0], free)}"
+        for d in missing
+    )
     if not found:
-        raise ConfigError(f"{reader.sheet.where}: has the columns of no modality; wanted: {wanted}")
-    if wanted:
-        warnings.warn(
-            f"{reader.sheet.where}: no column for {wanted}; taken as absent everywhere",
-            stacklevel=4,
+        raise ConfigError(f"{reader.sheet.where}: {named}; no modality of the run is there")
+    if not allow_absent:
+        raise ConfigError(
+            f"{reader.sheet.where}: {named}; rename the column, or treat the modality as absent in "
+            "every row with --allow-absent (Python: allow_absent=True)"
         )
+    warnings.warn(f"{reader.sheet.where}: {named}; taken as absent in every row", stacklevel=4)
     return found

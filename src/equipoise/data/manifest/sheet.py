@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from equipoise import spreadsheet
 from equipoise.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,6 +38,11 @@ class Sheet:
     table: pd.DataFrame
     numbers: Sequence[int]
     path: Path | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """True for CSV and TSV, in which every cell is text."""
+        return self.path is not None and self.path.suffix.lower() in (".csv", ".tsv")
 
     def at(self, row: int) -> str:
         """The name of a row in messages, such as "clips.csv row 7"."""
@@ -95,13 +102,16 @@ def _read(path: Path, ending: str) -> Sheet:
     with path.open(encoding="utf-8-sig", newline="") as file, _cells_of_any_length():
         if ending in (".jsonl", ".ndjson"):
             objects = dict(_objects(path, file))
-            return Sheet(path.name, pd.DataFrame(list(objects.values())), list(objects), path)
+            # As objects, since a gap would turn a column of integers into floats.
+            table = pd.DataFrame(list(objects.values()), dtype=object)
+            return Sheet(path.name, table, list(objects), path)
         records = _records(
             path, csv.reader(file, delimiter="\t" if ending == ".tsv" else ",", strict=True)
         )
         _, header = next(records, (1, []))
         _check_separator(path, header, ending)
         rows = dict(_rows(path, header, records))
+    _unprotect(path, rows)
     return Sheet(
         path.name, pd.DataFrame(list(rows.values()), columns=header, dtype=object), list(rows), path
     )
@@ -140,6 +150,26 @@ def _check_separator(path: Path, header: Sequence[str], ending: str) -> None:
     for mark in ";," if ending == ".tsv" else ";	":
         if len(header) == 1 and mark in header[0]:
             raise DataError(f"{path}: separated by {mark!r}; {remedy}")
+
+
+def _unprotect(path: Path, rows: Mapping[int, list[str]]) -> None:
+    """Take back the apostrophes of text that is protected from spreadsheet programs, and say so."""
+    found = [
+        (number, place, cell)
+        for number, cells in rows.items()
+        for place, cell in enumerate(cells)
+        if spreadsheet.is_protected(cell)
+    ]
+    for number, place, cell in found:
+        rows[number][place] = spreadsheet.unprotect(cell)
+    if found:
+        number, _, cell = found[0]
+        warnings.warn(
+            f"{path.name}: {len(found)} cell{'s' * (len(found) > 1)} read without the apostrophe "
+            f"that keeps a spreadsheet program from running them (first: row {number}, "
+            f"{cell[:20]!r})",
+            stacklevel=4,
+        )
 
 
 def _rows(

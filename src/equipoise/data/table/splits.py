@@ -8,8 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from equipoise.data.manifest.columns import SPLIT_NAMES
+from equipoise.data.manifest.labels import Label
 from equipoise.data.table.table import Table
 from equipoise.errors import DataError
+
+MANY = 10
+"""More labels than this, with fewer rows each, are said to look like an id or a quantity."""
 
 
 def assign_splits(
@@ -19,7 +23,7 @@ def assign_splits(
     test: float,
     seed: int,
     group: np.ndarray | None = None,
-    classes: Sequence[str] | None = None,
+    classes: Sequence[Label] | None = None,
     remedy: str = "draw again with another --data.seed, or name a split column",
 ) -> np.ndarray:
     """Draw the split of every sample.
@@ -45,9 +49,9 @@ def assign_splits(
     split = np.full(len(label), "train", dtype=object)
     rest = np.arange(len(label))
     if test:
-        rest, taken = _cut(rest, test, label, group, seed)
+        rest, taken = _cut(rest, test, label, group, seed, classes)
         split[taken] = "test"
-    _, taken = _cut(rest, validation / (1 - test), label, group, seed + 1)
+    _, taken = _cut(rest, validation / (1 - test), label, group, seed + 1, classes)
     split[taken] = "validation"
     if group is not None:
         named = SPLIT_NAMES if test else SPLIT_NAMES[:2]
@@ -73,7 +77,9 @@ def cut_holdout(table: Table, fraction: float, seed: int) -> tuple[Table, Table]
         DataError: a class has too few samples, there are too few groups, or no group of a class is
             left in train.
     """
-    kept, taken = _cut(np.arange(len(table)), fraction, table.label, table.group, seed)
+    kept, taken = _cut(
+        np.arange(len(table)), fraction, table.label, table.group, seed, table.classes
+    )
     if table.group is not None:
         _check_classes(
             {"train": table.label[kept], "holdout": table.label[taken]},
@@ -84,7 +90,7 @@ def cut_holdout(table: Table, fraction: float, seed: int) -> tuple[Table, Table]
 
 
 def _check_classes(
-    parts: Mapping[str, np.ndarray], classes: Sequence[str] | None, remedy: str
+    parts: Mapping[str, np.ndarray], classes: Sequence[Label] | None, remedy: str
 ) -> None:
     """Refuse a train split that lacks a class; warn where another split lacks one."""
     everywhere = np.unique(np.concatenate(list(parts.values())))
@@ -101,7 +107,12 @@ def _check_classes(
 
 
 def _cut(
-    rows: np.ndarray, fraction: float, label: np.ndarray, group: np.ndarray | None, seed: int
+    rows: np.ndarray,
+    fraction: float,
+    label: np.ndarray,
+    group: np.ndarray | None,
+    seed: int,
+    classes: Sequence[Label] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows that stay and those that are cut off, both in ascending order of rows."""
     from sklearn.model_selection import GroupShuffleSplit, train_test_split
@@ -114,11 +125,24 @@ def _cut(
         kept, taken = train_test_split(
             rows, test_size=fraction, random_state=seed, stratify=label[rows]
         )
-    except ValueError as error:
-        kind = "groups" if group is not None else "samples of each class"
-        # The first sentence is enough: the others list every class by its code.
-        reason = str(error).partition(". ")[0].rstrip(".")
-        raise DataError(
-            f"too few {kind} to split ({reason}); give a split column, or add data"
-        ) from None
+    except ValueError:
+        if group is not None:
+            count = len(np.unique(group[rows]))
+            reason = f"groups to split (there {'is' if count == 1 else 'are'} {count})"
+        else:
+            reason = f"samples of each class to split ({_fewest(label[rows], classes)})"
+        raise DataError(f"too few {reason}; give a split column, or add data") from None
     return np.sort(kept), np.sort(taken)
+
+
+def _fewest(label: np.ndarray, classes: Sequence[Label] | None) -> str:
+    """The reason why samples cannot be split by class."""
+    codes, counts = np.unique(label, return_counts=True)
+    if len(codes) > MANY and len(codes) > len(label) / MANY:
+        return (
+            f"{len(codes)} different labels in {len(label)} rows look like an id or a quantity "
+            "(a regression), not like classes"
+        )
+    code = int(codes[counts.argmin()])
+    name = repr(classes[code]) if classes is not None and code >= 0 else str(code)
+    return f"{len(label)} samples of {len(codes)} classes, {counts.min()} of class {name}"

@@ -12,6 +12,7 @@ import torch
 
 from equipoise.batch import Batch, Input
 from equipoise.data.decoding.store import Store, fingerprint
+from equipoise.data.manifest.labels import Label
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.transforms.base import Draws
 
@@ -50,7 +51,7 @@ class Table:
         store_rows: (N,) row of the store that each sample of this split reads.
         label: int64 (N,); −1 where unknown.
         present: {modality: bool (N,)}.
-        classes: class names; a label is an index into them.
+        classes: the classes in the type of the labels; a label is an index into them.
         ids: (N,) unique sample ids.
         raw: {modality: (K,) original cells}, for reports.
         steps: {modality: step}, applied to present rows as they are read.
@@ -69,8 +70,8 @@ class Table:
     store_rows: np.ndarray
     label: np.ndarray
     present: Mapping[str, np.ndarray]
-    classes: Sequence[str]
-    ids: Sequence[str]
+    classes: Sequence[Label]
+    ids: Sequence[Any]
     raw: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     steps: Mapping[str, Step] = field(default_factory=dict)
     group: np.ndarray | None = None
@@ -233,7 +234,7 @@ class Splits:
         hashed = hashlib.sha256()
         known: dict[int, bytes] = {}  # the splits usually share their stores
         for table in filter(None, (self.train, self.validation, self.holdout)):
-            hashed.update("\n".join(table.ids).encode() + table.label.tobytes())
+            hashed.update("\n".join(map(str, table.ids)).encode() + table.label.tobytes())
             for modality, present in table.present.items():
                 store = table.arrays[modality]
                 known[id(store)] = known.get(id(store)) or fingerprint(store)

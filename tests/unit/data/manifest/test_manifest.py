@@ -11,6 +11,7 @@ import pytest
 
 from equipoise.data.manifest.declaration import Columns, Declaration
 from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.manifest.labels import LabelType
 from equipoise.data.manifest.manifest import read_manifest
 from equipoise.errors import ConfigError, DataError
 
@@ -126,7 +127,7 @@ def test_whole_labels_stay_whole_beside_an_empty_one():
     frame = pd.DataFrame(
         {"x": [1.0, 2.0, 3.0], "label": [3, None, 12]}
     )  # pandas makes floats of them
-    assert read_manifest(frame, columns("v=x")).label == ["3", None, "12"]
+    assert read_manifest(frame, columns("v=x")).label == [3, None, 12]
 
 
 @pytest.mark.parametrize("empty", [None, np.nan, pd.NA, pd.NaT, "", "  "])
@@ -359,11 +360,15 @@ def test_a_pattern_never_takes_the_answer_in(rng):
 
 
 def test_new_data_may_lack_labels_and_modalities(table):
-    with pytest.warns(UserWarning, match="v=f_\\*"):
-        read = read_manifest(table[["age", "clip"]], columns(), new=True)
+    known = LabelType()
+    fewer = table[["age", "clip"]]
+    with pytest.raises(ConfigError, match=r"no column 'f_\*' for modality 'v'.*--allow-absent"):
+        read_manifest(fewer, columns(), known=known)
+    with pytest.warns(UserWarning, match=r"'f_\*' .*absent in every row"):
+        read = read_manifest(fewer, columns(), known=known, allow_absent=True)
     assert read.label == [None] * 6
     assert [d.name for d in read.declarations] == ["n", "s"]
     with pytest.raises(ConfigError, match="no modality"):
-        read_manifest(table[["name"]], columns(), new=True)
+        read_manifest(table[["name"]], columns(), known=known, allow_absent=True)
     with pytest.raises(ConfigError, match="'f_1'"):  # half a modality is a mistake
-        read_manifest(table.drop(columns="f_1"), columns("v=f_0,f_1,f_2", "n=age"), new=True)
+        read_manifest(table.drop(columns="f_1"), columns("v=f_0,f_1,f_2", "n=age"), known=known)
