@@ -100,7 +100,6 @@ def damaged(rows, column, value, row=4):
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
-        ("label", "", ["label"]),
         ("id", "row 9", ["row 9"]),
         ("x1", "nan", ["x1"]),
         ("x1", "much", ["x1", "much"]),
@@ -109,6 +108,12 @@ def damaged(rows, column, value, row=4):
 def test_a_bad_cell(refuse, rows, write, declared, column, value, words):
     write(damaged(rows, column, value))
     refuse(f"train --data rows.csv {declared} --out runs/a", 1, "rows.csv", *words)
+
+
+def test_a_row_without_a_label_is_counted(command, rows, write, declared):
+    write(damaged(rows, "label", ""))
+    with pytest.warns(UserWarning, match=r"rows\.csv: 1 row without a label left out of training"):
+        assert command(f"train --data rows.csv {declared} --epochs 1 --out runs/a").code == 0
 
 
 def test_a_sample_without_any_modality(refuse, rows, write, declared):

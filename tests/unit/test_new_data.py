@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import equipoise
+from equipoise.cli import main
 from equipoise.errors import ConfigError, DataError
 
 TINY = {"modality": ["first=file:vector", "second=x*:vector"], "epochs": 1, "width": 4}
@@ -126,3 +127,87 @@ def test_a_named_id_goes_before_the_index(frame):
     run = equipoise.fit(frame, **TINY, id="file")
     predicted = equipoise.predict(run, frame.iloc[::-1])
     assert list(predicted.index) == [f"{k}.npy" for k in range(59, -1, -1)]
+
+
+def labelled(labels):
+    """60 rows whose two numbers tell the label, which is one of two."""
+    code = np.arange(60) % 2
+    rng = np.random.default_rng()
+    table = pd.DataFrame({m: 9.0 * code + rng.normal(size=60) for m in ("x", "y")})
+    return table.assign(label=labels[code])
+
+
+EASY = {"modality": ["first=x:vector", "second=y:vector"], "epochs": 6, "width": 8}
+TYPES = {
+    "integers": np.array([0, 1]),
+    "booleans": np.array([False, True]),
+    "texts": np.array(["no", "yes"], dtype=object),
+    "categories": pd.Categorical(["no", "yes"], categories=["yes", "no", "never"]),
+    "nullable": pd.array([0, 1], dtype="Int64"),
+}
+
+
+@pytest.mark.parametrize("labels", TYPES.values(), ids=TYPES)
+def test_predictions_have_the_type_of_the_labels(labels, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = labelled(labels)
+    run = equipoise.fit(table, out="run", **EASY)
+    found = equipoise.predict("run", table)
+    assert found["prediction"].dtype == table["label"].dtype or labels.dtype == object
+    assert (found["prediction"] == table["label"]).mean() > 0.9
+    assert run.result["classes"] == [*sorted(labels)]
+    assert equipoise.evaluate("run", table)["fused"]["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("name", ["integers", "booleans", "texts"])
+def test_predictions_of_a_csv_are_read_as_its_labels(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table = labelled(TYPES[name]).assign(id=np.arange(60) - 30)
+    table.to_csv("data.csv", index=False)
+    equipoise.fit("data.csv", out="run", **EASY)
+    found = equipoise.predict("run", "data.csv")
+    assert found.index.tolist() == table["id"].tolist()
+    assert (found["prediction"].to_numpy() == table["label"].to_numpy()).mean() > 0.9
+    assert main(["predict", "run", "data.csv", "--out", "p.csv"]) == 0
+    written = pd.read_csv("p.csv")
+    assert written["id"].tolist() == table["id"].tolist()
+    assert written["prediction"].tolist() == found["prediction"].tolist()
+    assert main(["predict", "run", "--data", "data.csv"]) == 0
+    assert capsys.readouterr().out == Path("p.csv").read_text()
+
+
+def test_the_data_of_predict_are_given_once(refused_by_command):
+    for line in ("predict run", "predict run a.csv --data b.csv"):
+        assert "give the data once" in refused_by_command(line)
+
+
+@pytest.fixture
+def refused_by_command(capsys):
+    def call(line):
+        assert main(line.split()) == 2
+        return capsys.readouterr().err
+
+    return call
+
+
+def test_a_missing_column_is_refused_unless_absence_is_allowed(run, frame):
+    renamed = frame.rename(columns={"file": "files"})
+    for command in (equipoise.predict, equipoise.evaluate):
+        with pytest.raises(ConfigError, match=r"no column 'file' .*did you mean 'files'\?"):
+            command(run, renamed)
+        with pytest.warns(UserWarning, match="absent in every row"):
+            command(run, renamed, allow_absent=True)
+    with pytest.raises(ConfigError, match="for other data"):
+        equipoise.evaluate(run, allow_absent=True)
+
+
+def test_a_column_of_which_no_file_is_there_is_refused(run, frame):
+    with pytest.raises(DataError, match="'happy voice' in column 'file' is not a finite number"):
+        equipoise.predict(run, frame.assign(file="happy voice"))
+    wrong = frame.assign(file="gone.npy")
+    with pytest.raises(DataError, match=r"none of the 60 cells of column 'file'.*allow-absent"):
+        equipoise.predict(run, wrong, problems="absent")
+    with pytest.warns(UserWarning, match="60 bad cells taken as absent"):
+        equipoise.predict(run, wrong, problems="absent", allow_absent=True)
+    with pytest.warns(UserWarning, match="column 'file' is empty, so modality 'first' is absent"):
+        equipoise.predict(run, frame.assign(file=None))

@@ -37,11 +37,12 @@ def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: 
             test alone.
     """
     unlabelled = np.array([label is None for label in manifest.label], dtype=bool) & decoded.keep
-    # Rows without a label are drawn into no split; where the table names the splits, they count
-    # in validation and test, but are not measured.
-    left_out = unlabelled & ~np.isin(manifest.split, ("validation", "test"))
+    split = np.asarray(manifest.split)
+    # Rows without a label are drawn into no split. Where the table names the splits, they stay in
+    # validation and test, and are not measured.
+    left_out = unlabelled & ((split == "train") | (split == ""))
     usable = decoded.keep & ~left_out
-    rows = {part: np.flatnonzero(usable & (manifest.split == part)) for part in SPLIT_NAMES}
+    rows = {part: np.flatnonzero(usable & (split == part)) for part in SPLIT_NAMES}
     for part in ("train", "validation"):
         if not len(rows[part]):
             raise DataError(f"{manifest.where}: no row is in the {part} split")

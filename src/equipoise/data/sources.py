@@ -169,8 +169,12 @@ def read_table(
     transforms = {m: options for m, options in preprocessing["transforms"].items() if m in named}
     cache = cache_folder(settings.cache)
     decoded = decode_manifest(manifest, transforms, settings.problems, cache)
+    if decoded.keep.any():
+        _check_usable(manifest, decoded, allow_absent=allow_absent)
     _warn_of_losses(manifest, decoded)
-    _check_usable(manifest, decoded, allow_absent=allow_absent)
+    # A modality that is absent in every row has no shape to compare.
+    there = {m: found for m, found in decoded.modalities.items() if found.present.any()}
+    decoded = replace(decoded, modalities=there)
     for modality, found in decoded.modalities.items():
         if found.spec.shape != specs[modality].shape:
             raise DataError(
