@@ -202,7 +202,7 @@ def test_a_missing_column_is_refused_unless_absence_is_allowed(run, frame):
 
 
 def test_a_column_of_which_no_file_is_there_is_refused(run, frame):
-    with pytest.raises(DataError, match="'happy voice' in column 'file' is not a finite number"):
+    with pytest.raises(DataError, match=r"row 0, modality 'first': .*happy voice"):
         equipoise.predict(run, frame.assign(file="happy voice"))
     wrong = frame.assign(file="gone.npy")
     with pytest.raises(DataError, match=r"none of the 60 cells of column 'file'.*allow-absent"):

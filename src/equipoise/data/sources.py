@@ -156,10 +156,13 @@ def read_table(
         data, facts = read_prepared(data)
         root = root or facts.get("root")
     columns = Columns(declared, preprocessing["label"])
+    # Number columns have no settings, and texts are no files.
+    files = {d.name for d in declared if d.kind != "text" and preprocessing["transforms"][d.name]}
     manifest = read_manifest(
         data,
         columns,
         root,
+        files=files,
         known=LabelType.from_dict(preprocessing.get("label_type")),
         allow_absent=allow_absent,
         labelled=labelled,

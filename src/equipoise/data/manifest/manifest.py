@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +77,7 @@ def read_manifest(
     *,
     draw: Callable[[Manifest], np.ndarray | None] | None = None,
     known: LabelType | None = None,
+    files: Set[str] = frozenset(),
     allow_absent: bool = False,
     labelled: bool = True,
 ) -> Manifest:
@@ -90,6 +91,7 @@ def read_manifest(
             groups, but no modality: kinds of modality are inferred from the training rows.
         known: the type of the labels of a run, for new data, which may lack the label column and
             the id column; None for data to train on.
+        files: modalities that a run reads from files, whatever the cells of new data hold.
         allow_absent: new data may lack the columns of some modalities, which are then absent.
         labelled: False to leave the label column unread, whatever it holds.
 
@@ -123,7 +125,9 @@ def read_manifest(
         found = _with_columns(reader, columns, allow_absent=allow_absent)
     for declaration in found:
         chosen = reader.match(declaration, columns.others)
-        _read_modality(manifest, reader, declaration, chosen, Path(root) if root else here)
+        base = Path(root) if root else here
+        by_path = declaration.name in files or reader.holds_array_files(chosen)
+        _read_modality(manifest, reader, declaration, chosen, base, by_path=by_path)
     return manifest
 
 
@@ -133,13 +137,15 @@ def _read_modality(
     declaration: Declaration,
     columns: list[str],
     base: Path,
+    *,
+    by_path: bool,
 ) -> None:
     name = declaration.name
     kind = declaration.kind or reader.infer(declaration, columns)
     manifest.declarations.append(Declaration(name, columns, kind))
     if kind == "text":
         manifest.texts[name] = reader.joined(columns)
-    elif kind == "vector" and not reader.holds_array_files(columns):
+    elif kind == "vector" and not by_path:
         manifest.numbers[name] = reader.numbers(name, columns)
     else:
         manifest.files[name] = reader.files(name, columns, base)
