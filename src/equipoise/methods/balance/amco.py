@@ -140,7 +140,7 @@ class AMCo(Method):
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         shown = self.shown(output, batch, ctx)
         self.remember(output, batch, ctx)
-        weights = {m: 1.0 for m in ctx.training if ctx.anyone_has(m, batch)}
+        weights = dict.fromkeys(ctx.present_in(batch), 1.0)
         return auxiliary_loss(weights, shown, batch, ctx)
 
     def shown(self, output: Output, batch: Batch, ctx: Context) -> Output:
