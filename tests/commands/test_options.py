@@ -1,4 +1,4 @@
-"""What the command line makes of its words."""
+"""The settings that a command line stands for."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What needs a process of its own."""
+"""Commands that need a process of their own."""
 
 import json
 import signal

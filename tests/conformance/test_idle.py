@@ -67,7 +67,7 @@ def trained(
 
 
 def idle(entry, count: int, seed: int) -> bool:
-    """Whether the method does nothing in this world; then it is to say so, and else not."""
+    """True if the method does nothing in this world; only then it must say so."""
     try:
         found, complaints = trained(entry.name, "auto", count, seed)
     except ConfigError:

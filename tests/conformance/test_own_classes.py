@@ -35,7 +35,7 @@ class Plus(Sum):
 
 @pytest.fixture(autouse=True)
 def registries(monkeypatch):
-    """What a test registers goes again."""
+    """Remove the entries of a test when it has ended."""
     for registry in (METHODS, HEADS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 

@@ -165,7 +165,7 @@ def hypergradients(here, seed):
 
 
 def logged(here, seed):
-    """What an epoch logs: scalars are means over the samples of all ranks, the loss too."""
+    """The log of an epoch: scalars, the loss too, are means over the samples of all ranks."""
     ctx = context(here, seed)
     for _ in range(3):
         batch = batch_of(ctx, here, everywhere())

@@ -90,7 +90,7 @@ def texts(tree):
 
 
 def named(names, known_in, *others):
-    """Where a string is one of these names, {(file, name)}, outside the places that may know it."""
+    """Strings that are one of these names, {(file, name)}, outside the places that may know it."""
     return {
         (path.as_posix(), text)
         for path, tree in TREES.items()

@@ -31,7 +31,7 @@ LEAST_IMPROVEMENT = 1e-4
 
 @dataclass
 class Plateau:
-    """What a plateau schedule knows of one group.
+    """The state of a plateau schedule for one group.
 
     Attributes:
         best: smallest value so far under every goal. Losses of different goals do not compare: that

@@ -47,7 +47,7 @@ def data_of(preset):
 
 
 def flags(preset, tokenizer, full):
-    """What a preset needs on a machine without network, and, unless `full`, what makes it small."""
+    """The flags of a preset for a machine without network, and, unless `full`, for small networks."""
     values = read_preset(preset)
     for modality, encoder in values["encoder"].items():
         inputs = values["data"]["options"][modality]

@@ -1,4 +1,4 @@
-"""What may be added to the folder of a comparison."""
+"""Additions to the folder of a comparison, those allowed and those refused."""
 
 import pytest
 import yaml

@@ -1,4 +1,4 @@
-"""How strong each modality is alone: an order that is known, on validation rows alone."""
+"""The strength of each modality alone: a known order, measured on validation rows only."""
 
 import numpy as np
 import pytest

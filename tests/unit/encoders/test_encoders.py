@@ -1,4 +1,4 @@
-"""What encoders promise: shapes, independence of samples, published layouts."""
+"""Promises of encoders: shapes, independence of samples, published layouts."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What an encoder's entry states of it is true."""
+"""The facts in an encoder's entry are true."""
 
 import pytest
 import torch

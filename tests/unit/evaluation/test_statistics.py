@@ -1,4 +1,4 @@
-"""What several seeds say, and whether the bootstrap's interval holds what it promises."""
+"""Statistics of several seeds, and the coverage of the bootstrap's interval."""
 
 from __future__ import annotations
 

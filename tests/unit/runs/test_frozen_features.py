@@ -65,7 +65,7 @@ def load(frame, chosen, **more):
 
 @dataclass
 class Counter:
-    """How many samples a backbone has seen."""
+    """The number of samples that a backbone has seen."""
 
     seen: int = 0
 

@@ -1,4 +1,4 @@
-"""What a run writes down, by what it chooses its epoch, and when it stops."""
+"""The record of a run, the choice of its epoch, and its end."""
 
 import json
 import random

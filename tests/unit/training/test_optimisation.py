@@ -110,7 +110,7 @@ def test_a_cosine_never_rises_again(build):
 
 @pytest.mark.parametrize("schedule", ["none", "step", "cosine", "plateau"])
 def test_a_factor_stays_below_the_schedule(build, schedule):
-    """Of two groups under one schedule, the ratio of the rates is always the factor of one."""
+    """The ratio of the rates of two groups under one schedule is always the factor of one."""
     optimisers = build(lr=1.0, schedule=schedule, step_size=2, gamma=0.5)[1]
     for _ in range(EPOCHS):
         factor = random.uniform(0.1, 3)
@@ -162,7 +162,7 @@ def test_under_a_plateau_the_shared_group_follows_the_modalities_that_take_turns
 
 
 def test_losses_of_different_goals_are_not_compared(build):
-    """That of one modality alone may be a hundredth of that of all together."""
+    """The loss of one modality alone may be a hundredth of that of all together."""
     optimisers = build(lr=1.0, schedule="plateau", step_size=2, gamma=0.5)[1]
     falling = [1 / (1 + epoch) for epoch in range(6)]
     for loss in falling:

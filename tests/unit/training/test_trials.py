@@ -178,7 +178,7 @@ def test_means_over_a_table_do_not_depend_on_its_batches(world):
     batch = table.rows(np.arange(len(table)))
 
     def losses(output, batch):
-        """Of the fused prediction, and of a modality where it is there."""
+        """Losses of the fused prediction, and of a modality where it is present."""
         fused, alone = (
             F.cross_entropy(x, batch.label, reduction="none")
             for x in (output.fused, output.logits["beta"])

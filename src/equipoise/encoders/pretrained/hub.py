@@ -26,6 +26,9 @@ def one_line(owner: str, doing: str) -> Iterator[None]:
     Args:
         owner: the encoder.
         doing: the attempted action.
+
+    Raises:
+        ConfigError: anything in the block failed.
     """
     try:
         yield

@@ -86,7 +86,14 @@ def relative(scores: Tensor) -> Tensor:
 
 
 def response_factors(scores: Tensor, means: Tensor, alpha: float, cap: float) -> Tensor:
-    """κ (M,) of the scores (M,) and their running means (M,)."""
+    """κ (M,), the factors on the gradients into the responses.
+
+    Args:
+        scores: s (M,).
+        means: ŝ (M,), the running means of the scores.
+        alpha: α.
+        cap: largest value of τ − r.
+    """
     return torch.exp(alpha * (relative(means) - relative(scores)).clamp_max(cap))
 
 

@@ -196,6 +196,12 @@ def check_modalities(
 ) -> None:
     """Warn where the phases do not fit the learning-rate schedule.
 
+    Args:
+        named: modalities that an option names.
+        lengths: epochs of each phase in turn; None where all are of equal length.
+        fresh_optimiser: every phase starts the schedule anew.
+        ctx: knows the modalities and the schedule.
+
     Raises:
         ConfigError: no such modality, or one without a phase.
     """

@@ -106,7 +106,14 @@ def misleading_evidence(alpha: Tensor, label: Tensor) -> Tensor:
 def opinion_loss(
     opinions: Tensor, label: Tensor, weight: float, fit: str = "cross-entropy"
 ) -> Tensor:
-    """A(α) + λ KL(α̃), (B,), of opinions log α (B, K)."""
+    """A(α) + λ KL(α̃), (B,).
+
+    Args:
+        opinions: log α (B, K).
+        label: y (B,).
+        weight: λ.
+        fit: one of `EVIDENCE_LOSSES`, the form of A.
+    """
     alpha = opinions.exp()
     error = expected_cross_entropy if fit == "cross-entropy" else expected_squared_error
     return error(alpha, label) + weight * misleading_evidence(alpha, label)

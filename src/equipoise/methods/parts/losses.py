@@ -25,6 +25,13 @@ def fused_loss(output: Output, batch: Batch, ctx: Context) -> Tensor:
 
 
 def unimodal_loss(modality: str, output: Output, batch: Batch, ctx: Context) -> Tensor:
-    """Cross-entropy of one modality's own logits, over the samples of all ranks that have it."""
+    """Cross-entropy of one modality's own logits, over the samples of all ranks that have it.
+
+    Args:
+        modality: whose logits.
+        output: of the model on the batch.
+        batch: the samples.
+        ctx: takes the mean.
+    """
     losses = cross_entropy(output.logits[modality], batch.label)
     return ctx.sample_mean(losses, batch.present[modality])

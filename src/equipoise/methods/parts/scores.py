@@ -19,6 +19,12 @@ def true_class_scores(shown: Sequence[str], output: Output, batch: Batch, ctx: C
     """s (M,), the mean of softmax(u_m)[y] over the samples of all ranks that have the modality.
 
     It has no gradient.
+
+    Args:
+        shown: the M modalities.
+        output: of the model on the batch.
+        batch: the samples.
+        ctx: takes the means.
     """
     true = {m: true_probability(output.logits[m], batch.label) for m in shown}
     return ctx.mean(torch.stack([ctx.sample_mean(true[m], batch.present[m]) for m in shown]))

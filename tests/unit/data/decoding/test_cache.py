@@ -250,7 +250,7 @@ def test_folders_of_frames_change_when_a_frame_comes(tmp_path, cache):
 
 
 class Lengths(Shift):
-    """How many bytes the frames of a pair of folders have."""
+    """The number of bytes in the frames of a pair of folders."""
 
     def decode(self, part):
         folders = [side.path for side in part.sides()]

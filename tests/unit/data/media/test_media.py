@@ -161,7 +161,7 @@ def test_a_length_unknown_when_it_was_written_is_no_truncation(tmp_path, rng):
     "settings", [{"b": "64000"}, {"global_quality": "472", "flags": "+qscale"}]
 )
 def test_mp3_files_that_do_not_count_their_frames(tmp_path, rng, rate, quiet, settings):
-    """Of constant and of varying bit rate, where the first frame says little about the others."""
+    """The bit rate is constant or varies, and the first frame says little about the others."""
     path, parts = tmp_path / "a.mp3", rng.normal(0, 0.2, (4, rate))
     parts[quiet] = 0
     write_mp3(path, parts.ravel(), rate, **settings)

@@ -71,7 +71,7 @@ def grouped():
 
 
 def outcome(cut):
-    """What a cut returns, or the sentence it stops with, and its warnings."""
+    """The result of a cut, or its error, and its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

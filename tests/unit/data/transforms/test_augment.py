@@ -165,7 +165,7 @@ def smooth(rng, path, width, height):
 @pytest.mark.parametrize("shape", [(400, 400), (700, 350), (300, 500)])
 @pytest.mark.parametrize("owner", ["m3ae", "iemocap"])
 def test_m3ae_is_evaluated_on_all_of_the_central_square(tmp_path, owner, shape):
-    """Of the short side: resize 256 and centre crop 256 of MLA's runs."""
+    """A square of the short side: resize 256 and centre crop 256 of MLA's runs."""
     from transformers import CLIPImageProcessorPil
 
     path = smooth(np.random.default_rng(), tmp_path / "0.png", *shape)

@@ -1,4 +1,4 @@
-"""What every encoder built on the transformers library promises."""
+"""Promises of every encoder that is built on the transformers library."""
 
 import copy
 from logging import WARNING, getLogger

@@ -18,7 +18,7 @@ INPUTS = {"a": 3, "b": 4, "c": 2}
 def gradients_of_a_step(
     world: SimpleNamespace, model: torch.nn.Module, batch: object, alpha: float
 ) -> dict:
-    """What the optimiser would see: the step is taken without one."""
+    """The gradients that the optimiser would see: the step is taken without one."""
     ctx = world.context(model, [batch])
     ctx.update = lambda: None
     DGL(alpha).step(batch, ctx)

@@ -85,7 +85,7 @@ def ready(method: MIE, ctx: Context, phase: int) -> MIE:
 
 
 def inputs_of(layers: Sequence[nn.Module], run: Callable[[], object]) -> list[torch.Tensor]:
-    """What each layer reads while this runs; every one of them has to be called."""
+    """The inputs of each layer while this runs; every layer must be called."""
     found: dict[nn.Module, torch.Tensor] = {}
     handles = [
         layer.register_forward_pre_hook(lambda m, x: found.__setitem__(m, x[0])) for layer in layers
@@ -99,7 +99,7 @@ def inputs_of(layers: Sequence[nn.Module], run: Callable[[], object]) -> list[to
 def gradients(
     method: MIE, ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, torch.Tensor]:
-    """What one step hands to the optimiser, by parameter name."""
+    """The gradients that one step hands to the optimiser, by parameter name."""
     found: dict[str, torch.Tensor] = {}
 
     def keep(modalities: tuple[str, ...]) -> None:

@@ -201,7 +201,7 @@ def test_refuses_options_without_effect(option: str, value: object) -> None:
 def test_a_normalised_identity_still_shrinks_the_heads_gradient(
     seed: int, world: SimpleNamespace
 ) -> None:
-    """What the option's text says of an infinite α."""
+    """As the option's text says of an infinite α."""
     ctx = world.context(world.model("shared", named(2)), [world.batch(named(2)) for _ in range(3)])
     method = world.train("mla", ctx, alpha=math.inf, normalize_projection=True)
     width = len(method.memory.projection)
