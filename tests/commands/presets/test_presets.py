@@ -47,7 +47,7 @@ def data_of(preset):
 
 
 def flags(preset, tokenizer, full):
-    """The flags of a preset for a machine without network, and, unless `full`, for small networks."""
+    """The flags that a preset needs without a network, and, unless `full`, for small encoders."""
     values = read_preset(preset)
     for modality, encoder in values["encoder"].items():
         inputs = values["data"]["options"][modality]
