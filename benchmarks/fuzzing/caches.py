@@ -101,7 +101,8 @@ def _change(rng: random.Random) -> str:
 
 def _change_line(rng: random.Random, path: Path) -> str:
     lines = path.read_text(encoding="utf-8").splitlines()
-    at = rng.randrange(len(lines))
+    filled = [number for number, line in enumerate(lines) if json.loads(line)]
+    at = rng.choice(filled)
     entries = json.loads(lines[at])
     if rng.random() < 0.5:
         entries, how = change_value(rng, entries)

@@ -362,7 +362,8 @@ def _odd_frame(rng: random.Random, room: Room) -> Case:
     values = rng.choice(ODD_COLUMNS)
     column = rng.choice(list(frame.columns))
     if kind == "column":
-        frame[column] = pd.Series([values[k % len(values)] for k in range(len(frame))])
+        repeated = [values[k % len(values)] for k in range(len(frame))]
+        frame[column] = pd.Series(repeated, dtype=object)
     elif kind == "cell":
         frame[column] = frame[column].astype(object)
         frame.at[rng.randrange(len(frame)), column] = values[0]
@@ -439,10 +440,10 @@ def _labels(rng: random.Random, room: Room) -> Case:
         if gaps and rng.random() < 0.1:
             values[row] = None
     form = rng.choice(["plain", "object", "category", "nullable"])
-    series = pd.Series(values)
-    if form == "object":
-        series = pd.Series(values, dtype=object)
-    elif form == "category" and name not in ("list",):
+    series = pd.Series(values, dtype=object)  # pandas refuses to guess the type of a surrogate
+    if form != "object" and name != "surrogate":
+        series = pd.Series(values)
+    if form == "category" and name not in ("list",):
         series = series.astype("category")
     elif form == "nullable" and name in ("int", "int from 5", "np.int8"):
         series = series.astype("Int64")

@@ -211,3 +211,15 @@ def test_where_gradients_are_clipped_already_a_smaller_rate_comes_first(command)
     last = answer.err.splitlines()[-1]
     assert answer.code == 1
     assert last.index("--optimiser.lr (now 1e+30)") < last.index("--optimiser.clip (now 2)")
+
+
+def test_out_of_memory_is_one_line(refuse, monkeypatch):
+    words = (
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    )
+
+    def fail(settings):
+        raise RuntimeError(words)
+
+    monkeypatch.setattr("equipoise.api.default_folder", fail)
+    refuse("train TINY", 1, "out of memory", "9 bytes", "--batch_size")

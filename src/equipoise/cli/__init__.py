@@ -46,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         code = error.exit_code if isinstance(error, EquipoiseError) else 1
         return _fail(_describe(error), code, alone=isinstance(error, TrainingError | OSError))
+    except (MemoryError, RuntimeError) as error:
+        if "--debug" in given or not _is_out_of_memory(error):
+            raise
+        return _fail(_describe_memory(error), 1, alone=True)
     finally:
         warnings.formatwarning = usual
 
@@ -67,6 +71,20 @@ def _describe(error: EquipoiseError | OSError) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """True for an error of memory, which PyTorch tells by the words of a RuntimeError."""
+    words = str(error)
+    told = "can't allocate memory" in words or "out of memory" in words
+    return told or isinstance(error, MemoryError)
+
+
+def _describe_memory(error: MemoryError | RuntimeError) -> str:
+    """One line without the place in PyTorch's source."""
+    reason = " ".join(str(error).split()).rpartition("DefaultCPUAllocator: ")[2][:200]
+    shown = f" ({reason})" if reason else ""
+    return f"out of memory{shown}; choose a smaller --batch_size, --width or size of the samples"
 
 
 def _fail(message: str, code: int, alone: bool = False) -> int:

@@ -128,6 +128,7 @@ class Pretrained(nn.Module, ABC):
         require(
             self.owner,
             choice("pooling", self.pooling, self.poolings),
+            ("weights", weights is None or isinstance(weights, str), "a name or a folder", weights),
             ("config", named, "a mapping of names to values", config),
         )
         self.network = self.build(shape, vocabulary, weights, config or {})
