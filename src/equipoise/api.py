@@ -68,6 +68,7 @@ def evaluate(
     missing: float | None = None,
     problems: str | None = None,
     allow_absent: bool = False,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Measure a finished run.
 
@@ -80,6 +81,7 @@ def evaluate(
             by default.
         allow_absent: other data may lack the columns of some modalities, which are then absent in
             every row.
+        trust: code that the settings of a run folder import may run.
 
     Returns:
         {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n}}, "count": N}
@@ -101,13 +103,19 @@ def evaluate(
     """
     from equipoise.runs.trained import Trained
 
-    return Trained(_folder(run)).evaluate(
+    trained = Trained(_folder(run), trust=_trusted(run, trust))
+    return trained.evaluate(
         data, split=split, missing=missing, problems=problems, allow_absent=allow_absent
     )
 
 
 def predict(
-    run: Run | str | Path, data: Any, *, problems: str | None = None, allow_absent: bool = False
+    run: Run | str | Path,
+    data: Any,
+    *,
+    problems: str | None = None,
+    allow_absent: bool = False,
+    trust: bool = False,
 ) -> pd.DataFrame:
     """Predict the classes of new samples.
 
@@ -118,6 +126,7 @@ def predict(
             (treat its modality as absent); as in training by default.
         allow_absent: the data may lack the columns of some modalities, which are then absent in
             every row.
+        trust: code that the settings of a run folder import may run.
 
     Returns:
         A row per sample: `prediction` in the type of the labels (integers, booleans, text or
@@ -147,7 +156,7 @@ def predict(
     from equipoise.evaluation.metrics import softmax
     from equipoise.runs.trained import Trained
 
-    trained = Trained(_folder(run))
+    trained = Trained(_folder(run), trust=_trusted(run, trust))
     table = trained.read(data, problems, labelled=False, allow_absent=allow_absent)
     probability = softmax(trained.predict(table).fused)
     index = pd.Index(table.ids, name="id")
@@ -228,6 +237,7 @@ def compare(
     *,
     grid: Mapping[str, list[Any]] | None = None,
     jobs: int = 1,
+    trust: bool = False,
     **settings: Any,
 ) -> Comparison:
     """Train every method with every seed, and write the report.
@@ -242,6 +252,7 @@ def compare(
             metric.
         jobs: trainings at a time, each in a process of its own; guard a script with `if __name__ ==
             "__main__"`.
+        trust: code that settings files, or an earlier comparison in the folder, import may run.
         **settings: of all cells, as for `fit`; `missing` may be a list of rates, or
             "first:last:step".
 
@@ -261,16 +272,15 @@ def compare(
         >>> found.report.as_posix()
         'runs/synthetic-comparison/report/index.html'
     """
-    from equipoise.comparison.plan import Plan
-    from equipoise.comparison.plan_input import read_grid, read_methods, read_seeds
+    from equipoise.comparison.plan_input import plan_from
     from equipoise.comparison.run import run_comparison
     from equipoise.report import write_report
 
     shared = nest({"data": _source(data), **settings})
-    plan = Plan(read_methods(methods), read_seeds(seeds), shared, read_grid(grid or {}))
+    plan = plan_from(shared, methods=methods, seeds=seeds, grid=grid, trust=trust)
     plan.check()
     folder = Path(out) if out is not None else free_folder(f"runs/{_stem(data)}-comparison")
-    outcomes = run_comparison(plan, folder, jobs=jobs)
+    outcomes = run_comparison(plan, folder, jobs=jobs, trust=trust)
     errors = {(o.cell.label, *_rate(plan, o), o.cell.seed): o.error for o in outcomes if o.error}
     if len(errors) == len(outcomes):
         raise RunError(
@@ -319,6 +329,11 @@ def _source(data: Any) -> Any:
 
 def _stem(source: Any) -> str:
     return Path(source).stem if isinstance(source, str | Path) else "data"
+
+
+def _trusted(run: Run | str | Path, trust: bool) -> bool:
+    """True if the user says so, or trained the run in this process."""
+    return trust or (not isinstance(run, str | Path) and run.trusted)
 
 
 def _folder(run: Run | str | Path) -> Path:

@@ -6,7 +6,9 @@ Each message says in one line what is wrong, where, and how to mend it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+_SHOWN = 80  # characters of a value in a message
 
 
 class EquipoiseError(Exception):
@@ -42,18 +44,33 @@ class Interrupted(EquipoiseError):
     exit_code = 130
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
+def shown(value: object) -> str:
+    """A value as a message shows it: in one line, and at most about 80 characters long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write integers of more than 4,300 digits
+        return "an integer of thousands of digits"
+    except RecursionError:
+        return "a value that is nested too deeply to be shown"
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def suggest(name: str, known: Iterable[str], meant: Mapping[str, str] | None = None) -> str:
     """A hint for a misspelt name, such as "; did you mean 'mla'?".
 
     Args:
         name: as the user wrote it.
         known: the names that there are.
+        meant: {usual name: known name} of names that are near in meaning and not in letters.
 
     Returns:
         The nearest known names, or all of them where none is near.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    plain = name.lstrip("-").replace("-", "_").lower()
+    near = [known_name for usual, known_name in (meant or {}).items() if usual == plain]
+    near = near or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
         return "; did you mean " + " or ".join(repr(n) for n in near) + "?"
     return "; known: " + ", ".join(names) if names else ""
@@ -66,4 +83,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
 
 def invalid(owner: str, parameter: str, expectation: str, found: object) -> ConfigError:
     """Make the error for a bad parameter: owner, parameter, expectation and the value found."""
-    return ConfigError(f"{owner}: {parameter!r} must be {expectation}, found {found!r}")
+    return ConfigError(f"{owner}: {parameter!r} must be {expectation}, found {shown(found)}")

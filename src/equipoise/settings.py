@@ -6,16 +6,15 @@ This file imports nothing heavy, since `--help` is made from it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from equipoise.errors import ConfigError, invalid, suggest
+from equipoise.errors import ConfigError, invalid, shown, suggest
+from equipoise.yaml_text import dump_yaml, read_yaml
 
 
 def changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -47,6 +46,19 @@ Component = dict[str, Any]
 """A registered component: {"name": …, option: value, …}. Users may write the bare name instead."""
 
 
+EVERY = "*"
+"""The key among the encoders of one that serves every modality that it can read, except those that
+are named behind it."""
+
+MOST_SEED = 2**63 - 1
+"""The largest seed. The generators of PyTorch take 64 bits, and some draws add to the seed."""
+
+_SEEDS = "an integer from 0 to 2**63 - 1"
+
+MOST_COUNT = 2**31 - 1
+"""The largest value of every other integer setting."""
+
+
 def component(value: object, kind: str) -> Component:
     """Make a component from a bare name or a mapping with a `name`.
 
@@ -56,8 +68,81 @@ def component(value: object, kind: str) -> Component:
     if isinstance(value, str):
         return {"name": value}
     if isinstance(value, Mapping) and isinstance(value.get("name"), str):
-        return dict(value)
-    raise ConfigError(f"{kind} must be a name or a mapping with a 'name', found {value!r}")
+        made: Component = plain(value, kind)
+        return made
+    raise ConfigError(f"{kind} must be a name or a mapping with a 'name', found {shown(value)}")
+
+
+def plain(value: object, name: str) -> Any:
+    """Turn the value of a setting into plain values, as `config.yaml` can hold them.
+
+    Numbers of NumPy become Python's, paths become texts, and tuples become lists.
+
+    Args:
+        value: of any type.
+        name: of the setting, for the message.
+
+    Raises:
+        ConfigError: a key that is no text, or a value that YAML does not have.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)  # of NumPy's subclasses, too
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise ConfigError(f"{name!r}: the key {shown(key)} must be a text; quote it")
+        return {key: plain(held, f"{name}.{key}") for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(held, name) for held in value]
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a scalar of NumPy
+        return value.item()
+    raise ConfigError(
+        f"{name!r} must be made of texts, numbers, lists and mappings, found {type(value).__name__}"
+    )
+
+
+IMPORT = "import:"
+"""The beginning of an encoder's name that is the import path of a class."""
+
+
+def imports(values: object) -> set[str]:
+    """The values, however deep, that name code to import."""
+    found: set[str] = set()
+    waiting = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and value.startswith(IMPORT):
+            found.add(value)
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+    return found
+
+
+def require_trust(values: object, place: object, trust: bool, own: object = None) -> None:
+    """Refuse settings from a file that import code, unless the user trusts whoever wrote it.
+
+    Args:
+        values: the settings.
+        place: the file or folder that they are from, for the message.
+        trust: the user's word.
+        own: settings that the user gave; code that these import too is the user's own choice.
+
+    Raises:
+        ConfigError: the settings import code, and the user did not say that they may.
+    """
+    found = imports(values) - imports(own)
+    if found and not trust:
+        raise ConfigError(
+            f"{place}: imports code ({min(found)}); if you trust "
+            "whoever wrote it, add --trust (in Python: trust=True)"
+        )
 
 
 @dataclass(frozen=True)
@@ -176,7 +261,7 @@ class DataSettings:
                 "strict or simulated",
             ),
             ("problems", self.problems in POLICIES, "error, drop or absent"),
-            ("seed", isinstance(self.seed, Integral) and self.seed >= 0, "an integer, at least 0"),
+            ("seed", 0 <= self.seed <= MOST_SEED, _SEEDS),
         ]
         _check("data", self, checks)
 
@@ -195,7 +280,8 @@ class Settings:
         data: which data are used.
         method: how the network is trained; see `equipoise list methods`.
         head: how the modalities are fused; `auto` takes the method's own head.
-        encoder: {modality: encoder}; a modality left out takes the default of its kind.
+        encoder: an encoder for every modality that it can read, or {modality: encoder}; a modality
+            left out takes the default of its kind.
         width: feature width of every encoder that has no width of its own; null for each encoder's
             default. Where these differ, encoders that nobody named take the width of the named
             ones, or the smallest.
@@ -236,7 +322,7 @@ class Settings:
             ("width", self.width is None or self.width >= 1, "at least 1, or null"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 2, "at least 2"),
-            ("seed", self.seed >= 0, "at least 0"),
+            ("seed", 0 <= self.seed <= MOST_SEED, _SEEDS),
             ("select", self.select in METRICS, "one of " + ", ".join(METRICS)),
             ("patience", self.patience >= 0, "at least 0"),
             ("device", self.device in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),
@@ -269,22 +355,22 @@ class Settings:
             ConfigError: an unknown key (with the nearest known ones), a wrong type or value.
         """
         values = dict(values)
+        unknown = [key for key in values if not isinstance(key, str)]
+        if unknown:
+            raise ConfigError(f"the name of a setting must be a text, found {shown(unknown[0])}")
         given = {
             "data": _nested(DataSettings, "data", _source(values.pop("data", {}))),
             "optimiser": _nested(OptimiserSettings, "optimiser", values.pop("optimiser", {})),
             "method": component(values.pop("method", "joint"), "method"),
             "head": component(values.pop("head", "auto"), "head"),
-            "encoder": {
-                m: component(v, f"encoder.{m}")
-                for m, v in (values.pop("encoder", None) or {}).items()
-            },
+            "encoder": _encoders(values.pop("encoder", None)),
         }
         settings: Settings = _nested(cls, "", {**values, **given})
         return settings
 
     def to_yaml(self) -> str:
         """The text of a complete `config.yaml`, which `load` reads again."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        return dump_yaml(self.to_dict())
 
     def save(self, path: Path) -> None:
         path.write_text(self.to_yaml(), encoding="utf-8")
@@ -299,84 +385,178 @@ class Settings:
         return cls.from_dict(read_yaml(path))
 
 
-class _Loader(yaml.SafeLoader):
-    """A loader that reads 1e-3 as a number, as YAML 1.2 and JSON do; in YAML 1.1 it is text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def parse_yaml(text: str) -> Any:
-    """Parse a YAML text.
-
-    Raises:
-        yaml.YAMLError: it is not YAML.
-    """
-    return yaml.load(text, _Loader)  # a SafeLoader: builds plain values only
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping from a file.
-
-    Raises:
-        ConfigError: no such file, or not a YAML mapping.
-    """
-    try:
-        values = parse_yaml(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the configuration ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected 'option: value' lines, found {type(values).__name__}")
-    return values
-
-
 def _source(value: Any) -> dict[str, Any]:
     """The settings of the data, for which a user may write the bare source."""
     return dict(value) if isinstance(value, Mapping) else {"source": value}
 
 
+def _encoders(value: Any) -> dict[str, Component]:
+    """{modality: encoder}; a bare name stands for every modality that it can read."""
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        value = {EVERY: value}
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            "'encoder' must be the name of an encoder, or {modality: encoder}, "
+            f"found {shown(value)}"
+        )
+    for modality in value:
+        if not isinstance(modality, str):
+            raise ConfigError(f"'encoder': the modality {shown(modality)} must be a text; quote it")
+    return {m: component(v, f"encoder.{m}") for m, v in value.items()}
+
+
 def _nested(cls: Any, prefix: str, values: object) -> Any:
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{prefix} must be a mapping of options, found {values!r}")
+        raise ConfigError(f"{prefix!r} must be a mapping of settings, found {shown(values)}")
     known = {f.name: f for f in fields(cls)}
-    shown = f"{prefix}." if prefix else ""
+    dotted = f"{prefix}." if prefix else ""
+    converted = {}
     for name, value in values.items():
         if name not in known:
-            raise ConfigError(f"unknown option {shown + str(name)!r}{suggest(str(name), known)}")
-        _check_type(shown + name, str(known[name].type), value)
-    return cls(
-        **{name: float(v) if known[name].type == "float" else v for name, v in values.items()}
-    )
+            whole = f"{dotted}{name}"
+            hint = suggest(str(name), known if prefix else ALL_NAMES, None if prefix else USUAL)
+            raise ConfigError(f"unknown option {whole!r}{hint}")
+        declared = str(known[name].type)
+        read = _READERS.get(declared.removesuffix(" | None"))
+        if read and not (value is None and declared.endswith(" | None")):
+            value = read(dotted + name, value)
+        converted[name] = value
+    return cls(**converted)
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
-    "bool": (bool,),
-    "str | None": (str, type(None)),
-    "int | None": (int, type(None)),
-    "float | None": (int, float, type(None)),
-    "list[str]": (list,),
-    "dict[str, Any]": (dict,),
+def _refuse(name: str, expectation: str, value: object) -> ConfigError:
+    return ConfigError(f"{name!r} must be {expectation}, found {shown(value)}")
+
+
+def _read_bool(name: str, value: object) -> bool:
+    words = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
+    value = plain(value, name)
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    if not isinstance(value, bool):
+        raise _refuse(name, "true or false", value)
+    return value
+
+
+def _read_int(name: str, value: object) -> int:
+    value = plain(value, name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _refuse(name, "an integer", value)
+    if abs(value) > MOST_COUNT and not name.endswith("seed"):  # a seed has a limit of its own
+        raise _refuse(name, f"an integer of at most {MOST_COUNT}", value)
+    return value
+
+
+def _read_float(name: str, value: object) -> float:
+    value = plain(value, name)
+    number = math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # an integer of more than 308 digits
+            number = math.inf
+    if not math.isfinite(number):
+        raise _refuse(name, "a finite number", value)
+    return number
+
+
+def _read_text(name: str, value: object) -> str:
+    value = plain(value, name)
+    if not isinstance(value, str):
+        quoted = " in quotes" if isinstance(value, int | float) else ""
+        raise _refuse(name, f"a text{quoted}", value)
+    return value
+
+
+def _read_texts(name: str, value: object) -> list[str]:
+    """A list of texts; a single text is a list of one."""
+    value = plain(value, name)
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _refuse(name, "a list of texts", value)
+    return value
+
+
+def _read_mapping(name: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _refuse(name, "a mapping", value)
+    read: dict[str, Any] = plain(value, name)
+    return read
+
+
+_READERS: dict[str, Callable[[str, object], Any]] = {
+    "bool": _read_bool,
+    "int": _read_int,
+    "float": _read_float,
+    "str": _read_text,
+    "list[str]": _read_texts,
+    "dict[str, Any]": _read_mapping,
 }
+"""{declared type: function that checks a value and converts it}"""
 
+ALL_NAMES = (
+    *(f.name for f in fields(Settings)),
+    *(f"optimiser.{f.name}" for f in fields(OptimiserSettings)),
+    *(f"data.{f.name}" for f in fields(DataSettings)),
+)
+"""The dotted name of every setting."""
 
-def _check_type(name: str, declared: str, value: object) -> None:
-    allowed = _TYPES.get(declared)
-    wrong = allowed is not None and (
-        not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed)
-    )
-    if wrong:
-        raise ConfigError(
-            f"{name!r} must be {declared.replace(' | None', ' or null')}, found {value!r}"
-        )
+USUAL = {
+    **{f"data_{f.name}": f"data.{f.name}" for f in fields(DataSettings)},
+    **{f.name: f"data.{f.name}" for f in fields(DataSettings) if f.name not in ALL_NAMES},
+    **{f.name: f"optimiser.{f.name}" for f in fields(OptimiserSettings)},
+    "learning_rate": "optimiser.lr",
+    "optimizer": "optimiser.name",
+    "optimiser_name": "optimiser.name",
+    "wd": "optimiser.weight_decay",
+    "decay": "optimiser.weight_decay",
+    "lr_schedule": "optimiser.schedule",
+    "scheduler": "optimiser.schedule",
+    "lr_scheduler": "optimiser.schedule",
+    "clip_grad": "optimiser.clip",
+    "grad_clip": "optimiser.clip",
+    "gradient_clip": "optimiser.clip",
+    "epoch": "epochs",
+    "n_epochs": "epochs",
+    "num_epochs": "epochs",
+    "max_epochs": "epochs",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "batch_size": "batch_size",
+    "batchsize": "batch_size",
+    "random_state": "seed",
+    "random_seed": "seed",
+    "gpu": "device",
+    "cuda": "device",
+    "dtype": "precision",
+    "amp": "precision",
+    "bf16": "precision",
+    "metric": "select",
+    "monitor": "select",
+    "early_stopping": "patience",
+    "model": "method",
+    "algorithm": "method",
+    "fusion": "head",
+    "backbone": "encoder",
+    "encoders": "encoder",
+    "hidden": "width",
+    "dim": "width",
+    "dataset": "data.source",
+    "modalities": "data.modality",
+    "target": "data.label",
+    "labels": "data.label",
+    "label_column": "data.label",
+    "groups": "data.group",
+    "val": "data.validation",
+    "valid": "data.validation",
+    "val_fraction": "data.validation",
+    "test_size": "data.test",
+    "missing_rate": "data.missing",
+}
+"""{usual or short name: dotted name}, for suggestions."""
 
 
 def _check(owner: str, settings: object, checks: list[tuple[str, bool, str]]) -> None:

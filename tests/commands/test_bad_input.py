@@ -10,6 +10,20 @@ import pytest
     [
         ("trian", ["'trian'", "'train'"]),
         ("train --optimser.lr 1", ["--optimser.lr", "--optimiser.lr"]),
+        ("train --lr 0.1", ["--lr", "did you mean '--optimiser.lr'?"]),
+        ("train --learning-rate 0.1", ["did you mean '--optimiser.lr'?"]),
+        ("train --weight-decay=0.1", ["did you mean '--optimiser.weight_decay'?"]),
+        ("train --batch-size 8", ["did you mean '--batch_size'?"]),
+        ("train --epoch 8", ["did you mean '--epochs'?"]),
+        ("train --dataset digits", ["did you mean '--data'?"]),
+        ("bench --methods joint --validation 0.1", ["did you mean '--data.validation'?"]),
+        ("bench --data digits", ["--methods joint,mla,lfm,mie", "--methods all", "recipes/"]),
+        ("train TINY --seed 18446744073709551616", ["seed", "2**63 - 1"]),
+        ("train TINY --seed -1", ["seed"]),
+        ("train TINY --epochs 1:30", ["epochs", "1:30"]),
+        ("train TINY --optimiser.lr .nan", ["optimiser.lr", "finite"]),
+        ("train TINY --encoder i3d", ["'i3d' reads none", "easy (vector)"]),
+        ("train TINY --encoder [mlp]", ["'encoder'"]),
         ("train --epochs many", ["epochs", "many"]),
         ("train --epochs", ["--epochs"]),
         ("train --method.alpha", ["--method.alpha"]),
@@ -43,6 +57,11 @@ import pytest
 )
 def test_misuse(refuse, line, words):
     refuse(line, 2, *words)
+
+
+def test_an_empty_file_of_settings(refuse, tmp_path):
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    refuse("train --config empty.yaml", 2, "empty.yaml: holds no settings")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ LAYERS = [
         "evaluating",
         "quiet",
         "batch",
+        "yaml_text",
         "settings",
         "registry",
     ),

@@ -13,7 +13,8 @@ from equipoise.data.datasets import DATASETS
 from equipoise.encoders import ENCODERS
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
-from equipoise.settings import Settings, read_yaml
+from equipoise.settings import Settings
+from equipoise.yaml_text import read_yaml
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(FOLDER.rglob("*.yaml"))

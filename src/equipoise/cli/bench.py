@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.print_config:
         sys.stdout.write(plan.to_yaml())
         return 0
-    return run_and_show(plan, Path(args.out), jobs=args.jobs, as_json=args.json)
+    return run_and_show(plan, Path(args.out), jobs=args.jobs, as_json=args.json, trust=args.trust)
 
 
 def read_plan(args: argparse.Namespace) -> Plan:
@@ -68,4 +68,6 @@ def read_plan(args: argparse.Namespace) -> Plan:
     values: dict[str, Any] = {}
     for layer in read_layers(args):
         values = overlay(values, layer)
-    return plan_from(values, methods=args.methods, seeds=args.seeds, grid=args.grid)
+    return plan_from(
+        values, methods=args.methods, seeds=args.seeds, grid=args.grid or None, trust=args.trust
+    )

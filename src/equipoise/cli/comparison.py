@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from equipoise.comparison.plan import Plan
 
 
-def run_and_show(plan: Plan, folder: Path, *, jobs: int, as_json: bool) -> int:
+def run_and_show(plan: Plan, folder: Path, *, jobs: int, as_json: bool, trust: bool = False) -> int:
     """Run a plan and show everything that its folder then holds.
 
     Returns:
@@ -25,7 +25,7 @@ def run_and_show(plan: Plan, folder: Path, *, jobs: int, as_json: bool) -> int:
     from equipoise.report.records import read_board
 
     with ComparisonProgress() as progress:
-        outcomes = run_comparison(plan, folder, jobs=jobs, watch=progress)
+        outcomes = run_comparison(plan, folder, jobs=jobs, trust=trust, watch=progress)
     failed = [outcome for outcome in outcomes if outcome.error]
     if len(failed) < len(outcomes):
         page = write_report([folder], folder / "report")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 
+from equipoise.cli.options import add_trust
 from equipoise.settings import POLICIES
 
 
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="other data may lack the columns of some modalities",
     )
+    add_trust(parser)
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
 
 
@@ -52,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         missing=args.missing,
         problems=args.problems,
         allow_absent=args.allow_absent,
+        trust=args.trust,
     )
     if args.json:
         print_json(metrics)

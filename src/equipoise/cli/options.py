@@ -19,10 +19,14 @@ import yaml
 
 from equipoise.configuration.layers import SHORT, make_settings, nest
 from equipoise.errors import ConfigError, suggest
-from equipoise.settings import DataSettings, OptimiserSettings, Settings, parse_yaml, read_yaml
+from equipoise.settings import USUAL, DataSettings, OptimiserSettings, Settings, require_trust
+from equipoise.yaml_text import parse_yaml, read_yaml
 
 OPEN = ("method.", "head.", "encoder.", "data.options.")
 """The beginnings of flags that argparse does not know."""
+
+FLAGS = {"data.source": "data"}
+"""{setting: its flag} of those whose flag has another name."""
 
 COMPONENTS = """\
 components take options of their own: --method.OPTION VALUE, --head.OPTION VALUE,
@@ -40,12 +44,22 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--print_config", action="store_true", help="print all settings as YAML and exit"
     )
+    add_trust(parser)
     run = parser.add_argument_group("settings of the run, which override --config", COMPONENTS)
     for setting in fields(Settings):
         if setting.name not in ("data", "optimiser"):
             _add(run, setting, setting.name, _help(Settings)[setting.name])
     add_data_settings(parser)
     _add_group(parser, "optimiser", OptimiserSettings)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add `--trust`."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the code that settings from a file or a run folder name by import:",
+    )
 
 
 def add_data_settings(parser: argparse.ArgumentParser, without: str = "") -> None:
@@ -71,9 +85,14 @@ def read_layers(args: argparse.Namespace) -> list[dict[str, Any]]:
         changes[name] = value
     for name, value in read_pairs(args.rest):
         if not name.startswith(OPEN):
-            raise ConfigError(f"unknown option {'--' + name!r}{suggest('--' + name, args.known)}")
+            usual = {short: "--" + FLAGS.get(full, full) for short, full in USUAL.items()}
+            hint = suggest("--" + name, args.known, usual)
+            raise ConfigError(f"unknown option {'--' + name!r}{hint}")
         changes[name] = value
-    return [*(nest(read_yaml(Path(file))) for file in getattr(args, "config", ())), nest(changes)]
+    files = [(file, read_yaml(Path(file))) for file in getattr(args, "config", ())]
+    for file, values in files:
+        require_trust(values, file, args.trust)
+    return [*(nest(values) for _, values in files), nest(changes)]
 
 
 def read_settings(args: argparse.Namespace) -> Settings:

@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from equipoise.cli.options import add_trust
 from equipoise.errors import ConfigError, RunError
 from equipoise.settings import POLICIES
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the data may lack the columns of some modalities",
     )
+    add_trust(parser)
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
 
 
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from equipoise.files import replace_file
     from equipoise.runs.trained import Trained
 
-    trained = Trained(args.run_folder)
+    trained = Trained(args.run_folder, trust=args.trust)
     table = trained.read(
         args.table or args.data, args.problems, labelled=False, allow_absent=args.allow_absent
     )

@@ -47,13 +47,20 @@ def run(args: argparse.Namespace) -> int:
     if args.print_config:
         sys.stdout.write(read_settings(args).to_yaml())
         return 0
-    from equipoise.runs import run as runs
     from equipoise.training import runtime
 
-    settings = runs.resume_settings(args.resume) if args.resume else read_settings(args)
+    settings = _settings(args)
     if args.devices != 1 and not runtime.inside_torchrun():
         return runtime.launch(args.devices, _without_devices(args.arguments), settings.device)
     return _train(args, settings)
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    from equipoise.runs.run import resume_settings
+
+    if args.resume:
+        return resume_settings(args.resume, trust=args.trust)
+    return read_settings(args)
 
 
 def _train(args: argparse.Namespace, settings: Settings) -> int:

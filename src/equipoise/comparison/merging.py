@@ -15,24 +15,35 @@ from equipoise.comparison.cell import check_settings
 from equipoise.comparison.plan import Plan
 from equipoise.comparison.plan_input import plan_from
 from equipoise.errors import RunError
-from equipoise.settings import read_yaml
+from equipoise.settings import require_trust
+from equipoise.yaml_text import read_yaml
 
 PLAN_FILE = "bench.yaml"
 
 
-def inherit(plan: Plan, folder: Path) -> dict[Path, Plan]:
+def inherit(plan: Plan, folder: Path, *, trust: bool = False) -> dict[Path, Plan]:
     """Complete a plan with what its folder has settled.
 
     The grid of an earlier search holds for methods, seeds and rates that are added, so that all are
     tuned alike. A method that has results keeps the settings that were chosen for it.
 
+    Args:
+        plan: what the user asked for.
+        folder: of the comparison.
+        trust: an earlier plan there may import code.
+
     Returns:
         {folder: comparison}, one for each missing rate of a sweep.
 
     Raises:
+        ConfigError: an earlier plan imports code that this one does not, and is not trusted.
         RunError: the folder holds results that were made with another grid, or of another kind of
             plan.
     """
+    for place in (folder, *plan.levels(folder)):
+        path = place / PLAN_FILE
+        if path.is_file():
+            require_trust(read_yaml(path), path, trust, own=plan.to_dict())
     plan = replace(plan, grid=_joined(plan, folder).grid)
     return {place: _settled(level, place) for place, level in plan.levels(folder).items()}
 

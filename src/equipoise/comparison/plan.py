@@ -13,16 +13,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from equipoise.comparison.rates import rate_folder, read_rates
 from equipoise.configuration.layers import above_preset, make_settings, nest, overlay
-from equipoise.errors import ConfigError, RunError
+from equipoise.errors import ConfigError, RunError, shown
 from equipoise.methods import METHODS
 from equipoise.settings import IN_MEMORY, Settings
+from equipoise.yaml_text import dump_yaml
 
 Changes = dict[str, Any]
 """Nested settings that are laid over others."""
+
+
+SAME_DATA = ("source", "label", "split", "group", "id", "validation", "test", "seed")
+"""The settings of the data that decide which samples a method is measured on."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,22 @@ class Plan:
             raise ConfigError("a comparison needs at least one method and one seed")
         for label in self.methods:
             self._check_method(label)
+        self._check_same_data()
+
+    def _check_same_data(self) -> None:
+        """Refuse methods that would be measured on different samples."""
+        first, *others = self.methods
+        data = self.settings(first, self.seeds[0], {}).data
+        for label in others:
+            own = self.settings(label, self.seeds[0], {}).data
+            for name in SAME_DATA:
+                held, other = getattr(data, name), getattr(own, name)
+                if held is not other and held != other:
+                    raise ConfigError(
+                        f"{first!r} and {label!r} have different data (data.{name} is "
+                        f"{shown(held)} and {shown(other)}); methods are compared on the same "
+                        "data: give it once for all, or compare in two commands"
+                    )
 
     def _check_method(self, label: str) -> None:
         if not label or label.startswith(".") or "/" in label:
@@ -172,16 +191,19 @@ class Plan:
             chosen={**earlier.chosen, **self.chosen},
         )
 
-    def to_yaml(self) -> str:
-        """The text of a `bench.yaml`; `equipoise bench --config` repeats the comparison from it."""
-        values = {
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `bench.yaml` holds them; `plan_from` reads them back."""
+        return {
             **_writable(self.shared),
             "methods": {label: dict(changes) for label, changes in self.methods.items()},
             "seeds": list(self.seeds),
             "grid": dict(self.grid),
             "chosen": {label: dict(choice) for label, choice in self.chosen.items()},
         }
-        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+    def to_yaml(self) -> str:
+        """The text of a `bench.yaml`; `equipoise bench --config` repeats the comparison from it."""
+        return dump_yaml(self.to_dict())
 
     def save(self, path: Path) -> None:
         """Write `bench.yaml`.

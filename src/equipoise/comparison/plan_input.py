@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from operator import index
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from equipoise.comparison.plan import Changes, Plan
-from equipoise.configuration.layers import PRESET, nest
-from equipoise.errors import ConfigError
+from equipoise.configuration.layers import PRESET, nest, overlay
+from equipoise.errors import ConfigError, shown
 from equipoise.methods import METHODS
-from equipoise.settings import parse_yaml, read_yaml
+from equipoise.settings import MOST_SEED, require_trust
+from equipoise.yaml_text import parse_yaml, read_yaml
+
+MOST_SEEDS = 1000
+"""The largest number of seeds; more are a seed that was meant as such."""
 
 HYPERPARAMETERS = (
     "method.*",
@@ -33,29 +39,143 @@ transformed. It cannot hold what is compared (methods, seeds), nor the data that
 measured on, so that all choices are scored on the same validation samples."""
 
 
-def plan_from(values: Mapping[str, Any], **above: Any) -> Plan:
+OWN_DATA = ("options", "holdout")
+"""The settings of the data that a settings file among the methods keeps for its own label: how an
+input is transformed. All others become settings of the whole comparison."""
+
+
+def plan_from(
+    values: Mapping[str, Any],
+    *,
+    methods: str | Iterable[str] | Mapping[str, Any] | None = None,
+    seeds: str | int | Iterable[int] | None = None,
+    grid: Iterable[str] | Mapping[str, Any] | None = None,
+    trust: bool = False,
+) -> Plan:
     """A plan from the content of a bench file.
 
     Args:
         values: nested settings of all cells, and `methods`, `seeds`, `grid` and `chosen`.
-        **above: `methods`, `seeds` or `grid` that take precedence where they are given.
+        methods: take precedence over those of the file, as `seeds` and `grid` do.
+        seeds: a list, or how many.
+        grid: values to choose from.
+        trust: settings files among the methods may import code.
 
     Raises:
-        ConfigError: a part cannot be read.
+        ConfigError: a part cannot be read, no method is named, settings files are for different
+            data, or one imports code and is not trusted.
     """
     shared = dict(values)
     own = {key: shared.pop(key, None) for key in ("methods", "seeds", "grid", "chosen")}
-    own |= {key: value for key, value in above.items() if value}
+    given = {"methods": methods, "seeds": seeds, "grid": grid}
+    own |= {key: value for key, value in given.items() if value is not None}
+    chosen_seeds = read_seeds(3 if own["seeds"] is None else own["seeds"])
+    if own["methods"] is None:
+        raise ConfigError(_which_methods(len(chosen_seeds)))
+    read = read_methods(own["methods"], trust=trust)
+    if not isinstance(own["methods"], Mapping):
+        read, shared = _share_data(read, shared)
+    _check_presets(read, shared)
+    if not isinstance(own["methods"], Mapping):
+        _point_out_presets(read, shared)
+    if not isinstance(own["chosen"] or {}, Mapping):
+        raise ConfigError(f"'chosen' must be a mapping, found {shown(own['chosen'])}")
     return Plan(
-        methods=read_methods(own["methods"] or "all"),
-        seeds=read_seeds(3 if own["seeds"] is None else own["seeds"]),
+        methods=read,
+        seeds=chosen_seeds,
         shared=shared,
         grid=read_grid(own["grid"] or {}),
         chosen=own["chosen"] or {},
     )
 
 
-def read_methods(value: str | Iterable[str] | Mapping[str, Any]) -> dict[str, Changes]:
+def _which_methods(seeds: int) -> str:
+    """The refusal of a comparison that names no method: all of them are too many to start."""
+    count = len(METHODS.names())
+    return (
+        "name the methods to compare: --methods joint,mla,lfm,mie for a first look; --methods all "
+        f"for all {count} ({count * seeds} trainings with {seeds} seeds); or recipes, --methods "
+        "recipes/crema-d/mie.yaml,recipes/crema-d/mla.yaml"
+    )
+
+
+def _share_data(
+    methods: Mapping[str, Changes], shared: Changes
+) -> tuple[dict[str, Changes], Changes]:
+    """Move the data of settings files into the settings that all methods share.
+
+    The user's own settings take precedence: a recipe says where its data usually are, and the user
+    where they are on this machine.
+
+    Raises:
+        ConfigError: two files are for different data, and the user does not say which.
+    """
+    given = _as_mapping(shared.get("data"))
+    found: dict[str, tuple[str, Any]] = {}
+    left: dict[str, Changes] = {}
+    for label, changes in methods.items():
+        data = _as_mapping(changes.get("data"))
+        for name in [name for name in data if name not in (*OWN_DATA, *given)]:
+            first, value = found.setdefault(name, (label, data[name]))
+            if value != data[name]:
+                raise ConfigError(
+                    f"{first!r} and {label!r} are for different data (data.{name} is "
+                    f"{shown(value)} and {shown(data[name])}); methods are compared on the same "
+                    f"data: give --data.{name} for all, or compare in two commands"
+                )
+        kept = {name: value for name, value in data.items() if name in OWN_DATA}
+        rest = {name: value for name, value in changes.items() if name != "data"}
+        left[label] = {**rest, "data": kept} if kept else rest
+    moved = {name: value for name, (_, value) in found.items()}
+    return left, overlay({"data": moved}, shared) if moved else shared
+
+
+def _as_mapping(data: Any) -> Mapping[str, Any]:
+    """The settings of the data, for which a user may write the bare source."""
+    if data is None:
+        return {}
+    return data if isinstance(data, Mapping) else {"source": data}
+
+
+def _check_presets(methods: Mapping[str, Changes], shared: Changes) -> None:
+    """Refuse a method that has another preset than the comparison.
+
+    Raises:
+        ConfigError: there is one. One preset would be laid over the
+            other, which makes the settings of neither.
+    """
+    common = shared.get(PRESET)
+    for label, changes in methods.items():
+        preset = changes.get(PRESET, common)
+        if common is not None and preset not in (None, common):
+            raise ConfigError(
+                f"{label!r} has the preset {preset!r}, and the comparison has {common!r}; leave "
+                "out --preset, or take the preset out of the file"
+            )
+
+
+def _point_out_presets(methods: Mapping[str, Changes], shared: Changes) -> None:
+    """Warn where settings files among the methods do not all have one preset."""
+    named = {label: c[PRESET] for label, c in methods.items() if c.get(PRESET) is not None}
+    if len(set(named.values())) > 1:
+        warnings.warn(
+            "the methods have different presets, so that their inputs and encoders may differ: "
+            + ", ".join(f"{label} {preset}" for label, preset in named.items()),
+            stacklevel=2,
+        )
+    bare = [label for label in methods if label not in named]
+    if named and bare and shared.get(PRESET) is None:
+        label, preset = next(iter(named.items()))
+        warnings.warn(
+            f"{label!r} has the preset {preset!r} and {bare[0]!r} has none, so that their inputs "
+            f"and encoders may differ; add --preset {preset} to compare them alike",
+            stacklevel=2,
+        )
+
+
+def read_methods(
+    value: str | Iterable[str] | Mapping[str, Any], *, trust: bool = False
+) -> dict[str, Changes]:
     """{label: changes} from `all`, a comma-separated list, a list, or the mapping of a bench file.
 
     Raises:
@@ -63,30 +183,38 @@ def read_methods(value: str | Iterable[str] | Mapping[str, Any]) -> dict[str, Ch
     """
     if isinstance(value, Mapping):
         return {str(label): nest(_as_changes(label, changes)) for label, changes in value.items()}
-    items = [item.strip() for item in value.split(",")] if isinstance(value, str) else list(value)
+    if isinstance(value, str):
+        items = [item.strip() for item in value.split(",")]
+    elif isinstance(value, Iterable):
+        items = list(value)
+    else:
+        raise ConfigError(f"methods must be names or a mapping, found {shown(value)}")
     found: dict[str, Changes] = {}
     for item in METHODS.names() if items == ["all"] else items:
-        label, changes = method_changes(item)
+        if not isinstance(item, str):
+            raise ConfigError(f"methods: {shown(item)} is no name of a method")
+        label, changes = method_changes(item, trust=trust)
         if label in found:
             raise ConfigError(f"two methods are called {label!r}; tell them apart with label=name")
         found[label] = changes
     return found
 
 
-def method_changes(item: str) -> tuple[str, Changes]:
+def method_changes(item: str, *, trust: bool = False) -> tuple[str, Changes]:
     """(label, changes) of one item of `--methods`.
 
-    An item is a name or a settings file, with or without `label=` before it. The data, preset and
-    seed of a file are left out, because all methods of a comparison share them.
+    An item is a name or a settings file, with or without `label=` before it. The seed of a file is
+    left out, because all methods of a comparison are trained with the same seeds.
 
     Raises:
-        ConfigError: unknown method, or unreadable file.
+        ConfigError: unknown method, unreadable file, or one that imports code and is not trusted.
     """
     label, equals, what = item.partition("=")
     what = what if equals else item
     if what.endswith((".yaml", ".yml")):
-        changes = nest(read_yaml(Path(what)))
-        kept = {key: value for key, value in changes.items() if key not in ("data", PRESET, "seed")}
+        values = read_yaml(Path(what))
+        require_trust(values, what, trust)
+        kept = {key: value for key, value in nest(values).items() if key != "seed"}
         return (label if equals else Path(what).stem), kept
     METHODS[what]  # refuses an unknown name
     return label, {"method": {"name": what}}
@@ -100,7 +228,7 @@ def _as_changes(label: str, changes: Any) -> Changes:
         return {"method": changes}
     if not isinstance(changes, Mapping):
         raise ConfigError(
-            f"methods.{label} must be a method or a mapping of settings, found {changes!r}"
+            f"methods.{label} must be a method or a mapping of settings, found {shown(changes)}"
         )
     if "method" not in changes and label in METHODS:
         return {"method": label, **changes}
@@ -116,15 +244,24 @@ def read_seeds(value: str | int | Iterable[int]) -> tuple[int, ...]:
     try:
         if isinstance(value, str):
             value = [int(v) for v in value.split(",")] if "," in value else int(value)
-        seeds = tuple(range(value)) if isinstance(value, int) else tuple(int(v) for v in value)
+        if isinstance(value, int) and value > MOST_SEEDS:
+            raise ConfigError(
+                f"seeds: {shown(value)} asks for that many trainings of each method, and "
+                f"{MOST_SEEDS} is the most; a list such as 0,1,2 names the seeds themselves"
+            )
+        seeds = tuple(range(value)) if isinstance(value, int) else tuple(map(index, value))
     except (TypeError, ValueError):
         raise ConfigError(
-            f"seeds must be a number of seeds or a list such as 0,1,2, found {value!r}"
+            f"seeds must be a number of seeds or a list such as 0,1,2, found {shown(value)}"
         ) from None
     if not seeds:
-        raise ConfigError(f"seeds: {value!r} asks for none; 1 is seed 0 alone, 0,1,2 is a list")
-    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise ConfigError(f"seeds must be different and at least 0, found {value!r}")
+        raise ConfigError(
+            f"seeds: {shown(value)} asks for none; 1 is seed 0 alone, 0,1,2 is a list"
+        )
+    if min(seeds) < 0 or max(seeds) > MOST_SEED or len(set(seeds)) < len(seeds):
+        raise ConfigError(
+            f"seeds must be different, at least 0 and below 2**63, found {shown(value)}"
+        )
     return seeds
 
 
@@ -161,4 +298,6 @@ def _grid_item(item: str) -> tuple[str, Any]:
     try:
         return name, parse_yaml(f"[{values}]")
     except yaml.YAMLError:
-        raise ConfigError(f"grid: cannot read the values of {name!r}, found {values!r}") from None
+        raise ConfigError(
+            f"grid: cannot read the values of {name!r}, found {shown(values)}"
+        ) from None

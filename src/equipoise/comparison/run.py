@@ -19,7 +19,12 @@ Watch = Callable[[int, int, Outcome], None]
 
 
 def run_comparison(
-    plan: Plan, folder: Path, *, jobs: int = 1, watch: Watch = lambda done, total, outcome: None
+    plan: Plan,
+    folder: Path,
+    *,
+    jobs: int = 1,
+    trust: bool = False,
+    watch: Watch = lambda done, total, outcome: None,
 ) -> list[Outcome]:
     """Run what is not done yet. A cell that fails records its reason and does not stop the others.
 
@@ -27,6 +32,7 @@ def run_comparison(
         plan: what to run. A grid that the folder was searched over before holds for it too.
         folder: folder of the comparison; made, or continued.
         jobs: trainings at a time.
+        trust: an earlier plan in the folder may import code that this plan does not.
         watch: called as each training ends.
 
     Returns:
@@ -41,7 +47,7 @@ def run_comparison(
     train = partial(_train, folder=folder, jobs=jobs, watch=watch)
     # The whole folder is held: two commands that merge their plans at once would lose one of them.
     with hold_folder(folder):
-        levels = inherit(plan, folder)
+        levels = inherit(plan, folder, trust=trust)
         record(plan, levels, folder)
         if any(level.grid for level in levels.values()):
             levels = search_settings(levels, train)

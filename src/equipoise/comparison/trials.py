@@ -43,7 +43,8 @@ def adopt(trial: Path, folder: Path, splits: Splits) -> dict[str, Any]:
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(trial, temporary)
-    trained = Trained(temporary)
+    # Its settings are those of the cell, which the user's own plan has named.
+    trained = Trained(temporary, trust=True)
     runtime = Runtime(device=pick_device(trained.settings.device))
     cache = cache_folder(trained.settings.data.cache)
     splits = cache_features(splits, trained.model, cache, runtime.device)

@@ -12,7 +12,8 @@ from functools import reduce
 from typing import Any
 
 from equipoise.configuration.presets import fitted_preset
-from equipoise.settings import Settings
+from equipoise.errors import ConfigError, shown
+from equipoise.settings import EVERY, Settings
 
 _WITHOUT_PREFIX = (
     "modality",
@@ -35,6 +36,9 @@ SHORT = {name: f"data.{name}" for name in _WITHOUT_PREFIX}
 PRESET = "preset"
 """Key that names a preset. It is replaced by the settings of the preset, and is none itself."""
 
+DEEPEST = 20
+"""The deepest nesting of settings; those of the library have four levels."""
+
 KeyPath = tuple[str, ...]
 """Keys from the top of a nested mapping, such as ("optimiser", "lr")."""
 
@@ -44,7 +48,15 @@ def nest(changes: Mapping[str, Any]) -> dict[str, Any]:
 
     {"method": "mla", "method.alpha": 0.1, "label": "y"} becomes {"method": {"name": "mla", "alpha":
     0.1}, "data": {"label": "y"}}, in whatever order the names are given.
+
+    Raises:
+        ConfigError: a name that is no text, or settings that are nested too deeply.
     """
+    for name, value in changes.items():
+        if not isinstance(name, str):
+            raise ConfigError(f"the name of a setting must be a text, found {shown(name)}")
+        if name.count(".") + _depth(value) > DEEPEST:
+            raise ConfigError(f"{name[:40]!r}: settings are nested at most {DEEPEST} levels deep")
     named = [(tuple(SHORT.get(name, name).split(".")), value) for name, value in changes.items()]
     # A component before its options: the name of another component would drop them.
     named.sort(key=lambda item: len(item[0]))
@@ -73,7 +85,9 @@ def overlay(
     result = dict(base)
     for key, value in changes.items():
         path = (*at, key)
-        old = _spelled_out(path, result.get(key))
+        # Among encoders the later one wins (see `EVERY`), so it must stand behind the others.
+        held = result.pop(key, None) if at == ("encoder",) else result.get(key)
+        old = _spelled_out(path, held)
         new = _spelled_out(path, value)
         if isinstance(old, Mapping) and isinstance(new, Mapping) and not _replaces(path, old, new):
             new = overlay(old, new, path)
@@ -106,12 +120,30 @@ def above_preset(layers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     return [fitted_preset(whole[PRESET], whole.get("data") or {}), *own]
 
 
+def _depth(value: Any) -> int:
+    """Levels of mappings and lists, and one for the values; counted no further than it matters."""
+    deepest = 0
+    level = [value]
+    while level and deepest <= DEEPEST:
+        level = [held for outer in level for held in _held(outer)]
+        deepest += 1
+    return deepest
+
+
+def _held(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
+
+
 def _is_component(path: KeyPath) -> bool:
     return path in (("method",), ("head",)) or (len(path) == 2 and path[0] == "encoder")
 
 
 def _spelled_out(path: KeyPath, value: Any) -> Any:
     """The mapping that a bare name of a component, or a bare source of data, stands for."""
+    if path == ("encoder",) and isinstance(value, str):
+        return {EVERY: {"name": value}}
     if _is_component(path) and isinstance(value, str):
         return {"name": value}
     if path == ("data",) and value is not None and not isinstance(value, Mapping):

@@ -249,6 +249,15 @@ def default_encoder(kind: str, shape: tuple[int, ...]) -> str:
     return "mlp"
 
 
+def can_read(name: str, kind: str) -> bool:
+    """Whether an encoder reads modalities of a kind; one that is imported may read any.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    return name.startswith("import:") or kind in cast(EncoderEntry, ENCODERS[name]).kinds
+
+
 def build_encoder(
     name: str, options: Mapping[str, object], shape: tuple[int, ...], vocabulary: int | None = None
 ) -> Any:

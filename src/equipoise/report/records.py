@@ -18,7 +18,7 @@ from equipoise.errors import RunError
 from equipoise.evaluation.predictions import load_predictions
 from equipoise.evaluation.statistics import Difference, paired_bootstrap
 from equipoise.report.board import Board, reported
-from equipoise.settings import read_yaml
+from equipoise.yaml_text import read_yaml
 
 FEATURED = 8
 """The most methods that one figure can show so that eyes tell them apart."""

@@ -10,13 +10,13 @@ from torch import nn
 
 from equipoise.data.manifest.labels import Label
 from equipoise.data.modality import ModalitySpec
-from equipoise.encoders import build_encoder, default_encoder
+from equipoise.encoders import build_encoder, can_read, default_encoder
 from equipoise.errors import ConfigError, suggest
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
 from equipoise.model import Model
 from equipoise.registry import MethodEntry
-from equipoise.settings import Component, Settings
+from equipoise.settings import EVERY, Component, Settings
 from equipoise.training.method import Method
 
 
@@ -60,15 +60,11 @@ def build_model(
         ConfigError: an encoder is named for a modality that the data do not have, or a name, option
             or value is wrong.
     """
-    for modality in settings.encoder:
-        if modality not in specs:
-            raise ConfigError(
-                f"encoder.{modality}: the data have no such modality{suggest(modality, specs)}"
-            )
-    encoders = _encoders(settings, specs)
-    width = _common_width(settings, encoders)
+    named = named_encoders(settings.encoder, specs)
+    encoders = _encoders(settings, specs, named)
+    width = _common_width(settings, encoders, named)
     if width is not None:
-        encoders = _encoders(settings, specs, width)
+        encoders = _encoders(settings, specs, named, width)
     head = head_of(settings)
     widths = {m: encoder.width for m, encoder in encoders.items()}
     options = {k: v for k, v in head.items() if k != "name"}
@@ -79,18 +75,52 @@ def build_model(
     )
 
 
+def named_encoders(
+    encoders: Mapping[str, Component], specs: Mapping[str, ModalitySpec]
+) -> dict[str, Component]:
+    """{modality: encoder} of the modalities for which the settings name one.
+
+    Args:
+        encoders: of the settings. `EVERY` stands for all modalities that the encoder can read, and
+            a later entry wins.
+        specs: the modalities of the data.
+
+    Raises:
+        ConfigError: the data have no such modality, or none that the encoder can read.
+    """
+    named: dict[str, Component] = {}
+    for modality, encoder in encoders.items():
+        if modality != EVERY and modality not in specs:
+            raise ConfigError(
+                f"encoder.{modality}: the data have no such modality{suggest(modality, specs)}"
+            )
+        served = [modality]
+        if modality == EVERY:
+            served = [m for m, spec in specs.items() if can_read(encoder["name"], spec.kind)]
+        if not served:
+            held = ", ".join(f"{m} ({spec.kind})" for m, spec in specs.items())
+            raise ConfigError(
+                f"encoder {encoder['name']!r} reads none of the modalities, which are {held}; "
+                "see equipoise list encoders"
+            )
+        named |= dict.fromkeys(served, encoder)
+    return named
+
+
 def _encoders(
-    settings: Settings, specs: Mapping[str, ModalitySpec], common_width: int | None = None
+    settings: Settings,
+    specs: Mapping[str, ModalitySpec],
+    named: Mapping[str, Component],
+    common_width: int | None = None,
 ) -> dict[str, nn.Module]:
     """An encoder for each modality; `common_width` holds for those that the user did not name."""
     # Seeded here, so that encoders built a second time get the weights of the first time.
     torch.manual_seed(settings.seed)
     encoders = {}
     for modality, spec in specs.items():
-        named = settings.encoder.get(modality)
-        chosen = named or {"name": default_encoder(spec.kind, spec.shape)}
+        chosen = named.get(modality) or {"name": default_encoder(spec.kind, spec.shape)}
         options = {k: v for k, v in chosen.items() if k != "name"}
-        width = settings.width if named or settings.width else common_width
+        width = settings.width if modality in named or settings.width else common_width
         if width is not None:
             options = {"width": width, **options}
         encoder = build_encoder(chosen["name"], options, spec.shape, spec.vocabulary)
@@ -102,7 +132,9 @@ def _encoders(
     return encoders
 
 
-def _common_width(settings: Settings, encoders: Mapping[str, nn.Module]) -> int | None:
+def _common_width(
+    settings: Settings, encoders: Mapping[str, nn.Module], named: Mapping[str, Component]
+) -> int | None:
     """The feature width for encoders that the user did not name, or None to leave the widths.
 
     Many methods compare features, which must then be of one width, and all methods are compared
@@ -110,7 +142,7 @@ def _common_width(settings: Settings, encoders: Mapping[str, nn.Module]) -> int 
     the width of those that the user named, or the smallest.
     """
     widths = {modality: cast(int, encoder.width) for modality, encoder in encoders.items()}
-    named = {widths[modality] for modality in settings.encoder}
-    if settings.width is not None or len(set(widths.values())) == 1 or len(named) > 1:
+    chosen = {widths[modality] for modality in named}
+    if settings.width is not None or len(set(widths.values())) == 1 or len(chosen) > 1:
         return None
-    return min(named or widths.values())
+    return min(chosen or widths.values())

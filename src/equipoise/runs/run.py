@@ -24,7 +24,7 @@ from equipoise.runs.lock import hold_folder
 from equipoise.runs.memory import forget_peak
 from equipoise.runs.monitor import Monitor, OnEpoch
 from equipoise.runs.result import finish
-from equipoise.settings import Settings
+from equipoise.settings import Settings, require_trust
 from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
@@ -39,10 +39,12 @@ class Run:
     Attributes:
         folder: the run folder.
         result: content of `result.json`: metrics of validation and test, contributions, cost.
+        trusted: True if this process trained it, so that code that its settings import has run.
     """
 
     folder: Path
     result: dict[str, Any]
+    trusted: bool = False
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -132,7 +134,7 @@ def train(
         model.load_state_dict(checkpoints.load(checkpoints.best()).model)
         result = finish(folder, settings, splits, ctx, monitor, label or settings.method["name"])
     runtime.barrier()
-    return Run(folder, result)
+    return Run(folder, result, trusted=True)
 
 
 def _check_folder(folder: Path, resume: bool, runtime: Runtime) -> None:
@@ -146,16 +148,23 @@ def _check_folder(folder: Path, resume: bool, runtime: Runtime) -> None:
         raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")
 
 
-def resume_settings(folder: str | Path) -> Settings:
+def resume_settings(folder: str | Path, *, trust: bool = False) -> Settings:
     """The settings that a run was started with.
 
+    Args:
+        folder: of the run.
+        trust: the settings may import code.
+
     Raises:
+        ConfigError: the settings import code, and are not trusted.
         RunError: no run there.
     """
     path = Path(folder) / "config.yaml"
     if not path.is_file():
         raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")
-    return Settings.load(path)
+    settings = Settings.load(path)
+    require_trust(settings.to_dict(), path, trust)
+    return settings
 
 
 def load_splits(settings: Settings, method: Method) -> Splits:

@@ -23,7 +23,7 @@ from equipoise.model import Model
 from equipoise.runs.build import build_method, build_model
 from equipoise.runs.folder import read_facts
 from equipoise.runs.run import Run, identity_of, load_splits
-from equipoise.settings import IN_MEMORY
+from equipoise.settings import IN_MEMORY, require_trust
 from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.runtime import pick_device
 
@@ -33,15 +33,18 @@ class Trained:
 
     Args:
         folder: the run folder.
+        trust: the settings of the run may import code.
 
     Raises:
+        ConfigError: the settings import code, and are not trusted.
         RunError: no finished run there, or its files are damaged or do not belong together.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, trust: bool = False) -> None:
         self.folder = Path(folder)
         self.run = Run.open(self.folder)
         self.settings = self.run.settings
+        require_trust(self.settings.to_dict(), self.folder / "config.yaml", trust)
         facts = read_facts(self.folder)
         self.classes = tuple(facts["classes"])
         self.specs = {

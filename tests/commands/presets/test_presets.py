@@ -7,7 +7,8 @@ import pytest
 import equipoise
 from equipoise.configuration.presets import preset_names, read_preset
 from equipoise.encoders import cav_mae, m3ae
-from equipoise.settings import Settings, parse_yaml
+from equipoise.settings import Settings
+from equipoise.yaml_text import parse_yaml
 
 pytestmark = pytest.mark.filterwarnings("ignore:no group of class:UserWarning")  # in miniatures
 

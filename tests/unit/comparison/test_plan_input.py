@@ -1,8 +1,10 @@
 import pytest
 
 from equipoise.comparison.plan_input import plan_from, read_grid, read_methods, read_seeds
+from equipoise.configuration.layers import make_settings, nest
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
+from equipoise.yaml_text import parse_yaml
 
 
 def test_methods_as_names_labels_and_files(tmp_path):
@@ -16,7 +18,8 @@ def test_methods_as_names_labels_and_files(tmp_path):
     assert methods["tuned"] == {
         "method": {"name": "joint"},
         "optimiser": {"lr": 0.01},
-    }  # the data are everybody's
+        "data": {"source": "elsewhere.csv"},  # until `plan_from` makes them everybody's
+    }
     assert list(read_methods("all")) == METHODS.names()
 
 
@@ -151,3 +154,89 @@ def test_a_wrong_setting_of_one_method_is_found_before_anything_runs():
         plan_from(
             {"methods": {"joint": None, "b": {"method": "joint", "optimiser": {"name": "x"}}}}
         ).check()
+
+
+@pytest.fixture
+def recipes(tmp_path):
+    """Two recipes for one data set that read its sound differently, as the published ones do."""
+    for name, preset, transform in (("mie", "crema-d", "ogm-ge"), ("mla", "crema-d-mla", "fbank")):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"preset: {preset}\n"
+            f"data: {{source: data/crema-d, options: {{audio: {{transform: {transform}}}}}}}\n"
+            f"method: {name}\nepochs: 7\n"
+        )
+    return [str(tmp_path / "mie.yaml"), str(tmp_path / "mla.yaml")]
+
+
+def test_every_recipe_keeps_its_preset_and_its_inputs(recipes):
+    with pytest.warns(UserWarning, match="different presets.*mie crema-d, mla crema-d-mla"):
+        plan = plan_from({}, methods=recipes)
+    plan.check()
+    for label, preset, transform in (("mie", "crema-d", "ogm-ge"), ("mla", "crema-d-mla", "fbank")):
+        alone = make_settings([nest({"preset": preset, "method": label, "data": "data/crema-d"})])
+        settings = plan.settings(label, 0)
+        assert settings.encoder == alone.encoder
+        assert settings.batch_size == alone.batch_size
+        assert settings.optimiser == alone.optimiser
+        assert settings.epochs == 7
+        assert settings.data.source == "data/crema-d"
+        assert settings.data.options["audio"]["transform"] == transform
+    assert plan_from(parse_yaml(plan.to_yaml())) == plan
+
+
+def test_the_user_says_where_the_data_of_recipes_are(recipes):
+    with pytest.warns(UserWarning, match="different presets"):
+        plan = plan_from({"data": "elsewhere"}, methods=",".join(recipes))
+    assert [plan.settings(label, 0).data.source for label in plan.methods] == ["elsewhere"] * 2
+
+
+def test_recipes_for_different_data_are_refused(recipes, tmp_path):
+    (tmp_path / "other.yaml").write_text("data: digits\nmethod: joint\n")
+    with pytest.raises(ConfigError, match=r"'mie' and 'other' are for different.*--data\.source"):
+        plan_from({}, methods=[recipes[0], str(tmp_path / "other.yaml")])
+
+
+def test_a_preset_beside_that_of_a_recipe_is_refused(recipes):
+    with pytest.raises(ConfigError, match=r"'mla' has the preset 'crema-d-mla'.*leave out"):
+        plan_from({"preset": "crema-d"}, methods=recipes)
+
+
+def test_a_method_without_the_preset_of_the_others_is_pointed_out(recipes):
+    with pytest.warns(UserWarning, match="'joint' has none.*--preset crema-d"):
+        plan_from({}, methods=f"joint,{recipes[0]}")
+
+
+def test_methods_on_different_samples_are_refused():
+    methods = {"a": {"method": "joint"}, "b": {"method": "joint", "data": {"test": 0.3}}}
+    with pytest.raises(ConfigError, match=r"'a' and 'b' have different data \(data.test is 0.15"):
+        plan_from({"methods": methods}).check()
+
+
+def test_a_comparison_without_methods_is_refused_with_three_choices():
+    with pytest.raises(ConfigError) as caught:
+        plan_from({"data": "digits"}, seeds=2)
+    message = str(caught.value)
+    count = len(METHODS.names())
+    assert f"--methods all for all {count} ({2 * count} trainings with 2 seeds)" in message
+    assert "--methods joint,mla,lfm,mie" in message
+    assert "recipes/crema-d/mie.yaml" in message
+
+
+@pytest.mark.parametrize(
+    "value", [2**64, str(10**9), [1.5], [-1], [2**63], "9" * 5000, [0, 0], True * 10**9, None, {}]
+)
+def test_seeds_that_no_training_takes(value):
+    with pytest.raises(ConfigError, match="seeds"):
+        read_seeds(value)
+
+
+def test_methods_of_the_wrong_shape():
+    for value in (3, [3], [["joint"]], {"a": ["joint"]}, {"a": 3}):
+        with pytest.raises(ConfigError):
+            read_methods(value)
+
+
+@pytest.mark.parametrize("chosen", [3, ["a"], "x"])
+def test_a_choice_of_the_wrong_shape(chosen):
+    with pytest.raises(ConfigError, match="chosen"):
+        plan_from({"methods": "joint", "chosen": chosen})

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from equipoise.comparison.plan_input import method_changes, plan_from
 from equipoise.configuration.layers import make_settings, nest, overlay
 from equipoise.configuration.presets import preset_names, preset_registry, read_preset
 from equipoise.data.datasets import DATASETS
@@ -123,19 +122,3 @@ def test_another_transform_takes_none_of_the_old_settings():
     assert other["data"]["options"]["text"] == {"transform": "words", "minimum": 1}
     same = overlay(base, nest({"data.options.text.tokenizer": "y"}))
     assert same["data"]["options"]["text"] == {"transform": "pieces", "tokenizer": "y", "length": 9}
-
-
-def test_a_comparison_s_inputs_are_not_those_of_one_method_s_file(tmp_path):
-    """Else two recipes side by side would be compared on different spectrograms."""
-    path = tmp_path / "mla.yaml"
-    path.write_text(
-        "preset: crema-d-mla\n"
-        "data: {source: x, options: {audio: {transform: fbank}}}\n"
-        "method: mla\n"
-    )
-    label, changes = method_changes(str(path))
-    assert (label, changes) == ("mla", {"method": {"name": "mla"}})
-    plan = plan_from({"preset": "crema-d", "data": "nowhere"}, methods=str(path), seeds="1")
-    assert plan.settings("mla", 0) == make_settings(
-        [{"preset": "crema-d", "data": "nowhere", "method": "mla"}]
-    )

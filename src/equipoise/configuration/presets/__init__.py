@@ -13,7 +13,8 @@ from typing import Any
 
 from equipoise.errors import ConfigError, unknown
 from equipoise.registry import Entry, Registry
-from equipoise.settings import DataSettings, parse_yaml
+from equipoise.settings import DataSettings
+from equipoise.yaml_text import parse_yaml
 
 SUFFIX = ".yaml"
 FOLDER = files(__name__)

@@ -1,0 +1,75 @@
+"""Take the columns of a table as `equipoise doctor` would declare them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from equipoise.data.locate import Source, is_built_in, locate
+from equipoise.data.manifest.sheet import read_sheet
+from equipoise.diagnosis.columns import describe_columns, suggest_declarations
+from equipoise.errors import DataError
+from equipoise.settings import DataSettings
+
+ROLES = ("label", "split", "group", "id")
+
+
+def take_columns(settings: DataSettings) -> DataSettings:
+    """Declare the columns of a table whose modalities nobody declared, and say so on stderr.
+
+    Args:
+        settings: of the data. A column that they name keeps its role.
+
+    Returns:
+        The same settings if they, or a dataset.json, declare modalities; else settings that do.
+
+    Raises:
+        ConfigError: the source is neither a name, a path nor a DataFrame.
+        DataError: the table cannot be read, or no column looks like a modality.
+    """
+    if settings.modality or is_built_in(settings.source):
+        return settings
+    source = locate(settings)
+    if source.declared:
+        return settings
+    columns = describe_columns(read_sheet(source.data), base_folder(source, settings.root))
+    silent = DataSettings()
+    # A column that the user names wrongly must be refused by its name, not replaced by another.
+    named = {role: getattr(settings, role) for role in ROLES}
+    given = {role: name for role, name in named.items() if name != getattr(silent, role)}
+    chosen = suggest_declarations(columns, named)
+    if not chosen["modality"]:
+        raise DataError(
+            f"{source.name}: no column looks like a modality; declare them with "
+            "--modality NAME=COLUMN:KIND"
+        )
+    found = {role: chosen[role] for role in ROLES if chosen[role] is not None}
+    taken = replace(settings, **{**found, **given, "modality": chosen["modality"]})
+    if os.environ.get("RANK", "0") == "0":
+        print(
+            f"equipoise: {source.name}: no modalities are declared; the columns are taken as "
+            + declared_flags(taken),
+            file=sys.stderr,
+        )
+    return taken
+
+
+def declared_flags(settings: DataSettings) -> str:
+    """The flags that declare the columns, quoted for a shell."""
+    words = [word for declared in settings.modality for word in ("--modality", declared)]
+    for role in ROLES:
+        column = getattr(settings, role)
+        if column is not None:
+            words += [f"--{role}", column]
+    return shlex.join(words)
+
+
+def base_folder(source: Source, root: str | None) -> Path:
+    """The folder that relative paths start from."""
+    chosen = root or source.root
+    if chosen is not None:
+        return Path(chosen)
+    return source.data.parent if isinstance(source.data, Path) else Path()
