@@ -6,9 +6,32 @@ Each message says in one line what is wrong, where, and how to mend it.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 _SHOWN = 80  # characters of a value in a message
+_UNSEEN = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode categories of control characters, halves of characters, and ends of lines."""
+_BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that change the direction of the text behind them."""
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Escape control characters, so that a name or cell of the data cannot steer a terminal.
+
+    Args:
+        text: of any origin.
+        keep: control characters that stay, such as a newline.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if character not in keep
+        and (unicodedata.category(character) in _UNSEEN or character in _BIDIRECTIONAL)
+        else character
+        for character in text
+    )
 
 
 class EquipoiseError(Exception):
@@ -18,6 +41,9 @@ class EquipoiseError(Exception):
     """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DataError(EquipoiseError):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import equipoise
-from equipoise.errors import EquipoiseError, TrainingError
+from equipoise.errors import EquipoiseError, TrainingError, printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def _warning(
 ) -> str:
     """Format a warning: ours are for the user of the command, without a line of code."""
     if Path(filename).is_relative_to(Path(equipoise.__file__).parent):
-        return f"equipoise: warning: {message}\n"
+        return f"equipoise: warning: {printable(str(message))}\n"
     return usual(message, category, filename, *place)
 
 
@@ -99,7 +99,7 @@ def _fail(message: str, code: int, alone: bool = False) -> int:
     """
     rank = os.environ.get("RANK", "0")
     if rank == "0":
-        print(f"equipoise: {message}", file=sys.stderr)
+        print(f"equipoise: {printable(message)}", file=sys.stderr)
     elif alone:
-        print(f"equipoise, rank {rank}: {message}", file=sys.stderr)
+        print(f"equipoise, rank {rank}: {printable(message)}", file=sys.stderr)
     return code

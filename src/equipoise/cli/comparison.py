@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.cli.output import print_json, print_leaderboard, print_sweep
+from equipoise.errors import printable
 
 if TYPE_CHECKING:
     from equipoise.comparison.cell import Outcome
@@ -38,7 +39,7 @@ def run_and_show(plan: Plan, folder: Path, *, jobs: int, as_json: bool, trust: b
         else:
             print_leaderboard(board, title=str(page))
     for outcome in failed:
-        print(f"equipoise: {outcome.cell.folder}: {outcome.error}", file=sys.stderr)
+        print(printable(f"equipoise: {outcome.cell.folder}: {outcome.error}"), file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from equipoise.cli.output import print_table
+from equipoise.errors import printable
 
 MOST_CLASSES = 20  # that are shown
 MOST_PATTERNS = 10
@@ -17,10 +18,10 @@ Facts = Mapping[str, Any]
 
 def print_diagnosis(report: Facts) -> None:
     """Print the sections that have content."""
-    print(f"{report['source']}: {report['rows']} rows")
+    print(printable(f"{report['source']}: {report['rows']} rows"))
     _columns(report)
     if "suggestion" in report:
-        print(f"\nThese columns could be declared so:\n  {_command(report)}")
+        print(f"\nThese columns could be declared so:\n  {printable(_command(report))}")
         return
     _classes(report["balance"])
     _presence(report["presence"])
@@ -149,6 +150,6 @@ def _strength(strength: Facts) -> None:
 def _advice(advice: list[Facts]) -> None:
     print("\nadvice")
     for finding in advice:
-        print(f"{finding['level']} ({finding['topic']}): {finding['text']}")
+        print(printable(f"{finding['level']} ({finding['topic']}): {finding['text']}"))
     if not advice:
         print("nothing was found that needs attention")

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from equipoise.errors import printable
+
 if TYPE_CHECKING:
     from equipoise.report.board import Board
 
@@ -25,18 +27,25 @@ def print_json(value: Any) -> None:
 def print_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None
 ) -> None:
-    """Print columns side by side. Nothing is cut unless the output is a terminal."""
+    """Print columns side by side, control characters escaped.
+
+    Nothing is cut unless the output is a terminal.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(
-        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="", pad_edge=False
+        box=box.SIMPLE_HEAD,
+        title=None if title is None else printable(title),
+        title_justify="left",
+        title_style="",
+        pad_edge=False,
     )
     for name in header:
-        table.add_column(name, overflow="fold")
+        table.add_column(printable(name), overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 10_000)
     console.print(table)
 
@@ -96,10 +105,8 @@ def print_preparation(folder: str, facts: Mapping[str, Any]) -> None:
     For other data sets they are plain counts, printed in one line on stderr.
     """
     if "splits" not in facts:
-        print(
-            f"{folder}: " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()),
-            file=sys.stderr,
-        )
+        counts = ", ".join(f"{key} {value:.4g}" for key, value in facts.items())
+        print(printable(f"{folder}: {counts}"), file=sys.stderr)
         return
     rows = [
         [split, str(found["samples"]), _count(found["published"]), str(len(found["classes"]))]
@@ -111,7 +118,7 @@ def print_preparation(folder: str, facts: Mapping[str, Any]) -> None:
     )
     print_table(("split", "samples", "published", "classes"), rows, title=folder)
     for reason, count in facts["left_out"].items():
-        print(f"left out: {count} × {reason} (listed in {folder}/left_out.csv)")
+        print(printable(f"left out: {count} × {reason} (listed in {folder}/left_out.csv)"))
     for column, found in facts["duplicates"].items():
         print(
             f"duplicates: {found['samples']} samples share their {column} with another, "
@@ -119,7 +126,7 @@ def print_preparation(folder: str, facts: Mapping[str, Any]) -> None:
             f"{found['other_label']} with another label"
         )
     for note in facts["notes"]:
-        print(f"note: {note}")
+        print(printable(f"note: {note}"))
 
 
 def _count(value: int | None) -> str:

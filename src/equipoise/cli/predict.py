@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from equipoise.cli.options import add_trust
-from equipoise.errors import ConfigError, RunError
+from equipoise.errors import ConfigError, RunError, printable
 from equipoise.settings import POLICIES
 
 
@@ -58,13 +58,13 @@ def run(args: argparse.Namespace) -> int:
     )
     text = to_csv(trained.predict(table), table.ids)
     if path is None:
-        sys.stdout.write(text)
+        sys.stdout.write(printable(text, keep="\n") if sys.stdout.isatty() else text)
         return 0
     try:
         replace_file(path, text.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror or error})") from None
-    print(f"{path}: {len(table)} predictions", file=sys.stderr)
+    print(printable(f"{path}: {len(table)} predictions"), file=sys.stderr)
     return 0
 
 

@@ -14,7 +14,7 @@ import argparse
 import sys
 
 from equipoise.cli.options import Override, add_data_settings, read_pairs, read_settings
-from equipoise.errors import ConfigError
+from equipoise.errors import ConfigError, printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +62,6 @@ def _prepare_manifest(args: argparse.Namespace) -> int:
         rows = [[str(value) for value in problem.values()] for problem in splits.problems]
         print_table(list(splits.problems[0]), rows)
     counts = [f"{name} {len(getattr(splits, name))}" for name in ("train", "validation", "test")]
-    print(
-        f"{settings.data.source}: {', '.join(counts)}; {len(splits.problems)} problems",
-        file=sys.stderr,
-    )
+    found = f"{settings.data.source}: {', '.join(counts)}; {len(splits.problems)} problems"
+    print(printable(found), file=sys.stderr)
     return 0

@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import Any
 
+from equipoise.errors import printable
+
 
 class TrainingProgress:
     """A display that is called with each epoch's line of `metrics.jsonl`.
@@ -71,4 +73,4 @@ def _describe(line: dict[str, Any]) -> str:
         if metrics["accuracy"] is not None
     ]
     loss = "" if line["loss"] is None else f"loss {line['loss']:.3f}  "
-    return loss + "validation " + "  ".join(parts)
+    return printable(loss + "validation " + "  ".join(parts))

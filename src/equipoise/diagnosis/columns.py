@@ -11,12 +11,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from equipoise.data.manifest.columns import SPLIT_ALIASES, SPLIT_NAMES, ColumnReader
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.kinds import KIND_BY_ENDING, KINDS
 from equipoise.data.manifest.sheet import Sheet
+from equipoise.data.media.array import map_array
+from equipoise.errors import DataError
 
 ColumnRecord = dict[str, Any]
 """A column as `describe_columns` describes it."""
@@ -158,8 +158,8 @@ def _counts_rows(filled: Sequence[str]) -> bool:
 def _dimensions(part: FilePart) -> int:
     """Number of dimensions of a sample in an array file; 0 if the file cannot be read."""
     try:
-        array = np.lib.format.open_memmap(part.path, mode="r")
-    except (ValueError, EOFError, OSError, TypeError):
+        array = map_array(part.path)
+    except DataError:
         return 0
     return array.ndim - (part.window.row is not None)
 

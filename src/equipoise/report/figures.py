@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from equipoise.errors import printable
 from equipoise.report.board import Board
 from equipoise.report.records import MethodRuns, confusion, modalities_of
 
@@ -23,7 +24,7 @@ def line_colour(number: int) -> str:
 
 def plain(text: str) -> str:
     """A user's name, escaped because plotly reads a few tags and entities in every text."""
-    return escape(text, quote=False)
+    return escape(printable(text), quote=False)
 
 
 def dress(figure: Any, height: int = 340) -> Any:

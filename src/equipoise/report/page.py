@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from equipoise.comparison.rates import rate_folder
-from equipoise.errors import RunError
+from equipoise.errors import RunError, printable
 from equipoise.evaluation.statistics import Difference
 from equipoise.report import figures, tables
 from equipoise.report.board import Board
@@ -158,7 +158,11 @@ def _render(template: str, shown: Sequence[MethodRuns], **values: Any) -> str:
     """A page as HTML, with the facts that every page shows; all text from data is escaped."""
     loader = PackageLoader("equipoise.report")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=_shown,
     )
     first = shown[0].runs[0]
     return environment.get_template(template).render(
@@ -171,6 +175,13 @@ def _render(template: str, shown: Sequence[MethodRuns], **values: Any) -> str:
         time=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **values,
     )
+
+
+def _shown(value: Any) -> Any:
+    """Escape the control characters of a text; markup of our own is left alone."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value, keep="\n\t")
+    return value
 
 
 def findings(board: Board) -> list[str]:

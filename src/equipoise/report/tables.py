@@ -6,6 +6,7 @@ from collections.abc import Callable
 from html import escape
 
 from equipoise import spreadsheet
+from equipoise.errors import printable
 from equipoise.report.board import Board
 
 
@@ -60,7 +61,7 @@ def _rows(
 
 def _escape_markdown(text: str) -> str:
     """A text that stays one cell and no HTML, link, emphasis or code in Markdown."""
-    plain = escape(" ".join(text.split()), quote=False)
+    plain = escape(printable(" ".join(text.split())), quote=False)
     return "".join(f"\\{c}" if c in "\\|`*[]" else c for c in plain)
 
 
@@ -72,4 +73,4 @@ def _escape_latex(text: str) -> str:
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
     }
-    return "".join(special.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)
+    return "".join(special.get(c, "\\" + c if c in "&%$#_{}" else c) for c in printable(text))

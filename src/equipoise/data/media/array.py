@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 
@@ -28,11 +29,9 @@ def read_array(part: FilePart) -> np.ndarray:
         DataError: not a .npy file of finite real numbers, or there is no such row.
     """
     check_window(part)
-    file = part.path
     row = part.window.row
-    check_file(file)
-    with decoding(file, "not a .npy array of numbers"):
-        loaded = _mapped(part)
+    loaded = map_array(part.path)
+    with decoding(part.path, "not a .npy array of numbers"):
         if row is not None and not (loaded.ndim and row < len(loaded)):
             raise DataError(f"{part}: there is no row {row} in an array of shape {loaded.shape}")
         with np.errstate(over="ignore"):  # a number too large becomes infinite, refused below
@@ -45,19 +44,25 @@ def read_array(part: FilePart) -> np.ndarray:
     return array
 
 
-def _mapped(part: FilePart) -> np.ndarray:
-    """Map the numbers of a file into memory, so that a header cannot claim more than there is.
+def map_array(path: Path) -> np.ndarray:
+    """Map the numbers of a .npy file into memory, so that its header cannot claim more than it has.
 
     Raises:
-        ValueError: not an array of numbers.
+        DataError: not a .npy file of real numbers.
     """
-    with part.path.open("rb") as file:
+    check_file(path)
+    with decoding(path, "not a .npy array of numbers"):
+        return _mapped(path)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
         magic = file.read(len(np.lib.format.MAGIC_PREFIX))
     if magic[:4] == b"PK\x03\x04":
         raise ValueError("an archive of several arrays")
     try:
         with _HEADER:  # the numbers are read later, outside the lock
-            loaded: np.ndarray = np.load(part.path, mmap_mode="r", allow_pickle=False)
+            loaded: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except MemoryError:  # Python's parser, of brackets that are nested too deep
         raise ValueError("a damaged header") from None
     if loaded.dtype.kind not in NUMBERS:

@@ -34,6 +34,7 @@ class Frames(Picture):
         sampling: segments; or dense, which takes neighbouring frames, from a random start in
             training and from the middle in evaluation.
         minimum: clips with fewer frames are refused; a clip with fewer than `frames` repeats some.
+            A window in seconds may show a single one.
     """
 
     frames: int = 3
@@ -87,7 +88,8 @@ class Frames(Picture):
             fit=self.fit,
             resample=self.resample,
         )
-        return np.stack(read_frames(part, self.pick, draw, self.minimum, self.white))
+        minimum = self.minimum if part.window.start is None else 1
+        return np.stack(read_frames(part, self.pick, draw, minimum, self.white))
 
     def pick(self, count: int) -> list[int]:
         """Choose the frames to store of a clip with `count` frames, by their indices."""

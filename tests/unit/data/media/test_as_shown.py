@@ -10,6 +10,7 @@ from PIL import Image
 
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_audio, read_frames
+from equipoise.data.transforms.video import Frames
 from equipoise.errors import DataError
 from videos import tone, write_video
 
@@ -86,6 +87,8 @@ def test_a_window_in_seconds_takes_the_frames_that_are_shown_in_it(tmp_path, end
     assert shown(f"{path}#t=3.9,4.1") == [9, 10, 11]
     assert shown(f"{path}#t=0.04,0.08") == [1]
     assert shown(f"{path}#t=2.05,2.06") == [7]
+    still = Frames(size=8, frames=3, normalise="none").decode(FilePart.parse(f"{path}#t=0.5,1.5"))
+    assert [round(float(frame.mean()) / 20) for frame in still] == [5, 5, 5]
     with pytest.raises(DataError, match="has no frames"):
         read(f"{path}#t=7,8")
 
