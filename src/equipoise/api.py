@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,8 @@ def fit(
 
     Args:
         data: a built-in data set, a folder made by `equipoise prepare`, a manifest, or a pandas
-            DataFrame.
+            DataFrame. Where nobody declares the modalities of a table, its columns are taken as
+            `doctor` suggests, and shown on stderr.
         method: a name of `equipoise list methods`, or {"name": …, option: value}.
         out: new run folder; the first free runs/<data>-<method>-seed<seed> by default.
         **settings: any setting of `equipoise train`: `epochs=30`, `optimiser={"lr": 0.1}`,
@@ -54,9 +55,11 @@ def fit(
         >>> 0 <= run.result["test"]["fused"]["accuracy"] <= 1
         True
     """
+    from equipoise.diagnosis.inference import take_columns
     from equipoise.runs.run import train
 
     chosen = make_settings([nest({"data": _source(data), "method": method, **settings})])
+    chosen = replace(chosen, data=take_columns(chosen.data))
     return train(chosen, Path(out) if out is not None else free_folder(default_folder(chosen)))
 
 

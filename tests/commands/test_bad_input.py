@@ -28,7 +28,8 @@ import pytest
         ("train --epochs", ["--epochs"]),
         ("train --method.alpha", ["--method.alpha"]),
         ("train --optimiser.lr [", ["--optimiser.lr", "["]),
-        ("train stray", ["stray"]),
+        ("train digits stray", ["stray"]),
+        ("train digits --data synthetic", ["'digits'", "--data 'synthetic'"]),
         ("train --config nowhere.yaml", ["nowhere.yaml"]),
         ("train TINY --method mlaa", ["'mlaa'", "'mla'"]),
         ("train TINY --method mla --method.alhpa 1", ["'alhpa'", "'alpha'"]),
@@ -67,6 +68,7 @@ def test_an_empty_file_of_settings(refuse, tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        ("train stray", ["stray: no such file"]),
         ("train --resume nowhere", ["nowhere"]),
         ("evaluate nowhere", ["nowhere"]),
         ("predict nowhere --data x.csv --out y.csv", ["nowhere"]),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from equipoise.cli.output import print_table
+from equipoise.diagnosis.inference import data_flags
 from equipoise.errors import printable
+from equipoise.settings import DataSettings
 
 MOST_CLASSES = 20  # that are shown
 MOST_PATTERNS = 10
@@ -16,12 +19,17 @@ MOST_PROBLEMS = 20
 Facts = Mapping[str, Any]
 
 
-def print_diagnosis(report: Facts) -> None:
-    """Print the sections that have content."""
+def print_diagnosis(report: Facts, settings: DataSettings) -> None:
+    """Print the sections that have content.
+
+    Args:
+        report: as `diagnose` returns it.
+        settings: that were diagnosed; the command that is advised repeats them.
+    """
     print(printable(f"{report['source']}: {report['rows']} rows"))
     _columns(report)
     if "suggestion" in report:
-        print(f"\nThese columns could be declared so:\n  {printable(_command(report))}")
+        _suggestion(report["suggestion"], settings)
         return
     _classes(report["balance"])
     _presence(report["presence"])
@@ -54,15 +62,20 @@ def _columns(report: Facts) -> None:
     _section(header, rows, "columns")
 
 
-def _command(report: Facts) -> str:
-    chosen = report["suggestion"]
-    words = ["equipoise", "doctor", report["source"]]
-    for declared in chosen["modality"] or ["NAME=COLUMN:KIND"]:
-        words += ["--modality", declared]
-    for role in ("label", "split", "group", "id"):
-        if chosen[role] is not None:
-            words += [f"--{role}", chosen[role]]
-    return shlex.join(words)
+def _suggestion(chosen: Facts, settings: DataSettings) -> None:
+    if not chosen["modality"]:
+        print(
+            "\nNo column looks like a modality. Declare the columns with "
+            "--modality NAME=COLUMN:KIND and --label COLUMN."
+        )
+        return
+    found = {name: value for name, value in chosen.items() if value is not None}
+    source = str(settings.source)
+    train = shlex.join(["equipoise", "train", source, *data_flags(settings)])
+    print(f"\nA training takes these columns by itself:\n  {printable(train)}")
+    declared = data_flags(replace(settings, **found))
+    doctor = shlex.join(["equipoise", "doctor", source, *declared])
+    print(f"They could be declared so:\n  {printable(doctor)}")
 
 
 def _classes(facts: Facts) -> None:

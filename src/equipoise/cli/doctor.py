@@ -32,9 +32,10 @@ def run(args: argparse.Namespace) -> int:
     from equipoise.cli.output import print_json
     from equipoise.diagnosis import diagnose
 
-    report = diagnose(read_settings(args).data)
+    settings = read_settings(args).data
+    report = diagnose(settings)
     if args.json:
         print_json(report)
     else:
-        print_diagnosis(report)
+        print_diagnosis(report, settings)
     return 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ read, and --data.options.OPTION VALUE is for a built-in data set"""
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add `--config`, `--print_config` and a flag for every setting."""
-    parser.set_defaults(takes_components=True)
+    parser.set_defaults(takes_components=True, takes_source=True)
     parser.add_argument(
         "--config", action="append", default=[], metavar="FILE", help="settings from a YAML file"
     )
@@ -78,12 +78,15 @@ def read_layers(args: argparse.Namespace) -> list[dict[str, Any]]:
     Raises:
         ConfigError: a file cannot be read, a flag is unknown or has no value.
     """
-    changes: dict[str, Any] = {}
+    source, words = split_source(args.rest) if args.takes_source else (None, args.rest)
+    changes: dict[str, Any] = {} if source is None else {"data.source": source}
     for name, value in args.overrides:
         if isinstance(value, list) and name in changes:  # a flag that may be repeated
             value = changes[name] + value
+        if name == "data.source" and source not in (None, value):
+            raise ConfigError(f"the data are given twice, as {source!r} and as --data {value!r}")
         changes[name] = value
-    for name, value in read_pairs(args.rest):
+    for name, value in read_pairs(words):
         if not name.startswith(OPEN):
             usual = {short: "--" + FLAGS.get(full, full) for short, full in USUAL.items()}
             hint = suggest("--" + name, args.known, usual)
@@ -102,6 +105,20 @@ def read_settings(args: argparse.Namespace) -> Settings:
         ConfigError: anything wrong with a name, type or value.
     """
     return make_settings(read_layers(args))
+
+
+def split_source(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The first word that is neither a flag nor the value of one, and all the others.
+
+    It is the data, as in `equipoise train clips.csv`. It cannot be a positional argument of
+    argparse, which would take the value of a flag that it does not know for it.
+    """
+    at = 0
+    while at < len(words) and words[at].startswith("--"):
+        at += 1 if "=" in words[at] else 2
+    if at >= len(words):
+        return None, list(words)
+    return words[at], [*words[:at], *words[at + 1 :]]
 
 
 def read_pairs(words: Iterable[str]) -> Iterator[tuple[str, Any]]:

@@ -66,7 +66,9 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
     for name, module in COMMANDS.items():
         summary = (module.__doc__ or "").strip()
         command = subparsers.add_parser(name, help=_first_line(summary), description=summary)
-        command.set_defaults(run=module.run, open_ended=False, prog=command.prog)
+        command.set_defaults(
+            run=module.run, open_ended=False, takes_source=False, prog=command.prog
+        )
         module.add_arguments(command)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.set_defaults(known=_flags(command))

@@ -1,7 +1,10 @@
 """Train one model and write a run folder: weights, metrics, predictions.
 
+The columns of a table whose modalities nobody declares are taken as `equipoise doctor` suggests.
+
 examples:
   equipoise train --data digits --method mla --method.alpha 0.1 --out runs/mla
+  equipoise train clips.csv
   equipoise train --data clips.csv --modality sound=wav:audio --label emotion
   equipoise train --method mie --help
   equipoise train --resume runs/mla
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from equipoise.cli.options import add_settings, read_settings
@@ -67,9 +71,12 @@ def _train(args: argparse.Namespace, settings: Settings) -> int:
     from equipoise.api import default_folder
     from equipoise.cli.output import print_json, print_metrics
     from equipoise.cli.progress import TrainingProgress
+    from equipoise.diagnosis.inference import take_columns
     from equipoise.runs import run as runs
     from equipoise.training import runtime
 
+    if not args.resume:
+        settings = replace(settings, data=take_columns(settings.data))
     folder = Path(args.resume or args.out or default_folder(settings))
     try:
         with TrainingProgress(settings.epochs) as progress:

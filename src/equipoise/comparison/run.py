@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from equipoise.comparison.merging import PLAN_FILE, inherit, record
 from equipoise.comparison.plan import Cell, Plan
 from equipoise.comparison.search import search_settings
 from equipoise.comparison.workers import run_cells
+from equipoise.configuration.layers import overlay
+from equipoise.diagnosis.inference import ROLES, take_columns
 from equipoise.errors import Interrupted
 from equipoise.runs.lock import hold_folder
+from equipoise.settings import DataSettings
 
 Watch = Callable[[int, int, Outcome], None]
 """Called with (trainings ended, trainings in all, outcome) as each training ends."""
@@ -44,6 +48,7 @@ def run_comparison(
         Interrupted: a signal came; every running training has written a checkpoint.
     """
     plan.check()
+    plan = take_plan_columns(plan)
     train = partial(_train, folder=folder, jobs=jobs, watch=watch)
     # The whole folder is held: two commands that merge their plans at once would lose one of them.
     with hold_folder(folder):
@@ -56,6 +61,22 @@ def run_comparison(
         outcomes = train(cells)
     order = {cell.folder: number for number, cell in enumerate(cells)}
     return sorted(outcomes, key=lambda outcome: order[outcome.cell.folder])
+
+
+def take_plan_columns(plan: Plan) -> Plan:
+    """The plan with declared columns, where nobody declares the modalities of its table."""
+    data = _first_data(plan)
+    taken = take_columns(data)
+    if taken is data:
+        return plan
+    declared = {name: getattr(taken, name) for name in ("modality", *ROLES)}
+    return replace(plan, shared=overlay(plan.shared, {"data": declared}))
+
+
+def _first_data(plan: Plan) -> DataSettings:
+    """The settings of the data, which are the same for all methods and rates."""
+    one = plan.at(plan.rates[0]) if plan.rates else plan
+    return one.settings(next(iter(one.methods)), one.seeds[0], {}).data
 
 
 def _train(cells: list[Cell], *, folder: Path, jobs: int, watch: Watch) -> list[Outcome]:

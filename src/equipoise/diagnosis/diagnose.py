@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from equipoise import data
-from equipoise.data.locate import Source, is_built_in, locate
+from equipoise.data.locate import is_built_in, locate
 from equipoise.data.manifest.sheet import read_sheet
 from equipoise.diagnosis.advice import advise
 from equipoise.diagnosis.balance import count_classes
 from equipoise.diagnosis.columns import describe_columns, suggest_declarations
 from equipoise.diagnosis.copies import find_copies
+from equipoise.diagnosis.inference import base_folder, data_flags
 from equipoise.diagnosis.leakage import find_leaks
 from equipoise.diagnosis.presence import describe_presence
 from equipoise.diagnosis.strength import measure_strength
@@ -61,7 +62,7 @@ def diagnose(settings: DataSettings) -> Report:
         "id": settings.id,
     }
     source = locate(settings)
-    columns = describe_columns(read_sheet(source.data), _base(source, settings.root))
+    columns = describe_columns(read_sheet(source.data), base_folder(source, settings.root))
     report = {
         "source": source.name if source.name == "DataFrame" else str(settings.source),
         "columns": columns,
@@ -98,12 +99,13 @@ def _examine(
         "leakage": find_leaks(study, group, other),
         "strength": measure_strength(study, settings.seed),
     }
-    return {**found, "advice": advise(found)}
+    return {**found, "advice": [_with_data(finding, settings) for finding in advise(found)]}
 
 
-def _base(source: Source, root: str | None) -> Path:
-    """The folder that relative paths start from."""
-    chosen = root or source.root
-    if chosen is not None:
-        return Path(chosen)
-    return source.data.parent if isinstance(source.data, Path) else Path()
+def _with_data(finding: dict[str, str], settings: DataSettings) -> dict[str, str]:
+    """Advice whose command names the user's own data, so that it runs as it is printed."""
+    if not isinstance(settings.source, str):
+        return finding  # a DataFrame has no name on a command line
+    words = shlex.join(["--data", settings.source, *data_flags(settings)])
+    text = finding["text"].replace("equipoise bench ", f"equipoise bench {words} ")
+    return {**finding, "text": text}

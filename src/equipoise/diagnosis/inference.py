@@ -8,11 +8,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from equipoise.configuration.flags import flags
 from equipoise.data.locate import Source, is_built_in, locate
 from equipoise.data.manifest.sheet import read_sheet
 from equipoise.diagnosis.columns import describe_columns, suggest_declarations
 from equipoise.errors import DataError
-from equipoise.settings import DataSettings
+from equipoise.settings import DataSettings, Settings
 
 ROLES = ("label", "split", "group", "id")
 
@@ -51,20 +52,25 @@ def take_columns(settings: DataSettings) -> DataSettings:
     if os.environ.get("RANK", "0") == "0":
         print(
             f"equipoise: {source.name}: no modalities are declared; the columns are taken as "
-            + declared_flags(taken),
+            + shlex.join(data_flags(taken)),
             file=sys.stderr,
         )
     return taken
 
 
-def declared_flags(settings: DataSettings) -> str:
-    """The flags that declare the columns, quoted for a shell."""
+def data_flags(settings: DataSettings) -> list[str]:
+    """The words that declare the columns on a command line, and set what else is no default.
+
+    The source is not among them.
+    """
     words = [word for declared in settings.modality for word in ("--modality", declared)]
     for role in ROLES:
         column = getattr(settings, role)
-        if column is not None:
+        if column is not None and (settings.modality or column != getattr(DataSettings(), role)):
             words += [f"--{role}", column]
-    return shlex.join(words)
+    silent = {role: getattr(DataSettings(), role) for role in ROLES}
+    other = flags(Settings(data=replace(settings, **silent, modality=[])))
+    return [*words, *(word for word in other if not word.startswith("--data="))]
 
 
 def base_folder(source: Source, root: str | None) -> Path:
