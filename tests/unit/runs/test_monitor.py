@@ -14,6 +14,7 @@ from equipoise.errors import Interrupted, RunError
 from equipoise.methods.baselines.joint import Joint
 from equipoise.runs import run
 from equipoise.testing.world import differing
+from equipoise.training.context import Context
 from equipoise.training.phase import Phase
 
 
@@ -233,6 +234,21 @@ def test_a_training_that_allows_no_choice_ends_with_its_last_weights(
     (best,) = (done.folder / "checkpoints").glob("best-*")
     weights = load_file(best / "model.safetensors")
     assert all(torch.equal(value, final(done.folder)[name]) for name, value in weights.items())
+
+
+def test_nothing_is_reloaded_before_every_modality_has_trained(
+    settings, splits, tmp_path, monkeypatch
+):
+    found = []
+
+    def look(ctx):
+        found.append((ctx.position.phase, ctx.observer.best_weights() is None))
+
+    monkeypatch.setattr(Context, "reload_best", look)
+    method = {"name": "mie", "reload_best": True, "cycles": 2}
+    run.train(replace(settings, method=method), tmp_path / "run", splits=splits)
+    assert len(splits.train.modalities) == 2
+    assert found == [(0, True), (1, False), (2, False), (3, False)]
 
 
 @pytest.mark.parametrize(("method", "said"), [("mie", True), ("unimodal", False)])
