@@ -6,7 +6,6 @@ test split is read then.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import replace
@@ -17,9 +16,8 @@ import numpy as np
 
 from equipoise.data.decoding.cache import cache_folder
 from equipoise.data.table.table import Splits
-from equipoise.files import replace_file
 from equipoise.runs.frozen_features import cache_features
-from equipoise.runs.result import read_splits
+from equipoise.runs.result import read_splits, write_result
 from equipoise.runs.trained import Trained
 from equipoise.training.runtime import Runtime, pick_device
 
@@ -49,7 +47,7 @@ def adopt(trial: Path, folder: Path, splits: Splits) -> dict[str, Any]:
     cache = cache_folder(trained.settings.data.cache)
     splits = cache_features(splits, trained.model, cache, runtime.device)
     result = {**trained.run.result, **read_splits(temporary, trained.model, splits, runtime)}
-    replace_file(temporary / "result.json", json.dumps(result, indent=1).encode())
+    write_result(temporary, result)
     # A kill before this line leaves no cell, and the next call starts again from the trial.
     os.replace(temporary, folder)
     return result

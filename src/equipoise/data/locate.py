@@ -120,16 +120,32 @@ def read_prepared(folder: Path) -> tuple[Path, dict[str, Any]]:
     """
     try:
         facts: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        declared = facts["modalities"]
-        if not (isinstance(declared, list) and isinstance(facts.get("options", {}), dict)):
+        if not _is_prepared(facts):
             raise TypeError
         return folder / facts["manifest"], facts
     except OSError:
         raise DataError(
             f"{folder}: not a prepared folder (it has no dataset.json); give a manifest file"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(f"{folder / 'dataset.json'}: not valid; prepare the data again") from None
+
+
+def _is_prepared(facts: dict[str, Any]) -> bool:
+    """Whether every part of a dataset.json that is read has its type."""
+    declared = facts["modalities"]
+    options = facts.get("options", {})
+    columns = [facts.get(role) for role in ("label", "split", "group", "id", "root")]
+    return (
+        isinstance(facts["manifest"], str)
+        and isinstance(facts.get("name", ""), str)
+        and isinstance(declared, list)
+        and all(isinstance(text, str) for text in declared)
+        and isinstance(options, dict)
+        and all(isinstance(kept, dict) for kept in options.values())
+        and all(column is None or isinstance(column, str) for column in columns)
+        and facts.get("label", "") is not None
+    )
 
 
 def _merged(prepared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

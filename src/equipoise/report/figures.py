@@ -124,7 +124,7 @@ def confusions(groups: Sequence[MethodRuns]) -> Any:
     figure = make_subplots(
         high, wide, subplot_titles=titles, vertical_spacing=0.28 / high, shared_yaxes=True
     )
-    classes = [plain(name) for name in groups[0].runs[0].result["classes"]]
+    classes = [plain(str(name)) for name in groups[0].runs[0].result["classes"]]
     for number, group in enumerate(groups):
         counts = confusion(group)
         fractions = counts / counts.sum(1, keepdims=True).clip(min=1)

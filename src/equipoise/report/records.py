@@ -18,6 +18,7 @@ from equipoise.errors import RunError
 from equipoise.evaluation.predictions import load_predictions
 from equipoise.evaluation.statistics import Difference, paired_bootstrap
 from equipoise.report.board import Board, reported
+from equipoise.runs.result import read_result
 from equipoise.yaml_text import read_yaml
 
 FEATURED = 8
@@ -199,13 +200,29 @@ def read_record(folder: Path) -> Record:
         RunError: a file is missing or damaged.
     """
     try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        result = read_result(folder)
         lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return Record(folder, result, [json.loads(line) for line in lines if line.strip()])
+        epochs = [json.loads(line) for line in lines if line.strip()]
+        if not all(map(_is_epoch, epochs)):
+            raise TypeError
+        return Record(folder, result, epochs)
     except OSError as error:
         raise RunError(f"{error.filename}: cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise RunError(f"{folder}: result.json or metrics.jsonl is damaged; train again") from None
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        raise RunError(
+            f"{folder / 'metrics.jsonl'}: edited or cut since it was written; restore the file, or "
+            "train again in a new folder"
+        ) from None
+
+
+def _is_epoch(line: Any) -> bool:
+    """Whether a line of `metrics.jsonl` has what figures are drawn from."""
+    return (
+        isinstance(line["epoch"], int)
+        and isinstance(line["method"], dict)
+        and isinstance(line["validation"]["fused"], dict)
+        and all(isinstance(part, dict) for part in line["validation"]["modalities"].values())
+    )
 
 
 def difference(group: MethodRuns, reference: MethodRuns) -> Difference | None:

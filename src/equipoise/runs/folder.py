@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +21,9 @@ from equipoise.data.table.table import Splits
 from equipoise.errors import RunError
 from equipoise.files import write_file
 from equipoise.settings import Settings
+
+FACTS = ("name", "classes", "modalities", "preprocessing", "digest")
+"""The parts of `data.json`."""
 
 
 def environment() -> dict[str, object]:
@@ -72,6 +77,19 @@ def data_facts(splits: Splits) -> dict[str, Any]:
     }
 
 
+def digest(value: Any) -> str:
+    """A short digest of plain values, as JSON has them. The order of keys counts."""
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(value))).encode()).hexdigest()[:16]
+
+
+def fact_digests(facts: Mapping[str, Any]) -> dict[str, str]:
+    """A digest of every part of `data.json`.
+
+    They decide what an output of the model means, so they are stored with the weights.
+    """
+    return {part: digest(facts.get(part)) for part in FACTS}
+
+
 def read_facts(folder: Path) -> dict[str, Any]:
     """Read the `data.json` of a run, see `data_facts`.
 
@@ -81,7 +99,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
     path = folder / "data.json"
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        if not isinstance(facts, dict):
+            raise TypeError
+    except (OSError, ValueError, TypeError, RecursionError):
         raise RunError(
             f"{path}: missing or damaged, without it the run's model cannot be rebuilt"
         ) from None

@@ -74,6 +74,8 @@ def _with_features(
         raise RunError(
             f"{folder}: cannot use the cache ({error.strerror or error}); set --data.cache"
         ) from None
+    except (ValueError, EOFError):
+        raise RunError(f"{path}: damaged; delete it, and the features are computed anew") from None
     return splits.map(lambda table: replace(table, features={**table.features, modality: features}))
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from equipoise.configuration.flags import command
 from equipoise.data.table.table import Splits
+from equipoise.errors import RunError
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predict import contribution, predict
 from equipoise.evaluation.predictions import save_predictions
 from equipoise.files import replace_file
 from equipoise.model import Model
+from equipoise.runs.folder import digest
 from equipoise.runs.memory import peak_memory
 from equipoise.runs.monitor import Monitor
 from equipoise.settings import Settings
@@ -53,8 +56,62 @@ def finish(
         "version": version("equipoise"),
     }
     if ctx.runtime.main:
-        replace_file(folder / "result.json", json.dumps(result, indent=1).encode())
+        write_result(folder, result)
     return result
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write `result.json`, with a digest by which `read_result` notices that it was edited."""
+    content = {**result, "digest": digest(result)}
+    replace_file(folder / "result.json", json.dumps(content, indent=1).encode())
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Read the `result.json` of a run.
+
+    Returns:
+        Its content without the digest.
+
+    Raises:
+        OSError: there is none.
+        RunError: it was edited or cut.
+    """
+    path = folder / "result.json"
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        written = result.pop("digest", None)
+        good = digest(result) == written if written is not None else _is_result(result)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        good = False
+    if not good:
+        raise RunError(
+            f"{path}: edited or cut since it was written; restore the file, or train again in a "
+            "new folder"
+        )
+    return dict(result)
+
+
+def _is_result(result: Mapping[str, Any]) -> bool:
+    """Whether the parts that reports read are there; version 0.1 wrote no digest."""
+    named = all(isinstance(result[name], str) for name in ("method", "label", "data", "command"))
+    listed = all(isinstance(result[name], list) for name in ("classes", "modalities"))
+    measured = [result["validation"], *([result["test"]] if "test" in result else [])]
+    numbers = [*result["cost"].values(), *result["contribution"].values()]
+    return (
+        named
+        and listed
+        and isinstance(result["seed"], int)
+        and all(_is_measured(part) for part in measured)
+        and all(isinstance(number, int | float) for number in numbers)
+    )
+
+
+def _is_measured(part: Mapping[str, Any]) -> bool:
+    """Whether this is what `measure` returns."""
+    tables = [part["fused"], *part["modalities"].values()]
+    return isinstance(part["count"], int) and all(
+        isinstance(table.get("accuracy"), float | int | None) for table in tables
+    )
 
 
 def read_splits(folder: Path, model: Model, splits: Splits, runtime: Runtime) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,13 @@ from equipoise.data.table.table import Splits
 from equipoise.errors import DataError, RunError
 from equipoise.model import Model
 from equipoise.runs.build import build_method, build_model
-from equipoise.runs.folder import create_folder
+from equipoise.runs.folder import create_folder, data_facts, fact_digests
 from equipoise.runs.frozen_features import cache_features
 from equipoise.runs.interrupt import Interrupt
 from equipoise.runs.lock import hold_folder
 from equipoise.runs.memory import forget_peak
 from equipoise.runs.monitor import Monitor, OnEpoch
-from equipoise.runs.result import finish
+from equipoise.runs.result import finish, read_result
 from equipoise.settings import Settings, require_trust
 from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.context import Context
@@ -57,13 +56,11 @@ class Run:
         if not (folder / "config.yaml").is_file():
             raise RunError(f"{folder}: not a run folder (it has no config.yaml)")
         try:
-            return cls(folder, json.loads((folder / "result.json").read_text(encoding="utf-8")))
+            return cls(folder, read_result(folder))
         except OSError:
             raise RunError(
                 f"{folder}: not finished; go on with: equipoise train --resume {folder}"
             ) from None
-        except ValueError:
-            raise RunError(f"{folder / 'result.json'}: not valid JSON; was it edited?") from None
 
     @property
     def settings(self) -> Settings:
@@ -210,6 +207,7 @@ def _checkpoints(folder: Path, settings: Settings, splits: Splits, runtime: Runt
     identity = {
         "settings": identity_of(settings),
         "data": splits.digest,
+        "facts": fact_digests(data_facts(splits)),
         "devices": runtime.world,
     }
     return Checkpoints(folder / "checkpoints", identity)

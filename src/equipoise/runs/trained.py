@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,16 @@ from equipoise.data.manifest.columns import SPLIT_NAMES
 from equipoise.data.manifest.labels import LabelType
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.missing import mask
-from equipoise.data.table.table import Table
-from equipoise.errors import ConfigError, DataError, invalid
+from equipoise.data.table.table import Splits, Table
+from equipoise.errors import ConfigError, DataError, EquipoiseError, RunError, invalid
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predict import predict
 from equipoise.model import Model
 from equipoise.runs.build import build_method, build_model
-from equipoise.runs.folder import read_facts
+from equipoise.runs.folder import data_facts, digest, fact_digests, read_facts
 from equipoise.runs.run import Run, identity_of, load_splits
 from equipoise.settings import IN_MEMORY, require_trust
-from equipoise.training.checkpoint import Checkpoints
+from equipoise.training.checkpoint import Checkpoint, Checkpoints
 from equipoise.training.runtime import pick_device
 
 
@@ -45,15 +47,29 @@ class Trained:
         self.run = Run.open(self.folder)
         self.settings = self.run.settings
         require_trust(self.settings.to_dict(), self.folder / "config.yaml", trust)
+        checkpoints = Checkpoints(
+            self.folder / "checkpoints", {"settings": identity_of(self.settings)}
+        )
+        best = checkpoints.load(checkpoints.best())
         facts = read_facts(self.folder)
-        self.classes = tuple(facts["classes"])
-        self.specs = {
-            m: ModalitySpec(m, f["kind"], tuple(f["shape"]), f["vocabulary"])
-            for m, f in facts["modalities"].items()
-        }
-        self.preprocessing = facts["preprocessing"]
-        self.label_type = LabelType.from_dict(self.preprocessing.get("label_type"))
-        self.model = self._load_model()
+        self._check_facts(facts, best)
+        try:
+            self.classes = tuple(facts["classes"])
+            self.specs = {
+                m: ModalitySpec(m, f["kind"], tuple(f["shape"]), f["vocabulary"])
+                for m, f in facts["modalities"].items()
+            }
+            self.preprocessing = facts["preprocessing"]
+            self.label_type = LabelType.from_dict(self.preprocessing.get("label_type"))
+            self.model = self._build(best)
+        except EquipoiseError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise RunError(
+                f"{self.folder / 'data.json'}: does not fit the weights of the run ({reason}); "
+                "restore the file, or train again"
+            ) from None
 
     def read(
         self,
@@ -109,7 +125,9 @@ class Trained:
             )
         if missing is not None:
             settings = replace(settings, data=replace(settings.data, missing_test=missing))
-        table: Table = getattr(load_splits(settings, build_method(settings)), split)
+        splits = load_splits(settings, build_method(settings))
+        self._check_own(splits)
+        table: Table = getattr(splits, split)
         if not len(table):
             raise DataError(
                 f"{settings.data.source}: the {split} split is empty; choose another one"
@@ -184,12 +202,48 @@ class Trained:
         )
         return measure(self.predict(hidden))
 
-    def _load_model(self) -> Model:
-        checkpoints = Checkpoints(
-            self.folder / "checkpoints", {"settings": identity_of(self.settings)}
-        )
+    def _check_facts(self, facts: Mapping[str, Any], best: Checkpoint) -> None:
+        """Refuse a `data.json` that was edited, since it decides what an output means."""
+        path = self.folder / "data.json"
+        stored = best.identity.get("facts")
+        if stored is None:
+            warnings.warn(
+                f"{path}: not checked, since the run was made by an earlier version that kept no "
+                "digest of it",
+                stacklevel=3,
+            )
+            return
+        for part, found in fact_digests(facts).items():
+            if stored.get(part) != found:
+                raise RunError(
+                    f"{path}: {part!r} was edited since the run was trained; restore the file, or "
+                    "train again in a new folder"
+                )
+
+    def _check_own(self, splits: Splits) -> None:
+        """Refuse data that have changed in a way that outputs of the model mean something else."""
+        now = data_facts(splits)
+        was = read_facts(self.folder)
+        for part, of in (
+            ("classes", itemgetter("classes")),
+            ("modalities", itemgetter("modalities")),
+            ("vocabulary", _vocabularies),
+        ):
+            if digest(of(now)) != digest(of(was)):
+                raise DataError(
+                    f"{self.settings.data.source}: these are not the data that {self.folder} was "
+                    f"trained on, since the {part} changed; give them with --data, or train again"
+                )
+
+    def _build(self, best: Checkpoint) -> Model:
         # The weights drawn here are replaced at once; the caller's random state must not change.
         with torch.random.fork_rng():
             model = build_model(self.settings, self.specs, self.classes)
-        model.load_state_dict(checkpoints.load(checkpoints.best()).model)
+        model.load_state_dict(best.model)
         return model.to(pick_device(self.settings.device)).eval()
+
+
+def _vocabularies(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The words that each modality of text learned. Scales are floats, which machines round."""
+    learned = facts["preprocessing"].get("learned", {})
+    return {modality: found.get("vocabulary") for modality, found in learned.items()}

@@ -39,12 +39,14 @@ class Checkpoint:
         model: `state_dict` of the model.
         method: `state_dict` of the method.
         state: training state; empty for best weights, from which no training is resumed.
+        identity: what the run was made of, as its `Checkpoints` were told.
     """
 
     path: Path
     model: dict[str, Tensor]
     method: dict[str, Tensor]
     state: dict[str, Any]
+    identity: dict[str, Any]
 
 
 def _encode(tensors: Tensors) -> bytes:
@@ -187,6 +189,7 @@ class Checkpoints:
                 load(contents["model.safetensors"]),
                 load(contents["method.safetensors"]),
                 state,
+                identity,
             )
         except UnpicklingError:
             raise RunError(

@@ -18,10 +18,11 @@ import hashlib
 import json
 import os
 import warnings
+import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,14 @@ from equipoise.data.transforms.base import Transform, cache_settings
 from equipoise.errors import DataError, RunError
 from equipoise.files import replace_file, take_lock
 
-VERSION = 5
-"""Version of what the transforms compute: raise it when the same settings give other numbers."""
+VERSION = 6
+"""Version of what the transforms compute and of the journal: raise it when the same settings give
+other numbers."""
 
 CHUNK = 64  # files between two entries of the journal
 AHEAD = 64  # decoded files that may wait to be written
 REMARKS = " remarks"  # of a file: the key of its entry in the journal ends so
+CHECKSUM = " checksum"  # of the bytes of a row: the key of its entry in the journal ends so
 
 
 def cache_folder(chosen: str | None) -> Path:
@@ -60,6 +63,8 @@ class Stored:
         places: (N,) row of the store; −1 where there is none.
         identity: identifies transform and files, and so the content.
         remarks: {row: lines, what a user should know of its file}.
+        checksums: {row of the store: CRC-32 of its bytes}. Each row is compared with it when it is
+            read for the first time in a process, so that opening a store reads none of it.
     """
 
     def __init__(
@@ -68,19 +73,42 @@ class Stored:
         places: np.ndarray,
         identity: str,
         remarks: Mapping[int, str] | None = None,
+        checksums: Mapping[int, str] | None = None,
     ) -> None:
         self.store = store
         self.places = places
         self.identity = identity
         self.remarks = dict(remarks or {})
         self.shape = (len(places), *store.shape[1:])
+        self._checksums = dict(checksums or {})
+        self._unread = np.zeros(len(store), dtype=bool)
+        self._unread[list(self._checksums)] = True
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        block: np.ndarray = self.store[self.places[rows]]
+        places = self.places[rows]
+        block: np.ndarray = self.store[places]
+        if self._unread[places].any():
+            self._verify(np.unique(places))
         return block
+
+    def _verify(self, places: np.ndarray) -> None:
+        """Compare rows of the store that were not read before with their checksums.
+
+        Raises:
+            RunError: a row is not what was written.
+        """
+        places = places[places >= 0]
+        for place in places[self._unread[places]].tolist():
+            if _checksum(self.store[place]) != self._checksums[place]:
+                where = Path(str(getattr(self.store, "filename", "the cache")))
+                raise RunError(
+                    f"{where}: damaged, row {place} is not what was written; delete this file and "
+                    f"{where.with_suffix('.jsonl').name}, and the files are decoded again"
+                )
+        self._unread[places] = False
 
 
 def decode_all(
@@ -119,8 +147,13 @@ def decode_all(
         found = [known.get(identity) for identity in identities]
         said = [known.get(f"{identity}{REMARKS}") for identity in identities]
         remarks = {row: text for row, text in enumerate(said) if isinstance(text, str)}
+        checksums = {
+            place: str(known.get(f"{identity}{CHECKSUM}"))
+            for identity, place in zip(identities, found, strict=True)
+            if isinstance(place, int)
+        }
         content = hashlib.sha256("\n".join([base.name, *map(str, identities)]).encode()).hexdigest()
-        return _open(base, transform, rows, found, content, remarks)
+        return _open(base, transform, rows, found, content, remarks, checksums)
     except OSError as error:
         raise RunError(
             f"{folder}: cannot use the cache ({error.strerror or error}); set --data.cache"
@@ -134,6 +167,7 @@ def _open(
     found: Sequence[int | str | None],
     identity: str,
     remarks: Mapping[int, str],
+    checksums: Mapping[int, str],
 ) -> tuple[Stored, dict[int, str]]:
     shape = (rows, *transform.stored)
     if rows:
@@ -143,7 +177,7 @@ def _open(
     else:
         store = np.empty(shape, dtype=transform.dtype)
     places = np.array([entry if isinstance(entry, int) else -1 for entry in found], dtype=np.int64)
-    return Stored(store, places, identity, remarks), {
+    return Stored(store, places, identity, remarks, checksums), {
         row: entry for row, entry in enumerate(found) if isinstance(entry, str)
     }
 
@@ -169,7 +203,7 @@ class _Decoded:
 class _Journal:
     """A file of {identity of a file: row of the store, or the reason why it has none}.
 
-    It has a line of JSON for each chunk of files.
+    It has a line for each chunk of files: JSON, a tab, and the CRC-32 of the JSON.
     """
 
     def __init__(self, base: Path, row_size: int) -> None:
@@ -181,6 +215,9 @@ class _Journal:
         """Read all entries.
 
         A crash can leave a line cut off, or an entry whose row was not written; neither counts.
+
+        Raises:
+            RunError: a whole line is not what was written.
         """
         known: dict[str | None, int | str] = {}
         try:
@@ -188,22 +225,32 @@ class _Journal:
             there = self.data.stat().st_size // self.row_size
         except FileNotFoundError:
             return known
-        for line in lines[:-1]:
-            with suppress(ValueError):
-                known.update(json.loads(line))
+        for number, line in enumerate(lines[:-1], 1):
+            entries, _, checksum = line.rpartition(b"\t")
+            if checksum.decode(errors="replace") != _checksum(entries):
+                raise RunError(
+                    f"{self.path} line {number}: edited or damaged; delete this file and "
+                    f"{self.data.name}, and the files are decoded again"
+                )
+            known.update(json.loads(entries))
         return {
             key: entry for key, entry in known.items() if isinstance(entry, str) or entry < there
         }
 
     def write(self, known: dict[str | None, int | str]) -> None:
         """Replace the journal by a single line, which removes a half-written one."""
-        replace_file(self.path, json.dumps(known).encode() + b"\n")
+        replace_file(self.path, self._line(known))
 
     def append(self, entries: dict[str, int | str]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entries) + "\n")
+        with self.path.open("ab") as file:
+            file.write(self._line(entries))
             file.flush()
             os.fsync(file.fileno())
+
+    @staticmethod
+    def _line(entries: Mapping[Any, int | str]) -> bytes:
+        text = json.dumps(entries).encode()
+        return text + f"\t{_checksum(text)}\n".encode()
 
 
 def _grow(
@@ -228,6 +275,7 @@ def _grow(
             data.truncate(row * journal.row_size)
             results = _in_order(pool, transform, [file for _, file in todo])
             entries: dict[str, int | str] = {}
+            count = 0  # of the files since the last line of the journal
             for (identity, _), result in zip(
                 todo, track(results, len(todo), f"decoding {name}"), strict=True
             ):
@@ -236,12 +284,15 @@ def _grow(
                 elif result.array is None:
                     known[identity] = result.failure
                 else:
-                    data.write(np.ascontiguousarray(result.array, dtype=transform.dtype).data)
+                    array = np.ascontiguousarray(result.array, dtype=transform.dtype)
+                    data.write(array.data)
                     entries[identity] = row
+                    entries[f"{identity}{CHECKSUM}"] = _checksum(array)
                     row = row + 1
                 if result.remarks:
                     entries[f"{identity}{REMARKS}"] = result.remarks
-                if len(entries) >= CHUNK or identity == todo[-1][0]:
+                count += 1
+                if count == CHUNK or identity == todo[-1][0]:
                     # Rows reach the disk before the journal names them, or a crash between the two
                     # would leave entries without rows.
                     data.flush()
@@ -249,6 +300,7 @@ def _grow(
                     journal.append(entries)
                     known.update(entries)
                     entries = {}
+                    count = 0
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl+C must not wait for all files that are left
 
@@ -293,6 +345,12 @@ def lock_store(base: Path) -> Iterator[None]:
     with base.with_suffix(".lock").open("w") as lock:
         take_lock(lock)
         yield
+
+
+def _checksum(content: np.ndarray | bytes) -> str:
+    """CRC-32 of some bytes, in hexadecimal. It notices damage, and does not withstand forgery."""
+    plain = content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes()
+    return f"{zlib.crc32(plain):08x}"
 
 
 def _key(transform: Transform) -> str:

@@ -158,6 +158,37 @@ def test_a_damaged_cache_is_mended(files, cache, ending, share):
     assert Shift.opened == []
 
 
+@pytest.mark.parametrize("row", range(5))
+def test_a_changed_byte_is_noticed_when_its_row_is_read(files, cache, row):
+    decode_paths("m", files, Shift(), cache)
+    (damaged,) = cache.glob("*.data")
+    content = bytearray(damaged.read_bytes())
+    content[row * 16 + 3] ^= 1
+    damaged.write_bytes(content)
+    stored, _ = decode_paths("m", files, Shift(), cache)
+    others = np.delete(np.arange(5), row)
+    np.testing.assert_array_equal(stored[others], [np.load(files[k]) for k in others])
+    with pytest.raises(RunError, match=rf"\.data: damaged, row {row} is not .*; delete this file"):
+        stored[np.arange(5)]
+    damaged.unlink()
+    next(iter(cache.glob("*.jsonl"))).unlink()
+    np.testing.assert_array_equal(
+        rows(decode_paths("m", files, Shift(), cache)[0]), [np.load(file) for file in files]
+    )
+
+
+@pytest.mark.parametrize("line", [b"{}", b"[]", b"null", b"not JSON", b'{"a": [1]}', b"\xff", b""])
+def test_an_edited_journal_is_told_in_one_line(files, cache, line):
+    decode_paths("m", files, Shift(), cache)
+    (journal,) = cache.glob("*.jsonl")
+    whole = journal.read_bytes()
+    for edited in (line + b"\n" + whole, whole.replace(b": 0", b": 1", 1)):
+        journal.write_bytes(edited)
+        with pytest.raises(RunError, match=r"\.jsonl line \d: edited or damaged; delete") as told:
+            decode_paths("m", files, Shift(), cache)
+        assert "\n" not in str(told.value)
+
+
 @dataclass(frozen=True)
 class Stop(Shift):
     """Fails for a reason that is not the file's, as Ctrl+C would."""
