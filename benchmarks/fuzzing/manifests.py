@@ -474,7 +474,7 @@ def _kind(value: Any) -> str:
     if isinstance(value, int | np.integer):
         return "int"
     if isinstance(value, float | np.floating):
-        return "float"
+        return "int" if value.is_integer() else "float"  # floats are integers with gaps
     return "text" if isinstance(value, str) else type(value).__name__
 
 

@@ -33,7 +33,12 @@ def require(owner: str, *rules: Rule) -> None:
 
 def is_number(found: object) -> TypeGuard[float]:
     """True for a finite number; booleans are not numbers."""
-    return isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
+    if not isinstance(found, int | float) or isinstance(found, bool):
+        return False
+    try:
+        return math.isfinite(found)
+    except OverflowError:  # an integer that is larger than every float
+        return False
 
 
 def is_integer(found: object, least: int) -> TypeGuard[int]:

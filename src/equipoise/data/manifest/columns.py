@@ -245,7 +245,7 @@ class ColumnReader:
         wide = None
         if cells.dtype.kind in "biufO":
             # A cell that is not a number fails the whole conversion: then each is read on its own.
-            with suppress(ValueError, TypeError):
+            with suppress(ValueError, TypeError, OverflowError):
                 values = cells.to_numpy(dtype=object, na_value=np.nan)
                 wide = np.where(values == "", np.nan, values).astype(np.float64)
         if wide is None:

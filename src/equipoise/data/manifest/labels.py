@@ -34,6 +34,9 @@ _WHOLE = re.compile(rf"({_INTEGER.pattern})\.0+")  # integers that a gap made fl
 _BOOLEANS = {("True", "False"), ("TRUE", "FALSE"), ("true", "false")}
 _LIST_MARKS = {"[]": ",'\"0123456789", "{}": ",'\":", "()": "'\""}  # what only a list has inside
 _BYTES = re.compile(r"""b(['"]).*\1""", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a pair, which no file in UTF-8 can hold
+_LEAST = -(2**63)
+_MOST = 2**63 - 1
 _SEPARATORS = "|;,"
 _ENOUGH = 10  # labelled rows, from which all-different values are no classes
 _SHOWN = 5  # doubtful labels that are named
@@ -228,9 +231,13 @@ def _plain(sheet: Sheet, row: int, column: str, cell: Any) -> Any:
         cell = int(cell) if cell == cell.to_integral_value() else float(cell)
     if isinstance(cell, str):
         text = str.__str__(cell)
+        if _SURROGATE.search(text):
+            raise _unusable(sheet, row, column, "no valid text", text)
         if _is_list(text.strip()):
             raise _unusable(sheet, row, column, "a list of labels", text)
         return text if text.strip() else None
+    if isinstance(cell, int) and not _LEAST <= cell <= _MOST:
+        raise _unusable(sheet, row, column, "an integer of more than 64 bits", hex(cell))
     if isinstance(cell, bool | int | float):
         return cell
     raise _unusable(sheet, row, column, _what(cell), cell)
@@ -264,6 +271,7 @@ _REMEDIES = {
     "a list of labels": "is this a multi-label task? Keep one label per row",
     "nested values": "write one label per row",
     "bytes": "decode them to text",
+    "no valid text": "mend the encoding of the table",
     "a date or time": "name another --label column, or turn them into classes as text",
 }
 
@@ -291,7 +299,7 @@ def _kind(where: str, values: Sequence[Any], *, written: bool) -> Kind:
     names: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "text"}
     kinds = Counter(names[type(value)] for value in values)
     if set(kinds) <= {"integer", "number"} and values:
-        fractions = [value for value in values if not float(value).is_integer()]
+        fractions = [value for value in values if not _is_whole(value)]
         if fractions:
             raise _quantities(where, fractions[0], values)
         return "integer"
@@ -304,6 +312,10 @@ def _kind(where: str, values: Sequence[Any], *, written: bool) -> Kind:
     if written:
         return _written_kind(where, values)
     return "boolean" if "boolean" in kinds else "text"
+
+
+def _is_whole(value: int | float) -> bool:
+    return isinstance(value, int) or value.is_integer()
 
 
 def _written_kind(where: str, values: Sequence[str]) -> Kind:

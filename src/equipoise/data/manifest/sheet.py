@@ -190,7 +190,7 @@ def _objects(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, dict[str, 
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter of brackets that are nested too deep
             raise DataError(f"{path} row {number}: not valid JSON") from None
         if not isinstance(row, Mapping):
             raise DataError(f"{path} row {number}: expected an object with a value per column")
