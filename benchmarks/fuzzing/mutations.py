@@ -83,7 +83,9 @@ def change_bytes(rng: random.Random, content: bytes) -> tuple[bytes, str]:
     size = len(data)
     at = rng.randrange(max(size, 1))
     length = min(size - at, rng.choice([1, 2, 4, 16, 100, 1000]))
-    if kind == "flip" and size:
+    if not size:
+        return rng.randbytes(length + 1), "bytes in an empty file"
+    if kind == "flip":
         data[at] ^= 1 << rng.randrange(8)
     elif kind == "flips":
         for _ in range(max(1, size // rng.choice([20, 200, 2000]))):

@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 _SHOWN = 80  # characters of a value in a message
+_LONGEST_WORD = 400  # characters of a word in a message, such as a path
+_LONGEST_LINE = 1500  # characters of a message
 _UNSEEN = ("Cc", "Cs", "Zl", "Zp")
 """Unicode categories of control characters, halves of characters, and ends of lines."""
 _BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -34,6 +36,16 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
+def _shortened(line: str) -> str:
+    """Cut the middle of long words and of a long line: they quote a whole cell or file."""
+    words = [_without_middle(word, _LONGEST_WORD) for word in line.split(" ")]
+    return _without_middle(" ".join(words), _LONGEST_LINE)
+
+
+def _without_middle(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 4) :]}"
+
+
 class EquipoiseError(Exception):
     """Base of every error that a user can mend.
 
@@ -43,7 +55,7 @@ class EquipoiseError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return _shortened(printable(super().__str__()))
 
 
 class DataError(EquipoiseError):

@@ -15,7 +15,7 @@ from equipoise.methods import METHODS
 from equipoise.registry import Entry, Registry
 from equipoise.testing.options import check_refusals
 
-NO_NUMBERS = (math.inf, -math.inf, math.nan, True, False, "1", None, [1.0])
+NO_NUMBERS = (math.inf, -math.inf, math.nan, 10**400, True, False, "1", None, [1.0])
 
 
 def holds(rule: checks.Rule) -> bool:

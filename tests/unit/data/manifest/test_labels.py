@@ -100,6 +100,9 @@ REFUSED = {
     "mixed": ([1, "a", "a"], "mixes 2 texts and 1 integers"),
     "flags and counts": (pd.Series([True, 2], dtype=object), "mixes"),
     "ids": (range(100), "different value in every one of 100 rows.*id or a quantity"),
+    "huge integers": ([2**70, 2**71], "an integer of more than 64 bits"),
+    "more digits than Python writes": ([10**5000, 10**5000], "more than 64 bits"),
+    "surrogates": (pd.Series(["\ud800", "b"], dtype=object), "no valid text"),
     "complex": ([1j, 2j], "type complex"),
 }
 

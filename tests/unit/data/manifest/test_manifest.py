@@ -372,3 +372,16 @@ def test_new_data_may_lack_labels_and_modalities(table):
         read_manifest(table[["name"]], columns(), known=known, allow_absent=True)
     with pytest.raises(ConfigError, match="'f_1'"):  # half a modality is a mistake
         read_manifest(table.drop(columns="f_1"), columns("v=f_0,f_1,f_2", "n=age"), known=known)
+
+
+@pytest.mark.parametrize("cell", ["[" * 100_000 + "]" * 100_000, "1" * 5000])
+def test_json_that_python_cannot_read_is_refused(tmp_path, cell):
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"x": 1, "label": "a"}\n{"x": ' + cell + ', "label": "b"}\n')
+    refused(path, columns("v=x"), DataError, "m.jsonl row 2")
+
+
+def test_an_integer_too_large_for_a_float_is_refused(tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"x": 1, "label": "a"}\n{"x": 1' + "0" * 400 + ', "label": "b"}\n')
+    refused(path, columns("v=x"), DataError, "m.jsonl row 2", "not a finite number")
