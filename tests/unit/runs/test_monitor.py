@@ -205,6 +205,7 @@ def test_patience_in_turns_survives_a_stop(settings, splits, tmp_path, final):
         {"name": "cpm-net", "pretrain": 0.5},
         {"name": "mmin", "teacher": 0.5},
         {"name": "cra", "training": "greedy"},
+        {"name": "domfn", "pretraining": 0.5},
     ],
     ids=lambda method: method["name"],
 )

@@ -51,6 +51,7 @@ Where published code departs:
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -61,6 +62,7 @@ from equipoise.heads import domfn
 from equipoise.methods.parts.losses import cross_entropy
 from equipoise.methods.parts.own_head import OwnHead
 from equipoise.training.context import Context
+from equipoise.training.phase import Phase
 
 
 def agreement(head: domfn.DOMFN, output: Output, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
@@ -104,6 +106,12 @@ class DOMFN(OwnHead[domfn.DOMFN]):
                 f"modalities diverge by {bound:.3g} at most; use its option 'threshold'",
                 stacklevel=2,
             )
+
+    def phases(self, epochs: int) -> Iterator[Phase]:
+        first = min(round(self.pretraining * epochs), epochs - 1)
+        # The fused predictor has not trained, and patience must not run out before it does.
+        yield Phase(first, selectable=False)
+        yield Phase(epochs - first)
 
     def on_epoch_start(self, ctx: Context) -> None:
         self.head(ctx.model).fusing.fill_(not self.pretrains(ctx))
