@@ -100,10 +100,12 @@ def _change(rng: random.Random) -> str:
 
 
 def _change_line(rng: random.Random, path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    filled = [number for number, line in enumerate(lines) if json.loads(line)]
+    # A line is JSON, a tab and a checksum, which stays that of the line before the edit.
+    lines = [line.partition("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    filled = [number for number, (text, *_) in enumerate(lines) if json.loads(text)]
     at = rng.choice(filled)
-    entries = json.loads(lines[at])
+    text, tab, checksum = lines[at]
+    entries = json.loads(text)
     if rng.random() < 0.5:
         entries, how = change_value(rng, entries)
     else:
@@ -111,8 +113,8 @@ def _change_line(rng: random.Random, path: Path) -> str:
         value = rng.choice([*ODD_VALUES, *range(-3, ROWS + 3)])
         entries[key] = value
         how = f"{key[:8]} := {value!r:.60}"
-    lines[at] = json.dumps(entries)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines[at] = (json.dumps(entries), tab, checksum)
+    path.write_text("".join(f"{''.join(line)}\n" for line in lines), encoding="utf-8")
     return how
 
 
