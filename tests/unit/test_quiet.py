@@ -82,4 +82,7 @@ def test_damaged_files_make_no_noise(tmp_path, capfd):
         spoil(path)
         with suppress(DataError):
             read_audio(FilePart(path), 16000)
+    Image.new("RGB", (40, 40), (1, 2, 3)).save(tmp_path / "b.webp")
+    with pytest.raises(DataError):
+        read_audio(FilePart((tmp_path / "b.webp").rename(tmp_path / "b.mp3")), 16000)
     assert capfd.readouterr() == ("", "")

@@ -31,7 +31,8 @@ SOUND_FILES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif", ".au")
 SEEKABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC")
 """Formats of libsndfile in which it finds a sample exactly."""
 SILENT = (b"RIFF", b"RF64", b"fLaC", b"FORM", b".snd", b"OggS")
-"""First bytes of files whose decoders print nothing to the terminal; that of MP3 does."""
+"""First bytes of files whose decoders print nothing to the terminal; that of MP3 does, and it is
+also asked for a file that is called so."""
 BLOCK = 1 << 16
 """Samples per channel that are decoded at a time."""
 
@@ -175,7 +176,7 @@ def _sound_file(path: Path, span: Span, mix: _Mix) -> int:
     import soundfile
 
     with path.open("rb") as opened:
-        is_silent = opened.read(4) in SILENT
+        is_silent = opened.read(4) in SILENT and path.suffix.lower() != ".mp3"
     with (
         decoding(path, "not readable as audio"),
         nullcontext() if is_silent else muffled,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,10 @@ def check_file(path: Path) -> None:
     except FileNotFoundError:
         raise DataError(f"{path}: file not found") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        shown = str(path)
+        if error.errno == errno.ENAMETOOLONG:
+            shown = f"{shown[:60]}…{shown[-20:]}"
+        raise DataError(f"{shown}: cannot be read ({error.strerror})") from None
     except ValueError as error:  # a NUL byte in the path
         raise DataError(f"{path}: cannot be read ({error})") from None
     if not head:

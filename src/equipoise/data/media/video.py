@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +119,7 @@ def read_frames(
         DataError: not decodable, truncated, too short, or without a picture track.
     """
     check_window(part)
-    if part.path.is_dir():
+    if os.path.isdir(part.path):  # that of Path raises an error for long names
         return _from_folder(part, pick, draw, minimum, white)
     check_file(part.path)
     first, count = _extent(part, minimum)

@@ -44,6 +44,13 @@ def test_pipes_sockets_and_devices_are_not_opened(tmp_path, name):
     refused(READERS[name], path, "a device")
 
 
+def test_a_name_of_thousands_of_characters_is_shortened(tmp_path):
+    for read in READERS.values():
+        with pytest.raises(DataError, match=r"….*cannot be read \(File name too long\)") as caught:
+            read(tmp_path / ("1" * 5000))
+        assert len(str(caught.value)) < 200
+
+
 def test_a_named_pipe_among_the_pictures_of_a_folder(tmp_path):
     os.mkfifo(tmp_path / "1.png")
     refused(READERS["a.mp4"], tmp_path, "a named pipe")
