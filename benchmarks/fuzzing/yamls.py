@@ -44,20 +44,13 @@ REFUSED = [
     "epochs: " + "9" * 5000 + "\n",
     "seed: " + str(2**64) + "\n",
     "method: [mla]\n",
-    "method: {}\n",
     "method: {name: [mla]}\n",
-    "method: {name: mla, 3: 4}\n",
     "encoder: [mlp]\n",
     "encoder: {easy: [mlp]}\n",
-    "encoder: {3: mlp}\n",
     "head: 3\n",
     "data: {options: [1]}\n",
-    "data: {options: {m: 3}}\n",
-    "data: {modality: a}\n",
     "data: {modality: [3]}\n",
     "data: {modality: [[a]]}\n",
-    "data: {source: [a]}\n",
-    "data: {source: {a: 1}}\n",
     "optimiser: sgd\n",
     "optimiser: [1]\n",
     "width: " + "1" * 400 + "\n",
@@ -81,7 +74,21 @@ REFUSED = [
     '"\x1b[31m": 1\n',
     "epochs: 'a\n\n  b'\n",
 ]
-"""Files that must be refused in one line."""
+"""Files that must be refused in one line before anything is done."""
+
+REFUSED_LATER = [
+    "method: {name: mla, 3: 4}\n",
+    "encoder: {3: mlp}\n",
+    "data: {options: {m: 3}}\n",
+    "data: {modality: a}\n",
+    "data: {source: [a]}\n",
+    "data: {source: {a: 1}}\n",
+    "data: {modality: [3]}\n",
+    "data: {root: nowhere}\n",
+    "method: {name: mla, alpha: [1]}\n",
+    "head: {name: [1]}\n",
+]
+"""Files that must be refused in one line by a training."""
 
 
 def prepare(room: Room) -> None:
@@ -94,6 +101,11 @@ def make(rng: random.Random, room: Room, number: int) -> Case:
         text = REFUSED[number]
         Path("a.yaml").write_text(text, encoding="utf-8")
         return Case(f"{text!r:.80}", [_print("a.yaml")], refused=True)
+    if number < len(REFUSED) + len(REFUSED_LATER):
+        text = REFUSED_LATER[number - len(REFUSED)]
+        Path("a.yaml").write_text(text, encoding="utf-8")
+        line = ["train", "--config", "a.yaml", "--epochs", "1", "--out", "out"]
+        return Case(f"train: {text!r:.80}", [line], refused=True, must_not_exist=("out",))
     kind = rng.choice(["value", "value", "value", "bytes", "flag", "flag", "raw"])
     if kind == "flag":
         return _flag(rng)

@@ -36,7 +36,7 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
-def _shortened(line: str) -> str:
+def shortened(line: str) -> str:
     """Cut the middle of long words and of a long line: they quote a whole cell or file."""
     words = [_without_middle(word, _LONGEST_WORD) for word in line.split(" ")]
     return _without_middle(" ".join(words), _LONGEST_LINE)
@@ -55,7 +55,7 @@ class EquipoiseError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return _shortened(printable(super().__str__()))
+        return shortened(printable(super().__str__()))
 
 
 class DataError(EquipoiseError):

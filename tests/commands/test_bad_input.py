@@ -244,3 +244,11 @@ def test_out_of_memory_is_one_line(refuse, monkeypatch):
 
     monkeypatch.setattr("equipoise.api.default_folder", fail)
     refuse("train TINY", 1, "out of memory", "9 bytes", "--batch_size")
+
+
+def test_a_path_too_long_is_not_shown_whole(command, rows, write, declared):
+    write(rows)
+    answer = command(f"train --data rows.csv {declared} --out {'x' * 3000}")
+    assert answer.code == 1
+    assert answer.err.splitlines()[-1].startswith("equipoise: xxx")
+    assert len(answer.err) < 2000

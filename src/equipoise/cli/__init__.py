@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import equipoise
-from equipoise.errors import EquipoiseError, TrainingError, printable
+from equipoise.errors import EquipoiseError, TrainingError, printable, shortened
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +69,9 @@ def _warning(
 
 def _describe(error: EquipoiseError | OSError) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        return shortened(
+            f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        )
     return " ".join(str(error).split())
 
 
