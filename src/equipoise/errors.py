@@ -76,6 +76,12 @@ class TrainingError(EquipoiseError):
     """Training cannot go on, for example because the loss is not finite."""
 
 
+class LostRankError(TrainingError):
+    """Another rank of a distributed training no longer answers."""
+
+    exit_code = 75
+
+
 class Interrupted(EquipoiseError):
     """A signal stopped the run after a checkpoint was written."""
 

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
 from typing import IO, Any
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name a file in the errors of the system about it; those of a full disk name none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file and force it to disk."""
-    with path.open("wb") as file:
+    with naming(path), path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -22,8 +34,9 @@ def replace_file(path: Path, content: bytes) -> None:
     # The name is this thread's own, so that two writers never share a temporary file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}.tmp")
     try:
-        write_file(temporary, content)
-        os.replace(temporary, path)
+        with naming(path):
+            write_file(temporary, content)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

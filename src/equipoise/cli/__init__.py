@@ -5,16 +5,25 @@ Commands import heavy packages only when they run, so that `--help` answers at o
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from errno import ENOSPC
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import equipoise
-from equipoise.errors import EquipoiseError, TrainingError, printable, shortened
+from equipoise.errors import EquipoiseError, LostRankError, TrainingError, printable, shortened
+
+SUPERVISED = "EQUIPOISE_RANKS"
+"""The environment variable that names the folder of the ranks' signs of life, see `launch`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,32 +35,103 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    from equipoise.cli.parser import parse_command
-
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
     usual = warnings.formatwarning
     warnings.formatwarning = partial(_warning, usual)
+    signals = Signals()
     try:
-        command = parse_command(given)
-        return int(command.run(command))
+        with signals:
+            # Inside, because Ctrl-C while modules load must end in one line, too.
+            from equipoise.cli.parser import parse_command
+
+            command = parse_command(given)
+            code = int(command.run(command))
+            sys.stdout.flush()  # an error at the end of the process would be a traceback
+            return code
     except SystemExit as done:  # argparse, after --help and --version
         return int(done.code or 0)
     except BrokenPipeError:  # the reader of our output is gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except KeyboardInterrupt as error:
+        return _fail(str(error) or "interrupted", 130)
+    except LostRankError as error:
+        if SUPERVISED in os.environ:  # the process that started the ranks says which one is lost
+            return error.exit_code
+        return _fail(_describe(error), 1, alone=True)
     except (EquipoiseError, OSError) as error:
         if "--debug" in given:
             raise
+        if isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
+            error.filename = "standard output or a temporary file"  # all others are named
+            _drop_output()
         code = error.exit_code if isinstance(error, EquipoiseError) else 1
         return _fail(_describe(error), code, alone=isinstance(error, TrainingError | OSError))
-    except (MemoryError, RuntimeError) as error:
-        if "--debug" in given or not _is_out_of_memory(error):
-            raise
-        return _fail(_describe_memory(error), 1, alone=True)
+    except Exception:
+        if signals.came:  # a module that was being loaded turned the interrupt into another error
+            return _fail("interrupted", 130)
+        raise
     finally:
         warnings.formatwarning = usual
+
+
+GRACE = 3
+"""Seconds for a command to end after an interrupt."""
+
+
+class Signals:
+    """Inside the `with` block, the first SIGINT or SIGTERM raises a KeyboardInterrupt.
+
+    A second one ends the process at once, and so does a thread if the block has not ended `GRACE`
+    seconds after the first one: code that is being imported may swallow a KeyboardInterrupt, and
+    the command would go on as if nobody had asked it to stop. A training has signal handlers of
+    its own while it trains, see `Interrupt`.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        self._ended = threading.Event()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        # Python allows signal handlers in the main thread only.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._end)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        if self.came:
+            os._exit(130)
+        self.came = True
+        threading.Thread(target=self._insist, daemon=True).start()
+        raise KeyboardInterrupt
+
+    def _insist(self) -> None:
+        if not self._ended.wait(GRACE):
+            for child in multiprocessing.active_children():
+                child.terminate()
+            _fail("interrupted", 130)
+            os._exit(130)
+
+
+def _open_streams() -> None:
+    """Give a process whose output is closed (`>&-`) streams that go nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _drop_output() -> None:
+    """Send what is still to be written nowhere, so that the end of the process cannot fail."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _warning(

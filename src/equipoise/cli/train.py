@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from equipoise.cli.options import add_settings, read_settings
 from equipoise.errors import ConfigError
-from equipoise.settings import Settings
+from equipoise.settings import Settings, imports
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--devices", type=int, default=1, metavar="N", help="GPUs or processes on this machine [1]"
     )
+    parser.add_argument(
+        "--rank-timeout",
+        type=float,
+        default=45,
+        metavar="SECONDS",
+        help="end a training of several devices when a process gives no sign of life for this long "
+        "[45]",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_settings(parser)
 
@@ -55,8 +65,26 @@ def run(args: argparse.Namespace) -> int:
 
     settings = _settings(args)
     if args.devices != 1 and not runtime.inside_torchrun():
-        return runtime.launch(args.devices, _without_devices(args.arguments), settings.device)
+        return runtime.launch(
+            args.devices,
+            _without_devices(args.arguments),
+            settings.device,
+            patience=args.rank_timeout,
+            advice=partial(_go_on, args, settings),
+        )
     return _train(args, settings)
+
+
+def _go_on(args: argparse.Namespace, settings: Settings) -> str:
+    """How to go on with a training whose ranks have failed."""
+    from equipoise.api import default_folder
+
+    folder = args.resume or args.out or default_folder(settings)
+    if not (Path(folder) / "config.yaml").is_file():
+        return "it had not begun to train; start it again"
+    trust = ["--trust"] if imports(settings.to_dict()) else []
+    words = ["equipoise", "train", "--resume", folder, "--devices", str(args.devices), *trust]
+    return f"go on with: {shlex.join(words)}"
 
 
 def _settings(args: argparse.Namespace) -> Settings:

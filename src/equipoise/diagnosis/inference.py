@@ -12,7 +12,7 @@ from equipoise.configuration.flags import flags
 from equipoise.data.locate import Source, is_built_in, locate
 from equipoise.data.manifest.sheet import read_sheet
 from equipoise.diagnosis.columns import describe_columns, suggest_declarations
-from equipoise.errors import DataError
+from equipoise.errors import DataError, printable
 from equipoise.settings import DataSettings, Settings
 
 ROLES = ("label", "split", "group", "id")
@@ -52,7 +52,7 @@ def take_columns(settings: DataSettings) -> DataSettings:
     if os.environ.get("RANK", "0") == "0":
         print(
             f"equipoise: {source.name}: no modalities are declared; the columns are taken as "
-            + shlex.join(data_flags(taken)),
+            + printable(shlex.join(data_flags(taken))),
             file=sys.stderr,
         )
     return taken

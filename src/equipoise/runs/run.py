@@ -119,7 +119,7 @@ def train(
                 create_folder(folder, settings, splits)
             held.enter_context(hold_folder(folder, runtime))
         checkpoints = _checkpoints(folder, settings, splits, runtime)
-        with Interrupt() as interrupt:
+        with Interrupt(f"go on with: equipoise train --resume {folder}") as interrupt:
             monitor = Monitor(
                 folder, checkpoints, ctx, method, splits.validation, settings, interrupt, report
             )

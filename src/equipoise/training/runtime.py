@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import torch
@@ -21,9 +27,32 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from equipoise.errors import ConfigError
+from equipoise.errors import ConfigError, LostRankError, TrainingError
 
 CPU = torch.device("cpu")
+
+
+SIGNS = "EQUIPOISE_RANKS"
+"""The environment variable that names the folder of the ranks' signs of life, see `launch`."""
+
+FROZEN = 45.0
+"""Seconds without a sign of life after which a rank counts as frozen."""
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Turn the failure of an exchange, which PyTorch reports at length, into one line.
+
+    Raises:
+        LostRankError: another rank ended or stopped answering.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostRankError(
+            "another rank of this training ended or stopped answering; go on from the last "
+            "checkpoint with --resume"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -50,7 +79,8 @@ class Runtime:
         if self.world == 1:
             return tensor.detach()
         total = tensor.detach().clone()
-        dist.all_reduce(total)
+        with answered():
+            dist.all_reduce(total)
         return total
 
     def mean(self, tensor: Tensor) -> Tensor:
@@ -68,7 +98,8 @@ class Runtime:
         if self.world == 1:
             return tensor
         rows = [0] * self.world
-        dist.all_gather_object(rows, len(tensor))
+        with answered():
+            dist.all_gather_object(rows, len(tensor))
         gathered: Tensor = _Gather.apply(tensor, tuple(rows), self.rank)  # type: ignore[no-untyped-call]
         return gathered
 
@@ -77,7 +108,8 @@ class Runtime:
         if self.world == 1:
             return [value]
         values: list[Any] = [None] * self.world
-        dist.all_gather_object(values, value)
+        with answered():
+            dist.all_gather_object(values, value)
         return values
 
     def any(self, flag: bool) -> bool:
@@ -87,7 +119,8 @@ class Runtime:
     def barrier(self) -> None:
         """Wait until every rank has come here."""
         if self.world > 1:
-            dist.barrier()
+            with answered():
+                dist.barrier()
 
 
 class _Mean(torch.autograd.Function):
@@ -96,7 +129,8 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:
         total = tensor.clone()
-        dist.all_reduce(total)
+        with answered():
+            dist.all_reduce(total)
         return total / dist.get_world_size()
 
     @staticmethod
@@ -116,7 +150,8 @@ class _Gather(torch.autograd.Function):
         padded = tensor.new_zeros(max(rows), *tensor.shape[1:])
         padded[: len(tensor)] = tensor
         parts = [torch.empty_like(padded) for _ in rows]
-        dist.all_gather(parts, padded)
+        with answered():
+            dist.all_gather(parts, padded)
         return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)])
 
     @staticmethod
@@ -132,7 +167,8 @@ class _Scatter(torch.autograd.Function):
         ctx.rows = rows
         ctx.rank = rank
         total = tensor.clone()
-        dist.all_reduce(total)
+        with answered():
+            dist.all_reduce(total)
         start = sum(rows[:rank])
         return total[start : start + rows[rank]]
 
@@ -173,6 +209,7 @@ def start(device: str = "auto") -> Runtime:
     place = pick_device(device, int(os.environ.get("LOCAL_RANK", "0")))
     if place.type == "cuda":
         torch.cuda.set_device(place)
+    _give_signs(int(os.environ["RANK"]))
     if not dist.is_initialized():
         dist.init_process_group(
             "nccl" if place.type == "cuda" else "gloo", timeout=timedelta(minutes=10)
@@ -192,7 +229,10 @@ def leave(code: int) -> NoReturn:
     Not by `sys.exit`: a thread of gloo may outlive the group, and the interpreter then aborts now
     and then while it shuts down. A finished training would be reported as failed.
     """
-    stop()
+    if code != LostRankError.exit_code:  # a group that has lost a rank cannot be left in order
+        stop()
+    if SIGNS in os.environ:
+        (Path(os.environ[SIGNS]) / os.environ["RANK"]).unlink(missing_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -203,18 +243,76 @@ def inside_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def launch(devices: int, arguments: Sequence[str], device: str = "auto") -> int:
+def _give_signs(rank: int) -> None:
+    """Touch a file every second, in a thread that ends with the process or freezes with it."""
+    if SIGNS not in os.environ:
+        return
+    path = Path(os.environ[SIGNS]) / str(rank)
+    path.write_text(str(os.getpid()), encoding="ascii")
+
+    def touch() -> None:
+        with suppress(OSError):  # the folder is gone, hence the process that watches
+            while True:
+                time.sleep(1)
+                os.utime(path)
+
+    threading.Thread(target=touch, daemon=True).start()
+
+
+class _Watch(threading.Thread):
+    """Ends a rank that gives no sign of life, so that torchrun notices.
+
+    Args:
+        folder: of the signs.
+        patience: seconds without a sign. They are counted in looks of this thread, and not by the
+            clock: a computer that slept has frozen no rank.
+    """
+
+    def __init__(self, folder: Path, patience: float) -> None:
+        super().__init__(daemon=True)
+        self.folder = folder
+        self.patience = patience
+        self.frozen: int | None = None
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        last: dict[str, int] = {}
+        still: dict[str, int] = {}
+        while not self.done.wait(1):
+            for path in self.folder.glob("*"):
+                with suppress(OSError, ValueError):  # the rank has just ended
+                    sign = path.stat().st_mtime_ns
+                    same = sign == last.get(path.name)
+                    still[path.name] = still.get(path.name, 0) + 1 if same else 0
+                    last[path.name] = sign
+                    if still[path.name] >= self.patience:
+                        self.frozen = int(path.name)
+                        os.kill(int(path.read_text(encoding="ascii")), signal.SIGKILL)
+                        path.unlink(missing_ok=True)
+
+
+def launch(
+    devices: int,
+    arguments: Sequence[str],
+    device: str = "auto",
+    *,
+    patience: float = FROZEN,
+    advice: Callable[[], str] = lambda: "start again",
+) -> int:
     """Run `equipoise <arguments>` once per device under torchrun.
 
     Args:
         devices: number of ranks.
         arguments: of the command.
         device: kind of device, as for `pick_device`.
+        patience: seconds without a sign of life after which a rank is ended.
+        advice: says how to go on when a rank was lost.
 
     Returns:
         The exit code.
 
     Raises:
+        TrainingError: a rank was killed, or gave no sign of life.
         ConfigError: the machine has fewer GPUs, or processor cores, than asked for.
     """
     place = pick_device(device)
@@ -238,11 +336,41 @@ def launch(devices: int, arguments: Sequence[str], device: str = "auto") -> int:
         max_restarts=0,
         monitor_interval=0.1,
     )
-    try:
-        elastic_launch(config, sys.executable)("-m", "equipoise.cli", *arguments)
-    except ChildFailedError as error:
-        codes = [failure.exitcode for failure in error.failures.values()]
-        return next((code for code in codes if code > 0), 1)
-    except SignalException:  # the ranks were sent the signal, and have checkpointed
-        return 130
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    with TemporaryDirectory() as signs:
+        os.environ[SIGNS] = signs
+        watch = _Watch(Path(signs), patience)
+        watch.start()
+        try:
+            elastic_launch(config, sys.executable)("-m", "equipoise.cli", *arguments)
+        except ChildFailedError as error:
+            return _why(error, watch, advice())
+        except SignalException:  # the ranks were sent the signal, and have checkpointed
+            return 130
+        finally:
+            watch.done.set()
+            del os.environ[SIGNS]
     return 0
+
+
+def _why(error: ChildFailedError, watch: _Watch, advice: str) -> int:
+    """The exit code of ranks that failed.
+
+    Raises:
+        TrainingError: a rank was lost, and no other rank can say so.
+    """
+    if watch.frozen is not None:
+        raise TrainingError(
+            f"rank {watch.frozen} gave no sign of life for {watch.patience:g} s and was ended; "
+            f"{advice}"
+        )
+    codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+    for rank, code in codes.items():
+        if code < 0:
+            raise TrainingError(
+                f"rank {rank} was ended by {signal.Signals(-code).name} (is the memory too small?);"
+                f" {advice}"
+            )
+    if set(codes.values()) == {LostRankError.exit_code}:
+        raise TrainingError(f"a rank stopped answering; {advice}")
+    return next((code for code in codes.values() if code > 0), 1)
