@@ -100,11 +100,11 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def suggest(name: str, known: Iterable[str], meant: Mapping[str, str] | None = None) -> str:
+def suggest(name: object, known: Iterable[str], meant: Mapping[str, str] | None = None) -> str:
     """A hint for a misspelt name, such as "; did you mean 'mla'?".
 
     Args:
-        name: as the user wrote it.
+        name: as the user wrote it; it may be no text at all.
         known: the names that there are.
         meant: {usual name: known name} of names that are near in meaning and not in letters.
 
@@ -112,9 +112,10 @@ def suggest(name: str, known: Iterable[str], meant: Mapping[str, str] | None = N
         The nearest known names, or all of them where none is near.
     """
     names = sorted(known)
-    plain = name.lstrip("-").replace("-", "_").lower()
+    text = str(name)
+    plain = text.lstrip("-").replace("-", "_").lower()
     near = [known_name for usual, known_name in (meant or {}).items() if usual == plain]
-    near = near or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = near or difflib.get_close_matches(text, names, n=3, cutoff=0.5)
     if near:
         return "; did you mean " + " or ".join(repr(n) for n in near) + "?"
     return "; known: " + ", ".join(names) if names else ""
