@@ -34,6 +34,7 @@ import pytest
         ("train TINY --method mlaa", ["'mlaa'", "'mla'"]),
         ("train TINY --method mla --method.alhpa 1", ["'alhpa'", "'alpha'"]),
         ("train TINY --method mla --method.alpha -3", ["alpha", "-3"]),
+        ("train TINY --method unimodal --method.modality []", ["unimodal", "modality"]),
         ("train TINY --head concta", ["'concta'", "'concat'"]),
         ("train TINY --encoder.easi mlp", ["easi", "'easy'"]),
         ("train TINY --encoder.easy mpl", ["'mpl'", "'mlp'"]),
