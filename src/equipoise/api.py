@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -60,7 +61,8 @@ def fit(
 
     chosen = make_settings([nest({"data": _source(data), "method": method, **settings})])
     chosen = replace(chosen, data=take_columns(chosen.data))
-    return train(chosen, Path(out) if out is not None else free_folder(default_folder(chosen)))
+    folder = Path(out) if out is not None else free_folder(default_folder(chosen))
+    return train(chosen, folder, announce=lambda line: print(line, file=sys.stderr))
 
 
 def evaluate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import fields
 from typing import Any
 
 from equipoise.data.manifest.kinds import KIND_BY_ENDING, KINDS
@@ -54,6 +54,9 @@ WHOSE = {
     "array": {"array": "series of measurements, and maps"},
 }
 """{kind: {transform: the published inputs that it gives, or its purpose}}"""
+FOLLOWS = "follows the training rows"
+DEFAULT_ENCODERS = {"image": (3, 224, 224), "audio": (1, 64, 501), "video": (10, 3, 112, 112)}
+"""{kind: a usual shape, for the default encoder of a kind whose sizes follow the files}"""
 
 
 def pages() -> dict[str, str]:
@@ -73,6 +76,13 @@ def _introduction() -> list[str]:
             "equipoise train --data data/crema-d --data.options.audio.transform ogm-ge "
             "--data.options.video.frames 8 --method mla"
         ),
+        "Sizes that **follow the training rows** cover 95 % of them: sound is read at the rate of "
+        "the files, up to 16 kHz, and for up to 30 seconds; pictures are not enlarged, and at most "
+        "224 pixels high and wide, frames of videos 112; a video is read as two frames per second, "
+        "4 to 16 in all, spread over its whole length; texts have up to 512 tokens and series up "
+        "to 4,096 steps. A value of your own always counts, whatever its size. Named transforms of "
+        "papers keep the sizes of their papers. `equipoise doctor` and `equipoise train` print for "
+        "each modality what is read of it.",
         "Decoded files are [kept in a cache](../own-data.md#the-cache). Changing a setting marked "
         "*before the cache*, or the size of the decoded arrays, decodes every file again. All "
         "other settings act behind the cache, where random choices are drawn again in every epoch.",
@@ -86,7 +96,7 @@ def _kind(kind: str) -> list[str]:
             f"`{name}`",
             WHOSE[kind].get(name, "–"),
             _settings(settings) or "–",
-            _shape(target, settings) or "the files'",
+            _shape(target, settings) or "follows the training rows",
         )
         for name, (target, settings) in choices.items()
     ]
@@ -111,8 +121,9 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 
 def _shape(target: type, settings: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """The shape of one sample; None where the first file decides."""
-    if any(field.name not in settings and _needed(field) for field in fields(target)):
+    """The shape of one sample; None where the training rows decide."""
+    follows = getattr(target, "follows", frozenset())
+    if follows - set(settings):
         return None
     transform = target(**settings)
     return transform.shape if hasattr(transform, "shape") else (transform.length,)
@@ -120,12 +131,8 @@ def _shape(target: type, settings: Mapping[str, Any]) -> tuple[int, ...] | None:
 
 def _encoder(kind: str) -> str:
     target, settings = next(iter(TRANSFORMS[kind].values()))
-    shape = _shape(target, settings)
+    shape = _shape(target, settings) or DEFAULT_ENCODERS.get(kind)
     return default_encoder(kind, shape) if shape else ""
-
-
-def _needed(field: Field) -> bool:
-    return field.default is MISSING and field.default_factory is MISSING
 
 
 def _meanings(classes: Mapping[type, str]) -> list[tuple[str, str, str, str]]:
@@ -135,7 +142,8 @@ def _meanings(classes: Mapping[type, str]) -> list[tuple[str, str, str, str]]:
         texts = explained(target, "Attributes")
         for field in fields(target):
             early = hasattr(target, "late") and field.name not in target.late
-            default = "the first file's" if _needed(field) else shown(field.default)
+            follows = field.name in getattr(target, "follows", frozenset())
+            default = FOLLOWS if follows else shown(field.default)
             shared.setdefault((field.name, texts[field.name], early), {})[name] = default
     return [
         (

@@ -31,6 +31,7 @@ def print_diagnosis(report: Facts, settings: DataSettings) -> None:
     if "suggestion" in report:
         _suggestion(report["suggestion"], settings)
         return
+    _inputs(report["inputs"])
     _classes(report["balance"])
     _presence(report["presence"])
     _problems(report["problems"])
@@ -76,6 +77,12 @@ def _suggestion(chosen: Facts, settings: DataSettings) -> None:
     declared = data_flags(replace(settings, **found))
     doctor = shlex.join(["equipoise", "doctor", source, *declared])
     print(f"They could be declared so:\n  {printable(doctor)}")
+
+
+def _inputs(inputs: Mapping[str, str]) -> None:
+    print("\nwhat a training reads of each modality")
+    for modality, text in inputs.items():
+        print(f"{modality}: {text}")
 
 
 def _classes(facts: Facts) -> None:

@@ -97,7 +97,7 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 def _train(args: argparse.Namespace, settings: Settings) -> int:
     from equipoise.api import default_folder
-    from equipoise.cli.output import print_json, print_metrics
+    from equipoise.cli.output import print_json, print_metrics, print_note
     from equipoise.cli.progress import TrainingProgress
     from equipoise.diagnosis.inference import take_columns
     from equipoise.runs import run as runs
@@ -114,6 +114,7 @@ def _train(args: argparse.Namespace, settings: Settings) -> int:
                 resume=bool(args.resume),
                 checkpoint=args.checkpoint,
                 report=progress,
+                announce=print_note,
             )
     finally:
         runtime.stop()

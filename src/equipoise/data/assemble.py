@@ -68,6 +68,7 @@ def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: 
             "label": label,
             "label_type": manifest.label_type.to_dict(),
             "transforms": {m: found.settings for m, found in decoded.modalities.items()},
+            "reading": {m: found.reading.text for m, found in decoded.modalities.items()},
         },
         fitting={m: unfitted_step(found.transform) for m, found in decoded.modalities.items()},
     )

@@ -175,6 +175,7 @@ def read_table(
     if decoded.keep.any():
         _check_usable(manifest, decoded, allow_absent=allow_absent)
     _warn_of_losses(manifest, decoded)
+    _warn_of_cuts(manifest, decoded)
     # A modality that is absent in every row has no shape to compare.
     there = {m: found for m, found in decoded.modalities.items() if found.present.any()}
     decoded = replace(decoded, modalities=there)
@@ -237,6 +238,19 @@ def _check_usable(manifest: Manifest, decoded: DecodedManifest, *, allow_absent:
                 f"{manifest.at(row)}: {reason}; none of the {len(found.bad)} cells of column "
                 f"{column!r} (modality {name!r}, {declaration.kind}) can be used: check the column "
                 "and --data.root, or treat the modality as absent with --allow-absent"
+            )
+
+
+def _warn_of_cuts(manifest: Manifest, decoded: DecodedManifest) -> None:
+    """Warn of samples that are longer than the part that the run reads."""
+    for modality, found in decoded.modalities.items():
+        reading = found.reading
+        if reading.cut:
+            part = reading.text.partition(" (cuts ")[0]
+            warnings.warn(
+                f"{manifest.where}: the run reads {part} of modality {modality!r}; "
+                f"{reading.cut} of {reading.measured:,} samples are longer and are cut",
+                stacklevel=3,
             )
 
 

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from equipoise import data
 from equipoise.data.locate import is_built_in, locate
 from equipoise.data.manifest.sheet import read_sheet
@@ -18,7 +20,9 @@ from equipoise.diagnosis.leakage import find_leaks
 from equipoise.diagnosis.presence import describe_presence
 from equipoise.diagnosis.strength import measure_strength
 from equipoise.diagnosis.study import Study, from_source, from_splits
-from equipoise.settings import DataSettings
+from equipoise.runs.build import build_encoders
+from equipoise.runs.inputs import describe_input
+from equipoise.settings import DataSettings, Settings
 
 Report = dict[str, Any]
 
@@ -32,9 +36,9 @@ def diagnose(settings: DataSettings) -> Report:
     Returns:
         Plain values: "source", "rows", "columns" (see `describe_columns`) and "advice" (see
         `advise`). If no modality is declared there is also a "suggestion" (see
-        `suggest_declarations`), and no advice. Otherwise there are also "splits", "balance",
-        "presence", "problems", "remarks", "duplicates", "leakage" and "strength"; see the functions
-        that return them.
+        `suggest_declarations`), and no advice. Otherwise there are also "inputs" (a line for each
+        modality, see `describe_inputs`), "splits", "balance", "presence", "problems", "remarks",
+        "duplicates", "leakage" and "strength"; see the functions that return them.
 
     Raises:
         ConfigError: an unknown column, kind or option.
@@ -86,6 +90,7 @@ def _examine(
 ) -> Report:
     found = {
         "rows": len(study.ids),
+        "inputs": describe_views(study),
         "splits": {
             "given": study.given,
             "undrawn": study.undrawn,
@@ -100,6 +105,17 @@ def _examine(
         "strength": measure_strength(study, settings.seed),
     }
     return {**found, "advice": [_with_data(finding, settings) for finding in advise(found)]}
+
+
+def describe_views(study: Study) -> dict[str, str]:
+    """Say what a training at the defaults would read of each modality, and by which encoder."""
+    specs = {m: view.spec for m, view in study.views.items()}
+    # Building encoders draws weights; the caller's random state must not change.
+    with torch.random.fork_rng():
+        encoders = build_encoders(Settings(), specs)
+    return {
+        m: describe_input(view.spec, encoders[m], view.reading) for m, view in study.views.items()
+    }
 
 
 def _with_data(finding: dict[str, str], settings: DataSettings) -> dict[str, str]:

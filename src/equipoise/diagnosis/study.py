@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.labels import in_order
 from equipoise.data.manifest.manifest import Manifest, read_manifest
 from equipoise.data.manifest.sheet import Sheet
+from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.splits import assign_splits
 from equipoise.data.table.steps import FinishedArrays
 from equipoise.data.table.table import Splits, Table
@@ -35,18 +36,22 @@ class ModalityView:
         kind: vector, array, image, audio, video, flow or text.
         present: bool (N,); cells that cannot be read are absent.
         read: maps present rows (n,) to float32 (n, …), not scaled; for texts to str (n,).
+        spec: of a sample as a run reads it.
         files: (N,) file or part of a file, or None in a row without one; None if the cells are not
             paths.
         texts: (N,) text, or None in a row without one; None if the cells are not texts.
         columns: columns that the modality is read from; empty for a built-in data set.
+        reading: the part of the training rows that is read, in words; "" for a built-in data set.
     """
 
     kind: str
     present: np.ndarray
     read: Read
+    spec: ModalitySpec
     files: Sequence[FilePart | None] | None = None
     texts: Sequence[str | None] | None = None
     columns: Sequence[str] = ()
+    reading: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,7 @@ def from_splits(parts: Splits) -> Study:
             kind=spec.kind,
             present=np.concatenate([table.present[m] for table in tables]),
             read=_reader(tables, m),
+            spec=spec,
         )
         for m, spec in parts.train.specs.items()
     }
@@ -179,7 +185,14 @@ def _view(
     def read(rows: np.ndarray) -> np.ndarray:
         return finish(found.store[rows], None)
 
-    return ModalityView(found.spec.kind, found.present, read, files, texts, columns)
+    spec = found.spec
+    if texts is not None and isinstance(transform, Words | Pieces):
+        known = [texts[row] or "" for row in manifest.training if found.present[row]]
+        words = transform.learn(known) if isinstance(transform, Words) else []
+        spec = replace(spec, vocabulary=transform.tokens(words).size)
+    return ModalityView(
+        spec.kind, found.present, read, spec, files, texts, columns, found.reading.text
+    )
 
 
 def _as_is(block: np.ndarray, draws: None) -> np.ndarray:

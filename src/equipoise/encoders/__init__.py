@@ -230,7 +230,10 @@ ENCODERS = Registry(
 """The entries of all encoders, known before any encoder is imported."""
 
 SMALL = 96
-"""Largest side, in pixels, mels or frames, of a map for which a few convolutions are enough."""
+"""Largest side, in pixels, of a map for which a few convolutions are enough.
+
+Of a spectrogram it is the number of bands; a few convolutions read any number of frames.
+"""
 
 
 def default_encoder(kind: str, shape: tuple[int, ...]) -> str:
@@ -245,7 +248,8 @@ def default_encoder(kind: str, shape: tuple[int, ...]) -> str:
     if len(shape) == 4:
         return "resnet"
     if len(shape) == 3:
-        return "small_cnn" if max(shape[1:]) <= SMALL else "resnet"
+        side = shape[1] if kind == "audio" else max(shape[1:])
+        return "small_cnn" if side <= SMALL else "resnet"
     return "mlp"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,11 @@ from torch import Tensor, nn
 from equipoise.checks import integer, integer_list, require
 from equipoise.encoders.parts.checks import check_shape
 
+SMALL = 96
+"""Largest side of a map for which three blocks are enough."""
+FEW = (16, 32, 64)
+MANY = (8, 16, 32, 64, 64)
+"""Channels of the blocks for larger maps: cheap where the map is large, and seeing further."""
 GROUPS = 8
 """Groups of channels in a GroupNorm; fewer where 8 does not divide the number of channels."""
 
@@ -25,25 +31,29 @@ class SmallCNN(nn.Module):
     Args:
         shape: (channels, height, width) of one sample.
         width: of the feature.
-        channels: output channels of each block.
+        channels: output channels of each block; "auto" for 16, 32 and 64 on maps of up to 96 on
+            the longer side, and 8, 16, 32, 64 and 64 on larger ones.
 
     Raises:
         ConfigError: a bad option or shape.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], width: int = 128, channels: Sequence[int] = (16, 32, 64)
+        self, shape: tuple[int, ...], width: int = 128, channels: Sequence[int] | str = "auto"
     ) -> None:
         super().__init__()
         check_shape("SmallCNN", shape, len(shape) == 3, "(channels, height, width)")
+        if channels == "auto":
+            channels = FEW if max(shape[1:]) <= SMALL else MANY
         require(
             "SmallCNN", integer("width", width, 1), integer_list("channels", channels, empty=True)
         )
+        counts = cast(Sequence[int], channels)
         self.width = width
         size = min(shape[1:])
         layers: list[nn.Module] = []
         before = shape[0]
-        for after in channels:
+        for after in counts:
             layers += [
                 nn.Conv2d(before, after, 3, padding=1),
                 nn.GroupNorm(math.gcd(GROUPS, after), after),

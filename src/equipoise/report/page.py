@@ -107,6 +107,7 @@ def _write_page(
         contributions=_html(figures.contributions(groups)),
         confusions=_html(figures.confusions(drawn)),
         quantities=[(g.label, [_html(f) for f in figures.quantities(g)]) for g in drawn],
+        inputs=_inputs(groups),
         problems=max(int(run.result.get("problems", 0)) for group in groups for run in group.runs),
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
@@ -205,6 +206,14 @@ def findings(board: Board) -> list[str]:
     if any(board.seeds(method) == 1 for method in board.methods):
         sentences.append("A method with a single seed has no spread: its place may be luck.")
     return sentences
+
+
+def _inputs(groups: Sequence[MethodRuns]) -> list[tuple[str, dict[str, str]]]:
+    """The methods that read the modalities alike, and what they read; mostly one entry."""
+    found: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for group in groups:
+        found.setdefault(tuple(group.runs[0].inputs().items()), []).append(group.label)
+    return [(", ".join(labels), dict(read)) for read, labels in found.items() if read]
 
 
 def _means(board: Board, part: str) -> dict[str, float]:

@@ -50,6 +50,14 @@ class Record:
     def measured(self) -> Mapping[str, Any]:
         return reported(self.result)
 
+    def inputs(self) -> dict[str, str]:
+        """What was read of each modality and by which encoder; empty for runs of version 0.1."""
+        try:
+            facts = json.loads((self.folder / "data.json").read_text(encoding="utf-8"))
+            return {str(m): str(text) for m, text in facts.get("inputs", {}).items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
     def predictions(self) -> Predictions:
         return load_predictions(self.folder / "predictions" / f"{self.split}.npz")
 

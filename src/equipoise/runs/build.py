@@ -60,11 +60,7 @@ def build_model(
         ConfigError: an encoder is named for a modality that the data do not have, or a name, option
             or value is wrong.
     """
-    named = named_encoders(settings.encoder, specs)
-    encoders = _encoders(settings, specs, named)
-    width = _common_width(settings, encoders, named)
-    if width is not None:
-        encoders = _encoders(settings, specs, named, width)
+    encoders = build_encoders(settings, specs)
     head = head_of(settings)
     widths = {m: encoder.width for m, encoder in encoders.items()}
     options = {k: v for k, v in head.items() if k != "name"}
@@ -105,6 +101,18 @@ def named_encoders(
             )
         named |= dict.fromkeys(served, encoder)
     return named
+
+
+def build_encoders(settings: Settings, specs: Mapping[str, ModalitySpec]) -> dict[str, nn.Module]:
+    """An encoder for each modality, with initial weights drawn from the run's seed.
+
+    Raises:
+        ConfigError: a name, option or value is wrong.
+    """
+    named = named_encoders(settings.encoder, specs)
+    encoders = _encoders(settings, specs, named)
+    width = _common_width(settings, encoders, named)
+    return encoders if width is None else _encoders(settings, specs, named, width)
 
 
 def _encoders(

@@ -42,10 +42,18 @@ def environment() -> dict[str, object]:
     }
 
 
-def create_folder(folder: Path, settings: Settings, splits: Splits) -> None:
+def create_folder(
+    folder: Path, settings: Settings, splits: Splits, inputs: Mapping[str, str]
+) -> None:
     """Make the run folder with config.yaml, environment.json and data.json.
 
     The folder appears complete or not at all, so that a run that was killed here can start again.
+
+    Args:
+        folder: to make.
+        settings: of the run.
+        splits: its data.
+        inputs: {modality: what is read of it, and by which encoder}.
 
     Raises:
         RunError: it exists, or cannot be made.
@@ -55,7 +63,10 @@ def create_folder(folder: Path, settings: Settings, splits: Splits) -> None:
         temporary.mkdir(parents=True)
         settings.save(temporary / "config.yaml")
         write_file(temporary / "environment.json", json.dumps(environment(), indent=1).encode())
-        write_file(temporary / "data.json", json.dumps(data_facts(splits), indent=1).encode())
+        write_file(
+            temporary / "data.json",
+            json.dumps({**data_facts(splits), "inputs": dict(inputs)}, indent=1).encode(),
+        )
         if splits.problems:
             write_problems(splits.problems, temporary / "problems.csv")
         os.rename(temporary, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from equipoise.model import Model
 from equipoise.runs.build import build_method, build_model
 from equipoise.runs.folder import create_folder, data_facts, fact_digests
 from equipoise.runs.frozen_features import cache_features
+from equipoise.runs.inputs import describe_inputs
 from equipoise.runs.interrupt import Interrupt
 from equipoise.runs.lock import hold_folder
 from equipoise.runs.memory import forget_peak
@@ -76,6 +78,7 @@ def train(
     resume: bool = False,
     checkpoint: str = "newest",
     report: OnEpoch = lambda line: None,
+    announce: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Train, choose the epoch on validation, read the test split once, and write it all down.
 
@@ -87,6 +90,8 @@ def train(
         resume: continue from the newest checkpoint in `folder`, or from the start if there is none.
         checkpoint: "newest" or "previous", the one to resume from.
         report: called after each epoch with its line of `metrics.jsonl`.
+        announce: called before training with a line for each modality, which says what is read of
+            it and by which encoder.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -109,6 +114,10 @@ def train(
         splits = splits or load_splits(settings, method)
         _require_labels(splits)
         model = build_model(settings, splits.train.specs, splits.train.classes).to(runtime.device)
+        inputs = describe_inputs(settings, splits, dict(model.encoders.items()))
+        if runtime.main:
+            for modality, text in inputs.items():
+                announce(f"{modality}: {text}")
         splits = cache_features(splits, model, cache_folder(settings.data.cache), runtime.device)
         ctx = make_context(settings, splits, model, runtime)
         method.setup(ctx)
@@ -116,7 +125,7 @@ def train(
         if not resume:
             # Only now, so that settings that cannot be trained leave no folder behind.
             if runtime.main:
-                create_folder(folder, settings, splits)
+                create_folder(folder, settings, splits, inputs)
             held.enter_context(hold_folder(folder, runtime))
         checkpoints = _checkpoints(folder, settings, splits, runtime)
         with Interrupt(f"go on with: equipoise train --resume {folder}") as interrupt:

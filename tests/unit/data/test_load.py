@@ -121,7 +121,7 @@ def test_files_are_read_through_memory_maps(load, folder):
     for m in ("sound", "look"):
         assert isinstance(splits.test.arrays[m].store, np.memmap)
     assert splits.test.original("sound", 2) == str(folder / "50.wav")
-    assert splits.train.specs["sound"].shape == (1, 40, 11)
+    assert splits.train.specs["sound"].shape == (1, 40, 21)
     assert splits.train.specs["look"].shape == (3, 8, 8)
 
 
@@ -255,7 +255,7 @@ def test_a_setting_stands_beside_those_of_the_folder(folder, cache):
     specs = data.load(
         DataSettings(folder, options={"sound": {"mels": 10}}, cache=cache)
     ).train.specs
-    assert specs["sound"].shape == (1, 10, 11)  # still 0.2 seconds
+    assert specs["sound"].shape == (1, 10, 21)  # still 0.2 seconds
     assert specs["look"].shape == (3, 8, 8)
     with pytest.raises(ConfigError, match=r"'sound' must be settings by name, found 3"):
         data.load(DataSettings(folder, options={"sound": 3}, cache=cache))

@@ -53,7 +53,14 @@ def prepare(out: Path, *, fsdd: str | Path, seed: int = 0) -> dict[str, Any]:
         list(_pairs(recordings, split_of, pools)),
         total=TOTAL,
         options={
-            "audio": {"seconds": 0.6},
+            "audio": {
+                "rate": 8000,
+                "seconds": 0.6,
+                "mels": 40,
+                "window": 256,
+                "hop": 128,
+                "centre": False,
+            },
             "image": {"size": 8, "channels": 1, "normalise": "fit"},
         },
         notes=["an image goes with several recordings of its class, always within one split"],

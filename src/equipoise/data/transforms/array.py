@@ -66,6 +66,7 @@ class Numbers(ArrayFile):
 
     length: int
     normalise: Any = "fit"
+    follows: ClassVar = frozenset({"length"})
     kind: ClassVar[str] = "vector"
 
     def __post_init__(self) -> None:
@@ -109,6 +110,7 @@ class Series(ArrayFile):
     length: int
     rest: Sequence[int]
     normalise: Any = "fit"
+    follows: ClassVar = frozenset({"length", "rest"})
     kind: ClassVar[str] = "array"
 
     def __post_init__(self) -> None:

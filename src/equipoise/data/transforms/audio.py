@@ -42,6 +42,8 @@ class Sound(ABC):
         mask_frames: hide up to this many neighbouring time frames in the same way.
     """
 
+    follows: ClassVar[frozenset[str]] = frozenset({"rate", "seconds"})
+
     rate: int = 16000
     seconds: float = 3.0
     short: str = "pad"
@@ -144,15 +146,18 @@ class LogMel(Sound):
             from 0 to rate/2.
         window: samples in a (Hann) window.
         hop: samples from one window to the next.
+        centre: centre each window at its time, over silence beyond both ends.
         floor: smallest power of which the logarithm is taken.
     """
 
+    follows: ClassVar = Sound.follows | {"mels", "window", "hop", "centre"}
     rate: int = 8000
     seconds: float = 1.0
     normalise: Any = "fit"
     mels: int = 40
     window: int = 256
     hop: int = 128
+    centre: bool = False
     floor: float = 1e-6
 
     def __post_init__(self) -> None:
@@ -162,16 +167,20 @@ class LogMel(Sound):
             integer("mels", self.mels, 1),
             integer("window", self.window, 1),
             integer("hop", self.hop, 1),
+            flag("centre", self.centre),
             positive("floor", self.floor),
         )
         _check_window(self, self.window)
 
     @property
     def stored(self) -> tuple[int, ...]:
-        return (1, self.mels, 1 + (self.samples - self.window) // self.hop)
+        length = self.samples + 2 * (self.window // 2) * self.centre
+        return (1, self.mels, 1 + (length - self.window) // self.hop)
 
     def spectrogram(self, wave: np.ndarray) -> np.ndarray:
         """float32 (1, mels, frames)."""
+        if self.centre:
+            wave = np.pad(wave, self.window // 2)
         frames = windows(wave, self.window, self.hop)
         power = np.abs(np.fft.rfft(frames * hann(self.window), axis=1)) ** 2
         mel = power @ mel_filters(self.rate, self.window, self.mels).T
@@ -261,6 +270,7 @@ class Fbank(Sound):
             must be long enough for them.
     """
 
+    follows: ClassVar[frozenset[str]] = frozenset()  # the frames are those of the networks
     seconds: float = 10.255
     mels: int = 128
     frames: int = 1024
@@ -311,6 +321,7 @@ class Fbank(Sound):
 class Waveform(Sound):
     """The samples themselves, (samples,), for networks such as wav2vec 2.0."""
 
+    follows: ClassVar = frozenset({"seconds"})  # the networks are trained at 16 kHz
     seconds: float = 5.0
     normalise: Any = "clip"
 

@@ -21,6 +21,8 @@ class Transform(Protocol):
     It is a frozen dataclass whose fields are the user's settings.
     """
 
+    follows: ClassVar[frozenset[str]]
+    """Settings that follow the training rows where nobody gives them, see `sizes.py`."""
     late: ClassVar[frozenset[str]]
     """Settings that act after the cache: changing them does not decode the files again."""
 

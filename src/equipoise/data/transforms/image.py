@@ -78,6 +78,7 @@ class Picture:
     ratio: Sequence[float] = (3 / 4, 4 / 3)
     flip: bool = False
     jitter: float = 0.0
+    follows: ClassVar[frozenset[str]] = frozenset({"size"})
     late: ClassVar = frozenset(
         {"size", "stored_size", "normalise", "view", "crop", "ratio", "flip", "jitter"}
     )

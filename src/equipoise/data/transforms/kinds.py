@@ -6,30 +6,33 @@ A name stands for a class and settings: `log-stft` is the transform in the text 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, cast
 
-from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.kinds import check_kind
-from equipoise.data.media import read_array
 from equipoise.data.transforms.array import Numbers, Series
 from equipoise.data.transforms.audio import Fbank, LogMel, LogPower, LogStft, Waveform
 from equipoise.data.transforms.base import Transform
 from equipoise.data.transforms.flow import Flow
 from equipoise.data.transforms.image import Picture
+from equipoise.data.transforms.sizes import NOTHING, Measured, follow
 from equipoise.data.transforms.text import Pieces, Words
 from equipoise.data.transforms.video import Frames
-from equipoise.errors import ConfigError, DataError, suggest, unknown
+from equipoise.errors import ConfigError, suggest, unknown
 
 NamedTransform = tuple[type, Mapping[str, Any]]
 """(class, settings that differ from its defaults)"""
 
-_CROP = {"crop": (0.08, 1.0), "flip": True, "normalise": "imagenet"}
+AUTO = "auto"
+"""A setting of this value follows the training rows, as one that is left out."""
+
+_CROP = {"size": 224, "crop": (0.08, 1.0), "flip": True, "normalise": "imagenet"}
 """A random resized crop, a mirror and ImageNet's statistics: OGM-GE, MLA with ResNets, LFM,
 BalanceMM."""
 
 _I3D = {
+    "size": 224,
     "frames": 64,
     "candidates": 80,
     "sampling": "dense",
@@ -39,20 +42,25 @@ _I3D = {
 }
 """64 of 80 frames, a window of 224 in 256: IGM on NVGesture."""
 
-_CENTRED = {"hop": 353, "centre": True, "short": "tile"}
+_CENTRED = {"seconds": 3.0, "hop": 353, "centre": True, "short": "tile"}
 """The short-time transform of librosa, of a sound that is repeated until it is long enough."""
 
 TRANSFORMS: dict[str, dict[str, NamedTransform]] = {
     "audio": {
         "log-mel": (LogMel, {}),
-        "log-stft": (LogStft, {}),  # 257×299, as LFM's text says
-        "log-stft-10s": (LogStft, {"seconds": 10.0}),  # 257×1004, as LFM's text says
+        # 257×299 and 257×1004, as LFM's text says
+        "log-stft": (LogStft, {"rate": 16000, "seconds": 3.0}),
+        "log-stft-10s": (LogStft, {"rate": 16000, "seconds": 10.0}),
         "ogm-ge": (LogStft, {**_CENTRED, "rate": 22050}),  # 257×188; IGM too
         "lfm-release": (LogStft, {**_CENTRED, "rate": 22050, "seconds": 20.0}),  # 257×1250
         "igm-kinetics": (LogStft, {**_CENTRED, "rate": 35400, "seconds": 10.0}),  # 257×1003
         # 129×626
-        "ogm-ge-vggsound": (LogStft, {**_CENTRED, "seconds": 5.0, "window": 256, "hop": 128}),
-        "vggsound": (LogPower, {"seconds": 10.0, "short": "tile"}),  # 257×1004; hche11/VGGSound
+        "ogm-ge-vggsound": (
+            LogStft,
+            {**_CENTRED, "rate": 16000, "seconds": 5.0, "window": 256, "hop": 128},
+        ),
+        # 257×1004; hche11/VGGSound
+        "vggsound": (LogPower, {"rate": 16000, "seconds": 10.0, "short": "tile"}),
         "fbank": (Fbank, {}),  # 128×1024; MLA, which does not normalise
         "cav-mae": (Fbank, {"normalise": "cav-mae"}),
         "ast": (Fbank, {"normalise": "ast"}),
@@ -62,7 +70,7 @@ TRANSFORMS: dict[str, dict[str, NamedTransform]] = {
     "image": {
         "picture": (Picture, {}),
         "ogm-ge": (Picture, _CROP),
-        "clip": (Picture, {"fit": "crop", "resample": "bicubic", "normalise": "clip"}),
+        "clip": (Picture, {"size": 224, "fit": "crop", "resample": "bicubic", "normalise": "clip"}),
         # MLA's runs with M3AE, which use ImageNet's statistics
         "m3ae": (
             Picture,
@@ -75,18 +83,27 @@ TRANSFORMS: dict[str, dict[str, NamedTransform]] = {
                 "jitter": 1.0,
             },
         ),
-        "cav-mae": (Picture, {"fit": "crop", "resample": "bicubic"}),
+        "cav-mae": (Picture, {"size": 224, "fit": "crop", "resample": "bicubic"}),
         "igm": (
             Picture,
-            {"resample": "bicubic", "normalise": "clip", "crop": (0.5, 1.0), "flip": True},
+            {
+                "size": 224,
+                "resample": "bicubic",
+                "normalise": "clip",
+                "crop": (0.5, 1.0),
+                "flip": True,
+            },
         ),
-        "mmbt": (Picture, {"fit": "crop", "normalise": "mmbt", "view": "centre"}),  # 224 of 256
+        "mmbt": (
+            Picture,
+            {"size": 224, "fit": "crop", "normalise": "mmbt", "view": "centre"},
+        ),  # 224 of 256
     },
     "video": {
         "frames": (Frames, {}),
-        "ogm-ge": (Frames, {**_CROP, "candidates": 10}),
-        "mla": (Frames, _CROP),  # always the same three frames
-        "lfm": (Frames, {**_CROP, "candidates": 10}),
+        "ogm-ge": (Frames, {**_CROP, "frames": 3, "candidates": 10}),
+        "mla": (Frames, {**_CROP, "frames": 3}),  # always the same three frames
+        "lfm": (Frames, {**_CROP, "frames": 3, "candidates": 10}),
         "i3d": (Frames, _I3D),
     },
     "flow": {"flow": (Flow, {}), "i3d": (Flow, _I3D)},
@@ -102,7 +119,7 @@ TRANSFORMS: dict[str, dict[str, NamedTransform]] = {
 
 
 def make_transform(
-    modality: str, kind: str, options: Mapping[str, Any], files: Sequence[FilePart | None]
+    modality: str, kind: str, options: Mapping[str, Any], measured: Measured = NOTHING
 ) -> Transform:
     """Make the transform of a modality of files.
 
@@ -110,34 +127,41 @@ def make_transform(
         modality: its name, for messages.
         kind: of the modality.
         options: `transform`, a name from `TRANSFORMS`, and settings of it.
-        files: of the modality; arrays get the size of the first readable one.
+        measured: sizes of the training files, which settle what the options leave open.
 
     Raises:
-        ConfigError: unknown kind, transform or setting, or a value that a setting cannot take.
-        DataError: no array file is readable.
+        ConfigError: unknown kind, transform or setting, a value that a setting cannot take, or a
+            setting that is needed and was neither given nor measured.
     """
     target, settings = choose(modality, kind, options)
-    if target is Numbers and "length" not in settings:
-        settings["length"] = _first_array(modality, files)[0]
-    elif target is Series and "rest" not in settings:
-        shape = _first_array(modality, files, flat=False)
-        settings = {"length": shape[0], "rest": shape[1:], **settings}
-    return cast(Transform, _made(modality, target, settings))
+    return cast(Transform, _made(modality, target, follow(target, settings, measured)))
 
 
-def make_text(modality: str, options: Mapping[str, Any]) -> Words | Pieces:
+def make_text(
+    modality: str, options: Mapping[str, Any], measured: Measured = NOTHING
+) -> Words | Pieces:
     """Make the transform of a modality of text.
 
     Args:
         modality: its name, for messages.
         options: `transform` and settings of it; naming a `tokenizer` chooses word pieces.
+        measured: sizes of the training texts, which settle what the options leave open.
 
     Raises:
         ConfigError: unknown transform or setting, or a value that a setting cannot take.
     """
     if "tokenizer" in options and "transform" not in options:
         options = {"transform": "pieces", **options}
-    return cast(Words | Pieces, _made(modality, *choose(modality, "text", options)))
+    target, settings = choose(modality, "text", options)
+    return cast(Words | Pieces, _made(modality, target, follow(target, settings, measured)))
+
+
+def name_of(kind: str, options: Mapping[str, Any]) -> str:
+    """Name of the transform that options choose."""
+    default = (
+        "pieces" if kind == "text" and "tokenizer" in options else next(iter(TRANSFORMS[kind]))
+    )
+    return str(options.get("transform", default))
 
 
 def choose(modality: str, kind: str, options: Mapping[str, Any]) -> tuple[type, dict[str, Any]]:
@@ -165,6 +189,8 @@ def choose(modality: str, kind: str, options: Mapping[str, Any]) -> tuple[type, 
             raise ConfigError(
                 f"data.options.{modality}: {kind} has no setting {option!r}{suggest(option, known)}"
             )
+    follows: frozenset[str] = getattr(target, "follows", frozenset())
+    given = {k: v for k, v in given.items() if not (v == AUTO and k in follows)}
     return target, {**settings, **given}
 
 
@@ -178,22 +204,3 @@ def _made(modality: str, target: type, settings: Mapping[str, Any]) -> Any:
         return target(**settings)
     except TypeError as error:
         raise ConfigError(f"data.options.{modality}: {error}") from None
-
-
-def _first_array(
-    modality: str, files: Sequence[FilePart | None], flat: bool = True
-) -> tuple[int, ...]:
-    """The shape of the first readable array, or its number of numbers.
-
-    Raises:
-        DataError: none is readable.
-    """
-    reason = "no file is given"
-    for part in files:
-        try:
-            if part is not None:
-                array = read_array(part)
-                return (array.size,) if flat else array.shape
-        except DataError as error:
-            reason = str(error)
-    raise DataError(f"modality {modality!r}: no readable array file ({reason})")

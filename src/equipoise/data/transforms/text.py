@@ -40,6 +40,7 @@ class Words:
     length: int = 128
     minimum: int = 2
     size: int = 30000
+    follows: ClassVar = frozenset({"length"})
     learned: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -96,6 +97,7 @@ class Pieces:
     tokenizer: str = "bert-base-uncased"
     length: int = 128
     special: bool = True
+    follows: ClassVar = frozenset({"length"})
     learned: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -114,6 +116,10 @@ class PieceTokens:
     Args:
         settings: of the tokenizer.
 
+    Attributes:
+        longest: number of tokens that the tokenizer's network reads at most; some tokenizers tell
+            a number that is far too large for any network.
+
     Raises:
         ConfigError: transformers is not installed, or there is no such tokenizer.
     """
@@ -122,6 +128,7 @@ class PieceTokens:
         self.settings = settings
         self.tokenizer = load_tokenizer(settings.tokenizer)
         self.size = len(self.tokenizer)
+        self.longest = int(self.tokenizer.model_max_length)
         self.swapped = own_padding(self.tokenizer.pad_token_id, self.tokenizer.eos_token_id)
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
@@ -136,6 +143,11 @@ class PieceTokens:
         for row, found in zip(block, coded, strict=True):
             row[: len(found)] = [self.swapped if token == PADDING else token for token in found]
         return block
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Number of tokens of each text, before any is cut."""
+        coded = self.tokenizer(list(texts), add_special_tokens=self.settings.special)["input_ids"]
+        return [len(found) for found in coded]
 
 
 def own_padding(pad: int | None, end: int | None) -> int:

@@ -41,6 +41,7 @@ class Frames(Picture):
     candidates: int | None = None
     sampling: str = "segments"
     minimum: int = 2
+    follows: ClassVar = Picture.follows | {"frames"}
     late: ClassVar = Picture.late | {"frames", "candidates"}
     axis: ClassVar[int] = 1
     kind: ClassVar[str] = "video"

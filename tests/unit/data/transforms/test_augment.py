@@ -116,7 +116,7 @@ def test_modalities_of_a_sample_are_cut_alike_whatever_their_frames(frames, cand
 def test_colours_and_flow_of_ucf_101_are_mirrored_together():
     options = read_preset("ucf-101")["data"]["options"]
     rgb, flow = (
-        make_transform(m, kind, {**options[m], "size": 8, "normalise": "none"}, [])
+        make_transform(m, kind, {**options[m], "size": 8, "normalise": "none"})
         for m, kind in (("rgb", "video"), ("flow", "flow"))
     )
     half = np.zeros((40, 6, 3, 8, 8), np.uint8)
@@ -142,8 +142,8 @@ def test_i3d_is_evaluated_on_the_central_window_it_is_trained_with(modality):
     given = read_preset("nvgesture")["data"]["options"][modality]
     kind = "flow" if modality == "flow" else "video"
     small = {"size": 28, "frames": 2, "candidates": 4, "normalise": "none"}
-    transform = make_transform(modality, kind, {**given, **small}, [])
-    assert make_transform(modality, kind, given, []).stored[-2:] == (256, 256)
+    transform = make_transform(modality, kind, {**given, **small})
+    assert make_transform(modality, kind, given).stored[-2:] == (256, 256)
     assert transform.stored[-2:] == (32, 32)
     ramp = np.broadcast_to(7.0 * np.arange(32), transform.stored)
     block = (ramp / (255 if kind == "flow" else 1)).astype(transform.dtype)[None]
@@ -172,10 +172,10 @@ def test_m3ae_is_evaluated_on_all_of_the_central_square(tmp_path, owner, shape):
     path.with_name("1.png").write_bytes(path.read_bytes())
     if owner == "iemocap":
         given = read_preset("iemocap")["data"]["options"]["video"]
-        transform = make_transform("video", "video", {**given, "normalise": "none"}, [])
+        transform = make_transform("video", "video", {**given, "normalise": "none"})
         path = tmp_path
     else:
-        transform = make_transform("image", "image", {"transform": "m3ae", "normalise": "none"}, [])
+        transform = make_transform("image", "image", {"transform": "m3ae", "normalise": "none"})
     found = transform.finish(transform.decode(FilePart(path))[None], None).reshape(3, 256, 256)
     settings = {
         "size": {"shortest_edge": 256},
@@ -191,7 +191,7 @@ def test_mmbt_shows_the_central_224_of_256(tmp_path):
     from transformers import CLIPImageProcessorPil
 
     path = smooth(np.random.default_rng(), tmp_path / "a.png", 500, 300)
-    transform = make_transform("image", "image", {"transform": "mmbt", "normalise": "none"}, [])
+    transform = make_transform("image", "image", {"transform": "mmbt", "normalise": "none"})
     found = transform.finish(transform.decode(FilePart(path))[None], None)[0]
     settings = {
         "size": {"shortest_edge": 256},

@@ -40,7 +40,7 @@ def sound(rng, samples):
 )
 def test_the_sizes_of_papers_and_releases(tmp_path, rng, name, shape):
     soundfile.write(tmp_path / "a.wav", sound(rng, 24000), 16000)
-    transform = make_transform("sound", "audio", {"transform": name}, [])
+    transform = make_transform("sound", "audio", {"transform": name})
     assert transform.shape == (1, *shape)
     assert transform.decode(FilePart(tmp_path / "a.wav")).shape == (1, *shape)
 
@@ -82,7 +82,7 @@ def test_the_normalised_bank_is_the_feature_extractor_of_ast(tmp_path, rng, samp
 
     wave = sound(rng, samples)
     soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
-    transform = make_transform("sound", "audio", {"transform": "ast"}, [])
+    transform = make_transform("sound", "audio", {"transform": "ast"})
     found = transform.finish(transform.decode(FilePart(tmp_path / "a.wav"))[None], None)[0, 0].T
     expected = ASTFeatureExtractor()(wave, sampling_rate=16000, return_tensors="np")[
         "input_values"

@@ -5,11 +5,15 @@ import math
 from dataclasses import asdict, fields
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from PIL import Image
 
+from equipoise.data.decoding.decoded import decode_modality
+from equipoise.data.manifest.declaration import Columns, Declaration
 from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.manifest.manifest import read_manifest
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.steps import Arrays, fit_steps
 from equipoise.data.table.table import Splits, Table
@@ -17,6 +21,7 @@ from equipoise.data.transforms.audio import LogMel
 from equipoise.data.transforms.image import Picture
 from equipoise.data.transforms.kinds import TRANSFORMS, make_transform
 from equipoise.data.transforms.scale import fit_scale
+from equipoise.data.transforms.sizes import measure_files
 from equipoise.errors import ConfigError, DataError
 from equipoise.testing.options import wrong_values
 
@@ -115,9 +120,10 @@ def test_every_transform_holds_what_it_says_and_its_settings_survive_json(
     np.save(tmp_path / "f.npy", rng.normal(size=(9, 8, 2, 5)))
     small = {"size": 14, "stored_size": 16} if kind in ("image", "video", "flow") else {}
     small |= {"frames": 2, "candidates": 3} if kind in ("video", "flow") else {}
-    first = make_transform("m", kind, {"transform": name, **small}, [None, FilePart(path)])
+    measured = measure_files(kind, [None, FilePart(path)])
+    first = make_transform("m", kind, {"transform": name, **small}, measured)
     settings = {"transform": name, **asdict(first)}
-    again = make_transform("m", kind, json.loads(json.dumps(settings)), [])
+    again = make_transform("m", kind, json.loads(json.dumps(settings)))
     stored = first.decode(FilePart(path))
     np.testing.assert_array_equal(stored, again.decode(FilePart(path)))
     assert stored.shape == first.stored
@@ -164,7 +170,7 @@ def test_every_transform_holds_what_it_says_and_its_settings_survive_json(
 )
 def test_settings_that_cannot_be(kind, options, word):
     with pytest.raises(ConfigError) as caught:
-        make_transform("m", kind, options, [])
+        make_transform("m", kind, options)
     assert word in str(caught.value)
 
 
@@ -192,8 +198,10 @@ def test_switches_and_numbers_are_no_words_and_finite(target, setting, default):
 
 
 def test_a_vector_without_a_readable_file(tmp_path):
-    with pytest.raises(DataError, match=r"'m'.*gone\.npy"):
-        make_transform("m", "vector", {}, [None, FilePart(tmp_path / "gone.npy")])
+    frame = pd.DataFrame({"x": ["gone.npy", "gone.npy"], "label": ["a", "b"]})
+    manifest = read_manifest(frame, Columns([Declaration("m", ["x"])]), str(tmp_path))
+    with pytest.raises(DataError, match=r"'m'.*training rows.*gone\.npy"):
+        decode_modality(manifest, manifest.declarations[0], {}, tmp_path / "cache")
 
 
 def table(arrays, present, rows=None):
