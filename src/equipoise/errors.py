@@ -76,6 +76,11 @@ class TrainingError(EquipoiseError):
     """Training cannot go on, for example because the loss is not finite."""
 
 
+SIGNS = "EQUIPOISE_RANKS"
+"""The environment variable of a rank that names the folder of the ranks' signs of life. It is here
+because the command line reads it without PyTorch."""
+
+
 class LostRankError(TrainingError):
     """Another rank of a distributed training no longer answers."""
 

@@ -20,10 +20,14 @@ from types import FrameType
 from typing import Any
 
 import equipoise
-from equipoise.errors import EquipoiseError, LostRankError, TrainingError, printable, shortened
-
-SUPERVISED = "EQUIPOISE_RANKS"
-"""The environment variable that names the folder of the ranks' signs of life, see `launch`."""
+from equipoise.errors import (
+    SIGNS,
+    EquipoiseError,
+    LostRankError,
+    TrainingError,
+    printable,
+    shortened,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         return _fail(str(error) or "interrupted", 130)
     except LostRankError as error:
-        if SUPERVISED in os.environ:  # the process that started the ranks says which one is lost
+        if SIGNS in os.environ:  # the process that started the ranks says which one is lost
             return error.exit_code
         return _fail(_describe(error), 1, alone=True)
     except (EquipoiseError, OSError) as error:

@@ -23,7 +23,7 @@ from equipoise.files import replace_file
 from equipoise.heads.base import Head
 from equipoise.methods.parts.auxiliary import own_classifier
 from equipoise.runs.interrupt import Interrupt
-from equipoise.settings import Settings
+from equipoise.settings import Settings, imports
 from equipoise.training.checkpoint import Checkpoint, Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.finite import remedy
@@ -95,12 +95,13 @@ class Monitor:
         if ctx.runtime.any(self.interrupt.requested):
             self._checkpoint()
             devices = f" --devices {ctx.runtime.world}" if ctx.runtime.world > 1 else ""
+            trust = " --trust" if imports(self.settings.to_dict()) else ""
             untrained = ctx.plan.untrained(ctx.epoch) if self.best_epoch < 0 else []
             waiting = ", before an epoch could be chosen" if untrained else ""
             raise Interrupted(
                 f"stopped by a signal after step {ctx.position.step} of epoch {ctx.epoch}"
                 f"{waiting}; a checkpoint is written, "
-                f"go on with: equipoise train --resume {self.folder}{devices}"
+                f"go on with: equipoise train --resume {self.folder}{devices}{trust}"
             )
 
     def _checkpoint(self) -> None:

@@ -27,13 +27,10 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from equipoise.errors import ConfigError, LostRankError, TrainingError
+from equipoise.errors import SIGNS, ConfigError, LostRankError, TrainingError
 
 CPU = torch.device("cpu")
 
-
-SIGNS = "EQUIPOISE_RANKS"
-"""The environment variable that names the folder of the ranks' signs of life, see `launch`."""
 
 FROZEN = 45.0
 """Seconds without a sign of life after which a rank counts as frozen."""
