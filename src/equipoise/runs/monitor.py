@@ -95,7 +95,7 @@ class Monitor:
         if ctx.runtime.any(self.interrupt.requested):
             self._checkpoint()
             devices = f" --devices {ctx.runtime.world}" if ctx.runtime.world > 1 else ""
-            trust = " --trust" if imports(self.settings.to_dict()) else ""
+            trust = " --trust" if imports(self.settings.encoder) else ""
             untrained = ctx.plan.untrained(ctx.epoch) if self.best_epoch < 0 else []
             waiting = ", before an epoch could be chosen" if untrained else ""
             raise Interrupted(

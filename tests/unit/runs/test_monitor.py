@@ -259,7 +259,7 @@ def test_a_signal_before_an_epoch_could_be_chosen_is_told_so(
     class Asked(run.Interrupt):
         requested = False
 
-        def __init__(self):
+        def __init__(self, advice=""):
             self._before = {}
 
     def signal(line):
