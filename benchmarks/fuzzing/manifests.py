@@ -471,8 +471,8 @@ def _labels_come_back(frame: pd.DataFrame, pair: tuple[Any, Any]) -> str:
 def _kind(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "bool"
-    if isinstance(value, int | np.integer):
-        return "int"
+    if isinstance(value, int | np.integer | decimal.Decimal):
+        return "int"  # a whole decimal, as databases give, is one too
     if isinstance(value, float | np.floating):
         return "int" if value.is_integer() else "float"  # floats are integers with gaps
     return "text" if isinstance(value, str) else type(value).__name__
