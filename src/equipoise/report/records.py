@@ -225,11 +225,16 @@ def read_record(folder: Path) -> Record:
 
 def _is_epoch(line: Any) -> bool:
     """Whether a line of `metrics.jsonl` has what figures are drawn from."""
+    parts = [line["validation"]["fused"], *line["validation"]["modalities"].values()]
     return (
         isinstance(line["epoch"], int)
         and isinstance(line["method"], dict)
-        and isinstance(line["validation"]["fused"], dict)
-        and all(isinstance(part, dict) for part in line["validation"]["modalities"].values())
+        and all(isinstance(part, dict) for part in parts)
+        and all(
+            value is None or isinstance(value, int | float)
+            for part in parts
+            for value in part.values()
+        )
     )
 
 

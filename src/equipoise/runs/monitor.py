@@ -226,8 +226,8 @@ class Monitor:
         self._since = time.perf_counter()
         path = self.folder / "metrics.jsonl"
         if ctx.runtime.main and path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            replace_file(path, "".join(lines[: ctx.position.epoch]).encode())
+            lines = path.read_bytes().splitlines(keepends=True)
+            replace_file(path, b"".join(lines[: ctx.position.epoch]))
         ctx.runtime.barrier()
 
     def state_dict(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,14 @@ from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media.file import reason
 from equipoise.data.media.remarks import collect_remarks
 from equipoise.data.transforms.base import Transform, cache_settings
-from equipoise.errors import DataError, RunError
+from equipoise.errors import ConfigError, DataError, RunError
 from equipoise.files import replace_file, take_lock
 
 VERSION = 6
 """Version of what the transforms compute and of the journal: raise it when the same settings give
 other numbers."""
 
+MOST_BYTES = 2**34  # of one sample
 CHUNK = 64  # files between two entries of the journal
 AHEAD = 64  # decoded files that may wait to be written
 REMARKS = " remarks"  # of a file: the key of its entry in the journal ends so
@@ -126,14 +128,18 @@ def decode_all(
         The (N, …) rows, and {row: reason} for files that failed.
 
     Raises:
+        ConfigError: a sample would take more than `MOST_BYTES`.
         RunError: the cache folder cannot be written.
     """
+    size = prod(transform.stored) * np.dtype(transform.dtype).itemsize
+    if size > MOST_BYTES:
+        raise ConfigError(
+            f"data.options.{name}: one sample would take {size:.1e} bytes; read less of each file"
+        )
     identities = [None if file is None else _identity(file) for file in files]
     base = folder / _key(transform)
     try:
-        journal = _Journal(
-            base, int(np.prod(transform.stored)) * np.dtype(transform.dtype).itemsize
-        )
+        journal = _Journal(base, size)
         known = journal.read()
         if any(identity is not None and identity not in known for identity in identities):
             folder.mkdir(parents=True, exist_ok=True)

@@ -73,6 +73,8 @@ TURNS_OF_MATRIX = {
     (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
 }
 """{(a, b, c, d) of a display matrix: what turns the frame upright}"""
+LONGEST_READ = 10.0
+"""Seconds after which FFmpeg stops looking for the next packet in a file that may have none."""
 SLACK = 2
 """Frames that an index may announce beyond the last one."""
 Pick = Callable[[int], Sequence[int]]
@@ -91,7 +93,12 @@ def open_container(path: Path) -> Iterator[Any]:
     with decoding(path, "not readable as video or sound"):
         # Playlists, which make FFmpeg open other files and addresses, are none of these formats.
         options = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
-        container = av.open(f"file:{path}", metadata_errors="ignore", container_options=options)
+        container = av.open(
+            f"file:{path}",
+            metadata_errors="ignore",
+            container_options=options,
+            timeout=(LONGEST_READ, LONGEST_READ),
+        )
     with container:
         yield container
 

@@ -101,7 +101,13 @@ class Pieces:
     learned: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require("text", integer("length", self.length, 1), flag("special", self.special))
+        named = isinstance(self.tokenizer, str)
+        require(
+            "text",
+            ("tokenizer", named, "a name or a folder", self.tokenizer),
+            integer("length", self.length, 1),
+            flag("special", self.special),
+        )
 
     def tokens(self, vocabulary: Sequence[str]) -> PieceTokens:
         """Make the function that turns texts into ids."""
