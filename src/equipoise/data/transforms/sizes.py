@@ -8,6 +8,7 @@ time bounded.
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -91,7 +92,9 @@ def measure_files(kind: str, files: Sequence[FilePart | None]) -> Measured:
     else:
         readers: dict[str, Callable[[FilePart], Header | None]]
         readers = {"audio": sound_header, "image": picture_header}
-        with ThreadPoolExecutor() as pool:
+        # Pillow warns of damaged tags: decoding tells what is wrong with a file. Python cannot
+        # silence warnings for one thread alone, so they are silenced around all of them.
+        with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor() as pool:
             found = list(pool.map(readers.get(kind, video_header), chosen))
     return Measured([header for header in found if header is not None], sampled=sampled)
 
