@@ -7,6 +7,8 @@ CONSTRAINTS ?= -c constraints-cpu.txt
 export OMP_NUM_THREADS ?= 1
 # Test processes at a time, each with one thread.
 WORKERS ?= 2
+# A group of tests (pytest.mark.xdist_group) stays on one worker.
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 .PHONY: demo test test-slow test-random lint docs clean
 
@@ -14,10 +16,10 @@ demo: $(VENV)/.runtime
 	$(BIN)/equipoise demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(PYTEST) -m slow
 
 # Tests draw the same random numbers each time, test-random draws others: make test-random SEED=5
 ifndef SEED
@@ -25,7 +27,7 @@ test-random: SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 test-random: $(VENV)/.dev
 	@echo "Random seed $(SEED); to repeat this run: make test-random SEED=$(SEED)"
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --seed $(SEED) --hypothesis-seed $(SEED) \
+	$(PYTEST) -m "not slow" --seed $(SEED) --hypothesis-seed $(SEED) \
 		|| { echo "Failed with random seed $(SEED)"; exit 1; }
 
 lint: $(VENV)/.dev

@@ -13,7 +13,7 @@ from equipoise.testing import ROUNDING, World, rank_difference
 from equipoise.testing.world import fresh_seed
 
 # Ranks that wait for each other are many times slower where other processes use the cores too.
-PATIENT = pytest.mark.timeout(1800)
+PATIENT = pytest.mark.timeout(900)
 
 OPTIONS = [
     ("lfm", {"alignment": "js", "loss_scale": 2.0}),

@@ -76,7 +76,7 @@ def small(modality, encoder, inputs):
 @pytest.fixture
 def shallow(monkeypatch):
     """Two encoders whose depth is no option."""
-    monkeypatch.setattr(cav_mae, "OWN", 1)
+    monkeypatch.setattr(cav_mae, "OWN_BLOCKS", 1)
     monkeypatch.setitem(m3ae.SIZES, "small", (48, 2, 2))
 
 
@@ -113,6 +113,7 @@ def test_a_preset_runs_from_the_download_to_the_result(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.xdist_group("full size")  # two at a time need more memory than 24 GB
 @pytest.mark.parametrize("preset", preset_names())
 def test_a_preset_runs_at_full_size(preset, miniature, tokenizer, command):
     run(preset, miniature, tokenizer, command, full=True)
@@ -165,5 +166,5 @@ def test_presets_are_listed_and_misspelled_ones_refused(command, refuse):
     }
     assert listed == {name: read_preset(name)["summary"] for name in preset_names()}
     refuse("train --preset crema --data digits", 2, "unknown preset 'crema'", "'crema-d'")
-    refuse("bench --preset crema --data digits --out x", 2, "unknown preset 'crema'", "'crema-d'")
+    refuse("bench --methods joint --preset crema --data digits --out x", 2, "unknown preset 'crema'", "'crema-d'")
     refuse("prepare fsdd --root . --preset fsdd", 2, "--preset")
