@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,14 @@ MOST_SEED = 2**63 - 1
 """The largest seed. The generators of PyTorch take 64 bits, and some draws add to the seed."""
 
 _SEEDS = "an integer from 0 to 2**63 - 1"
+
+
+def _is_seed(value: object) -> bool:
+    """True for an integer of any library in the range of a seed; booleans are none."""
+    return (
+        isinstance(value, Integral) and not isinstance(value, bool) and 0 <= int(value) <= MOST_SEED
+    )
+
 
 MOST_COUNT = 2**31 - 1
 """The largest value of every other integer setting."""
@@ -261,7 +270,7 @@ class DataSettings:
                 "strict or simulated",
             ),
             ("problems", self.problems in POLICIES, "error, drop or absent"),
-            ("seed", 0 <= self.seed <= MOST_SEED, _SEEDS),
+            ("seed", _is_seed(self.seed), _SEEDS),
         ]
         _check("data", self, checks)
 
@@ -322,7 +331,7 @@ class Settings:
             ("width", self.width is None or self.width >= 1, "at least 1, or null"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 2, "at least 2"),
-            ("seed", 0 <= self.seed <= MOST_SEED, _SEEDS),
+            ("seed", _is_seed(self.seed), _SEEDS),
             ("select", self.select in METRICS, "one of " + ", ".join(METRICS)),
             ("patience", self.patience >= 0, "at least 0"),
             ("device", self.device in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),

@@ -166,5 +166,10 @@ def test_presets_are_listed_and_misspelled_ones_refused(command, refuse):
     }
     assert listed == {name: read_preset(name)["summary"] for name in preset_names()}
     refuse("train --preset crema --data digits", 2, "unknown preset 'crema'", "'crema-d'")
-    refuse("bench --methods joint --preset crema --data digits --out x", 2, "unknown preset 'crema'", "'crema-d'")
+    refuse(
+        "bench --methods joint --preset crema --data digits --out x",
+        2,
+        "unknown preset 'crema'",
+        "'crema-d'",
+    )
     refuse("prepare fsdd --root . --preset fsdd", 2, "--preset")
