@@ -17,7 +17,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = str(path)
+        if error.errno is not None:  # else the name would take the place of the message
+            error.filename = str(path)
         raise
 
 

@@ -72,9 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _drop_output()
         code = error.exit_code if isinstance(error, EquipoiseError) else 1
         return _fail(_describe(error), code, alone=isinstance(error, TrainingError | OSError))
-    except Exception:
+    except Exception as error:
         if signals.came:  # a module that was being loaded turned the interrupt into another error
             return _fail("interrupted", 130)
+        memory = isinstance(error, MemoryError | RuntimeError) and _is_out_of_memory(error)
+        if memory and "--debug" not in given:
+            return _fail(_describe_memory(error), 1, alone=True)
         raise
     finally:
         warnings.formatwarning = usual
@@ -159,14 +162,14 @@ def _describe(error: EquipoiseError | OSError) -> str:
     return " ".join(str(error).split())
 
 
-def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     """True for an error of memory, which PyTorch tells by the words of a RuntimeError."""
     words = str(error)
     told = "can't allocate memory" in words or "out of memory" in words
     return told or isinstance(error, MemoryError)
 
 
-def _describe_memory(error: MemoryError | RuntimeError) -> str:
+def _describe_memory(error: Exception) -> str:
     """One line without the place in PyTorch's source."""
     reason = " ".join(str(error).split()).rpartition("DefaultCPUAllocator: ")[2][:200]
     shown = f" ({reason})" if reason else ""

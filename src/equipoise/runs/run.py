@@ -115,9 +115,6 @@ def train(
         _require_labels(splits)
         model = build_model(settings, splits.train.specs, splits.train.classes).to(runtime.device)
         inputs = describe_inputs(settings, splits, dict(model.encoders.items()))
-        if runtime.main:
-            for modality, text in inputs.items():
-                announce(f"{modality}: {text}")
         splits = cache_features(splits, model, cache_folder(settings.data.cache), runtime.device)
         ctx = make_context(settings, splits, model, runtime)
         method.setup(ctx)
@@ -135,6 +132,10 @@ def train(
             ctx.observer = monitor
             if resume:
                 _restore(monitor, checkpoint)
+            # Only now, so that whatever is refused before is the only line that is printed.
+            if runtime.main:
+                for modality, text in inputs.items():
+                    announce(f"{modality}: {text}")
             fit(method, ctx, settings.epochs)
             monitor.conclude()
         model.load_state_dict(checkpoints.load(checkpoints.best()).model)

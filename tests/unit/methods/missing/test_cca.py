@@ -58,7 +58,7 @@ def test_covariances_are_those_of_features_imputed_by_the_training_mean(table):
 
 def test_covariances_do_not_depend_on_how_the_rows_are_cut(table, monkeypatch):
     whole = cca.covariances(table.features, table.present)[1]
-    monkeypatch.setattr(cca, "CHUNK", 7)
+    monkeypatch.setattr(cca, "ROWS_AT_A_TIME", 7)
     torch.testing.assert_close(cca.covariances(table.features, table.present)[1], whole)
 
 
