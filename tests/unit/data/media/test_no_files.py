@@ -30,13 +30,13 @@ def refused(read, path, words):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_pipes_sockets_and_devices_are_not_opened(tmp_path, name):
+def test_pipes_sockets_and_devices_are_not_opened(tmp_path, name, monkeypatch):
     path = tmp_path / name
     os.mkfifo(path)
     refused(READERS[name], path, "a named pipe")
     path.unlink()
     with socket.socket(socket.AF_UNIX) as listening:
-        os.chdir(tmp_path)  # the path of a socket has at most 108 characters
+        monkeypatch.chdir(tmp_path)  # the path of a socket has at most 108 characters
         listening.bind(name)
         refused(READERS[name], path, "a socket")
     path.unlink()
