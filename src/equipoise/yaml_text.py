@@ -148,7 +148,7 @@ def dump_yaml(values: Any) -> str:
 
 
 def describe(error: yaml.YAMLError) -> str:
-    """What is wrong with a text, and where, in one line."""
+    """Describe in one line the error of a text, and its place."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return " ".join(str(error).split())
     mark = error.problem_mark or error.context_mark

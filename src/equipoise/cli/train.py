@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _go_on(args: argparse.Namespace, settings: Settings) -> str:
-    """How to go on with a training whose ranks have failed."""
+    """Say how to resume a training whose ranks have failed."""
     from equipoise.api import default_folder
 
     folder = args.resume or args.out or default_folder(settings)

@@ -96,7 +96,8 @@ class Plan:
         for label in others:
             own = self.settings(label, self.seeds[0], {}).data
             for name in SAME_DATA:
-                held, other = getattr(data, name), getattr(own, name)
+                held = getattr(data, name)
+                other = getattr(own, name)
                 if held is not other and held != other:
                     raise ConfigError(
                         f"{first!r} and {label!r} have different data (data.{name} is "

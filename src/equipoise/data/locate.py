@@ -132,7 +132,7 @@ def read_prepared(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _is_prepared(facts: dict[str, Any]) -> bool:
-    """Whether every part of a dataset.json that is read has its type."""
+    """True if every part of a dataset.json that is read has its type."""
     declared = facts["modalities"]
     options = facts.get("options", {})
     columns = [facts.get(role) for role in ("label", "split", "group", "id", "root")]

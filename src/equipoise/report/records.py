@@ -51,7 +51,7 @@ class Record:
         return reported(self.result)
 
     def inputs(self) -> dict[str, str]:
-        """What was read of each modality and by which encoder; empty for runs of version 0.1."""
+        """The part read of each modality and its encoder; empty for runs of version 0.1."""
         try:
             facts = json.loads((self.folder / "data.json").read_text(encoding="utf-8"))
             return {str(m): str(text) for m, text in facts.get("inputs", {}).items()}
@@ -224,7 +224,7 @@ def read_record(folder: Path) -> Record:
 
 
 def _is_epoch(line: Any) -> bool:
-    """Whether a line of `metrics.jsonl` has what figures are drawn from."""
+    """True if a line of `metrics.jsonl` has the numbers that figures are drawn from."""
     parts = [line["validation"]["fused"], *line["validation"]["modalities"].values()]
     return (
         isinstance(line["epoch"], int)

@@ -92,7 +92,7 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def _is_result(result: Mapping[str, Any]) -> bool:
-    """Whether the parts that reports read are there; version 0.1 wrote no digest."""
+    """True if the parts that reports read are there; version 0.1 wrote no digest."""
     named = all(isinstance(result[name], str) for name in ("method", "label", "data", "command"))
     listed = all(isinstance(result[name], list) for name in ("classes", "modalities"))
     measured = [result["validation"], *([result["test"]] if "test" in result else [])]
@@ -107,7 +107,7 @@ def _is_result(result: Mapping[str, Any]) -> bool:
 
 
 def _is_measured(part: Mapping[str, Any]) -> bool:
-    """Whether this is what `measure` returns."""
+    """True for a value that has the form of the result of `measure`."""
     tables = [part["fused"], *part["modalities"].values()]
     return isinstance(part["count"], int) and all(
         isinstance(table.get("accuracy"), float | int | None) for table in tables

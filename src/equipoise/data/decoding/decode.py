@@ -100,7 +100,7 @@ def decode_modalities(
 
 
 def remarks_of(manifest: Manifest, modalities: Mapping[str, DecodedModality]) -> list[str]:
-    """What a user should know of files that could be read: a line for each modality and remark."""
+    """Remarks on files that could be read: a line for each modality and remark."""
     lines = []
     for modality, found in modalities.items():
         rows: dict[str, list[int]] = {}

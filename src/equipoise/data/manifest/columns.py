@@ -25,7 +25,7 @@ SPLIT_ALIASES = {
     **{name: name for name in SPLIT_NAMES},
     **dict.fromkeys(("valid", "val", "dev"), "validation"),
 }
-"""What a split column may hold, in any case, and the split it means."""
+"""{word of a split column, in any case: the split that it means}."""
 
 
 class ColumnReader:

@@ -251,7 +251,7 @@ def _is_list(text: str) -> bool:
 
 
 def _what(cell: Any) -> str:
-    """What a cell is that cannot be a label."""
+    """Describe a cell that cannot be a label."""
     import pandas as pd
 
     if isinstance(cell, list | tuple | set | frozenset | np.ndarray):
