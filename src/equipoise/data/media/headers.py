@@ -8,7 +8,6 @@ tells why.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ import numpy as np
 
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media.audio import SOUND_FILES
+from equipoise.data.media.image import open_header, read_orientation
 from equipoise.data.media.truncation import Packets
 from equipoise.data.media.video import PICTURES, open_container
+from equipoise.quiet import muffled
 
-ORIENTATION = 0x0112
-"""The EXIF tag of the turn that makes a picture upright; from 5 on, sides change places."""
 LONGEST = 366 * 24 * 3600.0
 """Seconds that no recording lasts; a header that says more is wrong."""
 
@@ -84,7 +83,8 @@ def _sound(part: FilePart) -> Header | None:
     import soundfile
 
     if part.path.suffix.lower() in SOUND_FILES:
-        facts = soundfile.info(str(part.path))
+        with muffled:  # mpg123 prints its doubts about files that are no MP3
+            facts = soundfile.info(str(part.path))
         rate = int(facts.samplerate)
         seconds = facts.frames / rate
     else:
@@ -111,13 +111,10 @@ def _lasts(path: Path, container: Any, stream: Any) -> float:
 
 
 def _sides(path: Path) -> tuple[int, int]:
-    from PIL import Image
-
-    with Image.open(path) as image:
+    with path.open("rb") as file, open_header(path, file) as image:
         width, height = image.size
-        turned = False
-        with suppress(Exception):  # damaged EXIF data do not change the size
-            turned = image.getexif().get(ORIENTATION, 1) >= 5
+        turn = read_orientation(image)
+    turned = isinstance(turn, int) and turn >= 5  # from 5 on, sides change places
     return (width, height) if turned else (height, width)
 
 

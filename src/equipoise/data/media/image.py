@@ -70,18 +70,18 @@ def open_image(path: Path, white: int | None = None) -> Iterator[Image.Image]:
     check_file(path)
     with decoding(path, "not readable as an image"):
         # Given a path, Pillow maps some TIFF files into memory and then turns them wrongly.
-        with path.open("rb") as file, _opened(path, file) as opened:
+        with path.open("rb") as file, open_header(path, file) as opened:
             # libtiff prints what it dislikes.
             with muffled if opened.format == "TIFF" else nullcontext():
                 opened.load()
-            turn = TURNS.get(_orientation(opened))  # only now: EXIF may stand behind the pixels
+            turn = TURNS.get(read_orientation(opened))  # only now: EXIF may stand behind the pixels
             image = _on_white(_eight_bits(opened, white))
         if turn is not None:
             image = image.transpose(turn)
     yield image
 
 
-def _opened(path: Path, file: BinaryIO) -> Image.Image:
+def open_header(path: Path, file: BinaryIO) -> Image.Image:
     """Read the header of a picture.
 
     Raises:
@@ -100,7 +100,7 @@ def _opened(path: Path, file: BinaryIO) -> Image.Image:
     return opened
 
 
-def _orientation(image: Image.Image) -> Any:
+def read_orientation(image: Image.Image) -> Any:
     """The number in EXIF that says how the camera was held; None where EXIF is unreadable."""
     try:
         return image.getexif().get(ORIENTATION)
