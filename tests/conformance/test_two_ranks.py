@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from active import ACTIVE
 from equipoise.methods import METHODS
 from equipoise.testing import ROUNDING, World, rank_difference
 from equipoise.testing.world import fresh_seed
@@ -31,17 +32,6 @@ OPTIONS = [
     ("reconboost", {"alternation": 1, "rectification": 2}),
 ]
 """Options that draw random numbers, gather over ranks, or look at a sample twice."""
-
-ACTIVE = [
-    ("smv-sample", {"warm_up": 0}),
-    ("smv-modality", {"warm_up": 1, "alpha": 3.0}),
-    ("relearning", {"every": 1, "times": 5}),
-    ("bss", {"schedule": "curriculum", "grow": 3}),
-    ("inforeg", {"smoothing": 1, "threshold": 0.0, "unimodal_weight": 0.3}),
-    ("aug", {"every": 1, "residual": "sum"}),
-    ("mbsd", {"divergence": "true-class", "unimodal_weight": 0.5}),
-]
-"""Options under which methods that act between epochs do so at once; they train an epoch longer."""
 
 
 def with_options(seed):

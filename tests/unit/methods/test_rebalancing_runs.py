@@ -6,20 +6,11 @@ from contextlib import nullcontext
 
 import pytest
 
+from active import ACTIVE
 from equipoise.testing import World
 from equipoise.testing.methods import resumes
 from equipoise.testing.world import differing, snapshot
 from equipoise.training.loop import fit
-
-ACTIVE = [
-    ("smv-sample", {"warm_up": 0}),
-    ("smv-modality", {"warm_up": 1, "alpha": 3.0}),
-    ("relearning", {"every": 1, "times": 5}),
-    ("bss", {"schedule": "curriculum", "grow": 3}),
-    ("inforeg", {"smoothing": 1, "threshold": 0.0, "unimodal_weight": 0.3}),
-    ("aug", {"every": 1, "residual": "sum"}),
-    ("mbsd", {"divergence": "true-class", "unimodal_weight": 0.5}),
-]
 
 
 @pytest.mark.parametrize(("name", "options"), ACTIVE, ids=[name for name, _ in ACTIVE])
