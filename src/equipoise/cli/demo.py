@@ -15,7 +15,21 @@ DEMO_METHODS: dict[str, dict[str, Any]] = {
     name: {"method": {"name": name}, "optimiser": {"lr": rate}}
     for name, rate in LEARNING_RATES.items()
 }
-DEMO_SETTINGS: dict[str, Any] = {"data": {"source": "digits"}, "epochs": 20}
+DEMO_SETTINGS: dict[str, Any] = {
+    "data": {"source": "digits"},
+    "optimiser": {
+        "name": "sgd",
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "schedule": "none",
+        "clip": 0.0,
+    },
+    "epochs": 20,
+    "batch_size": 64,
+    "select": "accuracy",
+    "patience": 0,
+}
+"""All that acts on a training, so that the results stay when the defaults of the settings change."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

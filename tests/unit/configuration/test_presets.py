@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from torch import nn
 
+from equipoise.cli.demo import DEMO_METHODS, DEMO_SETTINGS
 from equipoise.configuration.layers import make_settings, nest, overlay
 from equipoise.configuration.presets import preset_names, preset_registry, read_preset
 from equipoise.data.datasets import DATASETS
@@ -122,3 +123,19 @@ def test_another_transform_takes_none_of_the_old_settings():
     assert other["data"]["options"]["text"] == {"transform": "words", "minimum": 1}
     same = overlay(base, nest({"data.options.text.tokenizer": "y"}))
     assert same["data"]["options"]["text"] == {"transform": "pieces", "tokenizer": "y", "length": 9}
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [*(read_preset(name) for name in preset_names()), overlay(DEMO_SETTINGS, DEMO_METHODS["mie"])],
+    ids=[*preset_names(), "demo"],
+)
+def test_presets_and_the_demo_state_all_that_acts_on_a_training(stated):
+    """Results that were published, or chosen on validation, must not follow the defaults."""
+    acting = {"name", "lr", "weight_decay", "schedule", "clip"}
+    optimiser = stated["optimiser"]
+    acting |= {"momentum"} if optimiser["name"] == "sgd" else set()
+    acting |= {"step_size", "gamma"} if optimiser["schedule"] in ("step", "plateau") else set()
+    acting |= {"plateau_on"} if optimiser["schedule"] == "plateau" else set()
+    assert acting <= set(optimiser)
+    assert {"epochs", "batch_size", "select", "patience"} <= set(stated)
