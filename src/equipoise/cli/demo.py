@@ -29,7 +29,7 @@ DEMO_SETTINGS: dict[str, Any] = {
     "select": "accuracy",
     "patience": 0,
 }
-"""All that acts on a training, so that the results stay when the defaults of the settings change."""
+"""All that acts on a training: results stay when the defaults of the settings change."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
