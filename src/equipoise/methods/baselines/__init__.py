@@ -12,6 +12,13 @@ ENTRIES: list[MethodEntry] = [
         neutral={},
     ),
     MethodEntry(
+        "joint-uniform",
+        "equipoise.methods.baselines.joint_uniform:JointUniform",
+        "joint training with a loss on each modality's own prediction, all of one weight",
+        head="auxiliary",
+        neutral={"weight": 0.0},
+    ),
+    MethodEntry(
         "late",
         "equipoise.methods.baselines.late:Late",
         "independent networks, one per modality, that meet at prediction only",
