@@ -278,7 +278,18 @@ class DataSettings:
 IN_MEMORY = "<DataFrame>"
 """The source in `config.yaml` of data that are neither a name nor a path."""
 
-METRICS = ("accuracy", "macro_f1", "mean_average_precision")
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "mean_average_precision",
+    "auroc",
+    "log_loss",
+)
+"""The metrics that can choose an epoch, or settings of a search."""
+
+SMALLER_IS_BETTER = frozenset({"log_loss", "calibration_error"})
+"""The metrics of which a smaller value is better; of all others, a larger one is."""
 
 
 @dataclass(frozen=True)
@@ -298,8 +309,9 @@ class Settings:
         epochs: how often every modality sees the training samples.
         batch_size: samples per step, over all devices.
         seed: seed of initialisation, order and every random draw.
-        select: fused validation metric that chooses the epoch: accuracy, macro_f1 or
-            mean_average_precision.
+        select: fused validation metric that chooses the epoch: accuracy, balanced_accuracy,
+            macro_f1, mean_average_precision, auroc or log_loss. Of epochs that are equal, the one
+            with the lower log-loss is chosen.
         patience: stop when every modality has trained for this many epochs since the best one; 0
             trains to the end. No epoch is chosen before all modalities have trained.
         device: auto, cpu or cuda.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from statistics import fmean
 
 from equipoise.comparison.cell import Outcome
 from equipoise.comparison.plan import Cell, Plan
+from equipoise.evaluation.metrics import worth
 
 
 def search_settings(
@@ -51,15 +53,17 @@ def best_choices(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return best
 
 
-def _score(outcomes: Sequence[Outcome]) -> float:
-    """Mean validation metric over the seeds.
+def _score(outcomes: Sequence[Outcome]) -> tuple[float, float]:
+    """Mean worth of the validation metric over the seeds, and of the log-loss for equal ones.
 
-    A choice that fails with any seed gets -1, so that it never wins against one that does not.
+    A choice that fails with any seed never wins against one that does not.
     """
     scores = []
     for outcome in outcomes:
         if outcome.result is None:
-            return -1.0
+            return -math.inf, -math.inf
         fused = outcome.result["validation"]["fused"]
-        scores.append(float(fused[outcome.cell.settings.select] or 0.0))
-    return fmean(scores)
+        names = (outcome.cell.settings.select, "log_loss")
+        scores.append([worth(name, fused.get(name)) for name in names])
+    metric, loss = map(fmean, zip(*scores, strict=True))
+    return metric, loss

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.evaluation.metrics import absent_fraction
 from equipoise.evaluation.statistics import mean_and_std
+from equipoise.settings import SMALLER_IS_BETTER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,11 +24,13 @@ Result = Mapping[str, Any]
 
 METRIC_TITLES = {
     "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro-F1",
     "mean_average_precision": "mAP",
+    "auroc": "AUROC",
+    "log_loss": "log-loss",
     "calibration_error": "calibration error",
 }
-LOWER_IS_BETTER = {"calibration_error"}
 
 
 @dataclass(frozen=True)
@@ -38,18 +41,23 @@ class Score:
         mean: over seeds; None where nothing was measured.
         deviation: sample standard deviation over seeds; None with fewer than two.
         place: 1 for the best of its column, 2 for the second, else 0.
+        percent: False for a log-loss, which is in nats.
     """
 
     mean: float | None = None
     deviation: float | None = None
     place: int = 0
+    percent: bool = True
 
     def text(self) -> str:
-        """In percent, as "81.2 ± 0.4"."""
+        """In percent, as "81.2 ± 0.4"; a log-loss as "0.431 ± 0.012"."""
         if self.mean is None:
             return "–"
-        mean = f"{100 * self.mean:.1f}"
-        return mean if self.deviation is None else f"{mean} ± {100 * self.deviation:.1f}"
+        mean = self._number(self.mean)
+        return mean if self.deviation is None else f"{mean} ± {self._number(self.deviation)}"
+
+    def _number(self, value: float) -> str:
+        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,8 @@ class Board:
             value = metrics_of(measured, part).get(metric)
             if value is not None:
                 values.append(float(value))
-        return Score(*mean_and_std(values)) if values else Score()
+        percent = metric != "log_loss"
+        return Score(*mean_and_std(values), percent=percent) if values else Score()
 
     def absent(self, rate: float) -> float | None:
         """Mean fraction of (sample, modality) cells that are absent from the reported split."""
@@ -151,7 +160,7 @@ class Board:
                 self.score(method, column.part, column.metric, rate=column.rate)
                 for method in self.methods
             ]
-            places = _places([s.mean for s in scores], column.metric in LOWER_IS_BETTER)
+            places = _places([s.mean for s in scores], column.metric in SMALLER_IS_BETTER)
             for method, score, place in zip(self.methods, scores, places, strict=True):
                 rows[method].append(replace(score, place=place))
         return rows

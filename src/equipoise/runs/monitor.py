@@ -17,7 +17,7 @@ from torch import Tensor
 
 from equipoise.data.table.table import Table
 from equipoise.errors import Interrupted
-from equipoise.evaluation.metrics import measure
+from equipoise.evaluation.metrics import measure, worth
 from equipoise.evaluation.predict import predict
 from equipoise.files import replace_file
 from equipoise.heads.base import Head
@@ -31,6 +31,9 @@ from equipoise.training.method import Method
 
 OnEpoch = Callable[[dict[str, Any]], None]
 """Called after each epoch with its line of `metrics.jsonl`."""
+
+CURVES = ("accuracy", "log_loss")
+"""The metrics of every epoch, fused and of each modality, beside the one that chooses."""
 
 
 class Monitor:
@@ -66,8 +69,12 @@ class Monitor:
         self.settings = settings
         self.interrupt = interrupt
         self.on_epoch = on_epoch
-        self.best_metric = -1.0
+        # The metric as a worth, and the log-loss that decides between equals.
+        self.best_metric = -math.inf
+        self.best_loss = math.inf
         self.best_epoch = -1
+        # From here patience counts: a lower log-loss at an equal metric does not restart it.
+        self.improved_epoch = -1
         self.seconds = 0.0
         self._since = time.perf_counter()
         self._metrics: dict[str, Any] = {}
@@ -120,12 +127,20 @@ class Monitor:
             when=f" on the validation split after epoch {at.epoch - 1}, step {at.step}",
             remedy=remedy(self.settings.optimiser),
         )
-        self._metrics = measure(predictions)
-        metric = self._metrics["fused"][self.settings.select]
-        value = 0.0 if metric is None else float(metric)
+        select = self.settings.select
+        # No more than what chooses the epoch and what the curves of a report show: metrics of
+        # ranks sort every class anew, which would be a good part of a short epoch.
+        self._metrics = measure(predictions, tuple(dict.fromkeys((*CURVES, select))), CURVES)
+        fused = self._metrics["fused"]
+        value = worth(select, fused[select])
+        loss = -worth("log_loss", fused["log_loss"])
+        better = value > self.best_metric or (value == self.best_metric and loss < self.best_loss)
         # However good: a modality that has yet to train would be missing from the result.
-        if value > self.best_metric and ctx.plan.selectable(at.epoch):
+        if better and ctx.plan.selectable(at.epoch):
+            if value > self.best_metric:
+                self.improved_epoch = at.epoch - 1
             self.best_metric = value
+            self.best_loss = loss
             self._choose_last()
         return value
 
@@ -194,13 +209,14 @@ class Monitor:
     def stopped(self) -> bool:
         """True when `patience` has run out.
 
-        It counts the epochs that every modality has trained for since the best epoch. Where
-        modalities take turns, a phase of one of them cannot use up the patience of the others.
+        It counts the epochs that every modality has trained for since the metric last improved.
+        Where modalities take turns, a phase of one of them cannot use up the patience of the
+        others.
         """
         patience = self.settings.patience
         if not patience or self.best_epoch < 0:
             return False
-        return self.ctx.plan.waited(self.best_epoch + 1, self.ctx.position.epoch) >= patience
+        return self.ctx.plan.waited(self.improved_epoch + 1, self.ctx.position.epoch) >= patience
 
     def save(self) -> None:
         """Write a checkpoint to resume from."""
@@ -222,6 +238,9 @@ class Monitor:
         known = checkpoint.state["monitor"]
         self.best_metric = known["best_metric"]
         self.best_epoch = known["best_epoch"]
+        # Version 0.1 knew neither of these two.
+        self.best_loss = known.get("best_loss", math.inf)
+        self.improved_epoch = known.get("improved_epoch", self.best_epoch)
         self.seconds = known["seconds"]
         self._since = time.perf_counter()
         path = self.folder / "metrics.jsonl"
@@ -233,7 +252,9 @@ class Monitor:
     def state_dict(self) -> dict[str, Any]:
         return {
             "best_metric": self.best_metric,
+            "best_loss": self.best_loss,
             "best_epoch": self.best_epoch,
+            "improved_epoch": self.improved_epoch,
             "seconds": self.seconds,
         }
 

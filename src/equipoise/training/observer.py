@@ -21,7 +21,7 @@ class Observer(Protocol):
         """
 
     def validate(self) -> float:
-        """Read the validation split; return the metric that selects an epoch (larger is better)."""
+        """Read the validation split; return the worth of the epoch (larger is better)."""
 
     def record(self) -> None:
         """Write down the epoch that has just been validated."""

@@ -181,6 +181,39 @@ def test_the_grid_is_chosen_on_the_mean_validation_metric(tmp_path, monkeypatch)
     assert len(list(tmp_path.glob("search/joint/choice-*/seed-*"))) == 6
 
 
+@pytest.mark.parametrize(
+    ("select", "values", "expected"),
+    [
+        ("log_loss", {0.1: (0.9, 0.8), 0.5: (0.6, 0.4), 1.0: (0.7, 0.7)}, 0.5),
+        ("accuracy", {0.1: (0.6, 0.8), 0.5: (0.9, 0.9), 1.0: (0.9, 0.4)}, 1.0),
+    ],
+)
+def test_the_better_choice_is_the_smaller_loss_also_of_equals(
+    tmp_path, monkeypatch, select, values, expected
+):
+    """{rate: (accuracy, log-loss)}"""
+    train = cells_module.run.train
+
+    def rigged(settings, folder, **options):
+        done = train(settings, folder, **options)
+        accuracy, log_loss = values[settings.optimiser.lr]
+        done.result["validation"]["fused"] |= {"accuracy": accuracy, "log_loss": log_loss}
+        return done
+
+    monkeypatch.setattr(cells_module.run, "train", rigged)
+    plan = plan_from(
+        {
+            **SHARED,
+            "select": select,
+            "methods": {"joint": None},
+            "seeds": [0],
+            "grid": {"optimiser.lr": list(values)},
+        }
+    )
+    outcomes = run_comparison(plan, tmp_path)
+    assert {outcome.cell.settings.optimiser.lr for outcome in outcomes} == {expected}
+
+
 @pytest.fixture
 def reads(monkeypatch):
     """The batches of the test split that were read so far."""

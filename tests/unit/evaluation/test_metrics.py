@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+from sklearn.metrics import log_loss as sklearn_log_loss
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
+    multiclass_auroc,
     multiclass_average_precision,
     multiclass_calibration_error,
     multiclass_f1_score,
@@ -40,6 +48,9 @@ def test_agrees_with_torchmetrics(rng: np.random.Generator, classes: int) -> Non
     options = {"preds": probability, "target": target, "num_classes": classes}
     expected = {
         "accuracy": multiclass_accuracy(**options, average="micro"),
+        "balanced_accuracy": multiclass_accuracy(**options, average="macro"),
+        "auroc": multiclass_auroc(**options, average="macro"),
+        "log_loss": -np.log(metrics.softmax(logits)[np.arange(len(label)), label]).mean(),
         "macro_f1": multiclass_f1_score(**options, average="macro"),
         "mean_average_precision": multiclass_average_precision(**options, average="macro"),
         "calibration_error": multiclass_calibration_error(**options, n_bins=15, norm="l1"),
@@ -48,6 +59,76 @@ def test_agrees_with_torchmetrics(rng: np.random.Generator, classes: int) -> Non
     assert found == {
         name: pytest.approx(float(value), abs=1e-5) for name, value in expected.items()
     }
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize("ties", ["none", "some", "many"])
+@pytest.mark.parametrize("classes", [2, 3, 9])
+def test_agrees_with_scikit_learn(rng: np.random.Generator, classes: int, ties: str) -> None:
+    logits, label = draw(rng, classes, rows=150)
+    probability = metrics.softmax(logits)
+    if ties != "none":
+        steps = 20 if ties == "some" else 4
+        probability = np.round(probability * steps + 0.2) + 0.1
+        probability /= probability.sum(1, keepdims=True)
+    absent = rng.random() < 0.5 and classes > 2
+    if absent:
+        label[label == classes - 1] = 0
+    occur = np.unique(label)
+    predicted = probability.argmax(1)
+    one_hot = [(label == k, probability[:, k]) for k in occur]
+    precisions = [average_precision_score(*pair) for pair in one_hot]
+    areas = [roc_auc_score(*pair) for pair in one_hot]
+    close = {"rel": 0, "abs": 1e-12}
+    assert metrics.balanced_accuracy(probability, label) == pytest.approx(
+        balanced_accuracy_score(label, predicted), **close
+    )
+    expected = f1_score(label, predicted, average="macro", zero_division=0)
+    assert metrics.macro_f1(probability, label) == pytest.approx(expected, **close)
+    expected = sklearn_log_loss(label, probability, labels=range(classes))
+    assert metrics.log_loss(probability, label) == pytest.approx(expected, **close)
+    for found, wanted in (
+        (metrics.class_average_precision(probability, label), precisions),
+        (metrics.class_auroc(probability, label), areas),
+    ):
+        np.testing.assert_allclose(found[occur], wanted, rtol=0, atol=1e-12)
+        assert np.isnan(np.delete(found, occur)).all()
+    assert metrics.mean_average_precision(probability, label) == pytest.approx(
+        np.mean(precisions), **close
+    )
+    assert metrics.auroc(probability, label) == pytest.approx(np.mean(areas), **close)
+    if not absent and classes > 2:
+        macro = roc_auc_score(label, probability, multi_class="ovr", average="macro")
+        assert metrics.auroc(probability, label) == pytest.approx(macro, **close)
+    counts = metrics.Counts.of(probability, label)
+    found = (counts.precision, counts.recall, counts.f1)
+    wanted = precision_recall_fscore_support(
+        label, predicted, labels=range(classes), zero_division=np.nan
+    )
+    for ours, theirs in zip(found, wanted[:3], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(counts.true, wanted[3])
+
+
+def test_a_certain_mistake_has_a_finite_loss() -> None:
+    probability = np.array([[1.0, 0.0], [0.5, 0.5]])
+    found = metrics.sample_log_loss(probability, np.array([1, 1]))
+    np.testing.assert_allclose(found, [-np.log(np.finfo(np.float64).eps), np.log(2)])
+
+
+def test_labels_of_a_single_class_have_no_auroc(rng: np.random.Generator) -> None:
+    logits, _ = draw(rng, 3)
+    found = metrics.score(logits, np.ones(len(logits), dtype=int))
+    assert found.pop("auroc") is None
+    assert np.isfinite(list(found.values())).all()
+
+
+@pytest.mark.parametrize("metric", metrics.ALL_METRICS)
+def test_worth_is_larger_for_the_better_of_two_predictions(metric: str) -> None:
+    label = np.arange(40) % 4
+    good, bad = (margin * np.eye(4)[label] for margin in (2.0, -2.0))
+    better, worse = (metrics.worth(metric, metrics.score(u, label)[metric]) for u in (good, bad))
+    assert better > worse
 
 
 def test_classes_that_do_not_occur_do_not_count(rng: np.random.Generator) -> None:
@@ -91,7 +172,10 @@ def test_a_perfect_and_certain_prediction() -> None:
     found = metrics.score(200 * np.eye(3, dtype=np.float32)[label], label)
     assert found == {
         "accuracy": 1,
+        "balanced_accuracy": 1,
         "macro_f1": 1,
+        "auroc": 1,
+        "log_loss": pytest.approx(0),
         "mean_average_precision": 1,
         "calibration_error": pytest.approx(0),
     }

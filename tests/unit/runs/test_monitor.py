@@ -13,6 +13,7 @@ from equipoise.data.table.table import Table
 from equipoise.errors import Interrupted, RunError
 from equipoise.methods.baselines.joint import Joint
 from equipoise.runs import run
+from equipoise.settings import METRICS
 from equipoise.testing.world import differing
 from equipoise.training.context import Context
 from equipoise.training.phase import Phase
@@ -35,17 +36,33 @@ def with_labels(table, label):
     return replace(table, label=label)
 
 
-@pytest.mark.parametrize("select", ["accuracy", "macro_f1", "mean_average_precision"])
-def test_the_first_epoch_that_is_best_on_validation_is_chosen(settings, tmp_path, select):
+@pytest.mark.parametrize("select", METRICS)
+def test_the_epoch_that_is_best_on_validation_is_chosen(settings, tmp_path, select):
     done = run.train(replace(settings, select=select, seed=random.randrange(999)), tmp_path / "run")
     lines = history(done.folder)
     metrics = [line["validation"]["fused"][select] for line in lines]
+    losses = [line["validation"]["fused"]["log_loss"] for line in lines]
+    sign = 1 if select == "log_loss" else -1
+    expected = int(np.lexsort((losses, sign * np.array(metrics)))[0])  # of equals, the lower loss
     assert [line["epoch"] for line in lines] == list(range(settings.epochs))
-    assert done.result["best_epoch"] == int(np.argmax(metrics))
-    assert done.result["validation"]["fused"][select] == pytest.approx(max(metrics))
+    assert done.result["best_epoch"] == expected
+    assert done.result["validation"]["fused"][select] == pytest.approx(metrics[expected])
     assert [p.name for p in (done.folder / "checkpoints").glob("best-*")] == [
-        f"best-epoch-{np.argmax(metrics):05d}"
+        f"best-epoch-{expected:05d}"
     ]
+
+
+def test_of_equal_epochs_the_lower_log_loss_is_chosen_and_patience_still_runs_out(
+    settings, tmp_path
+):
+    """A rate that lowers the loss and changes no prediction."""
+    still = replace(settings, patience=3, epochs=9, optimiser=replace(settings.optimiser, lr=1e-6))
+    done = run.train(replace(still, method={"name": "joint"}), tmp_path / "run")
+    lines = [line["validation"]["fused"] for line in history(done.folder)]
+    assert len({line["accuracy"] for line in lines}) == 1
+    assert len(lines) == 4
+    losses = [line["log_loss"] for line in lines]
+    assert done.result["best_epoch"] == int(np.argmin(losses)) > 0
 
 
 def test_the_test_split_chooses_nothing(settings, splits, tmp_path):
@@ -110,7 +127,7 @@ def test_patience_survives_a_stop(settings, tmp_path, final):
 
 
 def turns(settings, method="mie", **changes):
-    """Settings with which nothing improves, and modalities take turns of four epochs."""
+    """Settings with which no prediction changes, and modalities take turns of four epochs."""
     return replace(
         settings,
         **{
@@ -138,7 +155,7 @@ def test_patience_waits_for_modalities_that_take_turns(settings, splits, tmp_pat
     count = len(splits.train.modalities)
     first = 4 * (count - 1)  # the first epoch of the last modality
     assert [line["selectable"] for line in lines[: first + 1]] == [False] * first + [True]
-    assert done.result["best_epoch"] == first
+    assert done.result["best_epoch"] >= first  # of equals, that with the lowest log-loss
     trained = [line["training"] for line in lines]
     for modality in splits.train.modalities:
         assert trained[first + 1 :].count([modality]) >= still.patience
@@ -163,7 +180,6 @@ def test_a_modality_that_never_trains_is_not_waited_for(settings, splits, tmp_pa
     still = turns(settings, method="unimodal", patience=2)
     still = replace(still, method={"name": "unimodal", "modality": one})
     done = run.train(still, tmp_path / "run", splits=splits)
-    assert done.result["best_epoch"] == 0
     assert done.result["epochs"] == 3
 
 
