@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral
 from pathlib import Path
@@ -154,15 +154,22 @@ def require_trust(values: object, place: object, trust: bool, own: object = None
         )
 
 
+def _are_betas(values: Sequence[float]) -> bool:
+    return len(values) == 2 and all(0 <= value < 1 for value in values)
+
+
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """The optimiser, and the schedule of its learning rate.
+    """The optimiser, the schedule of its learning rate, and the average of the weights.
 
     Attributes:
         name: sgd, adam or adamw.
         lr: learning rate.
         momentum: momentum of SGD.
+        betas: decay rates of the two moments of Adam and AdamW.
         weight_decay: L2 penalty (decoupled under adamw).
+        warmup: fraction of the epochs over which the learning rate of a modality rises from zero,
+            step by step, to what the schedule gives; 0 for none.
         schedule: none, step (times gamma every step_size epochs), cosine (to zero) or plateau
             (times gamma after step_size epochs without a better value of plateau_on). All three
             count the epochs in which a modality trains; shared parameters follow the modality that
@@ -172,17 +179,22 @@ class OptimiserSettings:
         step_size: number of epochs, see schedule.
         gamma: factor, see schedule.
         clip: largest gradient norm of the groups that step together; 0 for no limit.
+        average: decay of an exponential moving average of the weights, which is validated, chosen
+            and kept in place of the weights themselves; 0 for none.
     """
 
     name: str = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
     weight_decay: float = 1e-4
+    warmup: float = 0.0
     schedule: str = "none"
     plateau_on: str = "loss"
     step_size: int = 30
     gamma: float = 0.1
     clip: float = 0.0
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         schedules = ("none", "step", "cosine", "plateau")
@@ -190,12 +202,15 @@ class OptimiserSettings:
             ("name", self.name in ("sgd", "adam", "adamw"), "sgd, adam or adamw"),
             ("lr", self.lr > 0, "positive"),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("betas", _are_betas(self.betas), "two numbers in [0, 1)"),
             ("weight_decay", self.weight_decay >= 0, "at least 0"),
+            ("warmup", 0 <= self.warmup <= 1, "in [0, 1]"),
             ("schedule", self.schedule in schedules, "one of " + ", ".join(schedules)),
             ("plateau_on", self.plateau_on in ("loss", "metric"), "loss or metric"),
             ("step_size", self.step_size >= 1, "at least 1"),
             ("gamma", 0 < self.gamma <= 1, "in (0, 1]"),
             ("clip", self.clip >= 0, "at least 0"),
+            ("average", 0 <= self.average < 1, "in [0, 1)"),
         ]
         _check("optimiser", self, checks)
 
@@ -501,6 +516,13 @@ def _read_texts(name: str, value: object) -> list[str]:
     return value
 
 
+def _read_floats(name: str, value: object) -> list[float]:
+    value = plain(value, name)
+    if not isinstance(value, list):
+        raise _refuse(name, "a list of numbers", value)
+    return [_read_float(name, item) for item in value]
+
+
 def _read_mapping(name: str, value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _refuse(name, "a mapping", value)
@@ -514,6 +536,7 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "float": _read_float,
     "str": _read_text,
     "list[str]": _read_texts,
+    "list[float]": _read_floats,
     "dict[str, Any]": _read_mapping,
 }
 """{declared type: function that checks a value and converts it}"""
@@ -540,6 +563,9 @@ USUAL = {
     "clip_grad": "optimiser.clip",
     "grad_clip": "optimiser.clip",
     "gradient_clip": "optimiser.clip",
+    "ema": "optimiser.average",
+    "ema_decay": "optimiser.average",
+    "warmup_ratio": "optimiser.warmup",
     "epoch": "epochs",
     "n_epochs": "epochs",
     "num_epochs": "epochs",

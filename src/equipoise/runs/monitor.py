@@ -120,13 +120,14 @@ class Monitor:
         """Read the validation split, once, and save the weights if they are the best so far."""
         ctx = self.ctx
         at = ctx.position
-        predictions = predict(
-            ctx.model,
-            self.validation,
-            runtime=ctx.runtime,
-            when=f" on the validation split after epoch {at.epoch - 1}, step {at.step}",
-            remedy=remedy(self.settings.optimiser),
-        )
+        with ctx.average.applied():
+            predictions = predict(
+                ctx.model,
+                self.validation,
+                runtime=ctx.runtime,
+                when=f" on the validation split after epoch {at.epoch - 1}, step {at.step}",
+                remedy=remedy(self.settings.optimiser),
+            )
         select = self.settings.select
         # No more than what chooses the epoch and what the curves of a report show: metrics of
         # ranks sort every class anew, which would be a good part of a short epoch.
@@ -166,7 +167,8 @@ class Monitor:
     def _choose_last(self) -> None:
         self.best_epoch = self.ctx.position.epoch - 1
         if self.ctx.runtime.main:
-            self.checkpoints.save(self._best_name(), self.ctx.model.state_dict())
+            with self.ctx.average.applied():
+                self.checkpoints.save(self._best_name(), self.ctx.model.state_dict())
 
     def record(self) -> None:
         """Append the epoch to `metrics.jsonl`, then checkpoint."""

@@ -317,11 +317,17 @@ class _CountingTable(Table):
 
 
 def _final(folder: Path) -> dict[str, torch.Tensor]:
-    """Model and method of the newest checkpoint of a finished run."""
+    """Model and method of the newest checkpoint of a finished run, and the weights it keeps."""
     from safetensors.torch import load_file
 
     newest = sorted((folder / "checkpoints").glob("epoch-*"))[-1]
-    return {**load_file(newest / "model.safetensors"), **load_file(newest / "method.safetensors")}
+    (best,) = (folder / "checkpoints").glob("best-epoch-*")
+    kept = load_file(best / "model.safetensors")
+    return {
+        **load_file(newest / "model.safetensors"),
+        **load_file(newest / "method.safetensors"),
+        **{f"kept.{name}": tensor for name, tensor in kept.items()},
+    }
 
 
 def _fit(method: Method, ctx: Any, epochs: int) -> None:

@@ -96,4 +96,6 @@ def _train(
 def _state(world: World, here: runtime.Runtime) -> dict[str, Tensor]:
     method, ctx = world.train(here)
     memory = {f"method.{name}": value for name, value in snapshot(method).items()}
-    return {**snapshot(ctx.model), **memory}
+    with ctx.average.applied():
+        averaged = {f"average.{name}": value for name, value in snapshot(ctx.model).items()}
+    return {**snapshot(ctx.model), **averaged, **memory}

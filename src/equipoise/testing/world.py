@@ -26,6 +26,18 @@ from equipoise.training.runtime import Runtime
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 
+OPTIMISER = {
+    "name": "sgd",
+    "lr": 0.05,
+    "momentum": 0.9,
+    "weight_decay": 0.01,
+    "warmup": 0.0,
+    "schedule": "none",
+    "clip": 0.0,
+    "average": 0.9,
+}
+"""All that acts, so that the checks do not follow the defaults of the settings."""
+
 
 def small_splits(count: int, seed: int, missing: float = 0.0, samples: int = 240) -> Splits:
     """Draw vectors of several modalities, each weaker than the one before.
@@ -92,7 +104,7 @@ class World:
         return self.splits or small_splits(self.count, self.seed, self.missing)
 
     def run_settings(self) -> Settings:
-        """Make settings with tiny encoders, momentum and weight decay."""
+        """Make settings with tiny encoders and an optimiser that has all its parts."""
         return Settings.from_dict(
             {
                 "method": {"name": self.method, **self.options},
@@ -102,9 +114,11 @@ class World:
                 },
                 "epochs": self.epochs,
                 "batch_size": self.batch_size,
+                "select": "accuracy",
+                "patience": 0,
                 "seed": self.seed,
                 "device": "cpu",
-                "optimiser": {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01},
+                "optimiser": OPTIMISER,
                 "precision": "bfloat16" if self.precision == "bfloat16" else "float32",
                 **self.settings,
             }

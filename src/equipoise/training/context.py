@@ -22,6 +22,7 @@ from equipoise.errors import EquipoiseError, TrainingError
 from equipoise.evaluating import evaluating
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
+from equipoise.training.average import WeightAverage
 from equipoise.training.checkpoint import finished_weights
 from equipoise.training.cost import PassCounter
 from equipoise.training.epoch_loader import EpochLoader
@@ -45,7 +46,7 @@ class Context:
         train: loader of the training table.
         holdout: loader of a part cut from the training table, for methods that estimate something
             on data they do not train on; None where the method needs none.
-        optimiser: settings of the optimisers and learning-rate schedules.
+        optimiser: settings of the optimisers, learning-rate schedules and average.
         epochs: length of the training.
         seed: seed of every random number.
         runtime: this process among the ranks.
@@ -56,6 +57,7 @@ class Context:
         phase: the phase in progress.
         plan: all phases of the training.
         learning_rate: that of the last finished epoch.
+        average: the moving average of the weights, by which the training is judged.
         position: how far the training has come.
         reading: the rows of the training table that an epoch reads.
         passes: counts the passes of the encoders.
@@ -81,6 +83,9 @@ class Context:
         self.runtime = runtime or Runtime()
         self.observer = observer or Silent()
         self.optimisers = Optimisers(model, optimiser or OptimiserSettings(), epochs)
+        self.average = WeightAverage(
+            model, self.optimisers.groups, self.optimisers.settings.average
+        )
         self.position = Position()
         self.phase = Phase(epochs)
         self.plan = Plan((self.phase,), model.modalities)
@@ -197,7 +202,9 @@ class Context:
         """
         moving = self.training if modalities is None else modalities
         self.passes.updates += len(moving)
-        self.optimisers.step(moving)
+        # The batch in progress is not counted by the position yet.
+        within = (self.position.batch + 1) / self.steps_per_epoch
+        self.average.update(self.optimisers.step(moving, within))
 
     def reset_optimisers(self, modalities: Sequence[str]) -> None:
         """Give these modalities fresh optimisers and learning-rate schedules."""
@@ -218,6 +225,17 @@ class Context:
         best = self.observer.best_weights()
         if best is not None:
             self.model.load_state_dict(best)
+            self.restart_average()
+
+    def restart_average(self, modalities: Sequence[str] | None = None) -> None:
+        """Begin the moving average of the weights anew, because they were replaced.
+
+        A method that overwrites weights, instead of letting `update` move them, calls it after.
+
+        Args:
+            modalities: whose groups were overwritten; None for all groups and the shared one.
+        """
+        self.average.restart((*self.model.modalities, SHARED) if modalities is None else modalities)
 
     @property
     def adaptive(self) -> bool:
@@ -416,11 +434,13 @@ class Context:
             for buffer in self.model.buffers():
                 if buffer.is_floating_point():
                     buffer.copy_(self.runtime.mean(buffer))
+            self.average.synchronise(self.runtime)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "position": asdict(self.position),
             "optimisers": self.optimisers.state_dict(),
+            "average": self.average.state_dict(),
             "journal": self.journal.state_dict(),
             "passes": self.passes.state_dict(),
             "drawn": self.reading.state_dict(),
@@ -429,6 +449,7 @@ class Context:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.position = Position(**state["position"])
         self.optimisers.load_state_dict(state["optimisers"])
+        self.average.load_state_dict(state["average"])
         self.journal.load_state_dict(state["journal"])
         self.passes.load_state_dict(state["passes"])
         self.reading.load_state_dict(state["drawn"])

@@ -3,10 +3,11 @@
 Stepping one group does not affect the others.
 
 A step or cosine schedule counts the epochs in which its modality trains, and a plateau schedule
-looks at these epochs. The shared group trains with every modality: where M modalities take turns,
-M times as often as each of them. A count of its own would run through the schedule M times too
-fast. Instead, the shared group follows the modalities that it trains with, so that every modality
-meets the same learning rates in the shared group as in its own.
+looks at these epochs. A warm-up counts them too, and the steps within an epoch. The shared group
+trains with every modality: where M modalities take turns, M times as often as each of them. A count
+of its own would run through the schedule M times too fast. Instead, the shared group follows the
+modalities that it trains with, so that every modality meets the same learning rates in the shared
+group as in its own.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ class Optimisers:
     Args:
         model: its groups are those of the modalities, and "shared".
         settings: the same for every group.
-        epochs: length of the cosine schedule, in epochs of a modality. The learning rate of a
-            modality that trains for longer stays at zero.
+        epochs: length of the cosine schedule, in epochs of a modality, of which the warm-up is a
+            fraction. The learning rate of a modality that trains for longer stays at zero.
     """
 
     def __init__(self, model: Model, settings: OptimiserSettings, epochs: int) -> None:
@@ -78,6 +79,9 @@ class Optimisers:
         self._epochs = epochs
         self._factors: dict[str, float] = {}
         self._trained: dict[str, int] = {}
+        self._warmup = settings.warmup * epochs
+        # Of the epoch that is in progress, for the warm-up; none has begun.
+        self._within = 0.0
         self.groups: dict[str, list[nn.Parameter]] = {
             m: [p for p in (*model.group(m).encoder, *model.group(m).head) if p.requires_grad]
             for m in model.modalities
@@ -114,13 +118,24 @@ class Optimisers:
             for group in self._optimisers[name].param_groups:
                 group["lr"] *= change
 
-    def step(self, modalities: Sequence[str]) -> None:
+    def step(self, modalities: Sequence[str], within: float = 1.0) -> list[str]:
         """Clip, step and clear the groups of these modalities and the shared one.
 
         A parameter whose gradient is None does not move.
+
+        Args:
+            modalities: their groups and the shared one move.
+            within: fraction of the epoch's steps that are taken with this one, for the warm-up.
+
+        Returns:
+            The groups that have moved.
         """
         self._follow(modalities)
         names = [name for name in (*modalities, SHARED) if name in self._optimisers]
+        self._within = within
+        for name in names:
+            if self._trained[name] < self._warmup:
+                self._set_rate(name)
         if self.settings.clip:
             moving = [p for name in names for p in self.groups[name] if p.grad is not None]
             torch.nn.utils.clip_grad_norm_(moving, self.settings.clip)
@@ -129,6 +144,7 @@ class Optimisers:
                 _join(self._optimisers[name])
             self._optimisers[name].step()
             self._optimisers[name].zero_grad(set_to_none=True)
+        return names
 
     def trained(self, name: str) -> int:
         """Epochs for which a group has trained since its last reset."""
@@ -148,6 +164,7 @@ class Optimisers:
                 else the validation metric.
             goal: names what the value measures; values of different goals are not compared.
         """
+        self._within = 0.0
         for name in modalities:
             self._trained[name] += 1
             if self.settings.schedule == "plateau":
@@ -191,7 +208,8 @@ class Optimisers:
                 parameters, lr=rate, momentum=s.momentum, weight_decay=s.weight_decay, fused=True
             )
         kind = torch.optim.Adam if s.name == "adam" else torch.optim.AdamW
-        return kind(parameters, lr=rate, weight_decay=s.weight_decay, fused=True)
+        betas = (s.betas[0], s.betas[1])
+        return kind(parameters, lr=rate, betas=betas, weight_decay=s.weight_decay, fused=True)
 
     def _follow(self, modalities: Sequence[str]) -> None:
         """Bring the shared group to where the modality stands that has come furthest."""
@@ -210,13 +228,21 @@ class Optimisers:
         The rate is computed from counts, never from the rate before: a group that is advanced
         again, or restored from a checkpoint, has the same rate.
         """
-        if self.settings.schedule != "none" and name in self._optimisers:
+        if self._scheduling and name in self._optimisers:
             for group in self._optimisers[name].param_groups:
                 group["lr"] = self._scheduled(name)
 
+    @property
+    def _scheduling(self) -> bool:
+        """True where learning rates change."""
+        return self.settings.schedule != "none" or self._warmup > 0
+
     def _scheduled(self, name: str) -> float:
-        """The learning rate that the schedule gives to a group."""
-        return self.settings.lr * self._factors.get(name, 1.0) * self._decay(name)
+        """The learning rate that warm-up and schedule give to a group."""
+        rate = self.settings.lr * self._factors.get(name, 1.0) * self._decay(name)
+        if not self._warmup:
+            return rate
+        return rate * min((self._trained[name] + self._within) / self._warmup, 1.0)
 
     def _decay(self, name: str) -> float:
         """The factor of the schedule on the learning rate of a group."""

@@ -43,9 +43,9 @@ def fork(
 ) -> Context:
     """Copy a training at the start of an epoch; training the copy does not change the original.
 
-    Model, optimisers and schedules are copied. Loaders, ranks and the seed are shared. Passes of
-    the copy are not counted, its validation metric is its training loss, and a signal stops the
-    original where it stands.
+    Model, optimisers and schedules are copied, the average of the weights is not. Loaders, ranks
+    and the seed are shared. Passes of the copy are not counted, its validation metric is its
+    training loss, and a signal stops the original where it stands.
 
     Args:
         ctx: the training.
@@ -65,7 +65,7 @@ def fork(
         trained,
         ctx.train,
         holdout=ctx.holdout,
-        optimiser=optimiser or ctx.optimisers.settings,
+        optimiser=replace(optimiser or ctx.optimisers.settings, average=0.0),
         epochs=epochs or ctx.epochs,
         seed=ctx.seed,
         runtime=ctx.runtime,

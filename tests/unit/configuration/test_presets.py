@@ -132,9 +132,9 @@ def test_another_transform_takes_none_of_the_old_settings():
 )
 def test_presets_and_the_demo_state_all_that_acts_on_a_training(stated):
     """Results that were published, or chosen on validation, must not follow the defaults."""
-    acting = {"name", "lr", "weight_decay", "schedule", "clip"}
+    acting = {"name", "lr", "weight_decay", "warmup", "schedule", "clip", "average"}
     optimiser = stated["optimiser"]
-    acting |= {"momentum"} if optimiser["name"] == "sgd" else set()
+    acting |= {"momentum"} if optimiser["name"] == "sgd" else {"betas"}
     acting |= {"step_size", "gamma"} if optimiser["schedule"] in ("step", "plateau") else set()
     acting |= {"plateau_on"} if optimiser["schedule"] == "plateau" else set()
     assert acting <= set(optimiser)

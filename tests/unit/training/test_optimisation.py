@@ -11,6 +11,15 @@ from equipoise.testing.world import NAMES, World, differing, snapshot
 from equipoise.training.optimisers import SHARED, Optimisers
 
 EPOCHS = 12
+PLAIN = {
+    "name": "sgd",
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "warmup": 0.0,
+    "schedule": "none",
+    "clip": 0.0,
+}
+"""Settings of the optimiser without anything that some test is about."""
 
 
 @pytest.fixture
@@ -19,7 +28,7 @@ def build(seed):
 
     def make(count=3, **options):
         model = World("joint", count, seed, head="concat").build()[1].model
-        return model, Optimisers(model, OptimiserSettings(**options), EPOCHS)
+        return model, Optimisers(model, OptimiserSettings(**{**PLAIN, **options}), EPOCHS)
 
     return make
 
@@ -52,6 +61,38 @@ def test_closed_forms_of_the_schedules(build, name):
         assert rates(optimisers, name) == pytest.approx(
             [form(e) for e in range(EPOCHS)], rel=1e-6, abs=1e-9
         ), schedule
+
+
+@pytest.mark.parametrize("schedule", ["none", "cosine"])
+def test_a_warm_up_rises_step_by_step_below_the_schedule(build, schedule):
+    """Each modality has its own, over the epochs that it trains in itself."""
+    warmup, steps = random.choice([0.1, 0.25, 0.5]), random.randrange(2, 6)
+    optimisers = build(lr=1.0, schedule=schedule, warmup=warmup)[1]
+    met = {name: [] for name in NAMES[:2]}
+    for name in NAMES[:2] * EPOCHS:
+        for step in range(steps):
+            optimisers.step([name], (step + 1) / steps)
+            met[name].append(optimisers.learning_rate(name))
+            assert optimisers.learning_rate(SHARED) == met[name][-1]
+        optimisers.end_epoch([name], 0.0)
+    schedules = {
+        "none": lambda e: 1.0,
+        "cosine": lambda e: (1 + math.cos(math.pi * e / EPOCHS)) / 2,
+    }
+    form = [
+        schedules[schedule](s // steps) * min((s + 1) / steps / (warmup * EPOCHS), 1.0)
+        for s in range(EPOCHS * steps)
+    ]
+    assert met[NAMES[0]] == met[NAMES[1]] == pytest.approx(form)
+
+
+def test_a_restored_warm_up_goes_on(build):
+    optimisers, other = (build(lr=1.0, warmup=0.5)[1] for _ in range(2))
+    optimisers.step(NAMES[:3], 0.5)
+    other.load_state_dict(optimisers.state_dict())
+    for one in (optimisers, other):
+        one.step(NAMES[:3], 1.0)
+    assert optimisers.learning_rate(SHARED) == other.learning_rate(SHARED) == pytest.approx(1 / 6)
 
 
 @pytest.mark.parametrize("schedule", ["step", "cosine"])
@@ -91,7 +132,9 @@ def test_it_is_followed_where_modalities_have_no_parameters_to_train(seed):
     model = World("joint", 2, seed, head="concat").build()[1].model
     for parameter in {p for m in NAMES[:2] for part in model.group(m) for p in part}:
         parameter.requires_grad_(False)
-    optimisers = Optimisers(model, OptimiserSettings(lr=1.0, schedule="cosine"), EPOCHS)
+    optimisers = Optimisers(
+        model, OptimiserSettings(**{**PLAIN, "lr": 1.0, "schedule": "cosine"}), EPOCHS
+    )
     assert rates(optimisers, SHARED, modalities=NAMES[:2])[-1] == pytest.approx(
         (1 + math.cos(math.pi * (EPOCHS - 1) / EPOCHS)) / 2
     )
@@ -182,14 +225,15 @@ def test_only_the_groups_that_trained_advance(build):
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_one_group_steps_as_if_it_were_alone(build, name):
     """Stepping other groups does not affect its momentum, moments and weight decay."""
-    options = {"name": name, "lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}
+    betas = [random.uniform(0.5, 0.95), random.uniform(0.9, 0.999)]
+    options = {"name": name, "lr": 0.05, "momentum": 0.9, "weight_decay": 0.1, "betas": betas}
     model, optimisers = build(**options)
     before = snapshot(model)
     own = [p.detach().clone().requires_grad_() for group in model.group(NAMES[0]) for p in group]
     alone = {
         "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.1),
-        "adam": lambda p: torch.optim.Adam(p, lr=0.05, weight_decay=0.1),
-        "adamw": lambda p: torch.optim.AdamW(p, lr=0.05, weight_decay=0.1),
+        "adam": lambda p: torch.optim.Adam(p, lr=0.05, betas=betas, weight_decay=0.1),
+        "adamw": lambda p: torch.optim.AdamW(p, lr=0.05, betas=betas, weight_decay=0.1),
     }[name](own)
     for turn in range(6):
         fill_gradients(model)

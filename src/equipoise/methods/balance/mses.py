@@ -129,7 +129,10 @@ class MSES(Method):
         """Judge the epoch that has just ended."""
         if self.needs_holdout and ctx.epoch > 0 and ctx.holdout is not None:
             losses = table_means(ctx, ctx.holdout, sample_losses)[:-1]
+            before = self.stopped.tolist()
             self.judge(losses, ctx.epoch)
+            stops = zip(ctx.model.modalities, before, self.stopped.tolist(), strict=True)
+            ctx.restart_average([m for m, was, now in stops if now and not was])
             named = zip(ctx.model.modalities, losses, strict=True)
             ctx.log(**{f"held_out_loss/{m}": loss for m, loss in named})
 

@@ -131,6 +131,7 @@ class Relearning(Joint):
             weight = reset_weight(train[modality], held[modality], self.strength)
             for parameter, start in self.initial.pairs(modality):
                 parameter.copy_(weight * start + (1 - weight) * parameter)
+            ctx.restart_average([modality])
             ctx.log(**{f"weight/{modality}": weight})
 
     def purities(self, loader: Loader, ctx: Context) -> dict[str, float]:

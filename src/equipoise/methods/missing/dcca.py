@@ -145,7 +145,9 @@ class DCCA(CCA):
         self.deep_ridge = deep_ridge
         self.passes = passes
         self.samples = samples
-        self.optimiser = OptimiserSettings(name="adam", lr=lr, weight_decay=1e-4)
+        self.optimiser = OptimiserSettings(
+            name="adam", lr=lr, weight_decay=1e-4, warmup=0.0, schedule="none", clip=0.0
+        )
 
     def setup(self, ctx: Context) -> None:
         """Warn where the samples are too few for the number of correlations.
@@ -178,6 +180,7 @@ class DCCA(CCA):
                 training.observer.after_step()
         training.require_finite()
         self.head(ctx.model).load_state_dict(head.state_dict())
+        ctx.restart_average()
 
     def objective(self, head: CorrelatedHead, part: FeatureTable) -> Tensor:
         """Loss of the networks on some rows."""
