@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equipoise.api import Comparison, compare, doctor, evaluate, fit, predict
+    from equipoise.api import Comparison, Run, compare, doctor, evaluate, fit, load, predict
     from equipoise.errors import EquipoiseError
-    from equipoise.runs.run import Run
+    from equipoise.runs.callbacks import Callback
 
     __version__: str
 
 __all__ = [
+    "Callback",
     "Comparison",
     "EquipoiseError",
     "Run",
@@ -20,10 +21,11 @@ __all__ = [
     "doctor",
     "evaluate",
     "fit",
+    "load",
     "predict",
 ]
 
-_HOME = {"EquipoiseError": "errors", "Run": "runs.run"}
+_HOME = {"Callback": "runs.callbacks", "EquipoiseError": "errors"}
 """Modules of the public names that are not defined in `equipoise.api`."""
 
 

@@ -2,43 +2,129 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise.configuration.layers import make_settings, nest
 from equipoise.errors import RunError
-from equipoise.settings import Settings
+from equipoise.progress import silence
+from equipoise.runs import run as runs
+from equipoise.settings import Settings, flat
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from equipoise.comparison.cell import Outcome
     from equipoise.comparison.plan import Plan
-    from equipoise.runs.run import Run
+    from equipoise.model import Model
+    from equipoise.runs.trained import Trained
+
+
+@dataclass(frozen=True)
+class Run(runs.Run):
+    """A finished run, as `fit` and `load` return it.
+
+    Attributes:
+        folder: the run folder.
+        result: content of `result.json`: metrics of validation and test, contributions, cost.
+        trusted: True if the code that its settings import may run.
+
+    Example:
+        >>> import equipoise
+        >>> run = equipoise.fit("synthetic", epochs=2, width=8)
+        >>> len(run.history["validation.fused.accuracy"])
+        2
+        >>> run.model.training
+        False
+        >>> run.report().name
+        'index.html'
+        >>> equipoise.load(run.folder).evaluate() == run.evaluate()
+        True
+    """
+
+    frame: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+    """A copy of the DataFrame that it was trained on, in the process that trained it."""
+
+    @property
+    def model(self) -> Model:
+        """The trained network, an `nn.Module` in evaluation mode on the device of the run."""
+        return _trained(self).model
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """`metrics.jsonl` as a table: a row per epoch, columns such as `loss`,
+        `validation.fused.accuracy` and `validation.modalities.<name>.accuracy`."""
+        import pandas as pd
+
+        text = (self.folder / "metrics.jsonl").read_text(encoding="utf-8")
+        lines = [json.loads(line) for line in text.splitlines()]
+        return pd.DataFrame([flat(line) for line in lines]).set_index("epoch")
+
+    def report(self) -> Path:
+        """Write the page about this run into its folder, and return its path."""
+        from equipoise.report import write_report
+
+        return write_report([self.folder], self.folder / "report")
+
+    def evaluate(self, data: Any = None, **options: Any) -> dict[str, Any]:
+        """Measure the run, see `equipoise.evaluate`."""
+        return evaluate(self, data, **options)
+
+    def predict(self, data: Any, **options: Any) -> pd.DataFrame:
+        """Predict the classes of new samples, see `equipoise.predict`."""
+        return predict(self, data, **options)
+
+
+def load(folder: str | Path, *, trust: bool = False) -> Run:
+    """Open a finished run.
+
+    Args:
+        folder: of the run.
+        trust: code that its settings import may run.
+
+    Raises:
+        RunError: no finished run there.
+
+    Example:
+        >>> import equipoise
+        >>> trained = equipoise.fit("synthetic", out="runs/first", epochs=2, width=8)
+        >>> run = equipoise.load("runs/first")
+        >>> run.result == trained.result
+        True
+    """
+    run = Run.open(folder)
+    return Run(run.folder, run.result, trusted=trust)
 
 
 def fit(
     data: Any,
     method: str | Mapping[str, Any] = "joint",
     out: str | Path | None = None,
+    *,
+    callbacks: Iterable[Any] = (),
+    verbose: int = 1,
     **settings: Any,
 ) -> Run:
     """Train one model.
 
     Args:
-        data: a built-in data set, a folder made by `equipoise prepare`, a manifest, or a pandas
-            DataFrame. Where nobody declares the modalities of a table, its columns are taken as
-            `doctor` suggests, and shown on stderr.
+        data: a built-in data set, a folder made by `equipoise prepare`, a manifest, a pandas
+            DataFrame, or a list with a dict for each row. Where nobody declares the modalities of a
+            table, its columns are taken as `doctor` suggests, and shown on stderr.
         method: a name of `equipoise list methods`, or {"name": …, option: value}.
         out: new run folder; the first free runs/<data>-<method>-seed<seed> by default.
-        **settings: any setting of `equipoise train`: `epochs=30`, `optimiser={"lr": 0.1}`,
-            `label="emotion"`, `encoder={"image": "small_cnn"}`, or dotted: `**{"method.alpha":
-            0.1}`. `preset="crema-d"` puts the settings of a preset (`equipoise list presets`) below
-            them.
+        callbacks: called before training, after every epoch and at the end, see `Callback`. A
+            function stands for one that is called after every epoch with its line of
+            `metrics.jsonl`, and stops the training when it returns True.
+        verbose: 1 shows progress on stderr or in the notebook, 0 shows nothing.
+        **settings: any setting of `equipoise train`: `epochs=30`, `lr=0.1` (the same as
+            `optimiser={"lr": 0.1}`), `label="emotion"`, `encoder={"image": "small_cnn"}`, or
+            dotted: `**{"method.alpha": 0.1}`. `preset="crema-d"` puts the settings of a preset
+            (`equipoise list presets`) below them.
 
     Returns:
         The finished run; `run.result["test"]["fused"]["accuracy"]` is its accuracy.
@@ -57,16 +143,21 @@ def fit(
         True
     """
     from equipoise.diagnosis.inference import take_columns
-    from equipoise.runs.run import train
+    from equipoise.runs.progress import TrainingProgress
 
     chosen = make_settings([nest({"data": _source(data), "method": method, **settings})])
-    chosen = replace(chosen, data=take_columns(chosen.data))
-    folder = Path(out) if out is not None else free_folder(default_folder(chosen))
-    return train(chosen, folder, announce=lambda line: print(line, file=sys.stderr))
+    with silence(not verbose), TrainingProgress() as progress:
+        chosen = replace(chosen, data=take_columns(chosen.data))
+        folder = Path(out) if out is not None else free_folder(default_folder(chosen))
+        done = runs.train(chosen, folder, callbacks=[progress, *callbacks])
+    # A copy, since the caller may change the original, and the splits would be others.
+    source = chosen.data.source
+    frame = None if isinstance(source, str) else source.copy()
+    return Run(done.folder, done.result, trusted=True, frame=frame)
 
 
 def evaluate(
-    run: Run | str | Path,
+    run: runs.Run | str | Path,
     data: Any = None,
     *,
     split: str | None = None,
@@ -79,7 +170,9 @@ def evaluate(
 
     Args:
         run: a run that `fit` returned, or a run folder.
-        data: other data with the same columns; the run's own by default.
+        data: other data with the same columns; the run's own by default. Of a run that was trained
+            on a DataFrame, the folder keeps the predictions for validation and test; in the process
+            that trained it, `fit` has kept the DataFrame too, for `split="train"` and `missing`.
         split: "train", "validation" or "test" of the run's own data; "test" by default.
         missing: fraction of the cells to hide at random; as in training by default.
         problems: effect of a bad file of other data: "error", "drop" or "absent"; as in training
@@ -106,16 +199,13 @@ def evaluate(
         >>> half["modalities"]["easy"]["count"] < half["count"]
         True
     """
-    from equipoise.runs.trained import Trained
-
-    trained = Trained(_folder(run), trust=_trusted(run, trust))
-    return trained.evaluate(
-        data, split=split, missing=missing, problems=problems, allow_absent=allow_absent
+    return _trained(run, trust).evaluate(
+        _source(data), split=split, missing=missing, problems=problems, allow_absent=allow_absent
     )
 
 
 def predict(
-    run: Run | str | Path,
+    run: runs.Run | str | Path,
     data: Any,
     *,
     problems: str | None = None,
@@ -126,7 +216,8 @@ def predict(
 
     Args:
         run: a run that `fit` returned, or a run folder.
-        data: a manifest or DataFrame with the columns of the run's own; labels are not read.
+        data: a manifest, a DataFrame, or a list with a dict for each row, with the columns of the
+            run's own; labels are not read.
         problems: effect of a bad file: "error", "drop" (drop its row, with a warning) or "absent"
             (treat its modality as absent); as in training by default.
         allow_absent: the data may lack the columns of some modalities, which are then absent in
@@ -150,7 +241,7 @@ def predict(
         >>> rows = [{"x": k % 3, "y": k % 2, "label": "abc"[k % 3]} for k in range(60)]
         >>> modalities = ["first=x:vector", "second=y:vector"]
         >>> run = equipoise.fit(pd.DataFrame(rows), modality=modalities, epochs=2, width=8)
-        >>> found = equipoise.predict(run, pd.DataFrame({"x": [0, 1], "y": [1, 0]}))
+        >>> found = equipoise.predict(run, [{"x": 0, "y": 1}, {"x": 1, "y": 0}])
         >>> list(found.columns)
         ['prediction', 'confidence', 'p_a', 'p_b', 'p_c']
         >>> len(found)
@@ -159,9 +250,9 @@ def predict(
     import pandas as pd
 
     from equipoise.evaluation.metrics import softmax
-    from equipoise.runs.trained import Trained
 
-    trained = Trained(_folder(run), trust=_trusted(run, trust))
+    data = _source(data)
+    trained = _trained(run, trust)
     table = trained.read(data, problems, labelled=False, allow_absent=allow_absent)
     probability = softmax(trained.predict(table).fused)
     index = pd.Index(table.ids, name="id")
@@ -243,6 +334,8 @@ def compare(
     grid: Mapping[str, list[Any]] | None = None,
     jobs: int = 1,
     trust: bool = False,
+    callbacks: Iterable[Any] = (),
+    verbose: int = 1,
     **settings: Any,
 ) -> Comparison:
     """Train every method with every seed, and write the report.
@@ -258,6 +351,8 @@ def compare(
         jobs: trainings at a time, each in a process of its own; guard a script with `if __name__ ==
             "__main__"`.
         trust: code that settings files, or an earlier comparison in the folder, import may run.
+        callbacks: of each training, as for `fit`; with `jobs=1` only.
+        verbose: 1 shows progress on stderr or in the notebook, 0 shows nothing.
         **settings: of all cells, as for `fit`; `missing` may be a list of rates, or
             "first:last:step".
 
@@ -278,6 +373,7 @@ def compare(
         'runs/synthetic-comparison/report/index.html'
     """
     from equipoise.comparison.plan_input import plan_from
+    from equipoise.comparison.progress import ComparisonProgress
     from equipoise.comparison.run import run_comparison
     from equipoise.report import write_report
 
@@ -285,7 +381,10 @@ def compare(
     plan = plan_from(shared, methods=methods, seeds=seeds, grid=grid, trust=trust)
     plan.check()
     folder = Path(out) if out is not None else free_folder(f"runs/{_stem(data)}-comparison")
-    outcomes = run_comparison(plan, folder, jobs=jobs, trust=trust)
+    with silence(not verbose), ComparisonProgress() as progress:
+        outcomes = run_comparison(
+            plan, folder, jobs=jobs, trust=trust, watch=progress, callbacks=callbacks
+        )
     errors = {(o.cell.label, *_rate(plan, o), o.cell.seed): o.error for o in outcomes if o.error}
     if len(errors) == len(outcomes):
         raise RunError(
@@ -329,6 +428,12 @@ def free_folder(name: str) -> Path:
 
 
 def _source(data: Any) -> Any:
+    """Data as the settings take them: a path as text, a list of rows as a DataFrame."""
+    import pandas as pd
+
+    if isinstance(data, list | tuple) and all(isinstance(row, Mapping) for row in data):
+        # As objects, since a gap would turn a column of integers into floats.
+        return pd.DataFrame(list(data), dtype=object)
     return str(data) if isinstance(data, Path) else data
 
 
@@ -336,10 +441,11 @@ def _stem(source: Any) -> str:
     return Path(source).stem if isinstance(source, str | Path) else "data"
 
 
-def _trusted(run: Run | str | Path, trust: bool) -> bool:
-    """True if the user says so, or trained the run in this process."""
-    return trust or (not isinstance(run, str | Path) and run.trusted)
+def _trained(run: runs.Run | str | Path, trust: bool = False) -> Trained:
+    """The model of a run, which is trusted if the user says so, or trained it in this process."""
+    from equipoise.runs.trained import Trained
 
-
-def _folder(run: Run | str | Path) -> Path:
-    return Path(run) if isinstance(run, str | Path) else run.folder
+    if isinstance(run, str | Path):
+        return Trained(run, trust=trust)
+    frame = run.frame if isinstance(run, Run) else None
+    return Trained(run.folder, trust=trust or run.trusted, frame=frame)

@@ -17,7 +17,8 @@ DEFINED = [
 
 
 def test_the_names_of_the_interface_are_found():
-    assert set(DEFINED) == {"fit", "evaluate", "predict", "doctor", "compare", "Comparison"}
+    functions = {"fit", "load", "evaluate", "predict", "doctor", "compare"}
+    assert set(DEFINED) == {*functions, "Run", "Comparison"}
 
 
 @pytest.mark.parametrize("name", DEFINED)

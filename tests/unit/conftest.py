@@ -56,7 +56,7 @@ def whole(settings, tmp_path_factory):
 def _stopped(settings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stopped") / "run"
     with pytest.raises(Stop):
-        run.train(settings, folder, report=stop_after(EPOCHS - 1))
+        run.train(settings, folder, callbacks=[stop_after(EPOCHS - 1)])
     return folder
 
 

@@ -6,6 +6,7 @@ import torch
 import equipoise
 from equipoise.comparison import cell as cells
 from equipoise.errors import ConfigError, DataError, RunError, TrainingError
+from equipoise.runs.trained import Trained
 
 SMALL = {"epochs": 3, "width": 8, "optimiser": {"lr": 0.1}}
 SYNTHETIC = {"data.options": {"samples": 160}, **SMALL}
@@ -70,8 +71,6 @@ def test_a_data_frame_is_data(frame):
     assert (predicted["confidence"] == probabilities.max(1)).all()
     right = (predicted["prediction"].to_numpy() == frame["label"].to_numpy()).mean()
     assert equipoise.evaluate(run, frame)["fused"]["accuracy"] == pytest.approx(right)
-    with pytest.raises(DataError, match="DataFrame"):
-        equipoise.evaluate(run)
     with pytest.raises(DataError, match="label"):
         equipoise.evaluate(run, frame.drop(columns="label"))
 
@@ -261,3 +260,93 @@ def test_a_comparison_is_of_one_set_of_data(frame, tmp_path):
             equipoise.compare(
                 frame, {"one": "joint", "two": {"method": "late", "data": data}}, **COLUMNS, **SMALL
             )
+
+
+def test_a_run_trained_on_a_data_frame_evaluates_itself(frame):
+    before = frame.copy()
+    run = equipoise.fit(frame, **COLUMNS, **SMALL)
+    # The order of the rows decides the splits: the run must not read the caller's later table.
+    frame.iloc[:] = frame.iloc[::-1].to_numpy()
+    assert run.evaluate() == run.result["test"]
+    assert run.evaluate(split="validation") == run.result["validation"]
+    assert run.evaluate(split="train")["count"] == 90 - 2 * run.result["test"]["count"]
+    assert run.evaluate(missing=0.5)["modalities"]["first"]["count"] < run.evaluate()["count"]
+    assert run.evaluate(before)["count"] == 90
+    later = equipoise.load(run.folder)
+    assert later.evaluate() == run.result["test"]
+    assert equipoise.evaluate(run.folder, split="validation") == run.result["validation"]
+    for options in ({"split": "train"}, {"missing": 0.5}):
+        with pytest.raises(DataError, match="DataFrame, which is not kept"):
+            later.evaluate(**options)
+
+
+def test_rows_as_dicts_are_data(frame):
+    rows = frame.to_dict("records")
+    first = equipoise.fit(frame, **COLUMNS, **SMALL)
+    run = equipoise.fit(rows, **COLUMNS, **SMALL)
+    assert run.result["test"] == first.result["test"]
+    assert run.evaluate() == run.result["test"]
+    found = run.predict(rows[:5])
+    assert list(found["prediction"]) == list(first.predict(frame.iloc[:5])["prediction"])
+    assert equipoise.evaluate(run, rows) == first.evaluate(frame)
+    assert equipoise.doctor(rows, **COLUMNS)["rows"] == 90
+    with pytest.raises(DataError, match="no rows"):
+        run.predict([])
+
+
+def test_a_run_holds_its_model_its_history_and_its_report(frame):
+    run = equipoise.fit(frame, **COLUMNS, **SMALL)
+    table = Trained(run.folder).read(frame)
+    with torch.no_grad():
+        fused = run.model(table.rows(np.arange(90))).fused
+    assert not any(module.training for module in run.model.modules())
+    predicted = run.predict(frame).filter(like="p_").to_numpy()
+    assert np.allclose(torch.softmax(fused, 1).numpy(), predicted, atol=1e-6)
+    history = run.history
+    assert list(history.index) == list(range(run.result["epochs"]))
+    chosen = history.loc[run.result["best_epoch"]]
+    for modality in run.result["modalities"]:
+        accuracy = run.result["validation"]["modalities"][modality]["accuracy"]
+        assert chosen[f"validation.modalities.{modality}.accuracy"] == accuracy
+    assert history["seconds"].is_monotonic_increasing
+    page = run.report()
+    assert page.parent.parent == run.folder
+    assert "second" in page.read_text()
+
+
+def test_lr_is_the_learning_rate(frame):
+    assert equipoise.fit("synthetic", lr=0.25, epochs=1, width=8).settings.optimiser.lr == 0.25
+    found = equipoise.compare(
+        frame, {"a": {"method": "joint", "lr": 0.5}}, seeds=1, lr=0.2, **COLUMNS, epochs=1, width=8
+    )
+    assert equipoise.Run.open(found.folder / "cells/a/seed-0").settings.optimiser.lr == 0.5
+    with pytest.raises(ConfigError, match=r"learning_rate.*optimiser\.lr"):
+        equipoise.fit("synthetic", learning_rate=0.25)
+
+
+def test_progress_is_shown_unless_it_is_not_wanted(frame, capsys):
+    quick = {"epochs": 2, "width": 8}
+    guessed = frame.drop(columns="id")
+    equipoise.fit(guessed, verbose=0, **quick)
+    equipoise.compare(guessed, ["joint"], seeds=1, verbose=0, **quick)
+    assert capsys.readouterr() == ("", "")
+    equipoise.fit(guessed, **quick)
+    shown = capsys.readouterr().err
+    assert "epoch 2/2" in shown
+    assert "no modalities are declared" in shown
+    equipoise.compare(guessed, ["joint"], seeds=2, **quick)
+    assert "[2/2]" in capsys.readouterr().err
+
+
+def test_callbacks_of_a_comparison_hear_of_each_training(frame):
+    heard = []
+
+    class Listener(equipoise.Callback):
+        def on_start(self, facts):
+            heard.append((facts["label"], facts["seed"]))
+
+    quick = {"seeds": 2, "verbose": 0, "epochs": 1, "width": 8, **COLUMNS}
+    equipoise.compare(frame, ["joint", "late"], callbacks=[Listener()], **quick)
+    assert sorted(heard) == [(label, seed) for label in ("joint", "late") for seed in (0, 1)]
+    with pytest.raises(ConfigError, match="1 job"):
+        equipoise.compare(frame, ["joint"], callbacks=[Listener()], jobs=2, **quick)

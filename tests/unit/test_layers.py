@@ -25,6 +25,7 @@ LAYERS = [
         "spreadsheet",
         "evaluating",
         "quiet",
+        "progress",
         "batch",
         "yaml_text",
         "settings",

@@ -24,11 +24,6 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1))
 
 
-def print_note(text: str) -> None:
-    """Print a line for people, on standard error, so that the results stand alone."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def print_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None
 ) -> None:

@@ -97,24 +97,23 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 def _train(args: argparse.Namespace, settings: Settings) -> int:
     from equipoise.api import default_folder
-    from equipoise.cli.output import print_json, print_metrics, print_note
-    from equipoise.cli.progress import TrainingProgress
+    from equipoise.cli.output import print_json, print_metrics
     from equipoise.diagnosis.inference import take_columns
     from equipoise.runs import run as runs
+    from equipoise.runs.progress import TrainingProgress
     from equipoise.training import runtime
 
     if not args.resume:
         settings = replace(settings, data=take_columns(settings.data))
     folder = Path(args.resume or args.out or default_folder(settings))
     try:
-        with TrainingProgress(settings.epochs) as progress:
+        with TrainingProgress() as progress:
             done = runs.train(
                 settings,
                 folder,
                 resume=bool(args.resume),
                 checkpoint=args.checkpoint,
-                report=progress,
-                announce=print_note,
+                callbacks=[progress],
             )
     finally:
         runtime.stop()

@@ -16,6 +16,7 @@ from equipoise.data.table.table import Splits
 from equipoise.errors import EquipoiseError, Interrupted, RunError
 from equipoise.runs import run
 from equipoise.runs.build import build_method
+from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.folder import read_facts
 from equipoise.runs.lock import BusyError, hold_folder
 from equipoise.settings import Settings, changes
@@ -40,9 +41,14 @@ class Outcome:
 
 
 class CellRunner:
-    """Runs cells one after the other, and loads each distinct data set once."""
+    """Runs cells one after the other, and loads each distinct data set once.
 
-    def __init__(self) -> None:
+    Args:
+        callbacks: of each training.
+    """
+
+    def __init__(self, callbacks: Callbacks | None = None) -> None:
+        self.callbacks = callbacks or Callbacks()
         self._splits: dict[str, Splits] = {}
 
     def __call__(self, cell: Cell) -> Outcome:
@@ -68,7 +74,12 @@ class CellRunner:
         if cell.choice is not None:
             splits = without_test(splits)
         return run.train(
-            cell.settings, cell.folder, splits=splits, label=cell.label, resume=started
+            cell.settings,
+            cell.folder,
+            splits=splits,
+            label=cell.label,
+            resume=started,
+            callbacks=self.callbacks.members,
         ).result
 
     def finished(self, cell: Cell) -> Outcome | None:

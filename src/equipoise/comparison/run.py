@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from equipoise.comparison.cell import Outcome
 from equipoise.comparison.merging import PLAN_FILE, inherit, record
@@ -14,7 +15,8 @@ from equipoise.comparison.search import search_settings
 from equipoise.comparison.workers import run_cells
 from equipoise.configuration.layers import overlay
 from equipoise.diagnosis.inference import ROLES, take_columns
-from equipoise.errors import Interrupted
+from equipoise.errors import ConfigError, Interrupted
+from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.lock import hold_folder
 from equipoise.settings import DataSettings
 
@@ -29,6 +31,7 @@ def run_comparison(
     jobs: int = 1,
     trust: bool = False,
     watch: Watch = lambda done, total, outcome: None,
+    callbacks: Iterable[Any] = (),
 ) -> list[Outcome]:
     """Run what is not done yet. A cell that fails records its reason and does not stop the others.
 
@@ -38,18 +41,22 @@ def run_comparison(
         jobs: trainings at a time.
         trust: an earlier plan in the folder may import code that this plan does not.
         watch: called as each training ends.
+        callbacks: of each training, see `Callback`; they need `jobs=1`.
 
     Returns:
         The outcomes of all cells, in the order of the plan.
 
     Raises:
-        ConfigError: the plan cannot be run.
+        ConfigError: the plan cannot be run, or there are callbacks and several jobs.
         RunError: the folder holds cells made with other settings, or another process works in it.
         Interrupted: a signal came; every running training has written a checkpoint.
     """
+    called = Callbacks(callbacks)
+    if called.members and jobs > 1:
+        raise ConfigError("callbacks are called in this process only; use 1 job, or no callbacks")
     plan.check()
     plan = take_plan_columns(plan)
-    train = partial(_train, folder=folder, jobs=jobs, watch=watch)
+    train = partial(_train, folder=folder, jobs=jobs, watch=watch, callbacks=called)
     # The whole folder is held: two commands that merge their plans at once would lose one of them.
     with hold_folder(folder):
         levels = inherit(plan, folder, trust=trust)
@@ -79,9 +86,11 @@ def _first_data(plan: Plan) -> DataSettings:
     return one.settings(next(iter(one.methods)), one.seeds[0], {}).data
 
 
-def _train(cells: list[Cell], *, folder: Path, jobs: int, watch: Watch) -> list[Outcome]:
+def _train(
+    cells: list[Cell], *, folder: Path, jobs: int, watch: Watch, callbacks: Callbacks
+) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    for outcome in run_cells(cells, jobs):
+    for outcome in run_cells(cells, jobs, callbacks):
         outcomes.append(outcome)
         watch(len(outcomes), len(cells), outcome)
     if len(outcomes) < len(cells) or any(outcome.status == "interrupted" for outcome in outcomes):

@@ -15,21 +15,25 @@ from multiprocessing.connection import Connection, wait
 
 from equipoise.comparison.cell import CellRunner, Outcome, fail
 from equipoise.comparison.plan import Cell
+from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.interrupt import Interrupt
 
 
-def run_cells(cells: Iterable[Cell], jobs: int = 1) -> Iterator[Outcome]:
+def run_cells(
+    cells: Iterable[Cell], jobs: int = 1, callbacks: Callbacks | None = None
+) -> Iterator[Outcome]:
     """Run cells and yield their outcomes as they end; stop early after a signal.
 
     Args:
         cells: in the order in which to start them.
         jobs: worker processes; with 1 the cells run in this process.
+        callbacks: of each training in this process.
 
     Raises:
         RunError: a cell was done before, on other data.
     """
     waiting = []
-    runner = CellRunner()
+    runner = CellRunner(callbacks)
     for cell in cells:
         outcome = runner.finished(cell)
         if outcome:

@@ -30,8 +30,8 @@ _WITHOUT_PREFIX = (
     "problems",
     "cache",
 )
-SHORT = {name: f"data.{name}" for name in _WITHOUT_PREFIX}
-"""{short name: setting} for the settings of the data that may be written without `data.`."""
+SHORT = {name: f"data.{name}" for name in _WITHOUT_PREFIX} | {"lr": "optimiser.lr"}
+"""{short name: setting} for the settings that may be written without `data.` or `optimiser.`."""
 
 PRESET = "preset"
 """Key that names a preset. It is replaced by the settings of the preset, and is none itself."""

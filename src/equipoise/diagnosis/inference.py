@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from equipoise.configuration.flags import flags
 from equipoise.data.locate import Source, is_built_in, locate
 from equipoise.data.manifest.sheet import read_sheet
 from equipoise.diagnosis.columns import describe_columns, suggest_declarations
-from equipoise.errors import DataError, printable
+from equipoise.errors import DataError
+from equipoise.progress import say
 from equipoise.settings import DataSettings, Settings
 
 ROLES = ("label", "split", "group", "id")
@@ -50,10 +50,9 @@ def take_columns(settings: DataSettings) -> DataSettings:
     found = {role: chosen[role] for role in ROLES if chosen[role] is not None}
     taken = replace(settings, **{**found, **given, "modality": chosen["modality"]})
     if os.environ.get("RANK", "0") == "0":
-        print(
+        say(
             f"equipoise: {source.name}: no modalities are declared; the columns are taken as "
-            + printable(shlex.join(data_flags(taken))),
-            file=sys.stderr,
+            + shlex.join(data_flags(taken))
         )
     return taken
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.data.decoding.cache import lock_store
-from equipoise.data.decoding.progress import track
 from equipoise.data.table.table import Splits, Table
 from equipoise.errors import RunError
 from equipoise.evaluating import evaluating
 from equipoise.model import Model
+from equipoise.progress import track
 
 BATCH_SIZE = 64  # samples encoded at a time
 

@@ -8,7 +8,6 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,13 @@ from equipoise.evaluation.predict import predict
 from equipoise.files import replace_file
 from equipoise.heads.base import Head
 from equipoise.methods.parts.auxiliary import own_classifier
+from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.interrupt import Interrupt
 from equipoise.settings import Settings, imports
 from equipoise.training.checkpoint import Checkpoint, Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.finite import remedy
 from equipoise.training.method import Method
-
-OnEpoch = Callable[[dict[str, Any]], None]
-"""Called after each epoch with its line of `metrics.jsonl`."""
 
 CURVES = ("accuracy", "log_loss")
 """The metrics of every epoch, fused and of each modality, beside the one that chooses."""
@@ -47,7 +44,7 @@ class Monitor:
         validation: the split that selects the epoch; the monitor does not know the test split.
         settings: of the run; `select`, `patience` and `checkpoint_every` are read.
         interrupt: says whether a signal came.
-        on_epoch: called with each epoch's record, for a progress display.
+        callbacks: called with each epoch's record; may stop the training.
     """
 
     def __init__(
@@ -59,7 +56,7 @@ class Monitor:
         validation: Table,
         settings: Settings,
         interrupt: Interrupt,
-        on_epoch: OnEpoch,
+        callbacks: Callbacks,
     ) -> None:
         self.folder = folder
         self.checkpoints = checkpoints
@@ -68,7 +65,8 @@ class Monitor:
         self.validation = validation
         self.settings = settings
         self.interrupt = interrupt
-        self.on_epoch = on_epoch
+        self.callbacks = callbacks
+        self.asked_to_stop = False
         # The metric as a worth, and the log-loss that decides between equals.
         self.best_metric = -math.inf
         self.best_loss = math.inf
@@ -197,7 +195,11 @@ class Monitor:
             # Only now: a checkpoint on disk names the best epoch, whose weights must be there.
             self.checkpoints.prune_best(self._best_name())
             self._classifiers.check()
-            self.on_epoch(line)
+            self.asked_to_stop = self.callbacks.on_epoch(line)
+        # Only the first process has callbacks, and all ranks stop together.
+        self.asked_to_stop = ctx.runtime.any(self.asked_to_stop)
+        if self.asked_to_stop:
+            self.save()  # once more, so that a resumed run does not train on
 
     def best_weights(self) -> dict[str, Tensor] | None:
         """The weights of `best_epoch`; None before any epoch may be chosen.
@@ -209,12 +211,14 @@ class Monitor:
         return self.checkpoints.load(self.checkpoints.folder / self._best_name()).model
 
     def stopped(self) -> bool:
-        """True when `patience` has run out.
+        """True when a callback has asked for it, or `patience` has run out.
 
-        It counts the epochs that every modality has trained for since the metric last improved.
-        Where modalities take turns, a phase of one of them cannot use up the patience of the
-        others.
+        Patience counts the epochs that every modality has trained for since the metric last
+        improved. Where modalities take turns, a phase of one of them cannot use up the patience of
+        the others.
         """
+        if self.asked_to_stop:
+            return True
         patience = self.settings.patience
         if not patience or self.best_epoch < 0:
             return False
@@ -240,9 +244,10 @@ class Monitor:
         known = checkpoint.state["monitor"]
         self.best_metric = known["best_metric"]
         self.best_epoch = known["best_epoch"]
-        # Version 0.1 knew neither of these two.
+        # Version 0.1 knew none of these three.
         self.best_loss = known.get("best_loss", math.inf)
         self.improved_epoch = known.get("improved_epoch", self.best_epoch)
+        self.asked_to_stop = known.get("asked_to_stop", False)
         self.seconds = known["seconds"]
         self._since = time.perf_counter()
         path = self.folder / "metrics.jsonl"
@@ -258,6 +263,7 @@ class Monitor:
             "best_epoch": self.best_epoch,
             "improved_epoch": self.improved_epoch,
             "seconds": self.seconds,
+            "asked_to_stop": self.asked_to_stop,
         }
 
     def _best_name(self) -> str:

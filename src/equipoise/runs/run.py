@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,14 @@ from equipoise.data.table.table import Splits
 from equipoise.errors import DataError, RunError
 from equipoise.model import Model
 from equipoise.runs.build import build_method, build_model
+from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.folder import create_folder, data_facts, fact_digests
 from equipoise.runs.frozen_features import cache_features
 from equipoise.runs.inputs import describe_inputs
 from equipoise.runs.interrupt import Interrupt
 from equipoise.runs.lock import hold_folder
 from equipoise.runs.memory import forget_peak
-from equipoise.runs.monitor import Monitor, OnEpoch
+from equipoise.runs.monitor import Monitor
 from equipoise.runs.result import finish, read_result
 from equipoise.settings import Settings, require_trust
 from equipoise.training.checkpoint import Checkpoints
@@ -77,8 +78,7 @@ def train(
     label: str | None = None,
     resume: bool = False,
     checkpoint: str = "newest",
-    report: OnEpoch = lambda line: None,
-    announce: Callable[[str], None] = lambda line: None,
+    callbacks: Iterable[Any] = (),
 ) -> Run:
     """Train, choose the epoch on validation, read the test split once, and write it all down.
 
@@ -89,9 +89,7 @@ def train(
         label: name in tables and reports; the method's by default.
         resume: continue from the newest checkpoint in `folder`, or from the start if there is none.
         checkpoint: "newest" or "previous", the one to resume from.
-        report: called after each epoch with its line of `metrics.jsonl`.
-        announce: called before training with a line for each modality, which says what is read of
-            it and by which encoder.
+        callbacks: see `Callback`; a function stands for one with this `on_epoch`.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -100,6 +98,7 @@ def train(
             checkpoint is unusable.
         Interrupted: a signal came; a checkpoint is written.
     """
+    called = Callbacks(callbacks)
     folder = Path(folder)
     runtime = start(settings.device)
     forget_peak(runtime.device)
@@ -127,21 +126,46 @@ def train(
         checkpoints = _checkpoints(folder, settings, splits, runtime)
         with Interrupt(f"go on with: equipoise train --resume {folder}") as interrupt:
             monitor = Monitor(
-                folder, checkpoints, ctx, method, splits.validation, settings, interrupt, report
+                folder, checkpoints, ctx, method, splits.validation, settings, interrupt, called
             )
             ctx.observer = monitor
             if resume:
                 _restore(monitor, checkpoint)
             # Only now, so that whatever is refused before is the only line that is printed.
             if runtime.main:
-                for modality, text in inputs.items():
-                    announce(f"{modality}: {text}")
+                called.on_start(_start_facts(folder, settings, splits, ctx, method, inputs, label))
             fit(method, ctx, settings.epochs)
             monitor.conclude()
         model.load_state_dict(checkpoints.load(checkpoints.best()).model)
         result = finish(folder, settings, splits, ctx, monitor, label or settings.method["name"])
+    if runtime.main:
+        called.on_end(result)
     runtime.barrier()
     return Run(folder, result, trusted=True)
+
+
+def _start_facts(
+    folder: Path,
+    settings: Settings,
+    splits: Splits,
+    ctx: Context,
+    method: Method,
+    inputs: dict[str, str],
+    label: str | None,
+) -> dict[str, Any]:
+    """What callbacks are told before the first epoch, see `Callback.on_start`."""
+    tables = {name: getattr(splits, name) for name in ("train", "validation", "test", "holdout")}
+    return {
+        "folder": str(folder),
+        "label": label or settings.method["name"],
+        "method": settings.method["name"],
+        "seed": settings.seed,
+        "epochs": sum(phase.epochs for phase in method.phases(settings.epochs)),
+        "epoch": ctx.position.epoch,
+        "rows": {name: len(table) for name, table in tables.items() if table is not None},
+        "classes": list(splits.train.classes),
+        "inputs": dict(inputs),
+    }
 
 
 def _check_folder(folder: Path, resume: bool, runtime: Runtime) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,6 +21,7 @@ from equipoise.data.table.table import Splits, Table
 from equipoise.errors import ConfigError, DataError, EquipoiseError, RunError, invalid
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predict import predict
+from equipoise.evaluation.predictions import load_predictions
 from equipoise.model import Model
 from equipoise.runs.build import build_method, build_model
 from equipoise.runs.folder import data_facts, digest, fact_digests, read_facts
@@ -29,6 +30,9 @@ from equipoise.settings import IN_MEMORY, require_trust
 from equipoise.training.checkpoint import Checkpoint, Checkpoints
 from equipoise.training.runtime import pick_device
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 class Trained:
     """The model of a finished run, with the weights that were best on validation.
@@ -36,16 +40,20 @@ class Trained:
     Args:
         folder: the run folder.
         trust: the settings of the run may import code.
+        frame: the DataFrame that the run was trained on, which no run folder holds.
 
     Raises:
         ConfigError: the settings import code, and are not trusted.
         RunError: no finished run there, or its files are damaged or do not belong together.
     """
 
-    def __init__(self, folder: str | Path, *, trust: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path, *, trust: bool = False, frame: pd.DataFrame | None = None
+    ) -> None:
         self.folder = Path(folder)
         self.run = Run.open(self.folder)
         self.settings = self.run.settings
+        self.frame = frame
         require_trust(self.settings.to_dict(), self.folder / "config.yaml", trust)
         checkpoints = Checkpoints(
             self.folder / "checkpoints", {"settings": identity_of(self.settings)}
@@ -119,10 +127,13 @@ class Trained:
             raise invalid("evaluate", "split", f"one of {', '.join(SPLIT_NAMES)}", split)
         settings = self.settings
         if settings.data.source == IN_MEMORY:
-            raise DataError(
-                f"{self.folder}: trained on a DataFrame, which is not kept; "
-                "give the data to evaluate on"
-            )
+            if self.frame is None:
+                raise DataError(
+                    f"{self.folder}: trained on a DataFrame, which is not kept in the folder; only "
+                    "the predictions of its validation and test split are; give the data to "
+                    "evaluate on"
+                )
+            settings = replace(settings, data=replace(settings.data, source=self.frame))
         if missing is not None:
             settings = replace(settings, data=replace(settings.data, missing_test=missing))
         splits = load_splits(settings, build_method(settings))
@@ -133,6 +144,13 @@ class Trained:
                 f"{settings.data.source}: the {split} split is empty; choose another one"
             )
         return table
+
+    def _stored(self, split: str) -> Predictions | None:
+        """The predictions that the run kept of a split of a DataFrame, which is kept nowhere."""
+        path = self.folder / "predictions" / f"{split}.npz"
+        if self.settings.data.source != IN_MEMORY or self.frame is not None or not path.is_file():
+            return None
+        return load_predictions(path)
 
     def predict(self, table: Table) -> Predictions:
         """The logits of every row, fused and per modality."""
@@ -173,6 +191,9 @@ class Trained:
                 raise ConfigError(
                     "evaluate: 'allow_absent' is for other data; the run's own have every column"
                 )
+            stored = self._stored(split or "test") if missing is None else None
+            if stored is not None:
+                return measure(stored)
             return measure(self.predict(self.own(split or "test", missing)))
         if split is not None:
             raise ConfigError(

@@ -175,7 +175,12 @@ def check_test_split(entry: MethodEntry, count: int, seed: int) -> None:
     lines: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            train(world.run_settings(), Path(scratch) / "run", splits=poisoned, report=lines.append)
+            train(
+                world.run_settings(),
+                Path(scratch) / "run",
+                splits=poisoned,
+                callbacks=[lines.append],
+            )
         except _Killed:
             pass
         else:

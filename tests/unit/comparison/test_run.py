@@ -86,7 +86,7 @@ def ending(error):
         raise error
 
     return lambda settings, folder, **options: train(
-        settings, folder, **{**options, "report": report}
+        settings, folder, **{**options, "callbacks": [report]}
     )
 
 

@@ -50,7 +50,7 @@ def test_a_cell_that_trains_elsewhere_fails_and_is_left_alone(tmp_path, plan, mo
         stopped.setattr(
             cells_module.run,
             "train",
-            lambda *given, **options: train(*given, **{**options, "report": interrupted}),
+            lambda *given, **options: train(*given, **{**options, "callbacks": [interrupted]}),
         )
         with pytest.raises(Interrupted):
             run_comparison(plan, tmp_path)

@@ -48,7 +48,7 @@ def test_a_run_holds_its_folder_until_it_ends_however_it_ends(settings, stopped,
         raise Stop
 
     with pytest.raises(Stop):
-        run.train(settings, folder, resume=resume, report=report)
+        run.train(settings, folder, resume=resume, callbacks=[report])
     assert refused
     with hold_folder(folder):
         pass

@@ -120,7 +120,7 @@ def test_patience_survives_a_stop(settings, tmp_path, final):
                 raise Stop
 
         with pytest.raises(Stop):
-            run.train(still, folder, report=report)
+            run.train(still, folder, callbacks=[report])
         again = run.train(still, folder, resume=True)
         assert again.result["epochs"] == whole.result["epochs"]
         assert not differing(final(whole.folder), final(folder))
@@ -207,7 +207,7 @@ def test_patience_in_turns_survives_a_stop(settings, splits, tmp_path, final):
                 raise Stop
 
         with pytest.raises(Stop):
-            run.train(still, folder, report=report, splits=splits)
+            run.train(still, folder, callbacks=[report], splits=splits)
         again = run.train(still, folder, resume=True, splits=splits)
         assert again.result["epochs"] == whole.result["epochs"]
         assert again.result["best_epoch"] == whole.result["best_epoch"]
@@ -284,7 +284,7 @@ def test_a_signal_before_an_epoch_could_be_chosen_is_told_so(
     monkeypatch.setattr(run, "Interrupt", Asked)
     turning = turns(settings, method=method)
     with pytest.raises(Interrupted) as raised:
-        run.train(turning, tmp_path / "run", splits=splits, report=signal)
+        run.train(turning, tmp_path / "run", splits=splits, callbacks=[signal])
     assert ("before an epoch could be chosen" in str(raised.value)) is said
 
 

@@ -30,13 +30,13 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.data.decoding.progress import track
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media.file import reason
 from equipoise.data.media.remarks import collect_remarks
 from equipoise.data.transforms.base import Transform, cache_settings
 from equipoise.errors import ConfigError, DataError, RunError
 from equipoise.files import replace_file, take_lock
+from equipoise.progress import track
 
 VERSION = 6
 """Version of what the transforms compute and of the journal: raise it when the same settings give
