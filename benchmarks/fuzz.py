@@ -38,6 +38,8 @@ from fuzzing.part import PARTS, Room
 from fuzzing.workers import Worker
 
 BAD = OUTCOMES[2:]
+EVERY = 300
+"""Inputs between two lines of progress."""
 
 
 def main() -> int:
@@ -76,6 +78,8 @@ def _fuzz(args: argparse.Namespace, room: Room) -> int:
         outcomes.append((part, number, outcome))
         if args.list or args.only or outcome.kind in BAD:
             _show(part, number, outcome, whole=bool(args.only))
+        if len(outcomes) % EVERY == 0:
+            _print_progress(outcomes, len(inputs), time.monotonic() - started)
     worker.stop()
     _print_table(outcomes)
     seconds = time.monotonic() - started
@@ -106,6 +110,12 @@ def _show(part: str, number: int, outcome: Outcome, whole: bool) -> None:
     print(f"{outcome.kind:<10} {part}:{number}  {about[:200]}\n           {text[:600]}", flush=True)
     if whole:
         print(outcome.detail.encode("utf-8", "backslashreplace").decode())
+
+
+def _print_progress(outcomes: list[tuple[str, int, Outcome]], total: int, seconds: float) -> None:
+    bad = sum(outcome.kind in BAD for _, _, outcome in outcomes)
+    text = f"{len(outcomes)} of {total} inputs, {bad} of them bad, {seconds:.0f} s"
+    print(text, file=sys.stderr, flush=True)
 
 
 def _print_table(outcomes: list[tuple[str, int, Outcome]]) -> None:

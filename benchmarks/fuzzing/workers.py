@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -18,6 +19,8 @@ from fuzzing.part import PARTS, Room, rng_of
 
 MEMORY = 6 * 2**30
 """Bytes a worker may hold; an input that asks for more meets a MemoryError."""
+PR_SET_PDEATHSIG = 1
+"""Number of the request to Linux to send this process a signal when its parent ends."""
 
 
 class Worker:
@@ -79,6 +82,7 @@ def _serve(theirs: Connection, ours: Connection, room: Room, seed: int, keep: bo
     import faulthandler
 
     ours.close()
+    die_with_parent()
     # Beside the memory of the imported libraries, which is mapped privately too.
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent reports and ends
@@ -90,6 +94,19 @@ def _serve(theirs: Connection, ours: Connection, room: Room, seed: int, keep: bo
             except EOFError:
                 return
             theirs.send(_outcome(room, seed, part, number, keep))
+
+
+def die_with_parent() -> None:
+    """End this process as soon as its parent ends, however that comes about.
+
+    A worker that outlives a killed fuzz command would keep its terminal and its files open. Nothing
+    that runs in the worker can keep it from ending, not even a library that hangs.
+    """
+    parent = multiprocessing.parent_process()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is None or os.getppid() != parent.pid:  # it ended before the request
+        os._exit(1)
 
 
 def _outcome(room: Room, seed: int, part: str, number: int, keep: bool) -> Outcome:

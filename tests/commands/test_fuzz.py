@@ -1,8 +1,13 @@
 """A part of `benchmarks/fuzz.py`: broken input ends in one line, and nothing is silently wrong."""
 
 import json
+import os
+import select
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +44,34 @@ def few(tmp_path_factory):
 def test_a_few_inputs(few, part):
     assert sum(row["part"] == part for row in few) >= 10
     assert not bad(few, part)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the worker")
+def test_a_hanging_worker_ends_with_a_killed_fuzz_command(tmp_path):
+    reader, writer = os.pipe()  # held open by every process of the command
+    line = [sys.executable, str(FUZZ), "--count", "100000", "--part", "yaml"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = subprocess.Popen(line, stdout=writer, stderr=writer, env=environment)
+    os.close(writer)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("fuzz-*/cases")):
+            assert command.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        workers = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()
+        os.kill(int(workers[0]), signal.SIGSTOP)
+    finally:
+        command.kill()
+        command.wait()
+    try:
+        while select.select([reader], [], [], 10)[0]:
+            if not os.read(reader, 1 << 16):
+                return
+        pytest.fail("the worker outlives the command")
+    finally:
+        os.close(reader)
+        shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 @pytest.mark.slow
