@@ -42,13 +42,13 @@ def replace_file(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def take_lock(file: IO[Any], *, wait: bool = True) -> bool:
+def take_lock(file: IO[Any] | int, *, wait: bool = True) -> bool:
     """Take the advisory lock of an open file.
 
     The lock goes when the file is closed, hence also when the process ends in any way.
 
     Args:
-        file: open file.
+        file: open file, or the descriptor of an open folder.
         wait: wait while another process holds the lock, instead of returning False.
 
     Returns:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import warnings
 import zlib
 from collections import deque
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.data.manifest.file_part import FilePart
-from equipoise.data.media.file import reason
+from equipoise.data.media.file import LONGEST_READ, SlowError, reason
 from equipoise.data.media.remarks import collect_remarks
 from equipoise.data.transforms.base import Transform, cache_settings
 from equipoise.errors import ConfigError, DataError, RunError
@@ -44,6 +45,7 @@ other numbers."""
 
 MOST_BYTES = 2**34  # of one sample
 CHUNK = 64  # files between two entries of the journal
+TRIES = 3  # of a file that was waited for in vain
 AHEAD = 64  # decoded files that may wait to be written
 REMARKS = " remarks"  # of a file: the key of its entry in the journal ends so
 CHECKSUM = " checksum"  # of the bytes of a row: the key of its entry in the journal ends so
@@ -197,12 +199,14 @@ class _Decoded:
         failure: the reason why it failed.
         lasting: True for a failure that the file itself is the reason of. Others, such as too
             little memory, are not remembered.
+        slow: True where the decoder gave up waiting.
         remarks: lines, what a user should know of the file.
     """
 
     array: np.ndarray | None = None
     failure: str = ""
     lasting: bool = True
+    slow: bool = False
     remarks: str = ""
 
 
@@ -325,12 +329,27 @@ def _in_order(
 
 
 def _decode(transform: Transform, file: FilePart) -> _Decoded:
-    """Decode one file. Whatever goes wrong is a fault of this cell, so that the others are read."""
+    """Decode one file. Whatever goes wrong is a fault of this cell, so that the others are read.
+
+    A file that was waited for in vain is read again if little was computed meanwhile: then not the
+    file was slow, but a busy machine or a disk.
+    """
+    for _ in range(TRIES):
+        computed = time.thread_time()
+        decoded = _try_to_decode(transform, file)
+        if not decoded.slow or time.thread_time() - computed > LONGEST_READ / 2:
+            break
+    return decoded
+
+
+def _try_to_decode(transform: Transform, file: FilePart) -> _Decoded:
     with collect_remarks() as remarks:
         try:
             array = transform.decode(file)
             if array.shape != transform.stored:
                 raise ValueError(f"shape {array.shape}, {transform.stored} is expected")
+        except SlowError as error:
+            return _Decoded(failure=str(error), lasting=False, slow=True)
         except DataError as error:
             return _Decoded(failure=str(error))
         except MemoryError:

@@ -22,6 +22,15 @@ _NO_FILES = (
 """(test of a file's mode, what it is)"""
 
 
+LONGEST_READ = 10.0
+"""Seconds after which FFmpeg stops looking for the next packet in a file that may have none."""
+
+
+class SlowError(DataError):
+    """FFmpeg found no next packet in `LONGEST_READ` seconds: the file is damaged, or all stood
+    still, as a disk of the network or a suspended machine does."""
+
+
 def check_window(part: FilePart) -> None:
     """Refuse a window that holds nothing.
 
@@ -75,6 +84,7 @@ def decoding(path: Path, failure: str) -> Iterator[None]:
         failure: what is said of it, such as "not readable as audio".
 
     Raises:
+        SlowError: FFmpeg gave up after `LONGEST_READ` seconds.
         DataError: the decoder failed.
     """
     try:
@@ -82,6 +92,10 @@ def decoding(path: Path, failure: str) -> Iterator[None]:
     except (DataError, MemoryError):
         raise
     except Exception as error:
+        if type(error).__name__ == "ExitError":  # of PyAV, which pictures need not import
+            raise SlowError(
+                f"{path}: {failure} (no end of reading after {LONGEST_READ:.0f} s)"
+            ) from None
         raise DataError(f"{path}: {failure} ({reason(error, path)})") from None
 
 

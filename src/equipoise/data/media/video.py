@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from equipoise.data.manifest.file_part import FilePart, Window
-from equipoise.data.media.file import check_file, check_window, decoding
+from equipoise.data.media.file import LONGEST_READ, check_file, check_window, decoding
 from equipoise.data.media.image import MOST_PIXELS, open_image
 from equipoise.data.media.truncation import Packets
 from equipoise.errors import DataError
@@ -73,8 +73,6 @@ TURNS_OF_MATRIX = {
     (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
 }
 """{(a, b, c, d) of a display matrix: what turns the frame upright}"""
-LONGEST_READ = 10.0
-"""Seconds after which FFmpeg stops looking for the next packet in a file that may have none."""
 SLACK = 2
 """Frames that an index may announce beyond the last one."""
 Pick = Callable[[int], Sequence[int]]

@@ -36,6 +36,31 @@ def test_what_fails_on_the_way_leaves_nothing(tmp_path, monkeypatch, error):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_command_left_is_replaced(tmp_path):
+    (tmp_path / ".files.tmp/sound").mkdir(parents=True)
+    (tmp_path / ".files.tmp/sound/half.wav").write_bytes(b"half")
+    data.prepare("synthetic", tmp_path / "files", samples=60)
+    data.prepare("synthetic", tmp_path / "again", samples=60)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "files"]
+    names = [
+        sorted(path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*"))
+        for name in ("files", "again")
+    ]
+    assert names[0] == names[1]
+
+
+def test_two_commands_do_not_prepare_one_folder(tmp_path, monkeypatch):
+    def inside(out, *, samples=3):
+        (out / "first.wav").write_bytes(b"whole")
+        with pytest.raises(RunError, match="another process prepares this data set"):
+            data.prepare("av-digits", tmp_path / "files", fsdd="nowhere")
+        return {}
+
+    monkeypatch.setattr(synthetic, "prepare", inside)
+    data.prepare("synthetic", tmp_path / "files")
+    assert [path.name for path in (tmp_path / "files").iterdir()] == ["first.wav"]
+
+
 def test_a_folder_below_a_file_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be prepared"):

@@ -10,10 +10,14 @@ from PIL import Image
 
 from equipoise.data.decoding.cache import decode_all
 from equipoise.data.manifest.file_part import FilePart
+from equipoise.data.media import video
+from equipoise.data.media.file import SlowError
 from equipoise.data.media.remarks import remark
 from equipoise.data.transforms.audio import LogMel
 from equipoise.data.transforms.image import Picture
+from equipoise.data.transforms.video import Frames
 from equipoise.errors import DataError
+from videos import write_video
 
 
 class Broken(Picture):
@@ -127,3 +131,31 @@ def test_remarks_of_sounds_decoded_by_many_threads(tmp_path):
     assert list(stored.remarks) == list(range(0, 40, 5))
     lines = next((tmp_path / "cache").glob("*.jsonl")).read_text().splitlines()
     assert all(isinstance(json.loads(line.partition("\t")[0]), dict) for line in lines)
+
+
+def test_a_film_that_takes_too_long_is_its_own_problem_and_is_not_remembered(tmp_path, monkeypatch):
+    part = FilePart(write_video(tmp_path / "a.mp4"))
+    monkeypatch.setattr(video, "LONGEST_READ", 0.0)
+    _, failed = decode_all("film", [part], Frames(), tmp_path / "cache")
+    assert list(failed) == [0]
+    assert "a.mp4" in failed[0]
+    assert "no end of reading after 10 s" in failed[0]
+    monkeypatch.undo()
+    stored, failed = decode_all("film", [part], Frames(), tmp_path / "cache")
+    assert not failed
+    assert stored[np.array([0])].shape[0] == 1
+
+
+@pytest.mark.parametrize("waits", [1, 2, 3])
+def test_a_file_is_read_again_where_the_machine_stood_still(tmp_path, parts, waits):
+    class Stalled(Picture):
+        left = waits
+
+        def decode(self, part):
+            if part.path.name == "1.png" and Stalled.left:
+                Stalled.left -= 1
+                raise SlowError("1.png: no end")
+            return super().decode(part)
+
+    _, failed = decode_all("picture", parts, Stalled(size=(8, 8), channels=1), tmp_path / "cache")
+    assert failed == ({1: "1.png: no end"} if waits == 3 else {})
