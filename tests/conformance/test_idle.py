@@ -38,6 +38,7 @@ ONE_MODALITY = {
     "aug",
     "cml",
     "inforeg",
+    "moddrop",
     "mslr",
     "ogm",
     "ogm-ge",

@@ -1,8 +1,9 @@
 r"""Joint training: one loss on the fused prediction, whatever the head.
 
 Idea:
-    All encoders and the head are trained together by the loss of the fused prediction. With the
-    head `concat` this is the baseline Concat of the papers, with `sum` the baseline Sum. It is the
+    All encoders and the head are trained together by the loss of the fused prediction. The methods
+    `concat` and `sum` are the baselines Concat and Sum of the papers: joint training under the
+    heads of these names, the first of which is also the head of `joint`. Joint training is the
     yardstick: every other method is compared with it, and equals it at its neutral setting.
 
     Some fusion baselines are nothing but another head under this loss; their equations stand with

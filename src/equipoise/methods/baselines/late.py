@@ -16,7 +16,8 @@ Equations:
     $$L = \sum_m \mathrm{CE}(v_m, y) \qquad v_m = z_m W_m^\top + b_m$$
 
     The head decides how the predictions meet. Head `late` averages probabilities (Gunes and
-    Piccardi's sum rule, of posteriors). The MLA paper does not say what its baseline averages.
+    Piccardi's sum rule, of posteriors). The method `late-sum` is the same training under head
+    `sum`, which adds the logits. The MLA paper does not say what its baseline averages.
 
 Where published code departs:
     the MLA paper's code adds weighted logits           head options `fusion: mean`, `fusion: fixed`
