@@ -27,6 +27,14 @@ HEADS = Registry(
             year=2005,
         ),
         Entry(
+            "stacked",
+            "equipoise.heads.stacked:Stacked",
+            "log-probabilities of one linear classifier per modality, added with fitted weights",
+            paper="Wolpert. Stacked Generalization. Neural Networks 1992",
+            year=1992,
+            url="https://doi.org/10.1016/S0893-6080(05)80023-1",
+        ),
+        Entry(
             "shared",
             "equipoise.heads.shared:Shared",
             "one linear classifier for all modalities, fused by entropy",

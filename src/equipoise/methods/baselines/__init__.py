@@ -62,6 +62,16 @@ ENTRIES: list[MethodEntry] = [
         neutral_of="unimodal",
     ),
     MethodEntry(
+        "stacking",
+        "equipoise.methods.baselines.stacking:Stacking",
+        "late fusion whose weights are fitted on held-out samples, one for each modality",
+        paper="Wolpert. Stacked Generalization. Neural Networks 1992",
+        year=1992,
+        url="https://doi.org/10.1016/S0893-6080(05)80023-1",
+        head="stacked",
+        needs_holdout=True,
+    ),
+    MethodEntry(
         "unimodal",
         "equipoise.methods.baselines.unimodal:Unimodal",
         "one modality alone, or each on its own",
