@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equipoise.api import Comparison, Run, compare, doctor, evaluate, fit, load, predict
+    from equipoise.api import Comparison, Run, auto, compare, doctor, evaluate, fit, load, predict
     from equipoise.errors import EquipoiseError
     from equipoise.runs.callbacks import Callback
 
@@ -17,6 +17,7 @@ __all__ = [
     "EquipoiseError",
     "Run",
     "__version__",
+    "auto",
     "compare",
     "doctor",
     "evaluate",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise.configuration.layers import make_settings, nest
-from equipoise.errors import RunError
+from equipoise.errors import ConfigError, RunError
 from equipoise.progress import silence
 from equipoise.runs import run as runs
 from equipoise.settings import Settings, flat
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from equipoise.comparison.cell import Outcome
     from equipoise.comparison.plan import Plan
     from equipoise.model import Model
-    from equipoise.runs.trained import Trained
+    from equipoise.runs.trained import Finished
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,12 @@ class Run(runs.Run):
     @property
     def model(self) -> Model:
         """The trained network, an `nn.Module` in evaluation mode on the device of the run."""
-        return _trained(self).model
+        from equipoise.runs.trained import Trained
+
+        trained = _trained(self)
+        if not isinstance(trained, Trained):
+            raise RunError(f"{self.folder}: a search stores many members, and no single network")
+        return trained.model
 
     @property
     def history(self) -> pd.DataFrame:
@@ -150,6 +155,76 @@ def fit(
         chosen = replace(chosen, data=take_columns(chosen.data))
         folder = Path(out) if out is not None else free_folder(default_folder(chosen))
         done = runs.train(chosen, folder, callbacks=[progress, *callbacks])
+    # A copy, since the caller may change the original, and the splits would be others.
+    source = chosen.data.source
+    frame = None if isinstance(source, str) else source.copy()
+    return Run(done.folder, done.result, trusted=True, frame=frame)
+
+
+def auto(
+    data: Any,
+    time_limit: float = 600,
+    out: str | Path | None = None,
+    *,
+    workers: int | None = None,
+    resume: bool = False,
+    trust: bool = False,
+    verbose: int = 1,
+    **settings: Any,
+) -> Run:
+    """Find the best model that a time limit allows: an ensemble of networks and simpler models.
+
+    Args:
+        data: as for `fit`; None to go on with a search whose data are a file.
+        time_limit: seconds, from the reading of the data to the result.
+        out: new run folder; the first free runs/<data>-auto-seed<seed> by default.
+        workers: processes that fit members; by default one for each core, and one where the time
+            limit is short. A script needs no guard.
+        resume: go on with an interrupted search in `out`, with its own settings and time limit. A
+            DataFrame, which the folder does not keep, is given again.
+        trust: code that the settings of the folder import may run.
+        verbose: 1 shows progress on stderr or in the notebook, 0 shows nothing.
+        **settings: settings of the data, as for `fit`, and settings of the networks, which hold for
+            all of them.
+
+    Returns:
+        The finished run, which `predict` and `evaluate` take like any other.
+        `run.result["members"]` is the leaderboard of the members, and `run.result["estimate"]` says
+        how the metrics came about.
+
+    Raises:
+        ConfigError: a name, option or value is wrong.
+        DataError: the data are wrong, or are not those that the search began with.
+        RunError: the folder exists, or (resuming) does not.
+        TrainingError: no member could be fitted.
+
+    Example:
+        >>> import equipoise
+        >>> small = {"data.options": {"samples": 200}, "epochs": 3}
+        >>> run = equipoise.auto("synthetic", time_limit=5, verbose=0, **small)
+        >>> 0 <= run.result["test"]["fused"]["accuracy"] <= 1
+        True
+        >>> run.evaluate() == run.result["test"]
+        True
+    """
+    from equipoise.diagnosis.inference import take_columns
+    from equipoise.portfolio.progress import SearchProgress
+    from equipoise.portfolio.run import NAME, resume_settings, search
+
+    with silence(not verbose), SearchProgress() as progress:
+        if resume:
+            if out is None:
+                raise ConfigError("auto: name the folder of the search to resume as 'out'")
+            chosen = resume_settings(out, trust=trust)
+            if data is not None and not isinstance(data, str | Path):
+                chosen = replace(chosen, data=replace(chosen.data, source=_source(data)))
+        else:
+            chosen = make_settings([nest({"data": _source(data), **settings})])
+            chosen = replace(chosen, method={"name": NAME}, data=take_columns(chosen.data))
+        folder = Path(out) if out is not None else free_folder(default_folder(chosen))
+        done = search(
+            chosen, folder, time_limit=time_limit, workers=workers, resume=resume, watch=progress
+        )
     # A copy, since the caller may change the original, and the splits would be others.
     source = chosen.data.source
     frame = None if isinstance(source, str) else source.copy()
@@ -441,11 +516,11 @@ def _stem(source: Any) -> str:
     return Path(source).stem if isinstance(source, str | Path) else "data"
 
 
-def _trained(run: runs.Run | str | Path, trust: bool = False) -> Trained:
-    """The model of a run, which is trusted if the user says so, or trained it in this process."""
-    from equipoise.runs.trained import Trained
+def _trained(run: runs.Run | str | Path, trust: bool = False) -> Finished:
+    """A run in use, which is trusted if the user says so, or trained it in this process."""
+    from equipoise.portfolio.opened import open_run
 
     if isinstance(run, str | Path):
-        return Trained(run, trust=trust)
+        return open_run(run, trust=trust)
     frame = run.frame if isinstance(run, Run) else None
-    return Trained(run.folder, trust=trust or run.trusted, frame=frame)
+    return open_run(run.folder, trust=trust or run.trusted, frame=frame)

@@ -17,7 +17,7 @@ DEFINED = [
 
 
 def test_the_names_of_the_interface_are_found():
-    functions = {"fit", "load", "evaluate", "predict", "doctor", "compare"}
+    functions = {"fit", "auto", "load", "evaluate", "predict", "doctor", "compare"}
     assert set(DEFINED) == {*functions, "Run", "Comparison"}
 
 

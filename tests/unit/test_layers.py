@@ -39,6 +39,7 @@ LAYERS = [
     ("methods",),
     ("runs",),
     ("comparison", "diagnosis"),
+    ("portfolio",),
     ("report",),
     ("testing",),
     ("api", "cli"),
@@ -157,10 +158,11 @@ def test_one_file_speaks_to_the_other_ranks():
 
 
 def test_nobody_else_knows_a_method_by_name():
-    """Only defaults and the demo name one; heads and transforms may share a method's name."""
-    found = named(set(METHODS.names()), "methods", "cli/demo.py", "data/transforms/")
+    """Defaults, the demo and a search name one; heads and transforms may share a method's name."""
+    found = named(set(METHODS.names()), "methods", "cli/demo.py", "portfolio/", "data/transforms/")
     allowed = {(file, "joint") for file in ("settings.py", "api.py", "registry.py")}
     allowed.add(("registry.py", "concat"))  # the head of that name
+    allowed.add(("cli/auto.py", "weight"))  # that of a member
     heads = set(HEADS.names())
     own = {(file, name) for file, name in found if file.startswith("heads/") and name in heads}
     assert found - own <= allowed
@@ -169,10 +171,10 @@ def test_nobody_else_knows_a_method_by_name():
 def test_nobody_else_knows_a_head_by_name():
     """Only the default of a method's entry and the entries of methods name one.
 
-    The shared group and the cosine schedule are not heads.
+    The shared group, the cosine schedule and the weight of a member are not heads.
     """
-    names = set(HEADS.names()) - {"shared", "cosine"}
-    found = named(names, "heads", "methods/", "data/transforms/")
+    names = set(HEADS.names()) - {"shared", "cosine", "weight"}
+    found = named(names, "heads", "methods/", "portfolio/", "data/transforms/")
     assert found == {("registry.py", "concat")}
 
 

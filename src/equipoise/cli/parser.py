@@ -9,7 +9,18 @@ from types import ModuleType
 from typing import NoReturn
 
 import equipoise
-from equipoise.cli import bench, demo, doctor, evaluate, listing, predict, prepare, report, train
+from equipoise.cli import (
+    auto,
+    bench,
+    demo,
+    doctor,
+    evaluate,
+    listing,
+    predict,
+    prepare,
+    report,
+    train,
+)
 from equipoise.errors import ConfigError, suggest, unknown
 
 COMMANDS: dict[str, ModuleType] = {
@@ -17,6 +28,7 @@ COMMANDS: dict[str, ModuleType] = {
     "prepare": prepare,
     "doctor": doctor,
     "train": train,
+    "auto": auto,
     "evaluate": evaluate,
     "predict": predict,
     "bench": bench,

@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
         _check_out(path, force=args.force)
     from equipoise.evaluation.predictions import to_csv
     from equipoise.files import replace_file
-    from equipoise.runs.trained import Trained
+    from equipoise.portfolio.opened import open_run
 
-    trained = Trained(args.run_folder, trust=args.trust)
+    trained = open_run(args.run_folder, trust=args.trust)
     table = trained.read(
         args.table or args.data, args.problems, labelled=False, allow_absent=args.allow_absent
     )

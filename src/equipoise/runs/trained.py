@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from operator import itemgetter
@@ -22,20 +23,19 @@ from equipoise.errors import ConfigError, DataError, EquipoiseError, RunError, i
 from equipoise.evaluation.metrics import measure
 from equipoise.evaluation.predict import predict
 from equipoise.evaluation.predictions import load_predictions
-from equipoise.model import Model
 from equipoise.runs.build import build_method, build_model
 from equipoise.runs.folder import data_facts, digest, fact_digests, read_facts
 from equipoise.runs.run import Run, identity_of, load_splits
-from equipoise.settings import IN_MEMORY, require_trust
-from equipoise.training.checkpoint import Checkpoint, Checkpoints
+from equipoise.settings import IN_MEMORY, Settings, require_trust
+from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.runtime import pick_device
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Trained:
-    """The model of a finished run, with the weights that were best on validation.
+class Finished(ABC):
+    """A finished run of any kind: it reads data as the run did, predicts and measures.
 
     Args:
         folder: the run folder.
@@ -55,12 +55,8 @@ class Trained:
         self.settings = self.run.settings
         self.frame = frame
         require_trust(self.settings.to_dict(), self.folder / "config.yaml", trust)
-        checkpoints = Checkpoints(
-            self.folder / "checkpoints", {"settings": identity_of(self.settings)}
-        )
-        best = checkpoints.load(checkpoints.best())
         facts = read_facts(self.folder)
-        self._check_facts(facts, best)
+        self._check_facts(facts, self._stored_digests())
         try:
             self.classes = tuple(facts["classes"])
             self.specs = {
@@ -69,7 +65,7 @@ class Trained:
             }
             self.preprocessing = facts["preprocessing"]
             self.label_type = LabelType.from_dict(self.preprocessing.get("label_type"))
-            self.model = self._build(best)
+            self._build()
         except EquipoiseError:
             raise
         except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
@@ -78,6 +74,22 @@ class Trained:
                 f"{self.folder / 'data.json'}: does not fit the weights of the run ({reason}); "
                 "restore the file, or train again"
             ) from None
+
+    @abstractmethod
+    def _stored_digests(self) -> Mapping[str, Any] | None:
+        """The digests of `data.json` that are kept with the weights; None if there are none."""
+
+    @abstractmethod
+    def _build(self) -> None:
+        """Make ready to predict, once classes and modalities are known."""
+
+    @abstractmethod
+    def _load_splits(self, settings: Settings) -> Splits:
+        """The splits of the run's own data."""
+
+    @abstractmethod
+    def predict(self, table: Table) -> Predictions:
+        """The logits of every row, fused and per modality."""
 
     def read(
         self,
@@ -136,7 +148,7 @@ class Trained:
             settings = replace(settings, data=replace(settings.data, source=self.frame))
         if missing is not None:
             settings = replace(settings, data=replace(settings.data, missing_test=missing))
-        splits = load_splits(settings, build_method(settings))
+        splits = self._load_splits(settings)
         self._check_own(splits)
         table: Table = getattr(splits, split)
         if not len(table):
@@ -151,10 +163,6 @@ class Trained:
         if self.settings.data.source != IN_MEMORY or self.frame is not None or not path.is_file():
             return None
         return load_predictions(path)
-
-    def predict(self, table: Table) -> Predictions:
-        """The logits of every row, fused and per modality."""
-        return predict(self.model, table)
 
     def evaluate(
         self,
@@ -223,10 +231,9 @@ class Trained:
         )
         return measure(self.predict(hidden))
 
-    def _check_facts(self, facts: Mapping[str, Any], best: Checkpoint) -> None:
+    def _check_facts(self, facts: Mapping[str, Any], stored: Mapping[str, Any] | None) -> None:
         """Refuse a `data.json` that was edited, since it decides what an output means."""
         path = self.folder / "data.json"
-        stored = best.identity.get("facts")
         if stored is None:
             warnings.warn(
                 f"{path}: not checked, since the run was made by an earlier version that kept no "
@@ -256,12 +263,41 @@ class Trained:
                     f"trained on, since the {part} changed; give them with --data, or train again"
                 )
 
-    def _build(self, best: Checkpoint) -> Model:
+
+class Trained(Finished):
+    """The model of a finished training, with the weights that were best on validation.
+
+    Args:
+        folder: the run folder.
+        trust: the settings of the run may import code.
+        frame: the DataFrame that the run was trained on, which no run folder holds.
+
+    Raises:
+        ConfigError: the settings import code, and are not trusted.
+        RunError: no finished run there, or its files are damaged or do not belong together.
+    """
+
+    def _stored_digests(self) -> Mapping[str, Any] | None:
+        checkpoints = Checkpoints(
+            self.folder / "checkpoints", {"settings": identity_of(self.settings)}
+        )
+        self._best = checkpoints.load(checkpoints.best())
+        found: Mapping[str, Any] | None = self._best.identity.get("facts")
+        return found
+
+    def _build(self) -> None:
         # The weights drawn here are replaced at once; the caller's random state must not change.
         with torch.random.fork_rng():
             model = build_model(self.settings, self.specs, self.classes)
-        model.load_state_dict(best.model)
-        return model.to(pick_device(self.settings.device)).eval()
+        model.load_state_dict(self._best.model)
+        self.model = model.to(pick_device(self.settings.device)).eval()
+
+    def _load_splits(self, settings: Settings) -> Splits:
+        return load_splits(settings, build_method(settings))
+
+    def predict(self, table: Table) -> Predictions:
+        """The logits of every row, fused and per modality."""
+        return predict(self.model, table)
 
 
 def _vocabularies(facts: Mapping[str, Any]) -> dict[str, Any]:

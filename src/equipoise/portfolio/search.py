@@ -1,0 +1,304 @@
+"""Successive halving: look at every member once, and spend the rest of the time on the better half.
+
+The first look is at the validation split. Where the rows are few, the members of the better half
+then predict the folds of the training rows, too, so that weights are chosen on all of them. Where
+the rows are many, the first look is at a sample, and the better half is fitted to all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from equipoise.portfolio.clock import Clock, Costs
+from equipoise.portfolio.ensemble import log_loss, log_softmax, temperature
+from equipoise.portfolio.material import Material
+from equipoise.portfolio.members import NETWORK, Member
+from equipoise.portfolio.trials import LOOK, Finding, Trial
+from equipoise.portfolio.workers import Workers
+
+FIRST = 0.5
+"""Fraction of the time within which first looks start."""
+RESERVE = 0.15
+"""Fraction of the time that is kept for the end: weights, refits, predictions."""
+NETWORK_SHARE = 0.5
+"""Fraction of the time that the networks may take, all of their folds together."""
+FEWEST_NETWORKS = 2
+"""Networks that the time is enough for, however short it is."""
+SHORTEST = 1.0
+"""Seconds below which a network is not worth starting."""
+SURVIVORS = 0.5
+"""Fraction of the candidates that survive the first look."""
+FEWEST = 8
+"""The fewest candidates that survive."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A line about a trial that has ended.
+
+    Attributes:
+        spent: seconds of the search.
+        left: seconds until its end, at most.
+        trials: that have ended.
+        text: what was found.
+    """
+
+    spent: float
+    left: float
+    trials: int
+    text: str
+
+
+class Search:
+    """Which trial comes next, and all that was found.
+
+    Args:
+        material: the rows.
+        members: candidates, the most promising first.
+        clock: of the search.
+        findings: of the time before an interruption.
+        workers: trials at a time.
+        watch: called as each trial ends.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        members: Sequence[Member],
+        clock: Clock,
+        findings: Sequence[Finding] = (),
+        workers: int = 1,
+        watch: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        self.material = material
+        self.members = {member.name: member for member in members}
+        self.clock = clock
+        self.workers = workers
+        self.watch = watch
+        self.costs = Costs()
+        self._start = clock.left
+        self.findings: dict[tuple[str, int], Finding] = {}
+        self._running: set[tuple[str, int]] = set()
+        self._losses: dict[tuple[str, int], float] = {}
+        self.first = LOOK if material.sampled else 0
+        for finding in findings:
+            if finding.member in self.members:
+                self._keep(finding)
+
+    def run(self, workers: Workers, folder: Path, spent: Callable[[], None]) -> None:
+        """Run trials until the time is up or nothing is left to try.
+
+        Args:
+            workers: that run them.
+            folder: of the trials.
+            spent: called after each trial, to write down the time.
+        """
+
+        def ended(trial: Trial, finding: Finding) -> None:
+            self._running.discard((trial.member.name, trial.fold))
+            self._keep(finding)
+            spent()
+            self.watch(self._progress(finding))
+
+        workers.run(self.propose, ended, folder, lambda: self.clock.left - self._reserve() / 2)
+
+    def propose(self) -> Trial | None:
+        """The next trial; None if there is none that the time allows."""
+        trial = self._next()
+        if trial is not None:
+            self._running.add((trial.member.name, trial.fold))
+        return trial
+
+    def complete(self) -> list[str]:
+        """The members that have predicted every fold, in the order of the portfolio."""
+        folds = range(self.material.folds)
+        return [name for name in self.members if all(self._done(name, k) for k in folds)]
+
+    def held(self, name: str, folds: Sequence[int]) -> np.ndarray:
+        """The logits of a member for the rows of some folds, in their order."""
+        found = [self.findings[name, fold].logits for fold in folds]
+        return np.concatenate([x for x in found if x is not None])
+
+    def _next(self) -> Trial | None:
+        left = self.clock.left - self._reserve()
+        if not self._losses and not self._running:
+            # However short the time: without a single member there is no result at all.
+            left = max(left, self.clock.limit)
+        if left <= 0:
+            return None
+        if not self._losses or self.clock.left > (1 - FIRST) * self._start:
+            for member in self.members.values():
+                trial = self._affordable(member, self.first, left)
+                if trial is not None:
+                    return trial
+        folds = [k for k in range(self.material.folds) if k != self.first]
+        for name in self._survivors():
+            for fold in folds:
+                trial = self._affordable(self.members[name], fold, left)
+                if trial is not None:
+                    return trial
+        return None
+
+    def _affordable(self, member: Member, fold: int, left: float) -> Trial | None:
+        """The trial, unless it was made, is being made or would take too long."""
+        key = (member.name, fold)
+        if key in self.findings or key in self._running:
+            return None
+        if member.family != NETWORK:
+            return Trial(member, fold) if self._guess(member, fold) < left else None
+        known = self.findings.get((member.name, 0))
+        if fold > 0:
+            if known is None or 1.1 * known.seconds > left:
+                return None
+            return Trial(member, fold, min(left, 2 * known.seconds), known.epochs, known.planned)
+        # A network that is looked at must be affordable on all folds.
+        shares = NETWORK_SHARE * self.clock.limit * self.workers / self.material.folds
+        taken = [
+            found.seconds
+            for (name, of), found in self.findings.items()
+            if of == fold and self.members[name].family == NETWORK
+        ]
+        taken += [
+            shares / FEWEST_NETWORKS
+            for name, of in self._running
+            if of == fold and self.members[name].family == NETWORK
+        ]
+        seconds = min(left, shares / FEWEST_NETWORKS)
+        if seconds < SHORTEST or sum(taken) + 0.5 * seconds > shares:
+            return None
+        return Trial(member, fold, seconds)
+
+    def _reserve(self) -> float:
+        refits = sorted(
+            self._guess(self.members[name], -1)
+            for name in self._survivors()[:FEWEST]
+            if self.members[name].family != NETWORK
+        )
+        return RESERVE * self.clock.limit + sum(refits) / self.workers
+
+    def _guess(self, member: Member, fold: int) -> float:
+        rows = len(self.material.looked_at[0]) if fold == LOOK else len(self._rows(fold))
+        return self.costs.guess(member, rows, self._width(member), self.material.classes)
+
+    def _rows(self, fold: int) -> np.ndarray:
+        return self.material.trained(fold)
+
+    def _width(self, member: Member) -> int:
+        features = self.material.features
+        return sum(
+            features.words[m].shape[1] // 20
+            if member.family == "linear" and m in features.words
+            else features.dense[m].shape[1]
+            for m in member.views
+        )
+
+    def _keep(self, finding: Finding) -> None:
+        self.findings[finding.member, finding.fold] = finding
+        member = self.members[finding.member]
+        if finding.error:
+            return
+        if member.family != NETWORK:
+            rows = (
+                len(self.material.looked_at[0])
+                if finding.fold == LOOK
+                else len(self._rows(finding.fold))
+            )
+            self.costs.note(
+                member, rows, self._width(member), self.material.classes, finding.seconds
+            )
+        if finding.fold == self.first:
+            assert finding.logits is not None
+            self._losses[finding.member, 0] = self._loss(member, finding.logits)
+
+    def _done(self, name: str, fold: int) -> bool:
+        found = self.findings.get((name, fold))
+        return found is not None and not found.error
+
+    def _label(self, fold: int) -> np.ndarray:
+        rows = self.material.looked_at[1] if fold == LOOK else self.material.held(fold)
+        found: np.ndarray = self.material.rows.label[rows]
+        return found
+
+    def _loss(self, member: Member, logits: np.ndarray) -> float:
+        label = self._label(self.first)
+        return log_loss(np.exp(log_softmax(logits / temperature(logits, label))), label)
+
+    def _survivors(self) -> list[str]:
+        """The members of the better half, the best first; whole sets of averaged members."""
+        losses = {name: loss for (name, _), loss in self._losses.items()}
+        units: list[tuple[float, str, list[str]]] = [
+            (loss, self.members[name].family, [name]) for name, loss in losses.items()
+        ]
+        for late, parts in late_sets(self.members.values()).items():
+            if all(part in losses for part in parts):
+                logits = self._late(parts)
+                units.append((self._loss(self.members[parts[0]], logits), late, parts))
+        units.sort(key=lambda unit: unit[0])
+        count = max(FEWEST, int(np.ceil(SURVIVORS * len(units))))
+        best: dict[str, list[str]] = {}
+        for _, family, names in units:
+            best.setdefault(family, names)
+        kept = [names for _, _, names in units[:count]]
+        kept += [names for names in best.values() if len(names) == 1]
+        return list(dict.fromkeys(name for names in kept for name in names))
+
+    def _late(self, parts: Sequence[str]) -> np.ndarray:
+        rows = self.material.looked_at[1] if self.first == LOOK else self.material.held(0)
+        present = {m: here[rows] for m, here in self.material.features.present.items()}
+        logits = [self.held(part, [self.first]) for part in parts]
+        available = [self.members[part].sees(present) for part in parts]
+        label = self._label(self.first)
+        temperatures = [temperature(x[a], label[a]) for x, a in zip(logits, available, strict=True)]
+        return late_average(logits, available, temperatures)
+
+    def _progress(self, finding: Finding) -> Progress:
+        member = self.members[finding.member]
+        what = "first look" if finding.fold == self.first else f"fold {finding.fold}"
+        if finding.error:
+            text = f"{member.name}, {what}: failed ({finding.error})"
+        else:
+            rows = self.material.looked_at[1] if finding.fold == LOOK else None
+            label = (
+                self.material.rows.label[rows] if rows is not None else self._label(finding.fold)
+            )
+            assert finding.logits is not None
+            accuracy = float((finding.logits.argmax(1) == label).mean())
+            text = f"{member.name}, {what}: accuracy {accuracy:.3f} in {finding.seconds:.1f} s"
+        return Progress(self.clock.spent, max(0.0, self.clock.left), len(self.findings), text)
+
+
+def late_sets(members: Iterable[Member]) -> dict[str, list[str]]:
+    """{name of the average over the modalities: its members}."""
+    found: dict[str, list[str]] = {}
+    for member in members:
+        if member.late is not None:
+            found.setdefault(member.late, []).append(member.name)
+    return found
+
+
+def late_average(
+    logits: Sequence[np.ndarray],
+    available: Sequence[np.ndarray],
+    temperatures: Sequence[float],
+) -> np.ndarray:
+    """The mean of the tempered log-probabilities of the modalities that are present.
+
+    Args:
+        logits: (N, C) of each modality.
+        available: bool (N,) of each modality.
+        temperatures: of each modality.
+
+    Returns:
+        (N, C); zeros where no modality is present.
+    """
+    total = np.zeros(logits[0].shape)
+    count = np.zeros(len(total))
+    for x, here, t in zip(logits, available, temperatures, strict=True):
+        total += log_softmax(x / t) * here[:, None]
+        count += here
+    found: np.ndarray = total / np.maximum(count, 1)[:, None]
+    return found
