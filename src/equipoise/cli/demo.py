@@ -17,6 +17,7 @@ DEMO_METHODS: dict[str, dict[str, Any]] = {
 }
 DEMO_SETTINGS: dict[str, Any] = {
     "data": {"source": "digits"},
+    "encoder": {"left": {"name": "mlp"}, "right": {"name": "small_cnn"}},
     "optimiser": {
         "name": "sgd",
         "momentum": 0.9,

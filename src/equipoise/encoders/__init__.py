@@ -15,6 +15,16 @@ ENCODERS = Registry(
     "encoder",
     [
         EncoderEntry(
+            "residual_mlp",
+            "equipoise.encoders.residual_mlp:ResidualMLP",
+            "fully connected layers with dropout beside a linear map, for vectors",
+            kinds=("vector", "array", "image", "audio"),
+            inputs="any shape, flattened",
+            shape=(512,),
+            width=128,
+            size=147_712,
+        ),
+        EncoderEntry(
             "mlp",
             "equipoise.encoders.mlp:MLP",
             "fully connected layers, for vectors",
@@ -250,7 +260,7 @@ def default_encoder(kind: str, shape: tuple[int, ...]) -> str:
     if len(shape) == 3:
         side = shape[1] if kind == "audio" else max(shape[1:])
         return "small_cnn" if side <= SMALL else "resnet"
-    return "mlp"
+    return "residual_mlp"
 
 
 def can_read(name: str, kind: str) -> bool:

@@ -189,6 +189,12 @@ HEADS = Registry(
             url="https://arxiv.org/abs/2501.01470",
         ),
         Entry(
+            "balanced",
+            "equipoise.heads.balanced:Balanced",
+            "mean of the probabilities of a tempered sum of own classifiers and of one classifier "
+            "of all features",
+        ),
+        Entry(
             "sustained",
             "equipoise.heads.sustained:Sustained",
             "several two-layer classifiers per modality, added one by one, with one output layer "

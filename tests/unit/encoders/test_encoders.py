@@ -10,6 +10,8 @@ from equipoise.errors import ConfigError
 CASES = [
     ("mlp", (7,)),
     ("mlp", (1, 4, 5)),
+    ("residual_mlp", (7,)),
+    ("residual_mlp", (1, 4, 5)),
     ("small_cnn", (1, 8, 4)),
     ("small_cnn", (3, 40, 51)),
     ("small_cnn", (2, 2, 2)),
@@ -42,6 +44,31 @@ def test_an_mlp_without_hidden_layers_is_linear():
     a, b = torch.randn(2, 1, 4)
     midpoint = (encoder(a) + encoder(b)) / 2
     assert torch.allclose(encoder((a + b) / 2), midpoint, atol=1e-5)
+
+
+def test_a_residual_mlp_adds_an_mlp_and_a_linear_map():
+    encoder = ENCODERS.build("residual_mlp", {"hidden": [6, 4], "width": 5}, shape=(3, 2)).eval()
+    inputs = torch.randn(7, 3, 2)
+    weights = dict(encoder.named_parameters())
+    flat = inputs.flatten(1)
+    hidden = flat
+    for layer in (0, 3):
+        hidden = hidden @ weights[f"layers.{layer}.weight"].T + weights[f"layers.{layer}.bias"]
+        hidden = hidden.clamp_min(0)
+    expected = hidden @ weights["layers.6.weight"].T + weights["layers.6.bias"]
+    expected = expected + flat @ weights["linear.weight"].T
+    torch.testing.assert_close(encoder(inputs), expected)
+
+
+def test_dropout_of_a_residual_mlp_acts_in_training_only():
+    inputs = torch.ones(400, 50)
+    encoder = ENCODERS.build("residual_mlp", {"dropout": 0.0, "input_dropout": 0.3}, shape=(50,))
+    seen = []
+    encoder.linear.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    encoder(inputs)
+    encoder.eval()(inputs)
+    assert abs(float((seen[0] == 0).float().mean()) - 0.3) < 0.02
+    assert torch.equal(seen[1], inputs)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +124,7 @@ def test_resnet_averages_the_features_of_frames():
 
 
 def test_defaults_follow_the_kind():
-    assert default_encoder("vector", (9,)) == "mlp"
+    assert default_encoder("vector", (9,)) == "residual_mlp"
     assert default_encoder("image", (1, 8, 8)) == "small_cnn"
 
 
@@ -105,6 +132,8 @@ def test_defaults_follow_the_kind():
     ("name", "options", "message"),
     [
         ("mlp", {"dropout": 1.5}, r"'dropout' must be in \[0, 1\), found 1.5"),
+        ("residual_mlp", {"input_dropout": 1}, r"'input_dropout' must be in \[0, 1\), found 1"),
+        ("residual_mlp", {"hidden": []}, "'hidden' must be a list of one or more positive"),
         ("resnet", {"depth": 19}, "'depth' must be one of 18, 34, 50, found 19"),
         ("resnett", {}, "did you mean 'resnet'"),
         ("mlp", {"hiden": [3]}, "no option 'hiden'; did you mean 'hidden'"),

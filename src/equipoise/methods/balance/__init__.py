@@ -24,6 +24,12 @@ OGM_PAPER = (
 
 ENTRIES: list[MethodEntry] = [
     MethodEntry(
+        "balanced",
+        "equipoise.methods.balance.balanced:Balanced",
+        "losses of two fused predictions and of every modality, under modality dropout",
+        head="balanced",
+    ),
+    MethodEntry(
         "mla",
         "equipoise.methods.balance.mla:MLA",
         "modalities in turn through one head, whose gradient is orthogonal to what it has seen",

@@ -1,9 +1,10 @@
-"""Hide present modalities at random during training, so that there is something to restore.
+"""Hide present modalities at random during training.
 
-Where missing modalities are simulated, a row's table hides content that exists. Such a row keeps
-its own mask, since the content that it lacks is known. Any other row loses further modalities here,
-but never its last one. Draws are per sample: they depend neither on the number of ranks nor on the
-order of the modalities.
+`lose_one` and `keep_some` hide them so that there is something to restore. Where missing modalities
+are simulated, a row's table hides content that exists. Such a row keeps its own mask, since the
+content that it lacks is known. Any other row loses further modalities here. `lose_each` treats all
+rows alike. No row ever loses its last modality. Draws are per sample: they depend neither on the
+number of ranks nor on the order of the modalities.
 """
 
 from __future__ import annotations
@@ -52,6 +53,20 @@ def keep_some(batch: Batch, ctx: Context, complete: bool = True) -> dict[str, Te
         m: p & (masked | (number >> place[m]).bitwise_and(1).bool())
         for m, p in batch.present.items()
     }
+
+
+def lose_each(batch: Batch, ctx: Context, probability: float) -> dict[str, Tensor]:
+    """Hide every modality of a row with this probability, independently of the others.
+
+    A row that would lose all of them keeps one, each equally likely.
+
+    Returns:
+        {modality: bool (B,)}, which modalities are left.
+    """
+    draw = sample_uniform(batch.present, batch, ctx)
+    # An absent modality never has the largest draw of its row.
+    last = torch.stack([draw[m].masked_fill(~p, -1.0) for m, p in batch.present.items()]).amax(0)
+    return {m: p & ((draw[m] >= probability) | (draw[m] == last)) for m, p in batch.present.items()}
 
 
 def hidden(batch: Batch, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:

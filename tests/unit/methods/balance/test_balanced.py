@@ -1,0 +1,126 @@
+"""Balanced: modality dropout, the prediction of the head, and the loss, by plain arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from equipoise.heads.balanced import Balanced as Head
+from equipoise.methods.balance.balanced import Balanced, smoothed
+from equipoise.methods.parts.hiding import lose_each
+from equipoise.testing.world import World
+
+INPUTS = {"a": 4, "b": 6, "c": 3}
+
+
+def inputs(count: int) -> dict[str, int]:
+    return dict(list(INPUTS.items())[:count])
+
+
+def by_hand(head: Head, features, present, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """late and joint (C,) of one sample."""
+    here = [m for m in head.modalities if present[m][row]]
+    late = sum(head.blocks[m].scale.exp() * head.blocks[m].own(features[m][row]) for m in here)
+    joint = head.bias + sum(head.blocks[m].weight @ features[m][row] for m in here)
+    return late, joint
+
+
+def shaken(head: Head) -> Head:
+    """Temperatures that differ from their start."""
+    with torch.no_grad():
+        for block in head.blocks.values():
+            block.scale.normal_()
+    return head
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_prediction_is_the_mean_of_two_probabilities(world, count: int) -> None:
+    model = world.model("balanced", inputs(count))
+    head = shaken(model.head)
+    batch = world.batch(inputs(count), absent={"a": [0, 3], "b": [1]})
+    output = model(batch)
+    for row in range(len(batch)):
+        late, joint = by_hand(head, output.features, batch.present, row)
+        expected = (late.softmax(0) + joint.softmax(0)) / 2
+        torch.testing.assert_close(output.fused[row].exp(), expected)
+    torch.testing.assert_close(output.fused.exp().sum(1), torch.ones(len(batch)))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_by_hand(world, count: int, smoothing: float) -> None:
+    model = world.model("balanced", inputs(count))
+    head = shaken(model.head)
+    batch = world.batch(inputs(count), absent={"a": [0, 3], "b": [1]})
+    method = Balanced(unimodal_weight=0.7, smoothing=smoothing)
+    found = method.loss(model(batch), batch, world.context(model, [batch]))
+
+    def loss(logits: torch.Tensor, row: int) -> torch.Tensor:
+        target = torch.full_like(logits, smoothing / world.classes)
+        target[batch.label[row]] += 1 - smoothing
+        return -(target * logits.log_softmax(0)).sum()
+
+    features = model(batch).features
+    rows = range(len(batch))
+    pairs = [by_hand(head, features, batch.present, row) for row in rows]
+    expected = sum(loss(x, row) for row, pair in zip(rows, pairs, strict=True) for x in pair) / 8
+    for m in model.modalities:
+        own = [loss(head.blocks[m].own(features[m][r]), r) for r in rows if batch.present[m][r]]
+        expected = expected + 0.7 / math.sqrt(count) * sum(own) / len(own)
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_smoothing_is_that_of_torch() -> None:
+    logits, label = torch.randn(9, 5), torch.randint(5, (9,))
+    expected = F.cross_entropy(logits, label, label_smoothing=0.2, reduction="none")
+    torch.testing.assert_close(smoothed(logits, label, 0.2), expected)
+
+
+def test_another_head_trains_its_fused_prediction(world) -> None:
+    model = world.model("sum", inputs(3))
+    batch = world.batch(inputs(3), absent={"c": [2]})
+    output = model(batch)
+    method = Balanced(unimodal_weight=0.0, smoothing=0.0)
+    found = method.loss(output, batch, world.context(model, [batch]))
+    torch.testing.assert_close(found, F.cross_entropy(output.fused, batch.label))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_modality_dropout_hides_each_and_never_all(seed: int, count: int) -> None:
+    _, ctx = World("balanced", count, seed % 9999, missing=0.3, batch_size=120).build()
+    batch = next(ctx.train.batches(0))
+    left = []
+    for step in range(60):
+        ctx.rng.manual_seed(seed % 9999 + step)
+        kept = lose_each(batch, ctx, 0.4)
+        shown = torch.stack(list(kept.values()))
+        assert bool(shown.any(0).all()), "a sample lost all"
+        assert not bool((shown & ~torch.stack(list(batch.present.values()))).any())
+        left.append(shown)
+    there = torch.stack(list(batch.present.values()))
+    number = there.sum(0)
+    kept_fraction = torch.stack(left).double().mean(0)
+    for k in range(1, count + 1):
+        if (there & (number == k)).sum() < 10:
+            continue
+        # One of k is kept where all k would go, each equally likely.
+        expected = 0.6 + 0.4**k / k
+        assert float(kept_fraction[there & (number == k)].mean()) == pytest.approx(
+            expected, abs=0.06
+        )
+
+
+def test_no_dropout_trains_on_the_batch_as_it_is(world, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = world.model("balanced", inputs(2))
+    batch = world.batch(inputs(2))
+    seen = []
+    monkeypatch.setattr(
+        Balanced, "loss", lambda self, output, b, ctx: seen.append(b) or output.fused.sum()
+    )
+    world.train(Balanced(drop=0.0), world.context(model, [batch]))
+    assert seen == [batch]
