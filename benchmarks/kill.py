@@ -152,7 +152,8 @@ class Prepare(Work):
         ours = contents(whole)
         theirs = contents(other)
         if ours.keys() != theirs.keys():
-            return f"other files: {sorted(ours.keys() ^ theirs.keys())}"
+            different = sorted(map(str, ours.keys() ^ theirs.keys()))
+            return f"{len(different)} files are in one of them only, such as {different[0]}"
         return next((str(path) for path in ours if ours[path] != theirs[path]), "")
 
 

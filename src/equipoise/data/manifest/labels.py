@@ -304,7 +304,9 @@ def _kind(where: str, values: Sequence[Any], *, written: bool) -> Kind:
             raise _quantities(where, fractions[0], values)
         return "integer"
     if len(kinds) > 1:
-        mixed = " and ".join(f"{count} {kind}s" for kind, count in kinds.most_common())
+        mixed = " and ".join(
+            f"{count} {kind}{'s' * (count > 1)}" for kind, count in kinds.most_common()
+        )
         raise DataError(
             f"{where} mixes {mixed}; labels need one type: write all of them as text, or all as "
             "integers"

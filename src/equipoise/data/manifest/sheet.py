@@ -153,7 +153,13 @@ def _check_separator(path: Path, header: Sequence[str], ending: str) -> None:
 
 
 def _unprotect(path: Path, rows: Mapping[int, list[str]]) -> None:
-    """Take back the apostrophes of text that is protected from spreadsheet programs, and say so."""
+    """Take back the apostrophes of text that is protected from spreadsheet programs, and say so.
+
+    A prepared folder says itself whether its manifest is protected; that of version 0.1 is not.
+    """
+    told = _told_protected(path)
+    if told is False:
+        return
     found = [
         (number, place, cell)
         for number, cells in rows.items()
@@ -162,7 +168,7 @@ def _unprotect(path: Path, rows: Mapping[int, list[str]]) -> None:
     ]
     for number, place, cell in found:
         rows[number][place] = spreadsheet.unprotect(cell)
-    if found:
+    if found and told is None:
         number, _, cell = found[0]
         warnings.warn(
             f"{path.name}: {len(found)} cell{'s' * (len(found) > 1)} read without the apostrophe "
@@ -170,6 +176,15 @@ def _unprotect(path: Path, rows: Mapping[int, list[str]]) -> None:
             f"{cell[:20]!r})",
             stacklevel=4,
         )
+
+
+def _told_protected(path: Path) -> bool | None:
+    """The word of a dataset.json about the manifest beside it; None where it says nothing."""
+    try:
+        facts = json.loads((path.parent / "dataset.json").read_text(encoding="utf-8"))
+        return bool(facts.get("protected", False)) if facts["manifest"] == path.name else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None  # whoever reads the dataset.json says what is wrong with it
 
 
 def _rows(

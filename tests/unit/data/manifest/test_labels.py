@@ -97,7 +97,7 @@ REFUSED = {
     "intervals": (pd.cut([1, 2, 3], 2), "an interval"),
     "fractions": ([0.5, 1.0, 0.5], r"such as 0\.5 \(2 different values in 3 rows\).*regression"),
     "infinite": ([np.inf, 1.0], "such as inf"),
-    "mixed": ([1, "a", "a"], "mixes 2 texts and 1 integers"),
+    "mixed": ([1, "a", "a"], "mixes 2 texts and 1 integer;"),
     "flags and counts": (pd.Series([True, 2], dtype=object), "mixes"),
     "ids": (range(100), "different value in every one of 100 rows.*id or a quantity"),
     "huge integers": ([2**70, 2**71], "an integer of more than 64 bits"),

@@ -8,7 +8,6 @@ for training and the other for testing.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise import spreadsheet
 from equipoise.data.datasets.preparing.counting import Total, count_splits, tell_difference
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import check_file
@@ -95,6 +95,7 @@ def write(out: Path, collection: Collection) -> dict[str, Any]:
     description = {
         "name": collection.name,
         "manifest": "manifest.csv",
+        "protected": True,  # from spreadsheet programs; the reader takes the apostrophes back
         "modalities": list(collection.modalities),
         "label": "label",
         "split": "split",
@@ -238,7 +239,7 @@ def _duplicates(
 
 
 def _write_table(path: Path, rows: Sequence[Row]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    """Write rows so that no spreadsheet program runs the texts of a download, such as tweets."""
+    columns = list(rows[0])
+    lines = [columns, *([row[column] for column in columns] for row in rows)]
+    path.write_text(spreadsheet.write(lines), encoding="utf-8", newline="")

@@ -14,6 +14,7 @@ from equipoise.data.datasets.preparing.writing import (
     draw_splits,
     write,
 )
+from equipoise.data.manifest.sheet import read_sheet
 from equipoise.errors import DataError
 
 
@@ -169,3 +170,38 @@ def test_a_pair_in_a_cell_stands_for_two_files(root):
     found = rows("train", "validation", "test", "train")
     found[0]["sound"], found[3]["sound"] = "clips/{u,v}/a.wav", "clips/{u,v}/b.wav"
     assert write(root / "out", collect(root, found))["left_out"] == {"sound file not found": 1}
+
+
+TWEETS = ["@you =1+1", "=HYPERLINK(1)", "'=quoted", "-5", "plain"]
+
+
+def tweets(root):
+    (root / "clips/e.wav").write_bytes(b"fifth")
+    found = rows("train", "train", "train", "validation", "test")
+    write(
+        root / "out",
+        collect(root, [{**r, "words": text} for r, text in zip(found, TWEETS, strict=True)]),
+    )
+    return root / "out/manifest.csv"
+
+
+def test_no_spreadsheet_program_runs_the_texts_of_a_download(root, recwarn):
+    path = tweets(root)
+    assert [row["words"] for row in csv.DictReader(path.open())] == [
+        "'@you =1+1",
+        "'=HYPERLINK(1)",
+        "''=quoted",
+        "-5",
+        "plain",
+    ]
+    assert read_sheet(path).table["words"].tolist() == TWEETS
+    assert not [found for found in recwarn.list if found.category is UserWarning]
+
+
+def test_a_manifest_of_version_0_1_is_read_as_it_stands(root, recwarn):
+    path = tweets(root)
+    told = json.loads((path.parent / "dataset.json").read_text())
+    del told["protected"]
+    (path.parent / "dataset.json").write_text(json.dumps(told))
+    assert read_sheet(path).table["words"][0] == "'@you =1+1"
+    assert not [found for found in recwarn.list if found.category is UserWarning]
