@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -127,6 +128,34 @@ def test_a_full_disk_under_predict(command, refuse, rows, write, declared, tmp_p
     monkeypatch.setattr(os, "fsync", full)
     refuse("predict run --data rows.csv --out p.csv", 1, "p.csv", "No space left on device")
     refuse(f"train --data rows.csv {declared} --out other", 1, "other", "No space left on device")
+
+
+def test_a_full_disk_in_a_training(command, monkeypatch):
+    """Whatever file of the run is the first that does not fit is named."""
+    write = os.fsync
+
+    def full(descriptor):
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        if name.endswith("metrics.jsonl"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    answer = command("train TINY --out run")
+    assert answer.code == 1
+    assert answer.err.splitlines()[-1] == "equipoise: run/metrics.jsonl: No space left on device"
+
+
+def test_an_early_stop_is_said(command):
+    answer = command("train TINY --epochs 30 --patience 1 --optimiser.lr 0.5 --out run")
+    assert answer.code == 0
+    lines = [line for line in answer.err.splitlines() if "stopped early" in line]
+    assert len(lines) == 1, answer.err
+    assert re.fullmatch(
+        r"stopped early after epoch (\d+) of 30; epoch \d+ is the best on validation and is kept",
+        lines[0],
+    )
+    assert "stopped early" not in command("train TINY --out whole").err
 
 
 def test_a_failed_exchange_is_a_lost_rank():

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import equipoise
-from equipoise.errors import ConfigError
+from equipoise.errors import ConfigError, RunError
 
 NET = """
 from pathlib import Path
@@ -101,6 +101,20 @@ def test_a_run_of_this_process_is_trusted(rows, net, tmp_path, monkeypatch):
         width=8,
     )
     assert len(equipoise.predict(run, pd.DataFrame(rows))) == len(rows)
+
+
+def test_every_hint_to_go_on_works_as_printed(command, run, rows, declared, tmp_path):
+    """It names --trust where the settings import code, and quotes the folder for the shell."""
+    (tmp_path / run).rename(tmp_path / "runs/with space")
+    folder = "runs/with space"
+    known = "equipoise train --resume 'runs/with space' --trust"
+    with pytest.raises(RunError, match="exists already") as found:
+        equipoise.fit(f"{tmp_path}/rows.csv", out=folder)
+    assert known in str(found.value)
+    (tmp_path / folder / "result.json").unlink()
+    with pytest.raises(RunError, match="not finished") as found:
+        equipoise.Run.open(folder)
+    assert str(found.value).endswith(known)
 
 
 def test_a_comparison_of_somebody_else(command, refuse, rows, write, declared, net, tmp_path):

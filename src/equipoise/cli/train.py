@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from dataclasses import replace
 from functools import partial
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from equipoise.cli.options import add_settings, read_settings
 from equipoise.errors import ConfigError
-from equipoise.settings import Settings, imports
+from equipoise.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,13 +77,12 @@ def run(args: argparse.Namespace) -> int:
 def _go_on(args: argparse.Namespace, settings: Settings) -> str:
     """Say how to resume a training whose ranks have failed."""
     from equipoise.api import default_folder
+    from equipoise.runs.folder import resume_command
 
     folder = args.resume or args.out or default_folder(settings)
     if not (Path(folder) / "config.yaml").is_file():
         return "it had not begun to train; start it again"
-    trust = ["--trust"] if imports(settings.to_dict()) else []
-    words = ["equipoise", "train", "--resume", folder, "--devices", str(args.devices), *trust]
-    return f"go on with: {shlex.join(words)}"
+    return f"go on with: {resume_command(Path(folder), args.devices)}"
 
 
 def _settings(args: argparse.Namespace) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from equipoise.diagnosis.inference import ROLES, take_columns
 from equipoise.errors import ConfigError, Interrupted
 from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.lock import hold_folder
-from equipoise.settings import DataSettings
+from equipoise.settings import DataSettings, imports
 
 Watch = Callable[[int, int, Outcome], None]
 """Called with (trainings ended, trainings in all, outcome) as each training ends."""
@@ -96,6 +97,9 @@ def _train(
     if len(outcomes) < len(cells) or any(outcome.status == "interrupted" for outcome in outcomes):
         raise Interrupted(
             "stopped by a signal; go on with: "
-            f"equipoise bench --config {folder / PLAN_FILE} --out {folder}"
+            + shlex.join(
+                ["equipoise", "bench", "--config", str(folder / PLAN_FILE), "--out", str(folder)]
+                + ["--trust"] * any(imports(cell.settings.to_dict()) for cell in cells)
+            )
         )
     return outcomes

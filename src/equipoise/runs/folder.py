@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,12 +19,23 @@ import torch
 from equipoise.data.decoding.decode import write_problems
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.table import Splits
-from equipoise.errors import RunError
+from equipoise.errors import EquipoiseError, RunError
 from equipoise.files import write_file
-from equipoise.settings import Settings
+from equipoise.settings import Settings, imports
 
 FACTS = ("name", "classes", "modalities", "preprocessing", "digest")
 """The parts of `data.json`."""
+
+
+def resume_command(folder: Path, devices: int = 1) -> str:
+    """The command that goes on with the training in a folder, as a shell takes it."""
+    try:
+        trust = bool(imports(Settings.load(folder / "config.yaml").to_dict()))
+    except EquipoiseError:  # whoever resumes it is told what is wrong with the settings
+        trust = False
+    words = ["equipoise", "train", "--resume", str(folder)]
+    words += ["--devices", str(devices)] * (devices > 1) + ["--trust"] * trust
+    return shlex.join(words)
 
 
 def environment() -> dict[str, object]:

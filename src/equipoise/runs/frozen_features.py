@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equipoise.data.decoding.cache import lock_store
+from equipoise.data.decoding.cache import Stored, checksum, lock_store
 from equipoise.data.table.table import Splits, Table
 from equipoise.errors import RunError
 from equipoise.evaluating import evaluating
 from equipoise.model import Model
 from equipoise.progress import track
 
+REMEDY = "delete it, and the features are computed anew"
 BATCH_SIZE = 64  # samples encoded at a time
 
 
@@ -69,20 +70,41 @@ def _with_features(
                 left = _left(path, rows)  # another process may have encoded them meanwhile
                 if len(left):
                     _encode(tables[0], modality, encoder, left, path, device)
-        features = np.load(path, mmap_mode="r")
+        features = _open(path, len(tables[0].arrays[modality]))
     except OSError as error:
         raise RunError(
             f"{folder}: cannot use the cache ({error.strerror or error}); set --data.cache"
         ) from None
-    except (ValueError, EOFError):
-        raise RunError(f"{path}: damaged; delete it, and the features are computed anew") from None
+    except (ValueError, EOFError, IndexError):
+        raise RunError(f"{path}: damaged; {REMEDY}") from None
     return splits.map(lambda table: replace(table, features={**table.features, modality: features}))
 
 
+def _open(path: Path, rows: int) -> Stored:
+    """The features of all rows of a store, each compared with its checksum when it is first read.
+
+    Raises:
+        ValueError: the file, or the list of its rows, is not what was written.
+    """
+    features = np.load(path, mmap_mode="r")
+    known = _known(path)
+    whole = features.ndim == 2 and features.dtype == np.float32 and len(features) == rows
+    if not whole or not len(known) or known[:, 0].min() < 0 or known[:, 0].max() >= rows:
+        raise ValueError
+    checksums = {row: f"{value:08x}" for row, value in known.tolist()}
+    return Stored(features, np.arange(rows), path.name, checksums=checksums, remedy=REMEDY)
+
+
 def _known(path: Path) -> np.ndarray:
-    """The rows of the store that the file of features is known to hold, in ascending order."""
+    """The rows of the store that the file of features is known to hold, and their checksums.
+
+    Returns:
+        int64 (R, 2), in ascending order.
+    """
     beside = path.with_suffix(".rows.npy")
-    return np.load(beside) if path.exists() and beside.exists() else np.empty(0, np.int64)
+    known = np.load(beside) if path.exists() and beside.exists() else None
+    # A list of version 0.1 has no checksums, and its features are computed anew.
+    return known if known is not None and known.ndim == 2 else np.empty((0, 2), np.int64)
 
 
 def _left(path: Path, rows: np.ndarray) -> np.ndarray:
@@ -90,7 +112,7 @@ def _left(path: Path, rows: np.ndarray) -> np.ndarray:
 
     A run that hides other cells needs other rows than the run that made the file.
     """
-    return np.setdiff1d(rows, _known(path))
+    return np.setdiff1d(rows, _known(path)[:, 0])
 
 
 def _encode(
@@ -99,6 +121,7 @@ def _encode(
     """Write (K, d) for the whole store: these rows, those known before, and zeros for the rest."""
     known = _known(path)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    found: dict[int, int] = dict(known.tolist())
     store: Any = None
     try:
         for chosen, block in _blocks(table, modality, encoder, rows, device):
@@ -106,13 +129,14 @@ def _encode(
                 shape = (len(table.arrays[modality]), block.shape[1])
                 store = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
                 if len(known):
-                    store[known] = np.load(path, mmap_mode="r")[known]
+                    store[known[:, 0]] = np.load(path, mmap_mode="r")[known[:, 0]]
             store[chosen] = block
+            found.update((int(r), int(checksum(f), 16)) for r, f in zip(chosen, block, strict=True))
         store.flush()
         os.replace(temporary, path)
         # After the features, so that the list of known rows never names one that is not there.
         with temporary.open("wb") as file:
-            np.save(file, np.union1d(known, rows))
+            np.save(file, np.array(sorted(found.items()), np.int64))
         os.replace(temporary, path.with_suffix(".rows.npy"))
     finally:
         temporary.unlink(missing_ok=True)

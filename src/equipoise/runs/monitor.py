@@ -18,12 +18,13 @@ from equipoise.data.table.table import Table
 from equipoise.errors import Interrupted
 from equipoise.evaluation.metrics import measure, worth
 from equipoise.evaluation.predict import predict
-from equipoise.files import replace_file
+from equipoise.files import naming, replace_file
 from equipoise.heads.base import Head
 from equipoise.methods.parts.auxiliary import own_classifier
 from equipoise.runs.callbacks import Callbacks
+from equipoise.runs.folder import resume_command
 from equipoise.runs.interrupt import Interrupt
-from equipoise.settings import Settings, imports
+from equipoise.settings import Settings
 from equipoise.training.checkpoint import Checkpoint, Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.finite import remedy
@@ -99,14 +100,12 @@ class Monitor:
         # All ranks stop together, whichever of them got the signal.
         if ctx.runtime.any(self.interrupt.requested):
             self._checkpoint()
-            devices = f" --devices {ctx.runtime.world}" if ctx.runtime.world > 1 else ""
-            trust = " --trust" if imports(self.settings.encoder) else ""
             untrained = ctx.plan.untrained(ctx.epoch) if self.best_epoch < 0 else []
             waiting = ", before an epoch could be chosen" if untrained else ""
             raise Interrupted(
                 f"stopped by a signal after step {ctx.position.step} of epoch {ctx.epoch}"
                 f"{waiting}; a checkpoint is written, "
-                f"go on with: equipoise train --resume {self.folder}{devices}{trust}"
+                f"go on with: {resume_command(self.folder, ctx.runtime.world)}"
             )
 
     def _checkpoint(self) -> None:
@@ -186,7 +185,8 @@ class Monitor:
             "selectable": ctx.plan.selectable(ctx.position.epoch),
         }
         if ctx.runtime.main:
-            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            path = self.folder / "metrics.jsonl"
+            with naming(path), path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(_finite(line), allow_nan=False) + "\n")
                 file.flush()
                 os.fsync(file.fileno())

@@ -33,6 +33,13 @@ class TrainingProgress(Callback):
         text = _describe(line)
         self.bar.update(done, total, text, f"epoch {done}/{total}  {text}  {line['seconds']:.1f} s")
 
+    def on_end(self, result: dict[str, Any]) -> None:
+        if result["epochs"] < self.epochs:
+            say(
+                f"stopped early after epoch {result['epochs']} of {self.epochs}; "
+                f"epoch {result['best_epoch'] + 1} is the best on validation and is kept"
+            )
+
 
 def _describe(line: dict[str, Any]) -> str:
     validation = line["validation"]

@@ -18,7 +18,7 @@ from equipoise.errors import DataError, RunError
 from equipoise.model import Model
 from equipoise.runs.build import build_method, build_model
 from equipoise.runs.callbacks import Callbacks
-from equipoise.runs.folder import create_folder, data_facts, fact_digests
+from equipoise.runs.folder import create_folder, data_facts, fact_digests, resume_command
 from equipoise.runs.frozen_features import cache_features
 from equipoise.runs.inputs import describe_inputs
 from equipoise.runs.interrupt import Interrupt
@@ -62,7 +62,7 @@ class Run:
             return cls(folder, read_result(folder))
         except OSError:
             raise RunError(
-                f"{folder}: not finished; go on with: equipoise train --resume {folder}"
+                f"{folder}: not finished; go on with: {resume_command(folder)}"
             ) from None
 
     @property
@@ -124,7 +124,7 @@ def train(
                 create_folder(folder, settings, splits, inputs)
             held.enter_context(hold_folder(folder, runtime))
         checkpoints = _checkpoints(folder, settings, splits, runtime)
-        with Interrupt(f"go on with: equipoise train --resume {folder}") as interrupt:
+        with Interrupt(f"go on with: {resume_command(folder, runtime.world)}") as interrupt:
             monitor = Monitor(
                 folder, checkpoints, ctx, method, splits.validation, settings, interrupt, called
             )
@@ -173,7 +173,7 @@ def _check_folder(folder: Path, resume: bool, runtime: Runtime) -> None:
     if not resume and runtime.any(folder.exists()):
         raise RunError(
             f"{folder}: exists already; choose another folder, or go on with: "
-            f"equipoise train --resume {folder}"
+            f"{resume_command(folder)}"
         )
     if resume and not (folder / "config.yaml").is_file():
         raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")

@@ -10,6 +10,7 @@ import torch
 from equipoise import data
 from equipoise.data.table.missing import mask
 from equipoise.encoders.pretrained.bert import Bert
+from equipoise.errors import RunError
 from equipoise.runs.build import build_model
 from equipoise.runs.frozen_features import cache_features
 from equipoise.runs.run import train
@@ -252,3 +253,38 @@ def test_augmented_pictures_are_encoded_as_they_come(tmp_path):
         model = build_model(chosen, splits.train.specs, splits.train.classes)
         cached = cache_features(splits, model, tmp_path / "c", CPU)
         assert (cached is splits) == flip
+
+
+def test_damaged_features_are_noticed_when_they_are_read(frame, tmp_path):
+    chosen = settings(tmp_path)
+    train(chosen, tmp_path / "run", splits=load(frame, chosen))
+    [path] = (tmp_path / "cache").glob("*.features.npy")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # the sign or exponent of the last feature
+    path.write_bytes(content)
+    with pytest.raises(
+        RunError, match=r"features\.npy: damaged, row 89 .*; delete it, and the feat"
+    ):
+        train(chosen, tmp_path / "again", splits=load(frame, chosen))
+    path.unlink()
+    train(chosen, tmp_path / "once more", splits=load(frame, chosen))
+
+
+def test_a_list_of_rows_that_does_not_fit_is_noticed(frame, tmp_path):
+    chosen = settings(tmp_path)
+    train(chosen, tmp_path / "run", splits=load(frame, chosen))
+    [path] = (tmp_path / "cache").glob("*.features.rows.npy")
+    known = np.load(path)
+    known[-1, 0] = 10_000
+    np.save(path, known)
+    with pytest.raises(RunError, match=r"features\.npy: damaged; delete it"):
+        train(chosen, tmp_path / "again", splits=load(frame, chosen))
+
+
+def test_features_of_version_0_1_are_computed_anew(frame, tmp_path, counter):
+    chosen = settings(tmp_path)
+    train(chosen, tmp_path / "run", splits=load(frame, chosen))
+    [path] = (tmp_path / "cache").glob("*.features.rows.npy")
+    np.save(path, np.load(path)[:, 0])
+    train(chosen, tmp_path / "again", splits=load(frame, chosen))
+    assert counter.seen == 2 * 89

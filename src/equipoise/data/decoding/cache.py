@@ -69,6 +69,7 @@ class Stored:
         remarks: {row: lines, what a user should know of its file}.
         checksums: {row of the store: CRC-32 of its bytes}. Each row is compared with it when it is
             read for the first time in a process, so that opening a store reads none of it.
+        remedy: words, what to do where a row is damaged; those of the cache by default.
     """
 
     def __init__(
@@ -78,7 +79,9 @@ class Stored:
         identity: str,
         remarks: Mapping[int, str] | None = None,
         checksums: Mapping[int, str] | None = None,
+        remedy: str = "",
     ) -> None:
+        self.remedy = remedy
         self.store = store
         self.places = places
         self.identity = identity
@@ -106,12 +109,13 @@ class Stored:
         """
         places = places[places >= 0]
         for place in places[self._unread[places]].tolist():
-            if _checksum(self.store[place]) != self._checksums[place]:
+            if checksum(self.store[place]) != self._checksums[place]:
                 where = Path(str(getattr(self.store, "filename", "the cache")))
-                raise RunError(
-                    f"{where}: damaged, row {place} is not what was written; delete this file and "
-                    f"{where.with_suffix('.jsonl').name}, and the files are decoded again"
+                remedy = self.remedy or (
+                    f"delete this file and {where.with_suffix('.jsonl').name}, "
+                    "and the files are decoded again"
                 )
+                raise RunError(f"{where}: damaged, row {place} is not what was written; {remedy}")
         self._unread[places] = False
 
 
@@ -236,8 +240,8 @@ class _Journal:
         except FileNotFoundError:
             return known
         for number, line in enumerate(lines[:-1], 1):
-            entries, _, checksum = line.rpartition(b"\t")
-            if checksum.decode(errors="replace") != _checksum(entries):
+            entries, _, told = line.rpartition(b"\t")
+            if told.decode(errors="replace") != checksum(entries):
                 raise RunError(
                     f"{self.path} line {number}: edited or damaged; delete this file and "
                     f"{self.data.name}, and the files are decoded again"
@@ -260,7 +264,7 @@ class _Journal:
     @staticmethod
     def _line(entries: Mapping[Any, int | str]) -> bytes:
         text = json.dumps(entries).encode()
-        return text + f"\t{_checksum(text)}\n".encode()
+        return text + f"\t{checksum(text)}\n".encode()
 
 
 def _grow(
@@ -297,7 +301,7 @@ def _grow(
                     array = np.ascontiguousarray(result.array, dtype=transform.dtype)
                     data.write(array.data)
                     entries[identity] = row
-                    entries[f"{identity}{CHECKSUM}"] = _checksum(array)
+                    entries[f"{identity}{CHECKSUM}"] = checksum(array)
                     row = row + 1
                 if result.remarks:
                     entries[f"{identity}{REMARKS}"] = result.remarks
@@ -372,7 +376,7 @@ def lock_store(base: Path) -> Iterator[None]:
         yield
 
 
-def _checksum(content: np.ndarray | bytes) -> str:
+def checksum(content: np.ndarray | bytes) -> str:
     """CRC-32 of some bytes, in hexadecimal. It notices damage, and does not withstand forgery."""
     plain = content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes()
     return f"{zlib.crc32(plain):08x}"

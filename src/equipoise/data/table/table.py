@@ -76,7 +76,7 @@ class Table:
     steps: Mapping[str, Step] = field(default_factory=dict)
     group: np.ndarray | None = None
     augment: int | None = None
-    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    features: Mapping[str, Store] = field(default_factory=dict)
     existing: Mapping[str, np.ndarray] = field(default_factory=dict)
     _hides: bool = field(init=False, repr=False)
 
