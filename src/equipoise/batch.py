@@ -39,6 +39,7 @@ class Batch:
         label: int64 (B,), index of the class.
         index: int64 (B,), row of the table: the key of per-sample memory.
         whole: the same samples with nothing hidden; None if nothing is hidden.
+        weight: float32 (B,), how much each sample counts in a loss; None if all count alike.
     """
 
     inputs: Mapping[str, Input]
@@ -46,6 +47,7 @@ class Batch:
     label: Tensor
     index: Tensor
     whole: Batch | None = None
+    weight: Tensor | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -80,7 +82,7 @@ class Batch:
         inputs = {
             m: map_input(x, partial(_zero_rows, rows=~present[m])) for m, x in self.inputs.items()
         }
-        return Batch(inputs, present, self.label, self.index, self.revealed())
+        return Batch(inputs, present, self.label, self.index, self.revealed(), self.weight)
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -95,6 +97,7 @@ class Batch:
             function(self.label),
             function(self.index),
             self.whole and self.whole.apply(function),
+            None if self.weight is None else function(self.weight),
         )
 
     def to(self, device: torch.device | str) -> Batch:

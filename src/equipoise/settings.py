@@ -227,6 +227,8 @@ class DataSettings:
         split: column that holds train, validation or test; without it splits are drawn.
         group: column whose values each stay within one split (speaker, subject, session).
         id: column of unique sample ids.
+        weight: column of numbers that say how much each training sample counts in the loss; a
+            sample of weight 2 counts as two equal samples. Metrics count every sample once.
         root: folder that relative paths start from; the manifest's own by default.
         validation: fraction of the samples for validation where no split is given.
         test: fraction of the samples for testing where no split is given.
@@ -254,6 +256,7 @@ class DataSettings:
     split: str | None = None
     group: str | None = None
     id: str | None = None
+    weight: str | None = None
     root: str | None = None
     validation: float = 0.15
     test: float = 0.15
@@ -327,6 +330,15 @@ class Settings:
         select: fused validation metric that chooses the epoch: accuracy, balanced_accuracy,
             macro_f1, mean_average_precision, auroc or log_loss. Of epochs that are equal, the one
             with the lower log-loss is chosen.
+        loss: loss of a sample: cross-entropy, or focal, in which samples that are predicted well
+            count less.
+        focal_gamma: exponent of the focal loss, (1 − p)^gamma times the cross-entropy.
+        label_smoothing: fraction of every label that is spread evenly over all classes.
+        class_weight: weight of each class in the loss: none (all alike), balanced (in inverse
+            proportion to the number of its training samples) or {class: weight}, where a class left
+            out weighs 1.
+        sampling: rows that an epoch draws: uniform (each once) or balanced (as many rows, evenly
+            from all classes).
         patience: stop when every modality has trained for this many epochs since the best one; 0
             trains to the end. No epoch is chosen before all modalities have trained.
         device: auto, cpu or cuda.
@@ -346,6 +358,11 @@ class Settings:
     batch_size: int = 64
     seed: int = 0
     select: str = "accuracy"
+    loss: str = "cross-entropy"
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.0
+    class_weight: str | dict[str, Any] = "none"
+    sampling: str = "uniform"
     patience: int = 0
     device: str = "auto"
     precision: str = "float32"
@@ -360,6 +377,20 @@ class Settings:
             ("batch_size", self.batch_size >= 2, "at least 2"),
             ("seed", _is_seed(self.seed), _SEEDS),
             ("select", self.select in METRICS, "one of " + ", ".join(METRICS)),
+            ("loss", self.loss in ("cross-entropy", "focal"), "cross-entropy or focal"),
+            ("focal_gamma", self.focal_gamma >= 0, "at least 0"),
+            (
+                "focal_gamma",
+                self.loss == "focal" or self.focal_gamma == Settings.focal_gamma,
+                "left out unless the loss is focal",
+            ),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
+            (
+                "class_weight",
+                isinstance(self.class_weight, dict) or self.class_weight in ("none", "balanced"),
+                "none, balanced or {class: weight}",
+            ),
+            ("sampling", self.sampling in ("uniform", "balanced"), "uniform or balanced"),
             ("patience", self.patience >= 0, "at least 0"),
             ("device", self.device in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),
             ("precision", self.precision in ("float32", "bfloat16"), self._precisions()),
@@ -530,6 +561,22 @@ def _read_mapping(name: str, value: object) -> dict[str, Any]:
     return read
 
 
+def _read_class_weight(name: str, value: object) -> str | dict[str, float]:
+    """A word, or {class: weight}; classes may be integers, as they are in the data."""
+    if value is None:  # what YAML reads for null
+        return "none"
+    if not isinstance(value, Mapping):
+        return _read_text(name, value)
+    read: dict[str, float] = {}
+    for key, weight in value.items():
+        if isinstance(key, bool) or not isinstance(key, str | int):
+            raise _refuse(name, "{class: weight}", value)
+        read[str(key)] = _read_float(f"{name}.{key}", weight)
+        if read[str(key)] < 0:
+            raise _refuse(f"{name}.{key}", "a number of at least 0", weight)
+    return read
+
+
 _READERS: dict[str, Callable[[str, object], Any]] = {
     "bool": _read_bool,
     "int": _read_int,
@@ -538,6 +585,7 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "list[str]": _read_texts,
     "list[float]": _read_floats,
     "dict[str, Any]": _read_mapping,
+    "str | dict[str, Any]": _read_class_weight,
 }
 """{declared type: function that checks a value and converts it}"""
 
@@ -584,6 +632,11 @@ USUAL = {
     "metric": "select",
     "monitor": "select",
     "early_stopping": "patience",
+    "criterion": "loss",
+    "gamma_focal": "focal_gamma",
+    "smoothing": "label_smoothing",
+    "class_weights": "class_weight",
+    "sampler": "sampling",
     "model": "method",
     "algorithm": "method",
     "fusion": "head",
@@ -597,6 +650,8 @@ USUAL = {
     "labels": "data.label",
     "label_column": "data.label",
     "groups": "data.group",
+    "weights": "data.weight",
+    "sample_weight": "data.weight",
     "val": "data.validation",
     "valid": "data.validation",
     "val_fraction": "data.validation",

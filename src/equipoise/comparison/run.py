@@ -15,7 +15,8 @@ from equipoise.comparison.plan import Cell, Plan
 from equipoise.comparison.search import search_settings
 from equipoise.comparison.workers import run_cells
 from equipoise.configuration.layers import overlay
-from equipoise.diagnosis.inference import ROLES, take_columns
+from equipoise.data.locate import ROLES
+from equipoise.diagnosis.inference import take_columns
 from equipoise.errors import ConfigError, Interrupted
 from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.lock import hold_folder

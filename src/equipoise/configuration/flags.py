@@ -28,7 +28,7 @@ def _flags(values: dict[str, Any], defaults: dict[str, Any], prefix: str) -> lis
         if name in ("method", "head") or prefix == "encoder.":
             options = {k: v for k, v in value.items() if k != "name"}
             found += [f"--{name}={value['name']}", *_flags(options, {}, f"{name}.")]
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and name != "class_weight":
             found += _flags(value, defaults.get(key, {}), f"{name}.")
         elif name == "data.source":
             found.append(f"--data={value}")

@@ -21,6 +21,7 @@ _WITHOUT_PREFIX = (
     "split",
     "group",
     "id",
+    "weight",
     "root",
     "missing",
     "missing_test",

@@ -33,8 +33,8 @@ def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: 
         label: the label column, kept for later data.
 
     Raises:
-        DataError: a split is empty, there is a single class, or a label occurs in validation or
-            test alone.
+        DataError: a split is empty, there is a single class, a label occurs in validation or test
+            alone, or all training rows weigh 0.
     """
     unlabelled = np.array([label is None for label in manifest.label], dtype=bool) & decoded.keep
     split = np.asarray(manifest.split)
@@ -51,6 +51,8 @@ def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: 
     codes = {
         part: label_codes(manifest, rows[part], classes, f" of the {part} split") for part in rows
     }
+    if manifest.weight is not None and not manifest.weight[rows["train"]].any():
+        raise DataError(f"{manifest.where}: all training rows weigh 0; nothing is left to learn")
     later = {part: int(unlabelled[rows[part]].sum()) for part in ("validation", "test")}
     _warn_of_unlabelled(manifest, np.flatnonzero(left_out), later)
     _warn_of_doubtful(manifest, np.flatnonzero(decoded.keep))
@@ -148,6 +150,7 @@ def make_table(
         [manifest.ids[row] for row in rows],
         {**raw, **manifest.texts},
         group=None if manifest.group is None else manifest.group[rows],
+        weight=None if manifest.weight is None else manifest.weight[rows],
     )
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+ROLES = ("label", "split", "group", "id", "weight")
+"""What a column can be that is no modality."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A table to read, and what it or its user says of it.
@@ -24,7 +28,7 @@ class Source:
     Attributes:
         data: the table, or its path.
         declared: modalities; empty where nobody declared any.
-        named: label, split, group and id column.
+        named: label, split, group, id and weight column.
         options: {modality: settings of its transform}.
         name: of the data set.
         root: folder that relative paths start from, where it is not the table's own.
@@ -62,12 +66,7 @@ def locate(settings: DataSettings) -> Source:
         DataError: nothing is there, or a dataset.json is not valid.
     """
     declared = [Declaration.parse(str(text)) for text in settings.modality]
-    named = {
-        "label": settings.label,
-        "split": settings.split,
-        "group": settings.group,
-        "id": settings.id,
-    }
+    named = {role: getattr(settings, role) for role in ROLES}
     options = dict(settings.options)
     path = as_path(settings.source)
     if not isinstance(path, Path):
@@ -83,9 +82,9 @@ def locate(settings: DataSettings) -> Source:
     manifest, facts = read_prepared(folder)
     if path.is_file() and path.resolve() != manifest.resolve():
         return Source(path, declared, named, options, path.stem)
-    silent = {"label": "label", "split": None, "group": None, "id": None}
+    silent = {"label": "label"}
     chosen = {
-        role: facts.get(role, column) if column == silent[role] else column
+        role: facts.get(role, column) if column == silent.get(role) else column
         for role, column in named.items()
     }
     own = declared or [Declaration.parse(text) for text in facts["modalities"]]
@@ -135,7 +134,7 @@ def _is_prepared(facts: dict[str, Any]) -> bool:
     """True if every part of a dataset.json that is read has its type."""
     declared = facts["modalities"]
     options = facts.get("options", {})
-    columns = [facts.get(role) for role in ("label", "split", "group", "id", "root")]
+    columns = [facts.get(role) for role in (*ROLES, "root")]
     return (
         isinstance(facts["manifest"], str)
         and isinstance(facts.get("name", ""), str)

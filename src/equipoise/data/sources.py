@@ -49,7 +49,7 @@ def load(settings: DataSettings, holdout: float | None = None) -> Splits:
 
 def _built_in(settings: DataSettings) -> Splits:
     name = settings.source
-    for option in ("modality", "split", "group", "id", "root"):
+    for option in ("modality", "split", "group", "id", "weight", "root"):
         if getattr(settings, option):
             raise ConfigError(
                 f"{name}: a built-in data set has its own modalities and splits; "

@@ -132,8 +132,8 @@ def on_classes(found: Found) -> Iterator[Finding]:
         yield warning(
             "balance",
             f"{counts[largest]} samples of {largest!r}, {counts[smallest]} of {smallest!r}: "
-            "accuracy hides what happens to small classes; choose epochs by --select macro_f1 and "
-            "report macro-F1",
+            "accuracy hides what happens to small classes; train with --class_weight balanced, "
+            "choose epochs by --select macro_f1, and report macro-F1",
         )
     if facts["few"]:
         yield warning(

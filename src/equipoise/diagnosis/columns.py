@@ -77,10 +77,11 @@ def suggest_declarations(
 
     Args:
         columns: as `describe_columns` describes them.
-        named: {role: column that the user named, or None} for label, split, group and id.
+        named: {role: column that the user named, or None} for label, split, group, id
+            and weight; no column is taken for a weight unless the user names it.
 
     Returns:
-        {"modality": declarations, "label", "split", "group", "id": column or None}
+        {"modality": declarations, "label", "split", "group", "id", "weight": column or None}
     """
     kinds = {column["column"]: column["looks_like"] for column in columns}
     chosen = {role: name if name in kinds else None for role, name in named.items()}

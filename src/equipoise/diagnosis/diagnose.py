@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from equipoise import data
-from equipoise.data.locate import is_built_in, locate
+from equipoise.data.locate import ROLES, is_built_in, locate
 from equipoise.data.manifest.sheet import read_sheet
 from equipoise.diagnosis.advice import advise
 from equipoise.diagnosis.balance import count_classes
@@ -59,12 +59,7 @@ def diagnose(settings: DataSettings) -> Report:
             "columns": [],
             **_examine(from_splits(parts), settings, None, ()),
         }
-    named = {
-        "label": settings.label,
-        "split": settings.split,
-        "group": settings.group,
-        "id": settings.id,
-    }
+    named = {role: getattr(settings, role) for role in ROLES}
     source = locate(settings)
     columns = describe_columns(read_sheet(source.data), base_folder(source, settings.root))
     report = {

@@ -8,14 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from equipoise.configuration.flags import flags
-from equipoise.data.locate import Source, is_built_in, locate
+from equipoise.data.locate import ROLES, Source, is_built_in, locate
 from equipoise.data.manifest.sheet import read_sheet
 from equipoise.diagnosis.columns import describe_columns, suggest_declarations
 from equipoise.errors import DataError
 from equipoise.progress import say
 from equipoise.settings import DataSettings, Settings
-
-ROLES = ("label", "split", "group", "id")
 
 
 def take_columns(settings: DataSettings) -> DataSettings:

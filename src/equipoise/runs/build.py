@@ -17,6 +17,7 @@ from equipoise.methods import METHODS
 from equipoise.model import Model
 from equipoise.registry import MethodEntry
 from equipoise.settings import EVERY, Component, Settings
+from equipoise.training.criterion import Criterion
 from equipoise.training.method import Method
 
 
@@ -30,12 +31,39 @@ def build_method(settings: Settings) -> Method:
     name = settings.method["name"]
     options = {k: v for k, v in settings.method.items() if k != "name"}
     method = cast(Method, METHODS.build(name, options))
+    _check_loss(name, method, settings)
     if settings.compile and not method.compilable:
         raise ConfigError(
             f"method {name!r} differentiates an encoder's pass twice, "
             "which compiled encoders do not allow; leave out --compile"
         )
     return method
+
+
+def _check_loss(name: str, method: Method, settings: Settings) -> None:
+    """Refuse settings of the loss that the method cannot take."""
+    asked = {
+        "loss": settings.loss != "cross-entropy",
+        "label_smoothing": settings.label_smoothing != 0,
+        "class_weight": settings.class_weight != "none",
+        "data.weight": settings.data.weight is not None,
+        "sampling": settings.sampling != "uniform",
+    }
+    refused = {
+        "has a loss of its own": () if method.takes_loss else ("loss", "label_smoothing"),
+        "cannot weight samples": () if method.takes_weight else ("class_weight", "data.weight"),
+        "chooses the rows of an epoch itself": ("sampling",) if method.chooses_rows else (),
+    }
+    for reason, names in refused.items():
+        for setting in names:
+            if asked[setting]:
+                raise ConfigError(f"method {name!r} {reason}; leave out --{setting}")
+
+
+def criterion_of(settings: Settings) -> Criterion:
+    """The loss of a sample."""
+    gamma = settings.focal_gamma if settings.loss == "focal" else 0.0
+    return Criterion(gamma, settings.label_smoothing)
 
 
 def head_of(settings: Settings) -> Component:

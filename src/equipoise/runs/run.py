@@ -14,9 +14,10 @@ from equipoise import data
 from equipoise.data.decoding.cache import cache_folder
 from equipoise.data.table.loader import Loader
 from equipoise.data.table.table import Splits
+from equipoise.data.table.weights import class_weights, weighted
 from equipoise.errors import DataError, RunError
 from equipoise.model import Model
-from equipoise.runs.build import build_method, build_model
+from equipoise.runs.build import build_method, build_model, criterion_of
 from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.folder import create_folder, data_facts, fact_digests, resume_command
 from equipoise.runs.frozen_features import cache_features
@@ -219,21 +220,34 @@ def _require_labels(splits: Splits) -> None:
 
 def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runtime) -> Context:
     """The context of a run. It gets no access to the validation and test splits."""
-    ranks = {"rank": runtime.rank, "world": runtime.world}
+    ranks: dict[str, Any] = {"rank": runtime.rank, "world": runtime.world}
+    weights = class_weights(settings.class_weight, splits.train)
     holdout = None
     if splits.holdout is not None:
         # Another seed, so that the held-out batches do not follow the order of the training ones.
         holdout = Loader(
-            splits.holdout, settings.batch_size, seed=settings.seed + 1, shuffle=True, **ranks
+            weighted(splits.holdout, weights),
+            settings.batch_size,
+            seed=settings.seed + 1,
+            shuffle=True,
+            **ranks,
         )
     return Context(
         model,
-        Loader(splits.train, settings.batch_size, seed=settings.seed, shuffle=True, **ranks),
+        Loader(
+            weighted(splits.train, weights),
+            settings.batch_size,
+            seed=settings.seed,
+            shuffle=True,
+            balanced=settings.sampling == "balanced",
+            **ranks,
+        ),
         holdout=holdout,
         optimiser=settings.optimiser,
         epochs=settings.epochs,
         seed=settings.seed,
         runtime=runtime,
+        criterion=criterion_of(settings),
     )
 
 

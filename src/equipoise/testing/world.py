@@ -16,8 +16,9 @@ from equipoise.data.table.loader import Loader
 from equipoise.data.table.missing import mask
 from equipoise.data.table.splits import cut_holdout
 from equipoise.data.table.table import Splits
+from equipoise.data.table.weights import class_weights, weighted
 from equipoise.model import Model
-from equipoise.runs.build import build_method, build_model
+from equipoise.runs.build import build_method, build_model, criterion_of
 from equipoise.settings import Settings
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
@@ -135,11 +136,20 @@ class World:
         if self.precision == "float64":
             model = model.double()
             kind = CastLoader
-        ranks = {"rank": runtime.rank, "world": runtime.world}
-        held = splits.holdout
+        ranks: dict[str, Any] = {"rank": runtime.rank, "world": runtime.world}
+        weights = class_weights(settings.class_weight, splits.train)
+        train = weighted(splits.train, weights)
+        held = splits.holdout and weighted(splits.holdout, weights)
         ctx = Context(
             model,
-            kind(splits.train, self.batch_size, seed=self.seed, shuffle=True, **ranks),
+            kind(
+                train,
+                self.batch_size,
+                seed=self.seed,
+                shuffle=True,
+                balanced=settings.sampling == "balanced",
+                **ranks,
+            ),
             holdout=None
             if held is None
             else kind(held, self.batch_size, seed=self.seed + 1, shuffle=True, **ranks),
@@ -147,6 +157,7 @@ class World:
             epochs=self.epochs,
             seed=self.seed,
             runtime=runtime,
+            criterion=criterion_of(settings),
         )
         method.setup(ctx)
         return method, ctx

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from equipoise.batch import Batch
 from equipoise.data.table.loader import Loader
-from equipoise.errors import EquipoiseError, TrainingError
+from equipoise.errors import ConfigError, EquipoiseError, TrainingError
 from equipoise.evaluating import evaluating
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
 from equipoise.training.average import WeightAverage
 from equipoise.training.checkpoint import finished_weights
 from equipoise.training.cost import PassCounter
+from equipoise.training.criterion import Criterion
 from equipoise.training.epoch_loader import EpochLoader
 from equipoise.training.finite import LossWatch, remedy, weights_complaint
 from equipoise.training.gradients import average_gradients, gradient, sample_mean
@@ -36,6 +37,19 @@ from equipoise.training.position import Moment, Position, seed_generators
 from equipoise.training.runtime import Runtime
 
 T = TypeVar("T")
+
+
+@dataclass
+class Asked:
+    """Whether a method has asked for what the settings say of the loss.
+
+    Attributes:
+        loss: it has asked for the loss of samples.
+        weight: it has taken a mean with the weights of samples.
+    """
+
+    loss: bool = False
+    weight: bool = False
 
 
 class Context:
@@ -51,6 +65,7 @@ class Context:
         seed: seed of every random number.
         runtime: this process among the ranks.
         observer: validates and records at the end of an epoch.
+        criterion: the loss of a sample.
 
     Attributes:
         rng: generator on the CPU that gives the same numbers on every rank.
@@ -74,6 +89,7 @@ class Context:
         seed: int = 0,
         runtime: Runtime | None = None,
         observer: Observer | None = None,
+        criterion: Criterion | None = None,
     ) -> None:
         self.model = model
         self.train = train
@@ -97,6 +113,10 @@ class Context:
         self._remedy = remedy(self.optimisers.settings)
         self._losses = LossWatch(self._remedy)
         self._rows = torch.empty(0, dtype=torch.int64)
+        self._criterion = criterion or Criterion()
+        self._asked = Asked()
+        self._weighs = False
+        self._heard = False
 
     # --- for methods ---
 
@@ -158,7 +178,19 @@ class Context:
         """
         return gradient(loss, parameters, self.runtime, create_graph, retain_graph)
 
-    def sample_mean(self, values: Tensor, where: Tensor | None = None) -> Tensor:
+    def sample_loss(self, logits: Tensor, label: Tensor) -> Tensor:
+        """The loss (B,) of each sample that the settings name: cross-entropy, or focal.
+
+        Args:
+            logits: (B, C).
+            label: int64 (B,).
+        """
+        self._asked.loss = True
+        return self._criterion(logits, label)
+
+    def sample_mean(
+        self, values: Tensor, where: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
         """Mean of values over the samples of all ranks.
 
         Each rank gets its own part of the mean, scaled so that the average over ranks of the
@@ -167,11 +199,13 @@ class Context:
         Args:
             values: (B, …), a row for each sample of this rank.
             where: bool (B,), the samples that count; None for all.
+            weight: float (B,), how much each counts, as `batch.weight`; None for all alike.
 
         Returns:
-            Mean over the first dimension (…).
+            Mean over the first dimension (…), Σ w v / Σ w.
         """
-        return sample_mean(values, where, self.runtime)
+        self._asked.weight = self._asked.weight or weight is not None
+        return sample_mean(values, where, self.runtime, weight)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over ranks, without gradient."""
@@ -274,7 +308,14 @@ class Context:
             shown: {modality: bool (K,)}; a present cell is hidden where it is False. None hides
                 nothing.
             shuffle: True for a new order in each epoch, False for the order of `rows`.
+
+        Raises:
+            ConfigError: the settings choose the rows too.
         """
+        if self.train.balanced:
+            raise ConfigError(
+                "the method chooses the rows of an epoch itself; leave out --sampling balanced"
+            )
         self.reading.draw(rows, shown, shuffle)
 
     @property
@@ -342,6 +383,7 @@ class Context:
         for batch in self.reading.loader.batches(self.epoch, self.position.batch):
             self.seed_generators("step")
             self._rows = batch.index
+            self._weighs = batch.weight is not None
             self.passes.active = True
             yield batch.to(self.runtime.device)
             self.passes.active = False
@@ -349,6 +391,32 @@ class Context:
             self.position.batch += 1
             self.position.step += 1
             self.observer.after_step()
+
+    def require_heard(self, method: str) -> None:
+        """Check, after a step, that the method trains by the loss and the weights of the settings.
+
+        The methods of this library say beforehand if they do not. This is for those of others,
+        which would ignore such a setting without a word.
+
+        Args:
+            method: its name, for the message.
+
+        Raises:
+            ConfigError: it has not asked for what is set.
+        """
+        if self._heard or not self.phase.selectable:
+            return  # the first stage of a method may have no use for labels
+        self._heard = True
+        if not self._criterion.is_cross_entropy and not self._asked.loss:
+            raise ConfigError(
+                f"method {method} has a loss of its own, which 'loss' and 'label_smoothing' do not "
+                "change; leave them out (its author: take losses from ctx.sample_loss)"
+            )
+        if self._weighs and not self._asked.weight:
+            raise ConfigError(
+                f"method {method} does not weight samples, as 'class_weight' and 'data.weight' "
+                "ask; leave them out (its author: give batch.weight to ctx.sample_mean)"
+            )
 
     def end_epoch(self) -> None:
         """Validate, advance the learning rates, and let the observer record the epoch."""

@@ -68,8 +68,19 @@ def gradient(
     return tuple(g.view_as(p) for g, p in zip(averaged, parameters, strict=True))
 
 
-def sample_mean(values: Tensor, where: Tensor | None, runtime: Runtime) -> Tensor:
+def sample_mean(
+    values: Tensor, where: Tensor | None, runtime: Runtime, weight: Tensor | None = None
+) -> Tensor:
     """Mean over the samples of all ranks; see `Context.sample_mean`."""
+    if weight is not None:
+        shape = (-1, *(1,) * (values.dim() - 1))
+        weight = weight.to(values.dtype)
+        if where is not None:
+            weight = torch.where(where, weight, 0)
+        # Not a product alone: a value of a sample that does not count may be NaN.
+        counted = (weight > 0).view(shape)
+        total = torch.where(counted, weight.view(shape) * values, 0).sum(0)
+        return _divided(total, weight.sum(), runtime)
     if where is None:
         total = values.sum(0)
         count = values.new_full((), len(values))
@@ -78,9 +89,14 @@ def sample_mean(values: Tensor, where: Tensor | None, runtime: Runtime) -> Tenso
         # Not a product with the mask: values of hidden samples may be NaN, and 0 · NaN is NaN.
         total = torch.where(mask, values, 0).sum(0)
         count = where.sum().to(values.dtype)
+    return _divided(total, count, runtime)
+
+
+def _divided(total: Tensor, count: Tensor, runtime: Runtime) -> Tensor:
+    """The part of the mean over all ranks that this rank adds."""
     if runtime.world > 1:
         # Gradients are averaged over ranks later. Dividing by the mean count of a rank makes that
         # average the gradient of the mean over all samples, also when ranks hold unequally many.
         count = runtime.sum(count) / runtime.world
     # `total` is 0 without samples. The smallest positive number keeps 0 / 0 from becoming NaN.
-    return total / count.clamp_min(torch.finfo(values.dtype).tiny)
+    return total / count.clamp_min(torch.finfo(total.dtype).tiny)

@@ -40,6 +40,7 @@ def fit(method: Method, ctx: Context, epochs: int) -> None:
                     method.on_epoch_start(ctx)
                 for batch in ctx.steps():
                     method.step(batch, ctx)
+                    ctx.require_heard(type(method).__name__)
                 ctx.end_epoch()
             # The checkpoint of the phase's last epoch is written before its end: resumed from
             # there, a training passes by the `while` and comes here.

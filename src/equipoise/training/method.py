@@ -24,6 +24,10 @@ class Method(nn.Module, ABC):
         needs_holdout: True where the method, as constructed, estimates something on `ctx.holdout`.
         compilable: False where the method, as constructed, differentiates one pass of an encoder
             more than once; a compiled encoder allows one backward pass only.
+        takes_loss: False where the method, as constructed, has a loss of its own, which the
+            settings `loss` and `label_smoothing` do not change.
+        takes_weight: False where samples cannot be weighted in that loss.
+        chooses_rows: True where the method, as constructed, chooses the rows that an epoch reads.
 
     Raises:
         ConfigError: the class overrides neither `loss` nor `step`.
@@ -31,6 +35,9 @@ class Method(nn.Module, ABC):
 
     needs_holdout = False
     compilable = True
+    takes_loss = True
+    takes_weight = True
+    chooses_rows = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.kinds import KIND_BY_ENDING, KINDS
 from equipoise.data.manifest.labels import Label, LabelType, is_integer, read_labels
 from equipoise.data.manifest.sheet import Sheet
-from equipoise.errors import ConfigError, DataError, suggest
+from equipoise.errors import ConfigError, DataError, shown, suggest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,6 +130,23 @@ class ColumnReader:
                 )
             found.append(SPLIT_ALIASES[value.lower()])
         return np.array(found, dtype=object)
+
+    def weights(self, column: str) -> np.ndarray:
+        """Read the weight of every row, float32 (N,).
+
+        Raises:
+            ConfigError: no such column.
+            DataError: a cell is not a finite number of at least 0.
+        """
+        values = self._floats(column)
+        wrong = np.flatnonzero(~(values >= 0))
+        if len(wrong):
+            row = int(wrong[0])
+            raise DataError(
+                f"{self.sheet.at(row)}: the weight in column {column!r} must be a number of at "
+                f"least 0, found {shown(self.texts(column)[row])}"
+            )
+        return values
 
     def match(self, declaration: Declaration, others: Set[str]) -> list[str]:
         """Find the columns of a declaration; patterns are resolved in the table's order.

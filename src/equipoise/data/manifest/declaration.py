@@ -65,6 +65,7 @@ class Columns:
         split: split column; None where there is none.
         group: group column; None where there is none.
         id: id column; None where there is none.
+        weight: column of weights in training; None where there is none.
 
     Raises:
         ConfigError: no modality is declared, one of them twice, or the label is declared as one.
@@ -75,11 +76,13 @@ class Columns:
     split: str | None = None
     group: str | None = None
     id: str | None = None
+    weight: str | None = None
 
     @property
     def others(self) -> set[str]:
         """Columns that describe a sample but are no part of it; no pattern matches them."""
-        return {self.label, *(c for c in (self.split, self.group, self.id) if c is not None)}
+        named = (self.split, self.group, self.id, self.weight)
+        return {self.label, *(column for column in named if column is not None)}
 
     def __post_init__(self) -> None:
         names = [declaration.name for declaration in self.modalities]

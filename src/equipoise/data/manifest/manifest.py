@@ -1,4 +1,4 @@
-"""The user's table: a row per sample, columns for modalities, label, split, group and id."""
+"""The user's table: a row per sample, columns for modalities, and for label, split and so on."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class Manifest:
         split: (N,) split of each row, from its column or drawn, "" for a row that is in none; None
             where there is neither.
         group: (N,) group of each row; None where there is no such column.
+        weight: float32 (N,), how much each row counts in training; None where there is no such
+            column.
         declarations: one for every modality, with its kind, and with patterns resolved to columns.
         files: {modality: file, or the part of one, or None}, for modalities of files.
         numbers: {modality: float32 (N, d), NaN rows where absent}, for modalities of number
@@ -46,6 +48,7 @@ class Manifest:
     label_type: LabelType = field(default_factory=LabelType)
     split: np.ndarray | None = None
     group: np.ndarray | None = None
+    weight: np.ndarray | None = None
     declarations: list[Declaration] = field(default_factory=list)
     files: dict[str, list[FilePart | None]] = field(default_factory=dict)
     numbers: dict[str, np.ndarray] = field(default_factory=dict)
@@ -115,6 +118,7 @@ def read_manifest(
         label_type,
         None if columns.split is None else reader.splits(columns.split),
         None if columns.group is None else np.array(reader.filled(columns.group, "group")),
+        None if columns.weight is None else reader.weights(columns.weight),
     )
     if manifest.split is None and draw is not None:
         manifest = replace(manifest, split=draw(manifest))

@@ -21,6 +21,8 @@ class Loader:
         seed: of the order.
         shuffle: a new order each epoch, a pure function of (seed, epoch); otherwise the table's
             order.
+        balanced: an epoch draws as many rows as the table has, evenly from all classes. A class
+            with more rows than its part is read in turns, one with fewer rows repeatedly.
         rank: of this process.
         world: number of processes.
     """
@@ -32,6 +34,7 @@ class Loader:
         *,
         seed: int,
         shuffle: bool,
+        balanced: bool = False,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -39,6 +42,7 @@ class Loader:
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
+        self.balanced = balanced
         self.rank = rank
         self.world = world
         self._origin: np.ndarray | None = None
@@ -107,4 +111,19 @@ class Loader:
     def _order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:
             return np.arange(len(self.table))
-        return np.random.default_rng((self.seed, epoch)).permutation(len(self.table))
+        rng = np.random.default_rng((self.seed, epoch))
+        return self._even(rng) if self.balanced else rng.permutation(len(self.table))
+
+    def _even(self, rng: np.random.Generator) -> np.ndarray:
+        """Rows (N,) in random order, the same number of every class, or one more of some."""
+        label = self.table.label
+        classes = rng.permutation(np.unique(label))  # another class gets one more in each epoch
+        parts = []
+        for number, code in enumerate(classes):
+            rows = np.flatnonzero(label == code)
+            wanted = (len(label) - number - 1) // len(classes) + 1
+            rounds = -(-wanted // len(rows))
+            # Whole rounds before a part of one, so that no row is drawn twice more than another.
+            drawn = np.concatenate([rng.permutation(rows) for _ in range(rounds)])[:wanted]
+            parts.append(drawn)
+        return rng.permutation(np.concatenate(parts))

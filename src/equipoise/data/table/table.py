@@ -57,6 +57,7 @@ class Table:
         steps: {modality: step}, applied to present rows as they are read.
         group: (N,) values that stay together where the table is cut (speaker, subject, session);
             None where each sample stands for itself.
+        weight: float32 (N,), how much each sample counts in a loss; None if all count alike.
         augment: seed of the random part of the steps; None switches it off.
         features: {modality: (K, d)} features that a frozen encoder computed of each row of the
             store; the samples are then {"feature": (B, d)}, and nothing else of the modality is
@@ -75,6 +76,7 @@ class Table:
     raw: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     steps: Mapping[str, Step] = field(default_factory=dict)
     group: np.ndarray | None = None
+    weight: np.ndarray | None = None
     augment: int | None = None
     features: Mapping[str, Store] = field(default_factory=dict)
     existing: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -91,6 +93,7 @@ class Table:
             "existing": existing,
             "classes": tuple(self.classes),
             "ids": list(self.ids),
+            "weight": None if self.weight is None else np.asarray(self.weight, dtype=np.float32),
             # Looked at here, once: every step of a training asks for it.
             "_hides": any((existing[m] & ~present[m]).any() for m in self.specs),
         }
@@ -142,7 +145,9 @@ class Table:
                     block[here] = self._read(modality, store_rows[here], epoch)
             inputs[modality] = torch.from_numpy(block)
         label = torch.from_numpy(self.label[indices])
-        return Batch(inputs, present, label, torch.from_numpy(np.asarray(indices, dtype=np.int64)))
+        index = torch.from_numpy(np.asarray(indices, dtype=np.int64))
+        weight = None if self.weight is None else torch.from_numpy(self.weight[indices])
+        return Batch(inputs, present, label, index, weight=weight)
 
     def _read(self, modality: str, store_rows: np.ndarray, epoch: int) -> np.ndarray:
         block = self.arrays[modality][store_rows]
@@ -171,6 +176,7 @@ class Table:
             existing={m: e[rows] for m, e in self.existing.items()},
             ids=[self.ids[int(r)] for r in rows],
             group=None if self.group is None else self.group[rows],
+            weight=None if self.weight is None else self.weight[rows],
         )
 
     def with_present(self, present: Mapping[str, np.ndarray], *, existing: bool = False) -> Table:
@@ -230,11 +236,13 @@ class Splits:
 
     @property
     def digest(self) -> str:
-        """A short digest of what training reads: ids, labels, presence and values."""
+        """A short digest of what training reads: ids, labels, weights, presence and values."""
         hashed = hashlib.sha256()
         known: dict[int, bytes] = {}  # the splits usually share their stores
         for table in filter(None, (self.train, self.validation, self.holdout)):
             hashed.update("\n".join(map(str, table.ids)).encode() + table.label.tobytes())
+            if table.weight is not None:
+                hashed.update(table.weight.tobytes())
             for modality, present in table.present.items():
                 store = table.arrays[modality]
                 known[id(store)] = known.get(id(store)) or fingerprint(store)

@@ -75,7 +75,7 @@ from equipoise.evaluation.shapley import Subset, coefficient, shapley_value, sub
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.parts.features import features_here
 from equipoise.methods.parts.idle import warn_of_one_modality, warn_of_scaling
-from equipoise.methods.parts.losses import cross_entropy, true_probability
+from equipoise.methods.parts.losses import mean_loss, true_probability
 from equipoise.training.context import Context
 
 
@@ -161,7 +161,7 @@ class AGM(Joint):
         mixed = torch.stack(terms).sum(0)
         # The value is that of f(all), the gradient that of the weighted sum.
         logits = fused[tuple(shown)].detach() + (mixed - mixed.detach())
-        return ctx.sample_mean(cross_entropy(logits, batch.label))
+        return mean_loss(logits, batch, ctx)
 
     def fused_of_subsets(
         self, shown: Sequence[str], output: Output, batch: Batch, ctx: Context

@@ -55,6 +55,7 @@ Where published code departs:
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -72,7 +73,11 @@ RESIDUALS = ("each", "sum")
 
 
 def boosting_losses(
-    parts: list[Tensor], label: Tensor, weight: float, residual: str = "each"
+    parts: list[Tensor],
+    label: Tensor,
+    weight: float,
+    residual: str = "each",
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
 ) -> Tensor:
     """L_m (B,) of each sample.
 
@@ -81,16 +86,17 @@ def boosting_losses(
         label: int64 (B,).
         weight: λ.
         residual: "each" or "sum".
+        loss: of a sample, from logits and label.
     """
     if len(parts) == 1:
-        return cross_entropy(parts[0], label)
+        return loss(parts[0], label)
     earlier = torch.stack(parts[:-1])
     before = earlier.sum(0)
     known = earlier.softmax(2).sum(0) if residual == "each" else before.softmax(1)
     left = (1 - weight * known.gather(1, label.unsqueeze(1)).squeeze(1).detach()).clamp_min(0)
-    newest = cross_entropy(parts[-1], label)
-    with_newest = cross_entropy(before + parts[-1], label)
-    without_newest = cross_entropy(before, label)
+    newest = loss(parts[-1], label)
+    with_newest = loss(before + parts[-1], label)
+    without_newest = loss(before, label)
     return left * newest + with_newest + without_newest
 
 
@@ -191,10 +197,12 @@ class AUG(Method):
         for modality in ctx.training:
             if batch.counts[modality]:
                 parts = list(head.parts(modality, output.features[modality]))
-                losses = boosting_losses(parts, batch.label, self.residual_weight, self.residual)
+                losses = boosting_losses(
+                    parts, batch.label, self.residual_weight, self.residual, ctx.sample_loss
+                )
             else:  # the sample mean is taken over all ranks, and this one must take part in it
                 losses = output.fused.new_zeros(len(batch))
-            total = total + ctx.sample_mean(losses, batch.present[modality])
+            total = total + ctx.sample_mean(losses, batch.present[modality], batch.weight)
         return total
 
     @torch.no_grad()

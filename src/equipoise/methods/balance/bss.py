@@ -63,7 +63,7 @@ from equipoise.checks import choice, inside, is_integer, require
 from equipoise.errors import ConfigError
 from equipoise.heads.vote import Vote
 from equipoise.methods.parts.features import features_here
-from equipoise.methods.parts.losses import cross_entropy, unimodal_loss
+from equipoise.methods.parts.losses import cross_entropy, mean_loss, unimodal_loss
 from equipoise.methods.parts.table_values import table_values
 from equipoise.model import Model
 from equipoise.registry import Effect
@@ -135,6 +135,7 @@ class BSS(Method):
         "grow": ("schedule", {"curriculum"}),
     }
     order: Tensor
+    chooses_rows = True
 
     def __init__(
         self,
@@ -199,7 +200,8 @@ class BSS(Method):
         """Difficulty (N,) of every training sample, on the CPU."""
 
         def measured(output: Output, batch: Batch) -> Tensor:
-            losses = self.joint_weight * self._joint_losses(ctx.model, output, batch)
+            joint = self._joint(ctx.model, output, batch)
+            losses = self.joint_weight * cross_entropy(joint, batch.label)
             for modality, logits in output.logits.items():
                 own = cross_entropy(logits, batch.label)
                 losses = losses + (1 - self.joint_weight) * own * batch.present[modality]
@@ -211,12 +213,11 @@ class BSS(Method):
         own = torch.stack([unimodal_loss(m, output, batch, ctx) for m in ctx.training]).sum()
         loss = (1 - self.joint_weight) * own
         if self.joint_weight:
-            joint = ctx.sample_mean(self._joint_losses(ctx.model, output, batch))
+            joint = mean_loss(self._joint(ctx.model, output, batch), batch, ctx)
             loss = loss + self.joint_weight * joint
         return loss
 
-    def _joint_losses(self, model: Model, output: Output, batch: Batch) -> Tensor:
-        """CE(f, y) (B,) of each sample."""
+    def _joint(self, model: Model, output: Output, batch: Batch) -> Tensor:
+        """f (B, C) of each sample."""
         assert isinstance(model.head, Vote), "setup has asked for it"
-        logits = model.head.joint(features_here(output, batch), batch.present)
-        return cross_entropy(logits, batch.label)
+        return model.head.joint(features_here(output, batch), batch.present)

@@ -45,7 +45,7 @@ from equipoise.batch import Batch, Output
 from equipoise.checks import choice, not_negative, require
 from equipoise.methods.parts.features import features_here
 from equipoise.methods.parts.idle import warn_of_one_modality
-from equipoise.methods.parts.losses import cross_entropy
+from equipoise.methods.parts.losses import mean_loss
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
@@ -98,8 +98,7 @@ class CML(Method):
         fused = [output.fused, *smaller]
         counted = [torch.stack([batch.present[m] for m in kept]).any(0) for kept in sets]
         losses = [
-            ctx.sample_mean(cross_entropy(logits, batch.label), some)
-            for logits, some in zip(fused, counted, strict=True)
+            mean_loss(logits, batch, ctx, some) for logits, some in zip(fused, counted, strict=True)
         ]
         classification = torch.stack(losses).mean()
         if self.weight == 0 or len(sets) == 1:

@@ -40,7 +40,7 @@ from equipoise.errors import ConfigError
 from equipoise.methods.parts.auxiliary import apart
 from equipoise.methods.parts.features import features_here
 from equipoise.methods.parts.idle import warn_of_frozen_encoders
-from equipoise.methods.parts.losses import cross_entropy
+from equipoise.methods.parts.losses import mean_loss
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
@@ -86,10 +86,10 @@ class DGL(Method):
         for modality in shown:
             if modality in features:
                 alone = ctx.model.read(features, batch.present, [modality]).fused
-                losses = cross_entropy(alone, batch.label)
+                losses = ctx.sample_loss(alone, batch.label)
             else:  # the sample mean is taken over all ranks, and this one must take part in it
                 losses = output.fused.new_zeros(len(batch))
-            total = total + ctx.sample_mean(losses, batch.present[modality])
+            total = total + ctx.sample_mean(losses, batch.present[modality], batch.weight)
         return self.alpha * total
 
     def step(self, batch: Batch, ctx: Context) -> None:
@@ -100,7 +100,7 @@ class DGL(Method):
         gradients = ctx.gradient(unimodal, encoders) if encoders else ()
         constants = {m: z.detach() for m, z in features_here(output, batch).items()}
         fused = ctx.model.read(constants, batch.present).fused
-        ctx.backward(ctx.sample_mean(cross_entropy(fused, batch.label)))
+        ctx.backward(mean_loss(fused, batch, ctx))
         for parameter, gradient in zip(encoders, gradients, strict=True):
             parameter.grad = gradient
         ctx.log(unimodal=unimodal)

@@ -73,7 +73,6 @@ from equipoise.checks import (
 )
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.parts.auxiliary import require_fused_classifiers
-from equipoise.methods.parts.losses import cross_entropy
 from equipoise.methods.parts.projection.flat import FlatMemory, statistic_loader
 from equipoise.methods.parts.projection.layers import deepest_layers, require_head_per_modality
 from equipoise.methods.parts.sharpness import backward_nearby
@@ -94,22 +93,32 @@ class Blend:
         batch: the samples, blended.
         partner_label: int64 (B,).
         fraction: (B,); 1 where the sample or its partner lacks the modality.
+        partner_weight: (B,); None where all samples count alike.
     """
 
     batch: Batch
     partner_label: Tensor
     fraction: Tensor
+    partner_weight: Tensor | None = None
 
     def loss(self, modality: str, output: Output, ctx: Context) -> Tensor:
-        """Cross-entropies of the two labels, blended as the inputs are.
+        """Losses of the two labels, blended as the inputs are.
 
         Their mean is taken over the samples of all ranks that have the modality.
         """
         logits = output.logits[modality]
-        own = cross_entropy(logits, self.batch.label)
-        partner = cross_entropy(logits, self.partner_label)
-        blended = self.fraction * own + (1 - self.fraction) * partner
-        return ctx.sample_mean(blended, self.batch.present[modality])
+        own = ctx.sample_loss(logits, self.batch.label)
+        partner = ctx.sample_loss(logits, self.partner_label)
+        present = self.batch.present[modality]
+        if self.batch.weight is None or self.partner_weight is None:
+            blended = self.fraction * own + (1 - self.fraction) * partner
+            return ctx.sample_mean(blended, present)
+        # Each label counts by the weight of the sample that it comes from.
+        own_weight = self.fraction * self.batch.weight
+        partner_weight = (1 - self.fraction) * self.partner_weight
+        weight = own_weight + partner_weight
+        blended = own_weight * own + partner_weight * partner
+        return ctx.sample_mean(blended / weight.clamp_min(1e-12), present, weight)
 
 
 def mixup(modality: str, batch: Batch, strength: float, ctx: Context) -> Blend:
@@ -127,7 +136,7 @@ def mixup(modality: str, batch: Batch, strength: float, ctx: Context) -> Blend:
     """
     ones = torch.ones(len(batch), device=batch.label.device)
     if strength == 0 or not any(x.is_floating_point() for x in _tensors(batch.inputs[modality])):
-        return Blend(batch, batch.label, ones)
+        return Blend(batch, batch.label, ones, batch.weight)
     drawn = int(torch.randint(2**31, (), generator=ctx.rng))
     fraction = float(np.random.default_rng(drawn).beta(strength, strength))
     # The same permutation on every rank; each takes the partners of its own rows from it.
@@ -145,7 +154,9 @@ def mixup(modality: str, batch: Batch, strength: float, ctx: Context) -> Blend:
         return weight * x + (1 - weight) * ctx.gather(x)[partner]
 
     inputs = {**batch.inputs, modality: map_input(batch.inputs[modality], blend)}
-    return Blend(replace(batch, inputs=inputs), ctx.gather(batch.label)[partner], fractions)
+    label = ctx.gather(batch.label)[partner]
+    weight = None if batch.weight is None else ctx.gather(batch.weight)[partner]
+    return Blend(replace(batch, inputs=inputs), label, fractions, weight)
 
 
 def _tensors(value: Input) -> Iterable[Tensor]:

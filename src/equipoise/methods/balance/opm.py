@@ -54,7 +54,7 @@ from equipoise.errors import ConfigError
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.parts.draws import sample_uniform
 from equipoise.methods.parts.idle import warn_of_a_short_run, warn_of_one_modality
-from equipoise.methods.parts.losses import cross_entropy, fused_loss
+from equipoise.methods.parts.losses import fused_loss, mean_loss
 from equipoise.methods.parts.scores import ratios, true_class_scores
 from equipoise.training.context import Context
 
@@ -161,5 +161,5 @@ class OPM(Joint):
         rates = drop_rates(ratio, self.base, self.lead)
         ctx.log(**{f"drop/{m}": rate for m, rate in zip(shown, rates, strict=True)})
         left = drop(dict(zip(shown, rates, strict=True)), output, batch, ctx)
-        losses = cross_entropy(ctx.model.read(left.features, left.present).fused, batch.label)
-        return ctx.sample_mean(losses, torch.stack([left.present[m] for m in shown]).any(0))
+        logits = ctx.model.read(left.features, left.present).fused
+        return mean_loss(logits, batch, ctx, torch.stack([left.present[m] for m in shown]).any(0))

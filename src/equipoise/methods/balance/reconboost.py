@@ -48,7 +48,7 @@ Where published code departs:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -66,7 +66,12 @@ from equipoise.training.phase import Phase
 
 
 def reconciled(
-    logits: Tensor, others: Tensor, label: Tensor, strength: float, reconcilement: float
+    logits: Tensor,
+    others: Tensor,
+    label: Tensor,
+    strength: float,
+    reconcilement: float,
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
 ) -> Tensor:
     """(w_1 − w_2 q[y]) CE(v_k, y) / C, (B,).
 
@@ -76,9 +81,10 @@ def reconciled(
         label: y (B,).
         strength: w_1.
         reconcilement: w_2.
+        loss: of a sample, from logits and label.
     """
     right = true_probability(others, label)
-    losses = cross_entropy(logits, label)
+    losses = loss(logits, label)
     return (strength - reconcilement * right) * losses / logits.shape[1]
 
 
@@ -169,8 +175,15 @@ class ReconBoost(Method):
         """The loss of the alternation, over the samples of all ranks that have the modality."""
         logits = output.logits[modality]
         there = batch.present[modality]
-        losses = reconciled(logits, others.fused, batch.label, self.strength, self.reconcilement)
-        loss = ctx.sample_mean(losses, there)
+        losses = reconciled(
+            logits,
+            others.fused,
+            batch.label,
+            self.strength,
+            self.reconcilement,
+            ctx.sample_loss,
+        )
+        loss = ctx.sample_mean(losses, there, batch.weight)
         before = self.before(ctx)
         # A single modality comes after itself, and has nothing to keep to.
         if self.consolidation and before is not None and before != modality:

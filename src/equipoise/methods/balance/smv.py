@@ -130,6 +130,7 @@ class Valuation(Joint):
     """
 
     idle = False
+    chooses_rows = True
 
     def __init__(self, name: str, warm_up: int) -> None:
         super().__init__()

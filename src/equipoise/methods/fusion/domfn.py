@@ -59,7 +59,6 @@ from torch import Tensor
 from equipoise.batch import Batch, Output
 from equipoise.checks import inside, not_negative, require
 from equipoise.heads import domfn
-from equipoise.methods.parts.losses import cross_entropy
 from equipoise.methods.parts.own_head import OwnHead
 from equipoise.training.context import Context
 from equipoise.training.phase import Phase
@@ -121,14 +120,17 @@ class DOMFN(OwnHead[domfn.DOMFN]):
         return ctx.epoch < round(self.pretraining * ctx.epochs)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
-        own = {m: cross_entropy(output.logits[m], batch.label) for m in ctx.training}
+        own = {m: ctx.sample_loss(output.logits[m], batch.label) for m in ctx.training}
         if self.pretrains(ctx):
-            return torch.stack([ctx.sample_mean(own[m], batch.present[m]) for m in own]).sum()
+            means = [ctx.sample_mean(own[m], batch.present[m], batch.weight) for m in own]
+            return torch.stack(means).sum()
         divergence, fuse = agreement(self.head(ctx.model), output, batch)
         ctx.log(fused=ctx.sample_mean(fuse))
         # Where the gate is open the prediction is the fused predictor's, so this is CE_f.
-        total = ctx.sample_mean(fuse * cross_entropy(output.fused, batch.label))
+        fused = ctx.sample_loss(output.fused, batch.label)
+        total = ctx.sample_mean(fuse * fused, weight=batch.weight)
         for m, entropy in own.items():
             inside = entropy.square() / 2 - self.eta * divergence[m]
-            total = total + ctx.sample_mean(entropy + fuse * inside, batch.present[m])
+            gated = entropy + fuse * inside
+            total = total + ctx.sample_mean(gated, batch.present[m], batch.weight)
         return total

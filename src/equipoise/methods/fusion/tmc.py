@@ -141,6 +141,7 @@ class TMC(OwnHead[Head]):
 
     name = "tmc"
     kind: type[Head] = evidential.TMC
+    takes_loss = False
 
     def __init__(
         self, annealing_epochs: int = 50, annealing_start: int = 1, fit: str = "cross-entropy"
@@ -170,7 +171,7 @@ class TMC(OwnHead[Head]):
         ctx.log(**{f"uncertainty/{name}": value for name, value in doubt.items()})
         weight = annealed(ctx.epoch, self.annealing_epochs, self.annealing_start)
         losses = [
-            ctx.sample_mean(opinion_loss(o, batch.label, weight, self.fit), where)
+            ctx.sample_mean(opinion_loss(o, batch.label, weight, self.fit), where, batch.weight)
             for o, where in opinions.values()
         ]
         return torch.stack(losses).sum()

@@ -49,10 +49,10 @@ from equipoise.checks import choice, inside, not_negative, require
 from equipoise.heads.ae import AE as Head
 from equipoise.heads.parts.imputing import ImputingHead
 from equipoise.methods.parts.hiding import hidden, lose_one
+from equipoise.methods.parts.losses import mean_loss
 from equipoise.methods.parts.own_head import OwnHead
 from equipoise.methods.parts.reconstruction import (
     cell_errors,
-    classification,
     clip_gradients,
     encoded_aside,
 )
@@ -115,7 +115,7 @@ class Imputation(OwnHead[_Head]):
         kept = lose_one(batch, ctx, self.hide)
         features = ctx.model.encode(batch.hide(kept))
         code, joint = head.restore(head.joint(features, len(batch)))
-        loss = classification(head.classify(code), batch, ctx)
+        loss = mean_loss(head.classify(code), batch, ctx)
         if self.weight == 0:
             return loss
         aside = encoded_aside(ctx.model, batch.revealed().hide(hidden(batch, kept)))

@@ -63,7 +63,7 @@ from equipoise.checks import choice, positive, require
 from equipoise.heads.cca import CCA as Head
 from equipoise.heads.cca import CorrelatedHead
 from equipoise.methods.parts.frozen_encoders import FrozenEncoders
-from equipoise.methods.parts.losses import cross_entropy, unimodal_loss
+from equipoise.methods.parts.losses import unimodal_loss
 from equipoise.methods.parts.table_values import FeatureTable, read_features
 from equipoise.training.context import Context
 
@@ -271,6 +271,7 @@ class CCA(FrozenEncoders[CorrelatedHead]):
         )
         self.ridge = ridge
         self.classifier = loss
+        self.takes_loss = loss == "logistic"
 
     def setup(self, ctx: Context) -> None:
         """Warn of two modalities that no training sample has together.
@@ -320,6 +321,6 @@ class CCA(FrozenEncoders[CorrelatedHead]):
         if self.classifier == "svm":
             losses = hinge_loss(logits, batch.label)
         else:
-            losses = cross_entropy(logits, batch.label)
-        ctx.backward(ctx.sample_mean(losses))
+            losses = ctx.sample_loss(logits, batch.label)
+        ctx.backward(ctx.sample_mean(losses, weight=batch.weight))
         ctx.update()

@@ -61,7 +61,7 @@ from equipoise.batch import Batch
 from equipoise.checks import choice, integer, not_negative, positive, require
 from equipoise.heads.cpm_net import CPMNet as Head
 from equipoise.methods.parts.frozen_encoders import FrozenEncoders
-from equipoise.methods.parts.reconstruction import classification
+from equipoise.methods.parts.losses import mean_loss
 from equipoise.training.context import Context
 
 BETAS = (0.9, 0.999)  # of the latents' Adam
@@ -197,6 +197,9 @@ class CPMNet(FrozenEncoders[Head]):
     name = "cpm-net"
     kind = Head
     memory: Latents
+    # Class means, which the second stage trains by, know no weights.
+    takes_loss = False
+    takes_weight = False
 
     def __init__(
         self,
@@ -236,7 +239,7 @@ class CPMNet(FrozenEncoders[Head]):
 
     def encoder_loss(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> Tensor:
         logits, _ = self.head(ctx.model).pretraining.fuse(features, {}, batch.present)
-        return classification(logits, batch, ctx)
+        return mean_loss(logits, batch, ctx)
 
     def fit(self, features: Mapping[str, Tensor], batch: Batch, ctx: Context) -> None:
         head = self.head(ctx.model)

@@ -52,7 +52,8 @@ from equipoise.batch import Batch
 from equipoise.checks import not_negative, require
 from equipoise.heads.if_mmin import IFMMIN as Head
 from equipoise.methods.missing.mmin import Imagination, imagination_loss
-from equipoise.methods.parts.reconstruction import classification, row_errors
+from equipoise.methods.parts.losses import mean_loss
+from equipoise.methods.parts.reconstruction import row_errors
 from equipoise.model import Model
 from equipoise.training.context import Context
 
@@ -138,7 +139,7 @@ class IFMMIN(Imagination[Head]):
         features, invariant = self.look(ctx.model, batch)
         both = {m: torch.cat([features[m], invariant[m]], 1) for m in features}
         logits, _ = head.teacher.fuse(both, {}, batch.present)
-        return classification(logits, batch, ctx) + discrepancy(invariant, batch.present, ctx)
+        return mean_loss(logits, batch, ctx) + discrepancy(invariant, batch.present, ctx)
 
     def study(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
@@ -148,7 +149,7 @@ class IFMMIN(Imagination[Head]):
         drift = row_errors(head.invariants(joint), known, batch.existing)
         missing = imagination_loss(head.split(imagined), taught, kept, batch, ctx)
         return (
-            classification(head.classify(code), batch, ctx)
+            mean_loss(head.classify(code), batch, ctx)
             + self.imagination * missing
             + self.invariance * ctx.sample_mean(drift)
         )

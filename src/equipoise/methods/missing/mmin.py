@@ -63,7 +63,8 @@ from equipoise.heads.mmin import MMIN as Head
 from equipoise.heads.parts.imagining import ImaginingHead
 from equipoise.heads.parts.imputing import shown
 from equipoise.methods.parts.hiding import any_of, hidden, keep_some
-from equipoise.methods.parts.reconstruction import classification, row_errors
+from equipoise.methods.parts.losses import mean_loss
+from equipoise.methods.parts.reconstruction import row_errors
 from equipoise.methods.parts.teacher import TeacherStudent
 from equipoise.model import Model
 from equipoise.training.context import Context
@@ -151,7 +152,7 @@ class MMIN(Imagination[Head]):
     def teach(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
         logits, _ = head.teacher.fuse(ctx.model.encode(batch), {}, batch.present)
-        return classification(logits, batch, ctx)
+        return mean_loss(logits, batch, ctx)
 
     def study(self, batch: Batch, ctx: Context) -> Tensor:
         head = self.head(ctx.model)
@@ -161,7 +162,7 @@ class MMIN(Imagination[Head]):
         taught = self.teacher.answer(Model.encode, batch.revealed())
         missing = imagination_loss(head.split(imagined), taught, kept, batch, ctx)
         return (
-            classification(head.classify(code), batch, ctx)
+            mean_loss(head.classify(code), batch, ctx)
             + self.imagination * missing
             + self.cycle * ctx.sample_mean(back)
         )

@@ -57,7 +57,7 @@ from equipoise.checks import not_negative, require
 from equipoise.heads.tate import TATE as Head
 from equipoise.heads.tate import Interpretation, missing_tag
 from equipoise.methods.parts.hiding import keep_some
-from equipoise.methods.parts.reconstruction import classification
+from equipoise.methods.parts.losses import mean_loss
 from equipoise.methods.parts.teacher import TeacherStudent
 from equipoise.model import Model
 from equipoise.training.context import Context
@@ -127,7 +127,7 @@ class TATE(TeacherStudent[Head]):
         head = self.head(ctx.model)
         restored = symmetric_divergence(head.decoder(reading.encoded), reading.tagged)
         return (
-            classification(reading.logits, batch, ctx)
+            mean_loss(reading.logits, batch, ctx)
             + self.backward_weight * ctx.sample_mean(restored)
             + self.tag_weight * ctx.sample_mean(head.tag_error(reading.pooled, tag))
         )

@@ -1,4 +1,9 @@
-"""Cross-entropies and probabilities that several methods use."""
+"""Losses of the classification, and the probabilities that several methods use.
+
+A loss that trains comes from `mean_loss` or from `ctx.sample_loss`, which the settings `loss`,
+`label_smoothing`, `class_weight` and `data.weight` decide. `cross_entropy` is for what a method
+estimates: it is always the same measure, and counts every sample once.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +24,25 @@ def true_probability(logits: Tensor, label: Tensor) -> Tensor:
     return logits.softmax(1).gather(1, label.unsqueeze(1)).squeeze(1)
 
 
+def mean_loss(logits: Tensor, batch: Batch, ctx: Context, where: Tensor | None = None) -> Tensor:
+    """The loss of any logits (B, C), averaged over the samples of all ranks by their weights.
+
+    Args:
+        logits: (B, C).
+        batch: the samples.
+        ctx: knows the loss of a sample, and takes the mean.
+        where: bool (B,), the samples that count; None for all.
+    """
+    return ctx.sample_mean(ctx.sample_loss(logits, batch.label), where, batch.weight)
+
+
 def fused_loss(output: Output, batch: Batch, ctx: Context) -> Tensor:
-    """Cross-entropy of the fused logits, averaged over the samples of all ranks."""
-    return ctx.sample_mean(cross_entropy(output.fused, batch.label))
+    """The loss of the fused logits, averaged over the samples of all ranks."""
+    return mean_loss(output.fused, batch, ctx)
 
 
 def unimodal_loss(modality: str, output: Output, batch: Batch, ctx: Context) -> Tensor:
-    """Cross-entropy of one modality's own logits, over the samples of all ranks that have it.
+    """The loss of one modality's own logits, over the samples of all ranks that have it.
 
     Args:
         modality: whose logits.
@@ -33,5 +50,4 @@ def unimodal_loss(modality: str, output: Output, batch: Batch, ctx: Context) -> 
         batch: the samples.
         ctx: takes the mean.
     """
-    losses = cross_entropy(output.logits[modality], batch.label)
-    return ctx.sample_mean(losses, batch.present[modality])
+    return mean_loss(output.logits[modality], batch, ctx, batch.present[modality])

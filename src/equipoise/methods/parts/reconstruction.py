@@ -9,7 +9,6 @@ from torch import Tensor
 
 from equipoise.batch import Batch
 from equipoise.evaluating import evaluating
-from equipoise.methods.parts.losses import cross_entropy
 from equipoise.model import Model
 from equipoise.training.context import Context
 
@@ -28,11 +27,6 @@ def clip_gradients(limit: float, ctx: Context) -> None:
     """Shrink all gradients together where their norm exceeds the limit; 0 for no limit."""
     if limit:
         torch.nn.utils.clip_grad_norm_(ctx.model.parameters(), limit)
-
-
-def classification(logits: Tensor, batch: Batch, ctx: Context) -> Tensor:
-    """Cross-entropy of any logits (B, C), averaged over the samples of all ranks."""
-    return ctx.sample_mean(cross_entropy(logits, batch.label))
 
 
 def cell_errors(
