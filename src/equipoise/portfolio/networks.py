@@ -206,6 +206,10 @@ class Watch:
         """The negative log-loss on the held-out rows, as a temperature would make it."""
         if self.epochs is not None:
             return 0.0
+        with self.ctx.average.applied():
+            return self._judge()
+
+    def _judge(self) -> float:
         logits = predict(self.ctx.model, self.held, runtime=self.ctx.runtime).fused
         label = self.held.label
         # Networks grow too sure before they grow worse, and the members are tempered afterwards.
@@ -236,6 +240,9 @@ class Watch:
         if self._best is not None:
             self.ctx.model.load_state_dict(self._best)
             return self.best_epoch
+        with self.ctx.average.applied():
+            last = _copied(self.ctx.model)
+        self.ctx.model.load_state_dict(last)
         return self.ctx.position.epoch
 
 

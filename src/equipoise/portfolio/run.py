@@ -95,6 +95,8 @@ def search(
             f"equipoise auto --resume {folder}"
         )
     clock = Clock(time_limit, spent)
+    import skops.io  # noqa: F401 — takes seconds, which the end of the search would not have planned
+
     forget_peak(pick_device(settings.device))
     advice = f"go on with: equipoise auto --resume {folder}"
     with Interrupt(advice) as interrupt:
