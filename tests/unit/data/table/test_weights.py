@@ -149,7 +149,9 @@ def test_rows_that_all_weigh_nothing_are_refused(frame):
 
 
 def test_a_gamma_without_the_focal_loss_is_refused():
-    with pytest.raises(ConfigError, match="'focal_gamma' must be left out unless the loss is focal"):
+    with pytest.raises(
+        ConfigError, match="'focal_gamma' must be left out unless the loss is focal"
+    ):
         Settings.from_dict({"focal_gamma": 1})
     assert Settings.from_dict({"focal_gamma": 1, "loss": "focal"}).focal_gamma == 1
 
