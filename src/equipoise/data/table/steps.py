@@ -24,13 +24,18 @@ class Arrays:
 
     Args:
         transform: None for number columns, which need no finish.
+        robust: cut what is far from the mean, and recognise counts.
     """
 
-    def __init__(self, transform: Transform | None) -> None:
+    def __init__(self, transform: Transform | None, robust: bool = False) -> None:
         self.transform = transform
+        self.robust = robust
 
     def fit(self, table: Table, modality: str) -> tuple[FinishedArrays, dict[str, Any]]:
-        if self.transform is not None and getattr(self.transform, "normalise", None) != "fit":
+        if self.transform is not None and getattr(self.transform, "normalise", None) not in (
+            "fit",
+            "auto",
+        ):
             return FinishedArrays(self.transform, None), {}
         store = table.arrays[modality]
         plain = FinishedArrays(self.transform, None)
@@ -44,6 +49,7 @@ class Arrays:
             shape[axis],
             axis,
             padded,
+            self.robust,
         )
         return FinishedArrays(self.transform, scale), {"scale": asdict(scale)}
 
@@ -139,7 +145,8 @@ def unfitted_step(transform: Transform | Words | Pieces | None) -> UnfittedStep:
     """The step that finishes what a transform decoded; None of number columns."""
     if isinstance(transform, Words | Pieces):
         return Texts(transform)
-    return Arrays(transform)
+    robust = transform is None or getattr(transform, "normalise", None) == "auto"
+    return Arrays(transform, robust)
 
 
 def fit_steps(parts: Splits, seed: int) -> Splits:
@@ -159,9 +166,16 @@ def fit_steps(parts: Splits, seed: int) -> Splits:
     for modality, unfitted in parts.fitting.items():
         steps[modality], learned[modality] = unfitted.fit(parts.train, modality)
     ready = parts.map(lambda table: table.stepped(steps))
+    preprocessing = {**parts.preprocessing, "learned": learned}
+    reading = dict(preprocessing.get("reading", {}))
+    for modality in reading:
+        if learned.get(modality, {}).get("scale", {}).get("counts"):
+            reading[modality] += " as counts"
+    if reading:
+        preprocessing["reading"] = reading
     return replace(
         ready,
         train=replace(ready.train, augment=seed),
-        preprocessing={**parts.preprocessing, "learned": learned},
+        preprocessing=preprocessing,
         fitting={},
     )

@@ -26,6 +26,8 @@ class ArrayFile(ABC):
 
     normalise: Any
     kind: ClassVar[str]
+    words: ClassVar[tuple[str, ...]] = ("none", "fit")
+    """Values of `normalise` that need no numbers."""
     late: ClassVar = frozenset({"normalise"})
     random: ClassVar[bool] = False
 
@@ -50,8 +52,16 @@ class ArrayFile(ABC):
         return "float32"
 
     def finish(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
-        known = statistics(self.kind, self.normalise, {})
+        known = self._known()
         return block if known is None else Scale(*known, self.axis, self.padded).apply(block)
+
+    def _known(self) -> tuple[list[float], list[float]] | None:
+        """Means and standard deviations that the user gave.
+
+        Raises:
+            ConfigError: a wrong `normalise`.
+        """
+        return statistics(self.kind, self.normalise, {}, self.words)
 
 
 @dataclass(frozen=True)
@@ -61,17 +71,19 @@ class Numbers(ArrayFile):
     Attributes:
         length: number of numbers in every file.
         normalise: none, fit (each number by its mean and standard deviation over the training
-            rows), or [mean, standard deviation].
+            rows), auto (as fit, then cut at ±8; of counts, many columns of integers with a long
+            tail, the logarithm of 1 + x is taken first), or [mean, standard deviation].
     """
 
     length: int
-    normalise: Any = "fit"
+    normalise: Any = "auto"
     follows: ClassVar = frozenset({"length"})
     kind: ClassVar[str] = "vector"
+    words: ClassVar = ("auto", "none", "fit")
 
     def __post_init__(self) -> None:
         require(self.kind, integer("length", self.length, 1))
-        statistics(self.kind, self.normalise, {})
+        self._known()
 
     @property
     def padded(self) -> bool:
@@ -115,7 +127,7 @@ class Series(ArrayFile):
 
     def __post_init__(self) -> None:
         require(self.kind, integer("length", self.length, 1), integer_list("rest", self.rest))
-        statistics(self.kind, self.normalise, {})
+        self._known()
 
     @property
     def padded(self) -> bool:

@@ -72,7 +72,10 @@ def cache_settings(transform: Transform) -> dict[str, Any]:
 
 
 def statistics(
-    owner: str, value: object, named: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    owner: str,
+    value: object,
+    named: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    words: Sequence[str] = ("none", "fit"),
 ) -> tuple[list[float], list[float]] | None:
     """Read the setting `normalise`.
 
@@ -81,14 +84,15 @@ def statistics(
         value: "none", "fit" (by the training rows, which are not known here), a name, or [means,
             standard deviations].
         named: {name: (means, standard deviations)}.
+        words: values that need no numbers.
 
     Returns:
-        (means, standard deviations), or None for "none" and "fit".
+        (means, standard deviations), or None for one of the words.
 
     Raises:
         ConfigError: any other value.
     """
-    if value in ("none", "fit"):
+    if isinstance(value, str) and value in words:
         return None
     if isinstance(value, str) and value in named:
         means, deviations = named[value]
@@ -101,6 +105,6 @@ def statistics(
         if len(means) != len(deviations) or not all(d > 0 for d in deviations):
             raise ValueError
     except (TypeError, ValueError):
-        known = ", ".join(["none", "fit", *named])
+        known = ", ".join([*words, *named])
         raise invalid(owner, "normalise", f"one of {known}, or [mean, deviation]", value) from None
     return list(means), list(deviations)

@@ -321,7 +321,7 @@ def describe(name: str, transform: Any, measured: Measured) -> Reading:
         part = _of(transform.length, max(measured.tokens, default=None), unit, "d")
         count = len(measured.tokens)
         cut = sum(length > transform.length for length in measured.tokens)
-    if isinstance(transform, Numbers | Series) and transform.normalise == "fit":
+    if isinstance(transform, Numbers | Series) and transform.normalise in ("fit", "auto"):
         part += ", standardised"
     if cut:
         part += f" (cuts {cut} of {count:,} {'sampled ' * measured.sampled}training rows)"

@@ -15,7 +15,7 @@ from equipoise.data.manifest.declaration import Columns, Declaration
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.manifest import read_manifest
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table.steps import Arrays, fit_steps
+from equipoise.data.table.steps import Arrays, fit_steps, unfitted_step
 from equipoise.data.table.table import Splits, Table
 from equipoise.data.transforms.audio import LogMel
 from equipoise.data.transforms.image import Picture
@@ -261,6 +261,78 @@ def test_scales_of_any_size_are_removed_and_constants_left(rng):
     found = fitted(store, np.arange(2000)).apply(store)
     np.testing.assert_allclose(found.std(0), [1, 1, 1, 0, 0, 1], atol=1e-2)
     assert np.abs(found.mean(0)).max() < 0.1
+
+
+def robust(array, rows):
+    return fit_scale(lambda chosen: array[chosen], rows, array.shape[1], 0, False, robust=True)
+
+
+def test_robust_scaling_cuts_outliers_and_leaves_the_rest(rng):
+    array = rng.normal(3, 2, (300, 4)).astype(np.float32)
+    array[7, 2] = 1e9
+    array[:, 3] = 5
+    rows = np.arange(300)
+    found = robust(array, rows).apply(array)
+    plain = fitted(array, rows).apply(array)
+    assert found[7, 2] == 8
+    assert plain[7, 2] > 17
+    others = np.abs(plain) <= 8
+    np.testing.assert_array_equal(found[others], plain[others])
+    assert not found[:, 3].any()
+
+
+def test_logarithms_of_counts_are_scaled(rng):
+    array = rng.poisson(rng.gamma(0.1, 3, (200, 12))).astype(np.float32)
+    scale = robust(array, np.arange(150))
+    assert scale.counts
+    logarithm = np.log1p(array.astype(np.float64))
+    expected = (logarithm - logarithm[:150].mean(0)) / logarithm[:150].std(0)
+    np.testing.assert_allclose(scale.apply(array), expected.clip(-8, 8), atol=1e-4)
+    assert np.isfinite(scale.apply(-array)).all(), "new data may be negative"
+
+
+def test_the_line_of_a_modality_says_counts(rng):
+    arrays = {
+        "words": rng.poisson(rng.gamma(0.1, 3, (60, 12))).astype(np.float32),
+        "numbers": rng.normal(size=(60, 12)).astype(np.float32),
+    }
+    present = {m: np.ones(60, dtype=bool) for m in arrays}
+    parts = [table(arrays, present, rows) for rows in np.arange(60).reshape(3, 20)]
+    before = {"reading": dict.fromkeys(arrays, "12 numbers, standardised")}
+    fitting = {m: unfitted_step(None) for m in arrays}
+    found = fit_steps(Splits(*parts, preprocessing=before, fitting=fitting), 0).preprocessing
+    assert found["reading"] == {
+        "words": "12 numbers, standardised as counts",
+        "numbers": "12 numbers, standardised",
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda counts, rng: counts + 0.5,
+        lambda counts, rng: counts - 1,
+        lambda counts, rng: counts[:, :5],
+        lambda counts, rng: np.minimum(counts, 1),
+        lambda counts, rng: rng.integers(0, 256, counts.shape).astype(np.float32),
+    ],
+    ids=["fractions", "negative", "few columns", "flags", "pixels"],
+)
+def test_other_numbers_are_no_counts(rng, change):
+    counts = rng.poisson(rng.gamma(0.1, 3, (200, 12))).astype(np.float32)
+    array = change(counts, rng)
+    assert not robust(array, np.arange(len(array))).counts
+
+
+def test_a_scale_of_an_old_run_is_read_as_it_was(rng):
+    array = rng.normal(size=(50, 3)).astype(np.float32) * 100
+    old = {"mean": [1.0, 2.0, 3.0], "deviation": [2.0, 1.0, 1.0], "axis": 0, "padded": False}
+    found = Arrays(None, robust=True).restore({"scale": old})(array, None)
+    np.testing.assert_allclose(found, (array - [1, 2, 3]) / [2, 1, 1], rtol=1e-5)
+    step = robust(array, np.arange(50))
+    learned = json.loads(json.dumps(asdict(step)))
+    again = Arrays(None).restore({"scale": learned})(array, None)
+    np.testing.assert_array_equal(again, step.apply(array))
 
 
 def test_a_modality_no_training_row_has(rng):
