@@ -53,7 +53,8 @@ def project(tmp_path_factory) -> Path:
             "mp4": f"{k}.mp4",
             "clip": f"{k}.mp4",
         }
-        numbers = {"pulse_mean": 60 + k, "pulse_max": 80 + k}
+        numbers = {"pulse_mean": 60 + k, "pulse_max": 80 + k, "age": 20 + k % 5 or None}
+        numbers |= {"job": ("cook", "smith")[k % 2], "since": f"2020-{1 + k % 12:02d}-03"}
         texts = {"transcript": said, "said": said}
         rows.append(
             {"id": k, **files, **texts, **numbers, "emotion": emotion, "speaker": f"s{k % 12}"}

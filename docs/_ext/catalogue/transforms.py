@@ -51,6 +51,7 @@ WHOSE = {
         "mla": "MLA with M3AE",
     },
     "vector": {"vector": "files of numbers; columns of numbers need no transform"},
+    "tabular": {"tabular": "columns of numbers, booleans, categories and dates"},
     "array": {"array": "series of measurements, and maps"},
 }
 """{kind: {transform: the published inputs that it gives, or its purpose}}"""

@@ -20,6 +20,9 @@ from equipoise.data.table.steps import unfitted_step
 from equipoise.data.table.table import Splits, Table
 from equipoise.errors import DataError
 
+TELLING = 20
+"""Training rows from which a column that goes with the label is no accident."""
+
 
 def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: str) -> Splits:
     """Make the tables of a manifest's splits.
@@ -56,6 +59,7 @@ def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: 
     later = {part: int(unlabelled[rows[part]].sum()) for part in ("validation", "test")}
     _warn_of_unlabelled(manifest, np.flatnonzero(left_out), later)
     _warn_of_doubtful(manifest, np.flatnonzero(decoded.keep))
+    _warn_of_answers(manifest, decoded, rows["train"], codes["train"])
     specs = {m: found.spec for m, found in decoded.modalities.items()}
     tables = {
         part: make_table(manifest, decoded, specs, rows[part], codes[part], classes)
@@ -227,6 +231,36 @@ def _warn_of_doubtful(manifest: Manifest, rows: np.ndarray) -> None:
     labels = (manifest.label[row] for row in rows)
     for finding in doubtful_labels(Counter(label for label in labels if label is not None)):
         warnings.warn(f"{manifest.where}: {finding}", stacklevel=4)
+
+
+def _warn_of_answers(
+    manifest: Manifest, decoded: DecodedManifest, rows: np.ndarray, codes: np.ndarray
+) -> None:
+    """Warn of columns of tabular modalities that are the label in other words.
+
+    Args:
+        manifest: whose columns.
+        decoded: its arrays.
+        rows: (n,) training rows.
+        codes: (n,) their labels.
+    """
+    for modality, cells in manifest.cells.items():
+        for column, values in zip(cells, decoded.modalities[modality].store[rows].T, strict=True):
+            here = ~np.isnan(values)
+            if here.sum() >= max(TELLING, len(rows) / 2) and _same_parts(values[here], codes[here]):
+                warnings.warn(
+                    f"{manifest.where}: column {column!r} of modality {modality!r} has one value "
+                    "for each class: what is made from the label must be left out",
+                    stacklevel=4,
+                )
+
+
+def _same_parts(values: np.ndarray, codes: np.ndarray) -> bool:
+    """True if equal values go with equal labels and different ones with different labels."""
+    kinds = len(np.unique(values))
+    if kinds < 2 or kinds != len(np.unique(codes)):
+        return False
+    return len(np.unique(np.stack([values, codes]), axis=1).T) == kinds
 
 
 def _some(count: int, what: str) -> str:

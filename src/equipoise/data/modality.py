@@ -34,7 +34,7 @@ class ModalitySpec:
 
     Attributes:
         name: as the user declared it.
-        kind: vector, array, image, audio, video, flow or text.
+        kind: vector, tabular, array, image, audio, video, flow or text.
         shape: of one sample's tensor.
         vocabulary: number of token ids of text, whose tensor holds ids (int64; id 0 is padding);
             None for other kinds.

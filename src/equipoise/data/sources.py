@@ -156,8 +156,11 @@ def read_table(
         data, facts = read_prepared(data)
         root = root or facts.get("root")
     columns = Columns(declared, preprocessing["label"])
-    # Number columns have no settings, and texts are no files.
-    files = {d.name for d in declared if d.kind != "text" and preprocessing["transforms"][d.name]}
+    # Number columns have no settings, and neither texts nor rows of a table are files.
+    cells = ("text", "tabular")
+    files = {
+        d.name for d in declared if d.kind not in cells and preprocessing["transforms"][d.name]
+    }
     manifest = read_manifest(
         data,
         columns,
@@ -179,10 +182,15 @@ def read_table(
     # A modality that is absent in every row has no shape to compare.
     there = {m: found for m, found in decoded.modalities.items() if found.present.any()}
     decoded = replace(decoded, modalities=there)
+    restored = {
+        m: unfitted_step(found.transform).restore(preprocessing["learned"][m])
+        for m, found in decoded.modalities.items()
+    }
     for modality, found in decoded.modalities.items():
-        if found.spec.shape != specs[modality].shape:
+        shape = restored[modality].spec(found.spec).shape
+        if shape != specs[modality].shape:
             raise DataError(
-                f"{manifest.where}: modality {modality!r} has shape {found.spec.shape}, "
+                f"{manifest.where}: modality {modality!r} has shape {shape}, "
                 f"the run {specs[modality].shape}"
             )
     rows = np.flatnonzero(decoded.keep)
@@ -190,10 +198,6 @@ def read_table(
     table = make_table(manifest, decoded, specs, rows, codes, classes)
     table = replace(table, ids=[ids[row] for row in rows])
     absent = {m: Absent() for m in specs}
-    restored = {
-        m: unfitted_step(found.transform).restore(preprocessing["learned"][m])
-        for m, found in decoded.modalities.items()
-    }
     return table.stepped({**absent, **restored})
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from math import isfinite
+from collections.abc import Mapping, Sequence, Set
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from equipoise.data.manifest.cells import is_number, type_of
 from equipoise.data.manifest.columns import SPLIT_ALIASES, SPLIT_NAMES, ColumnReader
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.kinds import KIND_BY_ENDING, KINDS
@@ -31,6 +32,12 @@ LABEL_NAMES = (
     "intent",
     "genre",
     "y",
+    "outcome",
+    "diagnosis",
+    "species",
+    "survived",
+    "churn",
+    "income",
 )
 """Usual names of a label column, the likelier first."""
 
@@ -43,6 +50,8 @@ _GROUP = re.compile(rf"(?:{_KEPT_TOGETHER})s?(?:id|name|number|no|nr)?")
 # The name of a DataFrame's own index, after the table was written and read again.
 _UNNAMED = re.compile(r"(?:Unnamed: \d+(?:\.\d+)?)?")
 _SHOWN = 40  # characters of an example
+FAMILY = 4
+"""Number columns that begin alike from which they are always a vector of their own."""
 _OPENED = 5  # array files whose shape is read
 
 
@@ -54,9 +63,9 @@ def describe_columns(sheet: Sheet, base: Path) -> list[ColumnRecord]:
         base: folder that relative paths start from.
 
     Returns:
-        [{"column": name, "looks_like": a kind of modality, number, category, split, id or empty,
-        "empty": fraction of the cells, "distinct": number of values, "example",
-        "files_not_found": number of cells}]
+        [{"column": name, "looks_like": a kind of modality, number, category, date, split, id or
+        empty, "empty": fraction of the cells, "filled": number of cells, "distinct": number of
+        values, "example", "files_not_found": number of cells}]
     """
     reader = ColumnReader(sheet)
     return [_describe(column, reader.texts(column), base) for column in reader.columns]
@@ -92,10 +101,18 @@ def suggest_declarations(
     _choose(chosen, "group", _groups(columns))
     ids = [c["column"] for c in columns if c["looks_like"] == "id" and not c["empty"]]
     _choose(chosen, "id", sorted(ids, key=lambda c: c.lower() != "id"))
-    free = {c: kind for c, kind in kinds.items() if c not in chosen.values() and "," not in c}
-    declared = [f"{_name(c)}={c}:{kind}" for c, kind in free.items() if kind in KINDS]
-    numbers = [c for c, kind in free.items() if kind == "number"]
-    return {**chosen, "modality": [*declared, *_vectors(numbers)]}
+    free = [
+        column
+        for column in columns
+        if column["column"] not in chosen.values() and "," not in column["column"]
+    ]
+    declared = {
+        _name(column["column"]): f"{column['column']}:{column['looks_like']}"
+        for column in free
+        if column["looks_like"] in KINDS
+    }
+    declared |= _tables([column for column in free if _is_feature(column)], set(declared))
+    return {**chosen, "modality": [f"{name}={of}" for name, of in declared.items()]}
 
 
 def _describe(name: str, texts: Sequence[str | None], base: Path) -> ColumnRecord:
@@ -113,6 +130,7 @@ def _describe(name: str, texts: Sequence[str | None], base: Path) -> ColumnRecor
         "column": name,
         "looks_like": looks,
         "empty": 1 - len(filled) / len(texts),
+        "filled": len(filled),
         "distinct": len(set(filled)),
         "example": filled[0][:_SHOWN] if filled else "",
         "files_not_found": missing,
@@ -130,30 +148,25 @@ def _looks_like(name: str, filled: Sequence[str]) -> str:
         return kind
     if all(text.lower() in SPLIT_ALIASES for text in filled):
         return "split"
-    unique = len(filled) > 1 and len(set(filled)) == len(filled)
-    if all(map(_is_number, filled)):
+    distinct = list(dict.fromkeys(filled))
+    unique = len(filled) > 1 and len(distinct) == len(filled)
+    of = type_of(distinct)
+    if of == "number":
         named = unique and re.fullmatch(r"(.*[^a-z])?(id|index|nr|no)", name.lower())
         return "id" if named or _counts_rows(filled) else "number"
+    if of.startswith("date"):
+        return "date"
     if median(len(text.split()) for text in filled) > 2:
         return "text"
     return "id" if unique else "category"
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return isfinite(float(text))
-    except ValueError:
-        return False
-
-
 def _counts_rows(filled: Sequence[str]) -> bool:
     """True for integers that rise by one."""
+    if len(filled) < 3 or not all(map(is_number, filled)):
+        return False
     first = float(filled[0])
-    return (
-        len(filled) > 2
-        and first.is_integer()
-        and all(float(t) == first + k for k, t in enumerate(filled))
-    )
+    return first.is_integer() and all(float(t) == first + k for k, t in enumerate(filled))
 
 
 def _dimensions(part: FilePart) -> int:
@@ -176,7 +189,8 @@ def _groups(columns: Sequence[ColumnRecord]) -> list[str]:
 def _labels(columns: Sequence[ColumnRecord]) -> list[str]:
     """Columns that could be the label, the likeliest first.
 
-    First come those with a usual name, then those with values that repeat, the fewest values first.
+    First come those with a usual name, then those with values that repeat, the fewest values first;
+    of equally few, the last column, where most tables have their label.
     """
     usual = [
         c["column"] for c in columns if c["column"].lower() in LABEL_NAMES and c["distinct"] > 1
@@ -184,6 +198,7 @@ def _labels(columns: Sequence[ColumnRecord]) -> list[str]:
     usual.sort(key=lambda name: LABEL_NAMES.index(name.lower()))
     few = [c for c in columns if c["looks_like"] == "category" and c["distinct"] > 1]
     few = [c for c in few if not looks_like_group(c["column"])]
+    few.reverse()
     return [*usual, *(c["column"] for c in sorted(few, key=lambda c: int(c["distinct"])))]
 
 
@@ -192,23 +207,67 @@ def _choose(chosen: dict[str, str | None], role: str, candidates: Sequence[str])
     chosen[role] = chosen.get(role) or next((c for c in candidates if c not in taken), None)
 
 
-def _vectors(columns: Sequence[str]) -> list[str]:
-    """Declarations of vectors: number columns whose names begin alike are one modality.
+def _is_feature(column: ColumnRecord) -> bool:
+    """True for a column of values that a tabular modality can learn from.
 
-    Columns without another of that beginning are one modality together.
+    A group tells whom a sample comes from, and a category of which most values are different names
+    each sample: models would learn both by heart.
     """
-    families: dict[str, list[str]] = {}
+    looks = column["looks_like"]
+    if looks not in ("number", "category", "date"):
+        return False
+    if looks_like_group(column["column"]) and column["distinct"] >= len(SPLIT_NAMES):
+        return False
+    return bool(looks != "category" or column["distinct"] <= column["filled"] / 2)
+
+
+def _tables(columns: Sequence[ColumnRecord], names: Set[str]) -> dict[str, str]:
+    """Declarations {name: columns and kind} of vectors and of one tabular modality.
+
+    Number columns whose names begin alike are a vector. All other columns, and short families
+    beside more of them, are one tabular modality together.
+
+    Args:
+        columns: numbers, categories and dates.
+        names: that other modalities have.
+    """
+    families: dict[str, list[ColumnRecord]] = {}
+    alone: list[ColumnRecord] = []
     for column in columns:
-        if column[-1:].isdigit():
-            stem = re.sub(r"[_\-. ]?\d+$", "", column)
+        if column["looks_like"] == "number":
+            families.setdefault(_stem(column["column"]), []).append(column)
         else:
-            stem = column.partition("_")[0]
-        families.setdefault(stem or "numbers", []).append(column)
-    single = [family[0] for family in families.values() if len(family) == 1]
-    together = {stem: family for stem, family in families.items() if len(family) > 1}
-    if single:
-        together.setdefault("numbers", []).extend(single)
-    return [f"{_name(stem)}={','.join(family)}:vector" for stem, family in together.items()]
+            alone.append(column)
+    alone += [family[0] for family in families.values() if len(family) == 1]
+    found: dict[str, str] = {}
+    for stem, family in families.items():
+        if len(family) == 1:
+            continue
+        if len(family) < min(FAMILY, len(alone)):
+            alone += family
+            continue
+        # In a vector a whole row is empty or none of it.
+        gaps = len({column["filled"] for column in family}) > 1
+        of = ",".join(column["column"] for column in family)
+        found[_free(_name(stem), {*names, *found})] = f"{of}:{'tabular' if gaps else 'vector'}"
+    if alone:
+        of = ",".join(column["column"] for column in columns if column in alone)
+        found[_free("table", {*names, *found})] = f"{of}:tabular"
+    return found
+
+
+def _stem(column: str) -> str:
+    """The beginning of a name that its family shares."""
+    if column[-1:].isdigit():
+        return re.sub(r"[_\-. ]?\d+$", "", column) or "numbers"
+    return column.partition("_")[0] or "numbers"
+
+
+def _free(name: str, taken: Set[str]) -> str:
+    """The name, or the first of name_2, name_3, … that is free."""
+    if name not in taken:
+        return name
+    return next(n for k in count(2) if (n := f"{name}_{k}") not in taken)
 
 
 def _name(column: str) -> str:

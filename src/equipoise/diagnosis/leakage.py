@@ -146,13 +146,20 @@ def _telling_numbers(study: Study, modality: str) -> Iterator[str]:
     codes = study.codes
     train = study.labelled_rows(modality, "train")
     later = study.labelled_rows(modality, "validation")
-    if view.kind != "vector" or len(later) < MEASURED or len(np.unique(codes[train])) < 2:
+    read = view.cells or (view.read if view.kind == "vector" else None)
+    if read is None or len(later) < MEASURED or len(np.unique(codes[train])) < 2:
         return
-    known = view.read(train)
-    asked = view.read(later)
+    known = read(train)
+    asked = read(later)
     for column in range(min(known.shape[1], TESTED_COLUMNS)):
+        here = ~np.isnan(known[:, column])
+        there = ~np.isnan(asked[:, column])
+        # A gap tells nothing. The codes of categories are in no order, yet a leaf for each class
+        # is enough where each class has one value.
+        if here.sum() < MEASURED or there.sum() < MEASURED:
+            continue
         tree = DecisionTreeClassifier(max_leaf_nodes=len(study.classes), random_state=0)
-        tree.fit(known[:, [column]], codes[train])
-        if (tree.predict(asked[:, [column]]) == codes[later]).all():
+        tree.fit(known[here][:, [column]], codes[train][here])
+        if (tree.predict(asked[there][:, [column]]) == codes[later][there]).all():
             by_name = len(view.columns) == known.shape[1]
             yield view.columns[column] if by_name else f"number {column}"

@@ -19,8 +19,9 @@ from equipoise.data.manifest.manifest import Manifest, read_manifest
 from equipoise.data.manifest.sheet import Sheet
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.splits import assign_splits
-from equipoise.data.table.steps import FinishedArrays
+from equipoise.data.table.steps import FinishedArrays, Vectors
 from equipoise.data.table.table import Splits, Table
+from equipoise.data.transforms.tabular import Inputs, Tabular
 from equipoise.data.transforms.text import Pieces, Words
 from equipoise.errors import DataError
 from equipoise.settings import DataSettings
@@ -33,7 +34,7 @@ class ModalityView:
     """One modality of the data.
 
     Attributes:
-        kind: vector, array, image, audio, video, flow or text.
+        kind: vector, tabular, array, image, audio, video, flow or text.
         present: bool (N,); cells that cannot be read are absent.
         read: maps present rows (n,) to float32 (n, …), not scaled; for texts to str (n,).
         spec: of a sample as a run reads it.
@@ -42,6 +43,8 @@ class ModalityView:
         texts: (N,) text, or None in a row without one; None if the cells are not texts.
         columns: columns that the modality is read from; empty for a built-in data set.
         reading: the part of the training rows that is read, in words; "" for a built-in data set.
+        cells: maps rows (n,) to float64 (n, number of columns), in which a category is a code; None
+            if the modality is not tabular.
     """
 
     kind: str
@@ -52,6 +55,7 @@ class ModalityView:
     texts: Sequence[str | None] | None = None
     columns: Sequence[str] = ()
     reading: str = ""
+    cells: Read | None = None
 
 
 @dataclass(frozen=True)
@@ -178,21 +182,42 @@ def _view(
     files = manifest.files.get(modality)
     texts = manifest.texts.get(modality)
     transform = found.transform
-    finish: Callable[..., np.ndarray] = (
-        _as_is if isinstance(transform, Words | Pieces) else FinishedArrays(transform, None)
-    )
+    spec = found.spec
+    finish: Callable[..., np.ndarray]
+    if isinstance(transform, Words | Pieces):
+        finish = _as_is
+    elif isinstance(transform, Tabular):
+        known_rows = manifest.training[found.present[manifest.training]]
+        finish = Vectors(Inputs(transform.types, transform.learn(found.store[known_rows])))
+        spec = finish.spec(spec)
+    else:
+        finish = FinishedArrays(transform, None)
 
     def read(rows: np.ndarray) -> np.ndarray:
         return finish(found.store[rows], None)
 
-    spec = found.spec
     if texts is not None and isinstance(transform, Words | Pieces):
         known = [texts[row] or "" for row in manifest.training if found.present[row]]
         words = transform.learn(known) if isinstance(transform, Words) else []
         spec = replace(spec, vocabulary=transform.tokens(words).size)
     return ModalityView(
-        spec.kind, found.present, read, spec, files, texts, columns, found.reading.text
+        spec.kind,
+        found.present,
+        read,
+        spec,
+        files,
+        texts,
+        columns,
+        found.reading.text,
+        cells=_cells(found),
     )
+
+
+def _cells(found: DecodedModality) -> Read | None:
+    """Read the columns of a tabular modality before they become inputs."""
+    if not isinstance(found.transform, Tabular):
+        return None
+    return lambda rows: found.store[rows]
 
 
 def _as_is(block: np.ndarray, draws: None) -> np.ndarray:

@@ -71,6 +71,8 @@ def describe_input(
     read = reading or f"{times(spec.shape)} numbers"
     if spec.vocabulary is not None:
         read += f", vocabulary of {spec.vocabulary:,}"
+    if spec.kind == "tabular":
+        read += f" → {spec.shape[0]} inputs"
     count = sum(parameter.numel() for parameter in encoder.parameters())
     text = f"{read} → {name or default_encoder(spec.kind, spec.shape)}, {_short(count)} parameters"
     if len(spec.shape) < 3 and spec.kind in ("text", "array") and spec.shape[0] > LONG:

@@ -64,7 +64,7 @@ def test_suggestions_declare_the_table(table, tmp_path):
             "png=png:image",
             "said=said:text",
             "pulse=pulse_mean,pulse_max:vector",
-            "numbers=age:vector",
+            "table=age:tabular",
         ],
         "label": "emotion",
         "split": "part",
@@ -112,10 +112,10 @@ def test_numbers_that_count_the_rows_are_ids(rng):
     frame = pd.DataFrame(
         {"count": range(first, first + 9), "age": rng.normal(size=9), "label": list("abc") * 3}
     )
-    assert suggested(frame)["modality"] == ["numbers=age:vector"]
+    assert suggested(frame)["modality"] == ["table=age:tabular"]
     assert suggested(frame)["id"] == "count"
     for other in (frame["count"] * 2, frame["count"] + 0.5, frame["count"][::-1].to_list()):
-        assert suggested(frame.assign(count=other))["modality"] == ["numbers=count,age:vector"]
+        assert suggested(frame.assign(count=other))["modality"] == ["table=count,age:tabular"]
 
 
 def test_an_id_that_is_empty_in_places_is_not_proposed(rng):
@@ -158,3 +158,47 @@ def test_names_of_groups(name):
 @pytest.mark.parametrize("name", ["label", "personality", "website", "x0", "loudspeaker", "id"])
 def test_names_that_only_look_alike(name):
     assert not looks_like_group(name)
+
+
+def test_scattered_columns_are_one_tabular_modality(rng):
+    rows = 60
+    frame = pd.DataFrame(
+        {
+            "row_id": rng.permutation(rows),
+            "age": rng.integers(20, 60, rows),
+            "job": rng.choice(["cook", "smith", "clerk"], rows),
+            "capital_gain": rng.normal(size=rows),
+            "capital_loss": rng.normal(size=rows),
+            "hired": [f"2020-01-{1 + k % 28:02d}" for k in range(rows)],
+            "owner": rng.random(rows) < 0.5,
+            "name": [f"name{k // 2 * 2 + k % 2 * (k > 9)}" for k in range(rows)],
+            "patient": np.arange(rows) % 9,
+            "hospital_site": np.arange(rows) % 4,
+            **{f"v0_{k}": rng.normal(size=rows) for k in range(6)},
+            **{f"gap{k}": np.where(rng.random(rows) < 0.1 * k, np.nan, 1.5) for k in range(4)},
+            "outcome": rng.choice(["good", "bad"], rows),
+        }
+    )
+    found = suggested(frame)
+    assert found["modality"] == [
+        "v0=v0_0,v0_1,v0_2,v0_3,v0_4,v0_5:vector",
+        "gap=gap0,gap1,gap2,gap3:tabular",
+        "table=age,job,capital_gain,capital_loss,hired,owner:tabular",
+    ]
+    assert (found["label"], found["group"], found["id"]) == ("outcome", "patient", "row_id")
+
+
+def test_the_tabular_modality_has_a_name_of_its_own(rng):
+    frame = pd.DataFrame(
+        {
+            **{f"table{k}": rng.normal(size=12) for k in range(5)},
+            "age": rng.normal(size=12),
+            "label": list("abc") * 4,
+        }
+    )
+    assert suggested(frame)["modality"][1] == "table_2=age:tabular"
+
+
+def test_among_equally_few_values_the_last_column_is_the_label():
+    frame = pd.DataFrame({"sex": list("fm") * 6, "risk": list("aabb") * 3, "x": np.arange(12.0)})
+    assert suggested(frame)["label"] == "risk"

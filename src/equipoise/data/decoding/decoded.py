@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ import numpy as np
 
 from equipoise.data.decoding.cache import decode_all
 from equipoise.data.decoding.store import Store
+from equipoise.data.manifest.cells import CellColumn, has_two_readings, is_number, type_of
 from equipoise.data.manifest.declaration import Declaration
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.manifest import Manifest
 from equipoise.data.media import read_array
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.transforms.base import Transform
-from equipoise.data.transforms.kinds import make_text, make_transform, name_of
+from equipoise.data.transforms.kinds import make_tabular, make_text, make_transform, name_of
 from equipoise.data.transforms.sizes import (
     Measured,
     Reading,
@@ -25,9 +28,14 @@ from equipoise.data.transforms.sizes import (
     measure_files,
     measure_texts,
 )
+from equipoise.data.transforms.tabular import Tabular
 from equipoise.data.transforms.text import Pieces, Words
-from equipoise.errors import DataError
+from equipoise.errors import ConfigError, DataError, suggest
 
+MANY = 20
+"""Different texts of a category from which it is asked whether they are one."""
+ODD = 0.1
+"""Largest fraction of texts that are not numbers in a category that was probably meant as one."""
 NUL = "the text holds a NUL byte; was it a binary file?"
 
 
@@ -49,7 +57,7 @@ class DecodedModality:
     spec: ModalitySpec
     store: Store
     present: np.ndarray
-    transform: Transform | Words | Pieces | None
+    transform: Transform | Words | Pieces | Tabular | None
     settings: dict[str, Any]
     bad: dict[int, str]
     reading: Reading
@@ -79,6 +87,8 @@ def decode_modality(
         return _numbers(manifest.numbers[modality], declaration)
     if modality in manifest.texts:
         return _texts(manifest.texts[modality], declaration, options, manifest.training)
+    if modality in manifest.cells:
+        return _tabular(manifest, declaration, options)
     kind = str(declaration.kind)
     files = manifest.files[modality]
     training = [files[row] for row in manifest.training]
@@ -127,6 +137,74 @@ def _numbers(values: np.ndarray, declaration: Declaration) -> DecodedModality:
     count = values.shape[1]
     reading = Reading(f"{count} number{'s' * (count > 1)}, standardised")
     return DecodedModality(spec, np.nan_to_num(values), present, None, {}, {}, reading)
+
+
+def _tabular(
+    manifest: Manifest, declaration: Declaration, options: Mapping[str, Any]
+) -> DecodedModality:
+    """Read columns of any type; a column whose type nobody gives gets that of the training rows."""
+    name = declaration.name
+    cells = manifest.cells[name]
+    given = make_tabular(name, options)
+    for column in given.types:
+        if column not in cells:
+            raise ConfigError(
+                f"data.options.{name}.types: the modality has no column {column!r}"
+                f"{suggest(column, cells)}"
+            )
+    transform = replace(
+        given,
+        types={c: given.types.get(c) or _type(manifest, c, found) for c, found in cells.items()},
+    )
+    store = np.full((len(manifest), len(cells)), np.nan)
+    bad: dict[int, str] = {}
+    for place, (column, found) in enumerate(cells.items()):
+        kind = transform.types[column]
+        store[:, place], wrong = found.numbers(kind)
+        for row in wrong.tolist():
+            text = found.texts[found.codes[row]]
+            bad.setdefault(row, f"{text!r} in column {column!r} is not a {kind}")
+    present = _present((~np.isnan(store).all(axis=1)).tolist(), bad)
+    spec = ModalitySpec(name, str(declaration.kind), store.shape[1:])
+    settings = _settings(transform, options)
+    return DecodedModality(spec, store, present, transform, settings, bad, _counted(transform))
+
+
+def _type(manifest: Manifest, column: str, cells: CellColumn) -> str:
+    """The type of a column in the training rows; warns of a doubtful one."""
+    texts = cells.among(manifest.training)
+    kind = cells.dtype_says or type_of(texts)
+    where = f"{manifest.where}: column {column!r}"
+    if has_two_readings(texts, kind):
+        warnings.warn(
+            f"{where}: nothing tells whether day or month stands first; the month is taken",
+            stacklevel=2,
+        )
+    if kind != "category" or cells.dtype_says:
+        return kind
+    odd = [text for text in texts if not is_number(text)]
+    filled = int((cells.codes[manifest.training] >= 0).sum())
+    if len(texts) > MANY and len(odd) < ODD * len(texts):
+        warnings.warn(
+            f"{where} is taken as a category, since {len(odd)} of its {len(texts)} values are not "
+            f"numbers (such as {odd[0][:40]!r}); empty these cells to have it as a number",
+            stacklevel=2,
+        )
+    elif len(texts) > max(MANY, filled / 2):
+        warnings.warn(
+            f"{where} is a category of {len(texts)} values in {filled} training rows, which tells "
+            "little; leave it out, or make it a modality of text",
+            stacklevel=2,
+        )
+    return kind
+
+
+def _counted(transform: Tabular) -> Reading:
+    """The number of columns of each type, such as "2 numbers, 1 date"."""
+    plural = {"number": "numbers", "boolean": "booleans", "category": "categories", "date": "dates"}
+    counts = Counter(kind.partition(" ")[0] for kind in transform.types.values())
+    parts = [f"{counts[k]} {k if counts[k] == 1 else plural[k]}" for k in plural if counts[k]]
+    return Reading(", ".join(parts))
 
 
 def _texts(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from equipoise.data.manifest.cells import CellColumn, text_of
 from equipoise.data.manifest.declaration import Declaration
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.kinds import KIND_BY_ENDING, KINDS
@@ -53,7 +54,8 @@ class ColumnReader:
         """
         cells = self._column(column)
         return [
-            None if empty else _text(cell) for cell, empty in zip(cells, cells.isna(), strict=True)
+            None if empty else text_of(cell)
+            for cell, empty in zip(cells, cells.isna(), strict=True)
         ]
 
     def filled(self, column: str, what: str) -> list[str]:
@@ -178,9 +180,11 @@ class ColumnReader:
         Raises:
             ConfigError: the cell does not tell.
         """
-        if len(columns) > 1:
-            return "vector"
         first = self._first(columns[0])
+        if len(columns) > 1:
+            cells = [self._first(column) for column in columns]
+            numbers = all(cell is None or np.isfinite(_number(cell)) for cell in cells)
+            return "vector" if numbers else "tabular"
         kind = "vector" if np.isfinite(_number(first)) else _kind_of(first or "")
         if kind is None:
             raise ConfigError(
@@ -209,9 +213,22 @@ class ColumnReader:
             column = columns[int(empty[row].argmax())]
             raise DataError(
                 f"{self.sheet.at(row)}: column {column!r} of modality {modality!r} is empty (NaN) "
-                "while others are not; fill it, or empty them all to mark the modality absent"
+                "while others are not; declare it as :tabular, which fills gaps, or empty them all "
+                "to mark the modality absent"
             )
         return values
+
+    def cells(self, column: str) -> CellColumn:
+        """Read a column of any type.
+
+        Raises:
+            ConfigError: no such column.
+            DataError: several columns have that name, or it holds lists.
+        """
+        try:
+            return CellColumn.of(column, self._column(column))
+        except DataError as error:
+            raise DataError(f"{self.sheet.where}: {error}") from None
 
     def joined(self, columns: list[str]) -> list[str | None]:
         """Read the texts of several columns, joined by spaces; None where all are empty."""
@@ -283,16 +300,6 @@ def _kind_of(cell: str) -> str | None:
     """The kind that a file's ending tells; more than two words are text."""
     kind = KIND_BY_ENDING.get(FilePart.parse(cell).path.suffix.lower())
     return "text" if kind is None and len(cell.split()) > 2 else kind
-
-
-def _text(cell: Any) -> str | None:
-    """A cell as stripped text.
-
-    An empty cell makes pandas read the whole column of integers as floats: 3.0 was "3".
-    """
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip() or None
 
 
 def _number(text: str | None) -> float:

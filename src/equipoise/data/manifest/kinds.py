@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from equipoise.errors import unknown
 
-KINDS = ("audio", "image", "video", "flow", "text", "vector", "array")
+KINDS = ("audio", "image", "video", "flow", "text", "vector", "tabular", "array")
 """Each has its transforms in `transforms/kinds.py`."""
 
 KIND_BY_ENDING = {

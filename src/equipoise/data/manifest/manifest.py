@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from equipoise.data.manifest.cells import CellColumn
 from equipoise.data.manifest.columns import ColumnReader
 from equipoise.data.manifest.declaration import Columns, Declaration
 from equipoise.data.manifest.file_part import FilePart
@@ -40,6 +41,7 @@ class Manifest:
         numbers: {modality: float32 (N, d), NaN rows where absent}, for modalities of number
             columns.
         texts: {modality: text or None}, for modalities of text.
+        cells: {modality: {column: its cells}}, for tabular modalities.
     """
 
     sheet: Sheet
@@ -53,6 +55,7 @@ class Manifest:
     files: dict[str, list[FilePart | None]] = field(default_factory=dict)
     numbers: dict[str, np.ndarray] = field(default_factory=dict)
     texts: dict[str, list[str | None]] = field(default_factory=dict)
+    cells: dict[str, dict[str, CellColumn]] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
@@ -128,7 +131,10 @@ def read_manifest(
     if new:
         found = _with_columns(reader, columns, allow_absent=allow_absent)
     for declaration in found:
-        chosen = reader.match(declaration, columns.others)
+        # A pattern such as * must not take the files of another modality for categories.
+        taken = {c for other in found if other is not declaration for c in other.columns}
+        kept = taken if declaration.kind == "tabular" else set()
+        chosen = reader.match(declaration, columns.others | kept)
         base = Path(root) if root else here
         by_path = declaration.name in files or reader.holds_array_files(chosen)
         _read_modality(manifest, reader, declaration, chosen, base, by_path=by_path)
@@ -149,6 +155,8 @@ def _read_modality(
     manifest.declarations.append(Declaration(name, columns, kind))
     if kind == "text":
         manifest.texts[name] = reader.joined(columns)
+    elif kind == "tabular":
+        manifest.cells[name] = {column: reader.cells(column) for column in columns}
     elif kind == "vector" and not by_path:
         manifest.numbers[name] = reader.numbers(name, columns)
     else:

@@ -16,6 +16,7 @@ from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.table import Splits, Table, UnfittedStep
 from equipoise.data.transforms.base import Draws, Transform
 from equipoise.data.transforms.scale import Scale, fit_scale, sample_rows
+from equipoise.data.transforms.tabular import Inputs, Tabular
 from equipoise.data.transforms.text import Pieces, PieceTokens, Words, WordTokens
 
 
@@ -129,6 +130,44 @@ class TokenIds:
         return replace(before, vocabulary=self.tokens.size)
 
 
+class Rows:
+    """Unfitted step that turns rows of numbers, dates and categories into vectors.
+
+    Args:
+        transform: with the type of every column.
+    """
+
+    def __init__(self, transform: Tabular) -> None:
+        self.transform = transform
+
+    def fit(self, table: Table, modality: str) -> tuple[Vectors, dict[str, Any]]:
+        rows = table.store_rows[table.present[modality]]
+        learned = self.transform.learn(table.arrays[modality][rows])
+        return self.restore(learned), learned
+
+    def restore(self, learned: Mapping[str, Any]) -> Vectors:
+        return Vectors(Inputs(self.transform.types, learned))
+
+
+class Vectors:
+    """The fitted step of `Rows`.
+
+    Args:
+        inputs: rows to vectors.
+    """
+
+    random = False
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+
+    def __call__(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
+        return self.inputs(block)
+
+    def spec(self, before: ModalitySpec) -> ModalitySpec:
+        return replace(before, shape=(self.inputs.width,))
+
+
 class Absent:
     """The step of a modality that new data do not have, of which no row is ever read."""
 
@@ -141,10 +180,12 @@ class Absent:
         return before
 
 
-def unfitted_step(transform: Transform | Words | Pieces | None) -> UnfittedStep:
+def unfitted_step(transform: Transform | Words | Pieces | Tabular | None) -> UnfittedStep:
     """The step that finishes what a transform decoded; None of number columns."""
     if isinstance(transform, Words | Pieces):
         return Texts(transform)
+    if isinstance(transform, Tabular):
+        return Rows(transform)
     robust = transform is None or getattr(transform, "normalise", None) == "auto"
     return Arrays(transform, robust)
 

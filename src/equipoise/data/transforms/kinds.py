@@ -17,6 +17,7 @@ from equipoise.data.transforms.base import Transform
 from equipoise.data.transforms.flow import Flow
 from equipoise.data.transforms.image import Picture
 from equipoise.data.transforms.sizes import NOTHING, Measured, follow
+from equipoise.data.transforms.tabular import Tabular
 from equipoise.data.transforms.text import Pieces, Words
 from equipoise.data.transforms.video import Frames
 from equipoise.errors import ConfigError, suggest, unknown
@@ -113,6 +114,7 @@ TRANSFORMS: dict[str, dict[str, NamedTransform]] = {
         "mla": (Pieces, {"length": 256, "special": False}),
     },
     "vector": {"vector": (Numbers, {})},
+    "tabular": {"tabular": (Tabular, {})},
     "array": {"array": (Series, {})},
 }
 """{kind: {name: transform}}; the first of a kind is its default."""
@@ -154,6 +156,20 @@ def make_text(
         options = {"transform": "pieces", **options}
     target, settings = choose(modality, "text", options)
     return cast(Words | Pieces, _made(modality, target, follow(target, settings, measured)))
+
+
+def make_tabular(modality: str, options: Mapping[str, Any]) -> Tabular:
+    """Make the transform of a tabular modality.
+
+    Args:
+        modality: its name, for messages.
+        options: `transform` and settings of it.
+
+    Raises:
+        ConfigError: unknown transform or setting, or a value that a setting cannot take.
+    """
+    target, settings = choose(modality, "tabular", options)
+    return cast(Tabular, _made(modality, target, settings))
 
 
 def name_of(kind: str, options: Mapping[str, Any]) -> str:

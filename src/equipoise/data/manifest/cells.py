@@ -1,0 +1,194 @@
+"""Cells of any type as numbers: numbers, booleans, dates, and categories by a code.
+
+The type of a column is found once, from training rows, and holds for all data of a run. It is
+"number", "boolean", "category", "date" for dates that are written as ISO 8601 says, or "date" and a
+format, such as "date %d.%m.%Y".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from equipoise.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TYPES = ("number", "boolean", "category", "date")
+
+_DAYS = ("%d.%m.%Y", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d %b %Y", "%d %B %Y")
+_DATES = (
+    "",
+    *(f"{day}{time}" for day in _DAYS for time in ("", " %H:%M", " %H:%M:%S")),
+    "%H:%M",
+    "%H:%M:%S",
+)
+"""Formats of dates in the order in which they are tried; "" is ISO 8601."""
+
+_PAIRS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"})
+_TRUTH = {
+    **dict.fromkeys(("true", "yes", "y", "t", "1"), 1.0),
+    **dict.fromkeys(("false", "no", "n", "f", "0"), 0.0),
+}
+_NO_VALUE = frozenset({"?", "nan", "nat", "<na>"})
+"""Words, in any case, that stand for an empty cell."""
+_NO_NUMBER = _NO_VALUE | {"-", "--", "na", "n/a", "#n/a", "null", "none"}
+"""The same where only a number, a date or a boolean can stand; elsewhere "none" is a category."""
+
+
+@dataclass(frozen=True)
+class CellColumn:
+    """The cells of one column.
+
+    Attributes:
+        codes: (N,) index of the text of each cell; −1 where a cell is empty.
+        texts: the different texts.
+        dtype_says: the type that the column's dtype tells; "" if the texts must tell it.
+    """
+
+    codes: np.ndarray
+    texts: Sequence[str]
+    dtype_says: str = ""
+
+    @classmethod
+    def of(cls, name: str, cells: pd.Series) -> CellColumn:
+        """The cells of a column of a table.
+
+        Raises:
+            DataError: they are lists or other things without a text of their own.
+        """
+        from pandas.api import types
+
+        try:
+            codes, values = cells.factorize()
+        except TypeError:
+            raise DataError(
+                f"column {name!r} holds lists or mappings; a tabular modality takes numbers, "
+                "categories, booleans and dates"
+            ) from None
+        says = ""
+        if isinstance(cells.dtype, types.CategoricalDtype):
+            # Someone who makes numbers categorical says that they are codes.
+            says = "category" if types.is_numeric_dtype(cells.dtype.categories.dtype) else ""
+        elif types.is_timedelta64_dtype(cells.dtype):
+            codes, values = cells.dt.total_seconds().factorize()
+        texts = [text_of(value) or "" for value in values.tolist()]
+        codes = np.where(np.array([*map(bool, texts), False])[codes], codes, -1)
+        return cls(codes, texts, says)
+
+    @cached_property
+    def blank(self) -> np.ndarray:
+        """bool (number of texts,), True for words that stand for an empty cell."""
+        return np.array([text.lower() in _NO_VALUE for text in self.texts], dtype=bool)
+
+    def among(self, rows: np.ndarray) -> list[str]:
+        """The different texts in some rows."""
+        there = np.unique(self.codes[rows])
+        return [self.texts[code] for code in there[there >= 0]]
+
+    def numbers(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
+        """Read every cell as a number.
+
+        Args:
+            kind: type of the column. A boolean is 0 or 1, a date the seconds since 1970, and a
+                category a code that the text alone decides.
+
+        Returns:
+            float64 (N,), NaN where a cell is empty; and the rows whose cell is not of this type.
+        """
+        found, good = _numbers(self.texts, kind)
+        cells = np.append(found, np.nan)[self.codes]
+        bad = np.flatnonzero(~np.append(good, True)[self.codes])
+        return cells, bad
+
+
+def type_of(texts: Sequence[str]) -> str:
+    """The type of a column, from its different texts; a column without any is of categories."""
+    filled = [text for text in texts if text.lower() not in _NO_NUMBER]
+    words = {text.lower() for text in filled}
+    if words in _PAIRS or (words and words < _PAIRS[0]):
+        return "boolean"
+    if filled and all(is_number(text) for text in filled):
+        return "number"
+    if not filled or not all(any(mark.isdigit() for mark in text) for text in filled):
+        return "category"
+    for form in _DATES:
+        # Most formats fail at the first text already.
+        if all(not np.isnan(_dates(some, form)).any() for some in (filled[:1], filled)):
+            return f"date {form}".strip()
+    return "category"
+
+
+def has_two_readings(texts: Sequence[str], kind: str) -> bool:
+    """True for dates of which nothing tells whether the day or the month stands first."""
+    if not kind.startswith("date %m/%d"):
+        return False
+    filled = [text for text in texts if text.lower() not in _NO_NUMBER]
+    return not np.isnan(_dates(filled, "%d/%m" + kind.removeprefix("date %m/%d"))).any()
+
+
+def is_type(kind: object) -> bool:
+    """True for a type that a column can have."""
+    return isinstance(kind, str) and (kind in TYPES or kind.startswith("date %"))
+
+
+def is_number(text: str) -> bool:
+    """True for the text of a finite number."""
+    try:
+        return bool(np.isfinite(float(text)))
+    except (ValueError, OverflowError):
+        return False
+
+
+def text_of(cell: Any) -> str | None:
+    """A cell as stripped text; None for a blank one.
+
+    An empty cell makes pandas read the whole column of integers as floats: 3.0 was "3".
+    """
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip() or None
+
+
+def _numbers(texts: Sequence[str], kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of texts, NaN for those that stand for an empty cell; and which are readable."""
+    empty = _NO_VALUE if kind == "category" else _NO_NUMBER
+    blank = np.array([text.lower() in empty for text in texts], dtype=bool)
+    if kind == "category":
+        found = np.array([_code(text) for text in texts], dtype=np.float64)
+    elif kind == "number":
+        found = np.array([float(t) if is_number(t) else np.nan for t in texts], dtype=np.float64)
+    elif kind == "boolean":
+        found = np.array([_TRUTH.get(t.lower(), np.nan) for t in texts], dtype=np.float64)
+    else:
+        found = _dates(texts, kind.removeprefix("date").strip())
+    found[blank] = np.nan
+    return found, blank | ~np.isnan(found)
+
+
+def _code(text: str) -> float:
+    """52 bits of a hash: a float holds them exactly, and two of a million texts hardly collide."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest()
+    return float(int.from_bytes(digest) >> 4)
+
+
+def _dates(texts: Sequence[str], form: str) -> np.ndarray:
+    """Seconds since 1970, NaN for a text that is no date of this format; "" is ISO 8601."""
+    import pandas as pd
+
+    with warnings.catch_warnings(action="ignore"):
+        found = pd.to_datetime(
+            pd.Series(list(texts), dtype=object),
+            format=form or "ISO8601",
+            errors="coerce",
+            utc=True,
+        )
+    since = found - pd.Timestamp(0, tz="UTC")
+    return np.array(since.dt.total_seconds(), dtype=np.float64)
