@@ -33,8 +33,8 @@ class ResidualMLP(nn.Module):
         shape: tuple[int, ...],
         width: int = 128,
         hidden: Sequence[int] = (128,),
-        dropout: float = 0.5,
-        input_dropout: float = 0.2,
+        dropout: float = 0.3,
+        input_dropout: float = 0.1,
     ) -> None:
         super().__init__()
         require(
