@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.heads.balanced import Balanced as Head
-from equipoise.methods.balance.balanced import Balanced, smoothed
+from equipoise.methods.balance.balanced import Balanced
 from equipoise.methods.parts.hiding import lose_each
 from equipoise.testing.world import World
 
@@ -50,18 +50,15 @@ def test_the_prediction_is_the_mean_of_two_probabilities(world, count: int) -> N
 
 
 @pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_by_hand(world, count: int, smoothing: float) -> None:
+def test_the_loss_by_hand(world, count: int) -> None:
     model = world.model("balanced", inputs(count))
     head = shaken(model.head)
     batch = world.batch(inputs(count), absent={"a": [0, 3], "b": [1]})
-    method = Balanced(unimodal_weight=0.7, smoothing=smoothing)
+    method = Balanced(unimodal_weight=0.7)
     found = method.loss(model(batch), batch, world.context(model, [batch]))
 
     def loss(logits: torch.Tensor, row: int) -> torch.Tensor:
-        target = torch.full_like(logits, smoothing / world.classes)
-        target[batch.label[row]] += 1 - smoothing
-        return -(target * logits.log_softmax(0)).sum()
+        return -logits.log_softmax(0)[batch.label[row]]
 
     features = model(batch).features
     rows = range(len(batch))
@@ -75,17 +72,11 @@ def test_the_loss_by_hand(world, count: int, smoothing: float) -> None:
     assert all(p.grad is not None for p in model.parameters())
 
 
-def test_smoothing_is_that_of_torch() -> None:
-    logits, label = torch.randn(9, 5), torch.randint(5, (9,))
-    expected = F.cross_entropy(logits, label, label_smoothing=0.2, reduction="none")
-    torch.testing.assert_close(smoothed(logits, label, 0.2), expected)
-
-
 def test_another_head_trains_its_fused_prediction(world) -> None:
     model = world.model("sum", inputs(3))
     batch = world.batch(inputs(3), absent={"c": [2]})
     output = model(batch)
-    method = Balanced(unimodal_weight=0.0, smoothing=0.0)
+    method = Balanced(unimodal_weight=0.0)
     found = method.loss(output, batch, world.context(model, [batch]))
     torch.testing.assert_close(found, F.cross_entropy(output.fused, batch.label))
 
