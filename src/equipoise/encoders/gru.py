@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from equipoise.checks import choice, flag, integer, require
+from equipoise.checks import choice, flag, integer, is_integer, require
 from equipoise.encoders.parts.checks import check_shape
 from equipoise.encoders.parts.projection import projection
 from equipoise.encoders.parts.text import text_lengths
+
+WORD_WIDTH = 300
 
 
 class GRU(nn.Module):
@@ -30,7 +32,7 @@ class GRU(nn.Module):
         bidirectional: add a second unit that reads backwards.
         pooling: "last" for the state after the last step of each direction, "mean" for the mean
             over the steps.
-        embedding: width of a word vector; texts only.
+        embedding: width of a word vector; "auto" for 300. Sequences of vectors have no words.
 
     Raises:
         ConfigError: a bad option, or a shape that is neither a text's nor a sequence's.
@@ -44,7 +46,7 @@ class GRU(nn.Module):
         hidden: int = 128,
         bidirectional: bool = False,
         pooling: str = "last",
-        embedding: int = 300,
+        embedding: int | str = "auto",
     ) -> None:
         super().__init__()
         text = vocabulary is not None
@@ -54,18 +56,20 @@ class GRU(nn.Module):
             len(shape) == (1 if text else 2),
             "(length,) of a text" if text else "(length, d)",
         )
+        words = WORD_WIDTH if embedding == "auto" else embedding
         require(
             "GRU",
             integer("hidden", hidden, 1),
             flag("bidirectional", bidirectional),
             choice("pooling", pooling, ("last", "mean")),
-            integer("embedding", embedding, 1),
+            ("embedding", is_integer(words, 1), "'auto' or an integer of at least 1", embedding),
+            ("embedding", text or embedding == "auto", "'auto' for a sequence", embedding),
         )
         own = 2 * hidden if bidirectional else hidden
         self.pooling = pooling
-        self.embedding = None if vocabulary is None else nn.Embedding(vocabulary, embedding)
+        self.embedding = None if vocabulary is None else nn.Embedding(vocabulary, int(words))
         self.gru = nn.GRU(
-            embedding if text else shape[1], hidden, batch_first=True, bidirectional=bidirectional
+            int(words) if text else shape[1], hidden, batch_first=True, bidirectional=bidirectional
         )
         self.projection = projection("GRU", own, width)
         self.width = own if width is None else width

@@ -19,6 +19,7 @@ from equipoise.encoders.pretrained.hub import (
     one_line,
 )
 from equipoise.errors import ConfigError
+from equipoise.registry import Effect
 
 TUNINGS = ("full", "frozen", "lora")
 
@@ -102,6 +103,11 @@ class Pretrained(nn.Module, ABC):
         given: further arguments for the network's constructor.
     """
 
+    effect: ClassVar[Effect] = {
+        "rank": ("tuning", {"lora"}),
+        "alpha": ("tuning", {"lora"}),
+        "targets": ("tuning", {"lora"}),
+    }
     poolings: ClassVar[tuple[str, ...]]
     configuration_class: ClassVar[Any]
     network_class: ClassVar[Any]

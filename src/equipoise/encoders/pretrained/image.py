@@ -8,6 +8,9 @@ from equipoise.encoders.parts.checks import check_shape
 from equipoise.encoders.pretrained.base import Pretrained
 from equipoise.errors import ConfigError
 
+USUAL_SIZE = 224
+"""Pixels on a side of the pictures that most networks were trained on."""
+
 
 class PretrainedImage(Pretrained):
     """An encoder of square images, or of frames whose vectors are averaged.
@@ -19,7 +22,11 @@ class PretrainedImage(Pretrained):
         check_no_text(self.owner, vocabulary)
         square = len(shape) in (3, 4) and shape[-1] == shape[-2]
         check_shape(
-            self.owner, shape, square, "(channels, size, size), with frames before it or not"
+            self.owner,
+            shape,
+            square,
+            "(channels, size, size), with frames before it or not, as pictures are with "
+            f"size: {USUAL_SIZE} in data.options.<modality>",
         )
         return {"num_channels": shape[-3], "image_size": shape[-1]}
 
@@ -32,12 +39,20 @@ class PretrainedImage(Pretrained):
         if (channels, size) != (shape[-3], shape[-1]):
             raise ConfigError(
                 f"{self.owner}: it reads {channels} channels of {size}×{size} pixels, and the data "
-                f"have {shape[-3]} of {shape[-2]}×{shape[-1]}; resize them in the transform"
+                f"have {shape[-3]} of {shape[-2]}×{shape[-1]}; {_remedy(channels, size)}"
             )
         if size < patch:
             raise ConfigError(
-                f"{self.owner}: images of {size}×{size} pixels hold no patch of {patch}×{patch}"
+                f"{self.owner}: images of {size}×{size} pixels hold no patch of {patch}×{patch}; "
+                f"{_remedy(channels, USUAL_SIZE)}"
             )
+
+
+def _remedy(channels: int, size: int) -> str:
+    """Say how to read pictures that fit; small ones are not enlarged without being asked."""
+    return (
+        f"set data.options.<modality> to size: {size} and channels: {channels}, which resizes them"
+    )
 
 
 def check_no_text(owner: str, vocabulary: int | None) -> None:

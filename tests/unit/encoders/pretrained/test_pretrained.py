@@ -276,14 +276,14 @@ def test_a_spectrogram_is_read_along_time_and_mels():
         ("bert", {"weights": "./absent"}, (7,), 30, "there is no folder './absent'"),
         ("bert", {"weights": "a/b/c"}, (7,), 30, "there is no folder 'a/b/c'"),
         ("bert", {"weights": "nobody/nothing"}, (7,), 30, "loading the configuration failed"),
-        ("vit", {}, (3, 8, 9), None, r"'shape' must be \(channels, size, size\)"),
-        ("vit", {}, (3, 8, 8), None, "images of 8×8 pixels hold no patch of 16×16"),
+        ("vit", {}, (3, 8, 9), None, r"'shape' must be \(channels, size, size\).*size: 224"),
+        ("vit", {}, (3, 8, 8), None, "images of 8×8 pixels hold no patch of 16×16.*size: 224"),
         (
             "vit",
             {"config": {"image_size": 32}},
             (3, 64, 64),
             None,
-            "reads 3 channels of 32×32 .* 3 of 64×64",
+            "reads 3 channels of 32×32 .* 3 of 64×64; set data.options.<modality> to size: 32 and",
         ),
         ("vit", {}, (7,), 30, "ViT does not read text"),
         (
@@ -354,3 +354,11 @@ def test_other_libraries_log_as_before():
         assert logger.level == WARNING
     finally:
         logger.setLevel(level)
+
+
+@pytest.mark.parametrize("option", [{"rank": 4}, {"alpha": 4}, {"targets": ["query"]}])
+@pytest.mark.parametrize("tuning", ["full", "frozen"])
+def test_options_of_adapters_are_refused_without_adapters(option, tuning):
+    given = {"config": SIZES, "tuning": tuning, **option}
+    with pytest.raises(ConfigError, match="left out unless 'tuning' is lora"):
+        build_encoder("bert", given, (7,), 30)
