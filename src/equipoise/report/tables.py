@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html import escape
 
@@ -62,7 +63,8 @@ def _rows(
 def _escape_markdown(text: str) -> str:
     """A text that stays one cell and no HTML, link, emphasis or code in Markdown."""
     plain = escape(printable(" ".join(text.split())), quote=False)
-    return "".join(f"\\{c}" if c in "\\|`*[]" else c for c in plain)
+    # An underscore inside a word, as in a column's name, is no emphasis and stays readable.
+    return re.sub(r"[\\|`*\[\]~]|(?<!\w)_|_(?!\w)", r"\\\g<0>", plain)
 
 
 def _escape_latex(text: str) -> str:

@@ -238,6 +238,28 @@ def test_a_bar_in_a_name_does_not_break_markdown(tmp_path: Path) -> None:
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("<img src=x onerror=alert(1)>", "&lt;img src=x onerror=alert(1)&gt;"),
+        ("a & b", "a &amp; b"),
+        ("[here](https://a.b)", r"\[here\](https://a.b)"),
+        ("![x](y)", r"!\[x\](y)"),
+        ("`code`", r"\`code\`"),
+        ("**bold**", r"\*\*bold\*\*"),
+        ("~~gone~~", r"\~\~gone\~\~"),
+        ("_leaning_", r"\_leaning\_"),
+        ("left_eye", "left_eye"),
+        ("a\\|b", r"a\\\|b"),
+        ("two\nlines | x", r"two lines \| x"),
+        ("\x1b[31mred", r"\\x1b\[31mred"),
+    ],
+)
+def test_a_name_is_a_plain_text_in_markdown(tmp_path: Path, name: str, shown: str) -> None:
+    board = read_board([make_run(tmp_path / "q", name, 0, 0.5)])
+    assert to_markdown(board).splitlines()[2].startswith(f"| {shown} | ")
+
+
 def test_csv_reads_back_whatever_the_names(tmp_path: Path) -> None:
     board = read_board([make_run(tmp_path / "q", 'a,"b"\nc', 0, 0.5)])
     assert next(csv.DictReader(to_csv(board).splitlines(keepends=True)))["method"] == 'a,"b"\nc'

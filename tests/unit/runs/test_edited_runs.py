@@ -221,3 +221,20 @@ def test_an_edited_description_of_prepared_data_is_told(made, tmp_path, wrong):
         path.write_text(content)
         with pytest.raises(EquipoiseError, match=r"dataset\.json: not valid"):
             equipoise.doctor(tmp_path)
+
+
+def test_weights_of_another_run_are_told(run, made, tmp_path):
+    """Every file is whole and fits its digest, but the network is that of other data."""
+    table = pd.read_csv(made / "data.csv").rename(columns={"x": "z"})
+    modality = ["value=z:vector", "words=said:text"]
+    source = tmp_path / "other.csv"
+    table.assign(said=table["said"].str.replace("never", "hardly")).to_csv(source, index=False)
+    equipoise.fit(source, modality=modality, epochs=2, width=4, out=tmp_path / "other")
+    for path in (run / "checkpoints").iterdir():
+        shutil.rmtree(path)
+    for path in (tmp_path / "other/checkpoints").iterdir():
+        shutil.copytree(path, run / "checkpoints" / path.name)
+    with pytest.raises(EquipoiseError) as told:
+        equipoise.predict(run, made / "data.csv")
+    assert "\n" not in str(told.value)
+    assert "checkpoints" in str(told.value) or "data.json" in str(told.value)

@@ -304,6 +304,16 @@ def test_lines_after_the_checkpoint_are_written_again(settings, stopped, whole, 
     assert timeless(history(stopped)) == timeless(history(whole))
 
 
+@pytest.mark.parametrize("damage", [b"\xff\xfe\n", b'{"epoch": 0, "lo', b"", b"\0" * 10])
+def test_a_damaged_line_does_not_keep_a_run_from_ending(settings, stopped, whole, final, damage):
+    """The lines are told again where a checkpoint is read, and are not needed to go on."""
+    path = stopped / "metrics.jsonl"
+    path.write_bytes(damage)
+    run.train(settings, stopped, resume=True)
+    assert not differing(final(whole), final(stopped))
+    assert run.Run.open(stopped).result["best_epoch"] == run.Run.open(whole).result["best_epoch"]
+
+
 def test_without_any_checkpoint_it_starts_again(settings, stopped, whole, final):
     for path in (stopped / "checkpoints").iterdir():
         path.rename(stopped / f"lost-{path.name}")

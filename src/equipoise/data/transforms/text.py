@@ -170,10 +170,10 @@ def own_padding(pad: int | None, end: int | None) -> int:
 
 
 def load_tokenizer(name: str) -> Any:
-    """Load a fast tokenizer by its name or from a local folder.
+    """Load a fast tokenizer by its name or from a local folder. Code that comes with it never runs.
 
     Raises:
-        ConfigError: transformers is not installed, or there is no such tokenizer.
+        ConfigError: transformers is not installed, there is no such tokenizer, or it is damaged.
     """
     try:
         from transformers import AutoTokenizer
@@ -183,10 +183,19 @@ def load_tokenizer(name: str) -> Any:
         ) from None
     try:
         # The hub's client logs every attempt; the error below is enough.
-        with quiet("huggingface_hub"):
-            return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+        with quiet("huggingface_hub"), quiet("transformers"):
+            # Without the word about trust, the library asks on the terminal.
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            tokenizer(["a word"])  # some damage is met in use only
+    except Exception as error:  # a damaged file raises errors of any type, of Rust code too
+        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ConfigError(
-            f"text: cannot load the tokenizer {name!r} ({reason}); give a name or a folder"
+            f"text: cannot load the tokenizer {name!r} ({lines[0]}); give a name or a folder"
         ) from None
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # The library makes an empty one where the file of the vocabulary is missing.
+        raise ConfigError(
+            f"text: the tokenizer {name!r} knows no word; its folder lacks tokenizer.json, or the "
+            "file of its vocabulary"
+        )
+    return tokenizer

@@ -52,7 +52,8 @@ class HuggingFace(Pretrained):
 
     def start(self, weights: str | None, config: Mapping[str, object]) -> Any:
         if weights is not None:
-            return AutoConfig.from_pretrained(weights)
+            # Without the word about trust, the library asks on the terminal.
+            return AutoConfig.from_pretrained(weights, trust_remote_code=False)
         if "model_type" not in config:
             raise ConfigError(
                 f"{self.owner}: give 'weights', or a 'model_type' in 'config' for a random network"

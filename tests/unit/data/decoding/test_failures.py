@@ -16,7 +16,7 @@ from equipoise.data.media.remarks import remark
 from equipoise.data.transforms.audio import LogMel
 from equipoise.data.transforms.image import Picture
 from equipoise.data.transforms.video import Frames
-from equipoise.errors import DataError
+from equipoise.errors import ConfigError, DataError
 from videos import write_video
 
 
@@ -144,6 +144,15 @@ def test_a_film_that_takes_too_long_is_its_own_problem_and_is_not_remembered(tmp
     stored, failed = decode_all("film", [part], Frames(), tmp_path / "cache")
     assert not failed
     assert stored[np.array([0])].shape[0] == 1
+
+
+def test_a_sample_that_no_memory_holds_is_refused_before_it_is_decoded(tmp_path, parts):
+    transform = Broken(size=(2**16, 2**17), channels=3)
+    Broken.calls = 0
+    with pytest.raises(ConfigError, match=r"data\.options\.film: one sample would take .* bytes"):
+        decode_all("film", parts, transform, tmp_path / "cache")
+    assert Broken.calls == 0
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("waits", [1, 2, 3])
