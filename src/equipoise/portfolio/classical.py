@@ -55,7 +55,13 @@ class Classical:
 
     @classmethod
     def fit(
-        cls, member: Member, features: Features, label: np.ndarray, classes: int, seed: int
+        cls,
+        member: Member,
+        features: Features,
+        label: np.ndarray,
+        classes: int,
+        seed: int,
+        weight: np.ndarray | None = None,
     ) -> Classical:
         """Fit on training rows; those without any modality that the member reads are left out.
 
@@ -65,6 +71,7 @@ class Classical:
             label: int (N,).
             classes: C.
             seed: of the estimator.
+            weight: (N,) of the rows; None if all count alike.
 
         Raises:
             ValueError: fewer than two classes are left.
@@ -78,7 +85,8 @@ class Classical:
         with warnings.catch_warnings():
             # A penalised model that stops before it has converged is a member like any other.
             warnings.simplefilter("ignore")
-            estimator.fit(inputs(features), label[rows])
+            known = None if weight is None else weight[rows]
+            estimator.fit(inputs(features), label[rows], sample_weight=known)
         return cls(inputs, estimator, classes)
 
     def logits(self, features: Features) -> np.ndarray:

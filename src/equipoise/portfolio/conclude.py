@@ -94,15 +94,16 @@ def choose(search: Search) -> Chosen:
         )
     rows = np.concatenate([material.looked_at[1] if k == LOOK else material.held(k) for k in folds])
     label = material.rows.label[rows]
+    weight = material.weight[rows]
     candidates = _candidates(search, names, folds, rows, label)
     logits = np.stack([c.logits for c in candidates])
     available = np.stack([c.available for c in candidates])
     seed = material.settings.seed
-    blend = Blend.fit(logits, available, label, seed)
+    blend = Blend.fit(logits, available, label, seed, weight)
     part = material.fold[rows]
     if len(folds) == 1:
         part = np.random.default_rng(seed).permutation(np.arange(len(rows)) % PARTS)
-    fused = cross_fitted(logits, available, label, part, seed)
+    fused = cross_fitted(logits, available, label, part, seed, weight)
     board = [
         Ranked(
             c.name,

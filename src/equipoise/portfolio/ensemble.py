@@ -32,31 +32,35 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return found
 
 
-def log_loss(probability: np.ndarray, label: np.ndarray) -> float:
-    """Mean of −log p(label).
+def log_loss(probability: np.ndarray, label: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Weighted mean of −log p(label).
 
     Args:
         probability: (N, C).
         label: int (N,).
+        weight: (N,); None if all rows count alike.
     """
-    return float(-np.log(np.maximum(probability[np.arange(len(label)), label], LEAST)).mean())
+    true = probability[np.arange(len(label)), label]
+    return float(np.average(-np.log(np.maximum(true, LEAST)), weights=weight))
 
 
-def temperature(logits: np.ndarray, label: np.ndarray) -> float:
+def temperature(logits: np.ndarray, label: np.ndarray, weight: np.ndarray | None = None) -> float:
     """The temperature T that minimises the log-loss of softmax(logits / T), within [1/50, 50].
 
     Args:
         logits: (N, C).
-        label: int (N,). Without any row the temperature is 1.
+        label: int (N,). Without any row that counts the temperature is 1.
+        weight: (N,); None if all rows count alike.
     """
     from scipy.optimize import minimize_scalar
 
-    if not len(label):
+    if not len(label) or (weight is not None and not weight.any()):
         return 1.0
     rows = np.arange(len(label))
 
     def loss(log_t: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_t))[rows, label].mean())
+        true = log_softmax(logits / np.exp(log_t))[rows, label]
+        return float(-np.average(true, weights=weight))
 
     found = minimize_scalar(loss, bounds=(-np.log(50), np.log(50)), method="bounded")
     return float(np.exp(found.x))
@@ -86,7 +90,13 @@ def average(
     return found
 
 
-def select(true: np.ndarray, available: np.ndarray, fallback: np.ndarray, seed: int) -> np.ndarray:
+def select(
+    true: np.ndarray,
+    available: np.ndarray,
+    fallback: np.ndarray,
+    seed: int,
+    weight: np.ndarray | None = None,
+) -> np.ndarray:
     """Choose weights by the log-loss on held-out rows.
 
     Half of the weight is the mean of greedy selections on bags of rows and members, and half is
@@ -98,20 +108,21 @@ def select(true: np.ndarray, available: np.ndarray, fallback: np.ndarray, seed: 
         available: bool (K, N).
         fallback: (N,), the prior probability of the true class.
         seed: of the bags.
+        weight: (N,) of the rows; None if all count alike.
 
     Returns:
         (K,), which add up to 1.
     """
     count, rows = true.shape
     rng = np.random.default_rng(seed)
-    losses = np.array(
-        [_loss(np.where(a, t, fallback)) for t, a in zip(true, available, strict=True)]
-    )
+    chance = None if weight is None else weight / weight.sum()
+    known = np.maximum(np.where(available, true, fallback), LEAST)
+    losses = np.average(-np.log(known), axis=1, weights=weight)
     order = np.argsort(losses, kind="stable")
     greedy = np.zeros(count)
     for _ in range(BAGS):
         members = np.unique([order[0], *rng.choice(count, max(1, count // 2), replace=False)])
-        drawn = rng.integers(rows, size=rows)
+        drawn = rng.choice(rows, size=rows, p=chance)
         taken = _greedy(true[members][:, drawn], available[members][:, drawn], fallback[drawn])
         greedy[members] += taken
     best = np.zeros(count)
@@ -139,10 +150,6 @@ def _greedy(true: np.ndarray, available: np.ndarray, fallback: np.ndarray) -> np
     return counts
 
 
-def _loss(true: np.ndarray) -> float:
-    return float(-np.log(np.maximum(true, LEAST)).mean())
-
-
 class Blend:
     """Temperatures and weights of K members, chosen on held-out rows.
 
@@ -161,7 +168,12 @@ class Blend:
 
     @classmethod
     def fit(
-        cls, logits: np.ndarray, available: np.ndarray, label: np.ndarray, seed: int = 0
+        cls,
+        logits: np.ndarray,
+        available: np.ndarray,
+        label: np.ndarray,
+        seed: int = 0,
+        weight: np.ndarray | None = None,
     ) -> Blend:
         """Fit on held-out rows.
 
@@ -170,18 +182,22 @@ class Blend:
             available: bool (K, N).
             label: int (N,).
             seed: of the bags.
+            weight: (N,) of the rows; None if all count alike.
         """
         classes = logits.shape[-1]
-        prior = (np.bincount(label, minlength=classes) + 1) / (len(label) + classes)
+        weights = np.ones(len(label)) if weight is None else weight
+        counts = np.bincount(label, weights=weights, minlength=classes) + 1
+        prior = counts / counts.sum()
         fitted = [
-            temperature(x[here], label[here]) for x, here in zip(logits, available, strict=True)
+            temperature(x[here], label[here], weights[here])
+            for x, here in zip(logits, available, strict=True)
         ]
         rows = np.arange(len(label))
         true = np.stack(
             [np.exp(log_softmax(x / t)[rows, label]) for x, t in zip(logits, fitted, strict=True)]
         )
-        weights = select(true, available, prior[label], seed)
-        return cls(fitted, weights.tolist(), prior.tolist())
+        chosen = select(true, available, prior[label], seed, weight)
+        return cls(fitted, chosen.tolist(), prior.tolist())
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Tempered probabilities of each member, (K, N, C)."""
@@ -195,7 +211,12 @@ class Blend:
 
 
 def cross_fitted(
-    logits: np.ndarray, available: np.ndarray, label: np.ndarray, fold: np.ndarray, seed: int = 0
+    logits: np.ndarray,
+    available: np.ndarray,
+    label: np.ndarray,
+    fold: np.ndarray,
+    seed: int = 0,
+    weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """What a blend gives for rows that neither its temperatures nor its weights have seen.
 
@@ -205,6 +226,7 @@ def cross_fitted(
         label: int (N,).
         fold: int (N,); the rows of a fold are averaged by a blend of all other folds.
         seed: of the bags.
+        weight: (N,) of the rows; None if all count alike.
 
     Returns:
         Probabilities (N, C).
@@ -212,6 +234,7 @@ def cross_fitted(
     found = np.empty(logits.shape[1:])
     for held in np.unique(fold):
         inside = fold == held
-        blend = Blend.fit(logits[:, ~inside], available[:, ~inside], label[~inside], seed)
+        known = None if weight is None else weight[~inside]
+        blend = Blend.fit(logits[:, ~inside], available[:, ~inside], label[~inside], seed, known)
         found[inside] = blend(logits[:, inside], available[:, inside])
     return found

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from equipoise.data.table.table import Splits, Table
+from equipoise.data.table.weights import class_weights, weighted
 from equipoise.errors import DataError
 from equipoise.portfolio.features import Features, Reader
 from equipoise.settings import Settings
@@ -34,6 +35,7 @@ class Material:
         fold: (N,); the rows of fold k are predicted by members that were trained on all others.
             Fold 0 is the validation split. −1 for rows that are always trained on.
         augment: seed of the augmentation of training rows.
+        weight: float64 (N,), how much each row counts, by its class and by itself.
     """
 
     settings: Settings
@@ -43,6 +45,7 @@ class Material:
     reader: Reader
     fold: np.ndarray
     augment: int | None
+    weight: np.ndarray
 
     @property
     def folds(self) -> int:
@@ -87,8 +90,11 @@ class Material:
         return np.flatnonzero(kept)
 
     def table(self, rows: np.ndarray, *, train: bool) -> Table:
-        """Some rows, augmented where they are trained on."""
-        return replace(self.rows.take(rows), augment=self.augment if train else None)
+        """Some rows: augmented where they are trained on, weighted by class where they judge."""
+        table = self.rows.take(rows)
+        if train:
+            return replace(table, augment=self.augment)
+        return replace(table, augment=None, weight=self.weight[rows])
 
 
 def gather(settings: Settings, splits: Splits) -> Material:
@@ -107,7 +113,17 @@ def gather(settings: Settings, splits: Splits) -> Material:
     if len(rows) <= FEW:
         count = int(np.clip(round(len(train) / len(later)), 2, MOST_FOLDS - 1))
         fold[: len(train)] = _cut(train, count, settings.seed)
-    return Material(settings, rows, len(train), reader(rows), reader, fold, splits.train.augment)
+    weight = weighted(rows, class_weights(settings.class_weight, train)).weight
+    return Material(
+        settings,
+        rows,
+        len(train),
+        reader(rows),
+        reader,
+        fold,
+        splits.train.augment,
+        np.ones(len(rows)) if weight is None else weight.astype(np.float64),
+    )
 
 
 def _joined(first: Table, second: Table) -> Table:
@@ -115,6 +131,9 @@ def _joined(first: Table, second: Table) -> Table:
     group = None
     if first.group is not None and second.group is not None:
         group = np.concatenate([first.group, second.group])
+    weight = None
+    if first.weight is not None and second.weight is not None:
+        weight = np.concatenate([first.weight, second.weight])
     if any(first.arrays[m] is not second.arrays[m] for m in first.modalities):
         raise DataError("auto needs a data set whose splits read from the same stores")
     return replace(
@@ -125,6 +144,7 @@ def _joined(first: Table, second: Table) -> Table:
         existing={m: np.concatenate([first.existing[m], second.existing[m]]) for m in first.specs},
         ids=[*first.ids, *second.ids],
         group=group,
+        weight=weight,
     )
 
 

@@ -212,9 +212,10 @@ class Watch:
     def _judge(self) -> float:
         logits = predict(self.ctx.model, self.held, runtime=self.ctx.runtime).fused
         label = self.held.label
+        weight = self.held.weight
         # Networks grow too sure before they grow worse, and the members are tempered afterwards.
-        tempered = logits / temperature(logits, label)
-        loss = log_loss(np.exp(log_softmax(tempered)), label)
+        tempered = logits / temperature(logits, label, weight)
+        loss = log_loss(np.exp(log_softmax(tempered)), label, weight)
         epoch = self.ctx.position.epoch
         if loss <= self.best_loss and self.ctx.plan.selectable(epoch):
             self.best_loss = loss

@@ -81,6 +81,7 @@ class Search:
         self.watch = watch
         self.costs = Costs()
         self._start = clock.left
+        self._least = least(members)
         self.findings: dict[tuple[str, int], Finding] = {}
         self._running: set[tuple[str, int]] = set()
         self._losses: dict[tuple[str, int], float] = {}
@@ -125,12 +126,14 @@ class Search:
 
     def _next(self) -> Trial | None:
         left = self.clock.left - self._reserve()
-        if not self._losses and not self._running:
-            # However short the time: without a single member there is no result at all.
-            left = max(left, self.clock.limit)
+        for name in self._least:
+            # However short the time: every modality needs a member.
+            trial = self._affordable(self.members[name], self.first, max(left, self.clock.limit))
+            if trial is not None:
+                return trial
         if left <= 0:
             return None
-        if not self._losses or self.clock.left > (1 - FIRST) * self._start:
+        if self.clock.left > (1 - FIRST) * self._start:
             for member in self.members.values():
                 trial = self._affordable(member, self.first, left)
                 if trial is not None:
@@ -219,13 +222,17 @@ class Search:
         return found is not None and not found.error
 
     def _label(self, fold: int) -> np.ndarray:
-        rows = self.material.looked_at[1] if fold == LOOK else self.material.held(fold)
-        found: np.ndarray = self.material.rows.label[rows]
+        found: np.ndarray = self.material.rows.label[self._held_rows(fold)]
         return found
+
+    def _held_rows(self, fold: int) -> np.ndarray:
+        return self.material.looked_at[1] if fold == LOOK else self.material.held(fold)
 
     def _loss(self, member: Member, logits: np.ndarray) -> float:
         label = self._label(self.first)
-        return log_loss(np.exp(log_softmax(logits / temperature(logits, label))), label)
+        weight = self.material.weight[self._held_rows(self.first)]
+        tempered = logits / temperature(logits, label, weight)
+        return log_loss(np.exp(log_softmax(tempered)), label, weight)
 
     def _survivors(self) -> list[str]:
         """The members of the better half, the best first; whole sets of averaged members."""
@@ -269,6 +276,18 @@ class Search:
             accuracy = float((finding.logits.argmax(1) == label).mean())
             text = f"{member.name}, {what}: accuracy {accuracy:.3f} in {finding.seconds:.1f} s"
         return Progress(self.clock.spent, max(0.0, self.clock.left), len(self.findings), text)
+
+
+def least(members: Sequence[Member]) -> list[str]:
+    """The first members, up to the one with which all modalities are read."""
+    missing = {m for member in members for m in member.views}
+    found = []
+    for member in members:
+        if not missing:
+            break
+        found.append(member.name)
+        missing -= set(member.views)
+    return found
 
 
 def late_sets(members: Iterable[Member]) -> dict[str, list[str]]:

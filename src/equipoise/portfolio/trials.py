@@ -152,6 +152,7 @@ def _classical(trial: Trial, material: Material, folder: Path) -> np.ndarray | N
         material.rows.label[trained],
         material.classes,
         material.settings.seed,
+        material.weight[trained],
     )
     if trial.fold == REFIT:
         fitted.save(folder / trial.member.name)

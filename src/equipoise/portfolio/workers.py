@@ -153,9 +153,11 @@ class Workers:
 
 def _begin(material: Material, threads: int, parent: int) -> None:
     """The start of a worker."""
+    # All of them before the first trial, whose time is measured.
     import sklearn.ensemble
     import sklearn.linear_model
-    import sklearn.svm  # noqa: F401 — before the first trial, whose time is measured
+    import sklearn.svm  # noqa: F401
+    import skops.io  # noqa: F401
     import torch
 
     torch.set_num_threads(threads)

@@ -87,3 +87,18 @@ def test_a_row_does_not_shape_its_own_estimate():
     changed[fold == 2] = (changed[fold == 2] + 1) % 3
     after = cross_fitted(logits, available, changed, fold)
     np.testing.assert_array_equal(after[fold == 2], before[fold == 2])
+
+
+def test_a_row_of_weight_two_counts_as_two_rows():
+    rng = np.random.default_rng(2)
+    label = rng.integers(3, size=40)
+    logits = rng.standard_normal((40, 3)) + np.eye(3)[label]
+    weight = rng.integers(1, 4, size=40)
+    repeated = np.repeat(np.arange(40), weight)
+    assert temperature(logits, label, weight.astype(float)) == pytest.approx(
+        temperature(logits[repeated], label[repeated]), rel=1e-3
+    )
+    probability = np.exp(log_softmax(logits))
+    assert log_loss(probability, label, weight) == pytest.approx(
+        log_loss(probability[repeated], label[repeated])
+    )
