@@ -25,8 +25,7 @@ Equations:
     \mathrm{joint} = [z_1; \dots; z_M] W^\top + b$$
 
     over the modalities that a sample has. In every step each of them is hidden with probability
-    $p$ on its own; a sample that would lose all of them keeps one, drawn at random. Of what is
-    left,
+    $p$, given that not all of a sample's are (as in `moddrop`). Of what is left,
 
     $$L = \mathrm{CE}(\mathrm{late}, y) + \mathrm{CE}(\mathrm{joint}, y)
     + \frac{\lambda}{\sqrt M} \sum_m \mathrm{CE}(v_m, y)$$
@@ -47,7 +46,7 @@ from equipoise.batch import Batch, Output
 from equipoise.checks import inside, not_negative, require
 from equipoise.heads.balanced import Balanced as Head
 from equipoise.methods.parts.features import features_here
-from equipoise.methods.parts.hiding import lose_each
+from equipoise.methods.parts.hiding import kept
 from equipoise.methods.parts.losses import mean_loss, unimodal_loss
 from equipoise.training.context import Context
 from equipoise.training.method import Method
@@ -73,7 +72,10 @@ class Balanced(Method):
 
     def step(self, batch: Batch, ctx: Context) -> None:
         """Take a step on what modality dropout leaves of the batch."""
-        super().step(batch.hide(lose_each(batch, ctx, self.drop)) if self.drop else batch, ctx)
+        if self.drop:
+            rates = dict.fromkeys(batch.modalities, self.drop)
+            batch = batch.hide(kept(batch, rates, ctx))
+        super().step(batch, ctx)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         """L of the cells that the batch shows."""

@@ -34,46 +34,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-from torch import Tensor
-
 from equipoise.batch import Batch
 from equipoise.checks import is_number, is_table, require
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.baselines.joint import Joint
-from equipoise.methods.parts.draws import sample_uniform
+from equipoise.methods.parts.hiding import kept
 from equipoise.methods.parts.idle import warn_of_one_modality
 from equipoise.training.context import Context
-
-
-def kept(batch: Batch, rates: Mapping[str, float], ctx: Context) -> dict[str, Tensor]:
-    """{modality: bool (B,)}, the modalities that each sample keeps, at least one of those it has.
-
-    The modalities are drawn one after the other, each given that nothing is kept so far. That is
-    the distribution of independent draws of which a row that loses everything is drawn again, and
-    it takes one number per cell.
-
-    Args:
-        batch: the samples.
-        rates: p of each modality; at most one of them is 1.
-        ctx: draws.
-    """
-    names = sorted(batch.present)
-    drawn = sample_uniform(names, batch, ctx)
-    # The probability that a sample loses this modality and all that come after it.
-    lost: dict[str, Tensor] = {}
-    rest = torch.ones_like(drawn[names[0]])
-    for name in reversed(names):
-        rest = torch.where(batch.present[name], rates[name] * rest, rest)
-        lost[name] = rest
-    some = torch.zeros_like(batch.present[names[0]])
-    found = {}
-    for name in names:
-        alone = torch.where(lost[name] < 1, (1 - rates[name]) / (1 - lost[name]), 1.0)
-        chance = torch.where(some, 1 - rates[name], alone)
-        found[name] = batch.present[name] & (drawn[name] < chance)
-        some = some | found[name]
-    return found
 
 
 class ModDrop(Joint):

@@ -2,8 +2,8 @@
 
 `lose_one` and `keep_some` hide them so that there is something to restore. Where missing modalities
 are simulated, a row's table hides content that exists. Such a row keeps its own mask, since the
-content that it lacks is known. Any other row loses further modalities here. `lose_each` treats all
-rows alike. No row ever loses its last modality. Draws are per sample: they depend neither on the
+content that it lacks is known. Any other row loses further modalities here. `kept` treats all rows
+alike. No row ever loses its last modality. Draws are per sample: they depend neither on the
 number of ranks nor on the order of the modalities.
 """
 
@@ -55,18 +55,34 @@ def keep_some(batch: Batch, ctx: Context, complete: bool = True) -> dict[str, Te
     }
 
 
-def lose_each(batch: Batch, ctx: Context, probability: float) -> dict[str, Tensor]:
-    """Hide every modality of a row with this probability, independently of the others.
+def kept(batch: Batch, rates: Mapping[str, float], ctx: Context) -> dict[str, Tensor]:
+    """{modality: bool (B,)}, the modalities that each sample keeps, at least one of those it has.
 
-    A row that would lose all of them keeps one, each equally likely.
+    The modalities are drawn one after the other, each given that nothing is kept so far. That is
+    the distribution of independent draws of which a row that loses everything is drawn again, and
+    it takes one number per cell.
 
-    Returns:
-        {modality: bool (B,)}, which modalities are left.
+    Args:
+        batch: the samples.
+        rates: p of each modality; at most one of them is 1.
+        ctx: draws.
     """
-    draw = sample_uniform(batch.present, batch, ctx)
-    # An absent modality never has the largest draw of its row.
-    last = torch.stack([draw[m].masked_fill(~p, -1.0) for m, p in batch.present.items()]).amax(0)
-    return {m: p & ((draw[m] >= probability) | (draw[m] == last)) for m, p in batch.present.items()}
+    names = sorted(batch.present)
+    drawn = sample_uniform(names, batch, ctx)
+    # The probability that a sample loses this modality and all that come after it.
+    lost: dict[str, Tensor] = {}
+    rest = torch.ones_like(drawn[names[0]])
+    for name in reversed(names):
+        rest = torch.where(batch.present[name], rates[name] * rest, rest)
+        lost[name] = rest
+    some = torch.zeros_like(batch.present[names[0]])
+    found = {}
+    for name in names:
+        alone = torch.where(lost[name] < 1, (1 - rates[name]) / (1 - lost[name]), 1.0)
+        chance = torch.where(some, 1 - rates[name], alone)
+        found[name] = batch.present[name] & (drawn[name] < chance)
+        some = some | found[name]
+    return found
 
 
 def hidden(batch: Batch, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:

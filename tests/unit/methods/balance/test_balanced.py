@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from equipoise.heads.balanced import Balanced as Head
 from equipoise.methods.balance.balanced import Balanced
-from equipoise.methods.parts.hiding import lose_each
 from equipoise.testing.world import World
+from equipoise.training.loop import fit
 
 INPUTS = {"a": 4, "b": 6, "c": 3}
 
@@ -82,28 +82,22 @@ def test_another_head_trains_its_fused_prediction(world) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_modality_dropout_hides_each_and_never_all(seed: int, count: int) -> None:
-    _, ctx = World("balanced", count, seed % 9999, missing=0.3, batch_size=120).build()
-    batch = next(ctx.train.batches(0))
-    left = []
-    for step in range(60):
-        ctx.rng.manual_seed(seed % 9999 + step)
-        kept = lose_each(batch, ctx, 0.4)
-        shown = torch.stack(list(kept.values()))
-        assert bool(shown.any(0).all()), "a sample lost all"
-        assert not bool((shown & ~torch.stack(list(batch.present.values()))).any())
-        left.append(shown)
-    there = torch.stack(list(batch.present.values()))
-    number = there.sum(0)
-    kept_fraction = torch.stack(left).double().mean(0)
-    for k in range(1, count + 1):
-        if (there & (number == k)).sum() < 10:
-            continue
-        # One of k is kept where all k would go, each equally likely.
-        expected = 0.6 + 0.4**k / k
-        assert float(kept_fraction[there & (number == k)].mean()) == pytest.approx(
-            expected, abs=0.06
-        )
+def test_a_step_trains_on_what_modality_dropout_leaves(
+    seed: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"drop": 0.4}
+    method, ctx = World("balanced", count, seed % 9999, batch_size=120, options=options).build()
+    seen = []
+    loss = Balanced.loss
+    monkeypatch.setattr(
+        Balanced, "loss", lambda self, o, b, c: seen.append(b) or loss(self, o, b, c)
+    )
+    fit(method, ctx, 8)
+    shown = torch.cat([torch.stack(list(b.present.values()), 1) for b in seen])
+    assert bool(shown.any(1).all()), "a sample lost all"
+    fraction = 0.6 / (1 - 0.4**count)
+    assert shown.double().mean(0).tolist() == pytest.approx([fraction] * count, abs=0.06)
+    assert all(not b.inputs[m][~b.present[m]].any() for b in seen for m in b.modalities)
 
 
 def test_no_dropout_trains_on_the_batch_as_it_is(world, monkeypatch: pytest.MonkeyPatch) -> None:
