@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from equipoise.api import Comparison, Run, auto, compare, doctor, evaluate, fit, load, predict
     from equipoise.errors import EquipoiseError
+    from equipoise.estimator import EquipoiseClassifier
     from equipoise.runs.callbacks import Callback
 
     __version__: str
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Callback",
     "Comparison",
+    "EquipoiseClassifier",
     "EquipoiseError",
     "Run",
     "__version__",
@@ -26,7 +28,11 @@ __all__ = [
     "predict",
 ]
 
-_HOME = {"Callback": "runs.callbacks", "EquipoiseError": "errors"}
+_HOME = {
+    "Callback": "runs.callbacks",
+    "EquipoiseClassifier": "estimator",
+    "EquipoiseError": "errors",
+}
 """Modules of the public names that are not defined in `equipoise.api`."""
 
 

@@ -6,9 +6,33 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from threading import get_ident
 from typing import IO, Any
+
+_hasty: ContextVar[bool] = ContextVar("hasty", default=False)
+
+
+@contextmanager
+def hastily() -> Iterator[None]:
+    """Force nothing to disk inside the `with` block: for a folder that is read and thrown away."""
+    token = _hasty.set(True)
+    try:
+        yield
+    finally:
+        _hasty.reset(token)
+
+
+def in_haste() -> bool:
+    """True inside a block of `hastily`."""
+    return _hasty.get()
+
+
+def force(descriptor: int) -> None:
+    """Force an open file or folder to disk, unless in haste."""
+    if not in_haste():
+        os.fsync(descriptor)
 
 
 @contextmanager
@@ -27,7 +51,7 @@ def write_file(path: Path, content: bytes) -> None:
     with naming(path), path.open("wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        force(file.fileno())
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -42,7 +42,7 @@ LAYERS = [
     ("portfolio",),
     ("report",),
     ("testing",),
-    ("api", "cli"),
+    ("api", "cli", "estimator"),
 ]
 DATA_LADDER = [
     "modality",
@@ -55,6 +55,7 @@ DATA_LADDER = [
     "locate",
     "assemble",
     "sources",
+    "arrays",
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -43,6 +43,19 @@ def load(settings: DataSettings, holdout: float | None = None) -> Splits:
     if holdout is not None:
         settings = replace(settings, holdout=holdout)
     parts = _built_in(settings) if is_built_in(settings.source) else _from_manifest(settings)
+    return complete(parts, settings)
+
+
+def complete(parts: Splits, settings: DataSettings) -> Splits:
+    """Cut the holdout, hide cells, and let the steps learn.
+
+    Args:
+        parts: splits that are read.
+        settings: `holdout`, `missing` and those beside it, and `seed`.
+
+    Raises:
+        DataError: too few samples for a holdout.
+    """
     # Steps learn last: neither the holdout nor a hidden cell may shape what training reads.
     return fit_steps(_hide_cells(_cut_holdout(parts, settings), settings), settings.seed)
 

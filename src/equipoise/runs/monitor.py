@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 import warnings
 from pathlib import Path
@@ -18,7 +17,7 @@ from equipoise.data.table.table import Table
 from equipoise.errors import Interrupted
 from equipoise.evaluation.metrics import measure, worth
 from equipoise.evaluation.predict import predict
-from equipoise.files import naming, replace_file
+from equipoise.files import force, in_haste, naming, replace_file
 from equipoise.heads.base import Head
 from equipoise.methods.parts.auxiliary import own_classifier
 from equipoise.runs.callbacks import Callbacks
@@ -189,7 +188,7 @@ class Monitor:
             with naming(path), path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(_finite(line), allow_nan=False) + "\n")
                 file.flush()
-                os.fsync(file.fileno())
+                force(file.fileno())
         self.save()
         if ctx.runtime.main:
             # Only now: a checkpoint on disk names the best epoch, whose weights must be there.
@@ -228,7 +227,8 @@ class Monitor:
         """Write a checkpoint to resume from."""
         ctx = self.ctx
         ctx.synchronise_buffers()
-        if ctx.runtime.main:
+        # A folder that is thrown away is never resumed.
+        if ctx.runtime.main and not in_haste():
             name = f"epoch-{ctx.position.epoch:05d}-step-{ctx.position.step:08d}"
             state = {"context": ctx.state_dict(), "monitor": self.state_dict()}
             self.checkpoints.save(name, ctx.model.state_dict(), self.method.state_dict(), state)

@@ -24,7 +24,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from equipoise.errors import RunError
-from equipoise.files import write_file
+from equipoise.files import force, write_file
 from equipoise.settings import Settings, changes, flat
 
 Tensors = Mapping[str, Tensor]
@@ -57,7 +57,7 @@ def _force(folder: Path) -> None:
     """Write the folder's list of files to disk; without it a rename may be lost in a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        force(descriptor)
     finally:
         os.close(descriptor)
 
