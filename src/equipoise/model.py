@@ -46,6 +46,8 @@ class Model(nn.Module):
 
     Args:
         encoders: {modality: module}; each maps (B, …) to (B, width) and has an attribute `width`.
+            Of a series with a mask it reads the padded values, unless its attribute `reads_mask` is
+            true; then it gets {"values": (B, L, d), "mask": bool (B, L)}.
         head: made for the same modalities in the same order.
         precision: "float32" or "bfloat16". With "bfloat16" encoders and head run in autocast, and
             every tensor of the `Output` is converted to float32.
@@ -133,6 +135,8 @@ class Model(nn.Module):
         """
         encoder = self.encoders[modality]
         inputs = batch.inputs[modality]
+        if isinstance(inputs, Mapping) and "mask" in inputs:
+            inputs = inputs if getattr(encoder, "reads_mask", False) else inputs["values"]
         if batch.counts[modality] == len(batch):
             return _full(encoder(inputs))
         rows = batch.present[modality].nonzero(as_tuple=True)[0]

@@ -38,6 +38,8 @@ class ModalitySpec:
         shape: of one sample's tensor.
         vocabulary: number of token ids of text, whose tensor holds ids (int64; id 0 is padding);
             None for other kinds.
+        masked: the tensors of a sample are its `values` and a `mask`, bool (length,), which is
+            False for the padding of a series.
 
     Raises:
         ConfigError: the name cannot be one.
@@ -47,6 +49,7 @@ class ModalitySpec:
     kind: str
     shape: tuple[int, ...]
     vocabulary: int | None = None
+    masked: bool = False
 
     def __post_init__(self) -> None:
         check_modality_name(self.name)

@@ -122,10 +122,12 @@ def _describe(name: str, texts: Sequence[str | None], base: Path) -> ColumnRecor
     missing = 0
     if is_file:
         missing = sum(not os.path.exists(FilePart.parse(text, base).path) for text in filled)
-    if looks == "vector" and any(
-        _dimensions(FilePart.parse(cell, base)) > 1 for cell in filled[:_OPENED]
-    ):
-        looks = "array"
+    if looks == "vector":
+        shapes = [_shape(FilePart.parse(cell, base)) for cell in filled[:_OPENED]]
+        # A series is shorter in one sample than in another; a vector is not.
+        lengths = {shape for shape in shapes if shape}
+        if len(lengths) > 1 or any(len(shape) > 1 for shape in lengths):
+            looks = "array"
     return {
         "column": name,
         "looks_like": looks,
@@ -169,13 +171,13 @@ def _counts_rows(filled: Sequence[str]) -> bool:
     return first.is_integer() and all(float(t) == first + k for k, t in enumerate(filled))
 
 
-def _dimensions(part: FilePart) -> int:
-    """Number of dimensions of a sample in an array file; 0 if the file cannot be read."""
+def _shape(part: FilePart) -> tuple[int, ...]:
+    """Shape of a sample in an array file; () if the file cannot be read."""
     try:
-        array = map_array(part.path)
+        shape = map_array(part.path).shape
     except DataError:
-        return 0
-    return array.ndim - (part.window.row is not None)
+        return ()
+    return shape if part.window.row is None else shape[1:]
 
 
 def _groups(columns: Sequence[ColumnRecord]) -> list[str]:

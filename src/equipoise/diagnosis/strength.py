@@ -129,8 +129,8 @@ def pool(block: np.ndarray, kind: str) -> np.ndarray:
 
     Args:
         block: (n, …). Spectrograms are (n, 1, bands, frames), waveforms (n, samples), series
-            (n, steps, …), pictures (n, channels, height, width), clips and flow (n, frames,
-            channels, height, width).
+            (n, steps, …) in which a step of NaN is padding, pictures (n, channels, height, width),
+            clips and flow (n, frames, channels, height, width).
         kind: of modality.
     """
     block = block.astype(np.float64)
@@ -148,7 +148,7 @@ def pool(block: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _moments(block: np.ndarray, axis: int) -> np.ndarray:
-    moments = [block.mean(axis=axis), block.std(axis=axis)]
+    moments = [np.nanmean(block, axis=axis), np.nanstd(block, axis=axis)]
     return np.concatenate([moment.reshape(len(block), -1) for moment in moments], axis=1)
 
 

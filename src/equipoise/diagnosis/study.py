@@ -19,7 +19,7 @@ from equipoise.data.manifest.manifest import Manifest, read_manifest
 from equipoise.data.manifest.sheet import Sheet
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.splits import assign_splits
-from equipoise.data.table.steps import FinishedArrays, Vectors
+from equipoise.data.table.steps import Vectors
 from equipoise.data.table.table import Splits, Table
 from equipoise.data.transforms.tabular import Inputs, Tabular
 from equipoise.data.transforms.text import Pieces, Words
@@ -36,7 +36,8 @@ class ModalityView:
     Attributes:
         kind: vector, tabular, array, image, audio, video, flow or text.
         present: bool (N,); cells that cannot be read are absent.
-        read: maps present rows (n,) to float32 (n, …), not scaled; for texts to str (n,).
+        read: maps present rows (n,) to float32 (n, …), not scaled, in which NaN is padding; for
+            texts to str (n,).
         spec: of a sample as a run reads it.
         files: (N,) file or part of a file, or None in a row without one; None if the cells are not
             paths.
@@ -191,7 +192,7 @@ def _view(
         finish = Vectors(Inputs(transform.types, transform.learn(found.store[known_rows])))
         spec = finish.spec(spec)
     else:
-        finish = FinishedArrays(transform, None)
+        finish = _as_is if transform is None else transform.finish
 
     def read(rows: np.ndarray) -> np.ndarray:
         return finish(found.store[rows], None)

@@ -6,13 +6,17 @@ Translation. EMNLP 2014.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from equipoise.batch import Input
 from equipoise.checks import choice, flag, integer, is_integer, require
 from equipoise.encoders.parts.checks import check_shape
 from equipoise.encoders.parts.projection import projection
+from equipoise.encoders.parts.series import series_lengths
 from equipoise.encoders.parts.text import text_lengths
 
 WORD_WIDTH = 300
@@ -21,7 +25,7 @@ WORD_WIDTH = 300
 class GRU(nn.Module):
     """One recurrent layer, read at its last step or averaged over all steps.
 
-    The padding behind a text is skipped, so its length does not change the feature.
+    The padding behind a text or a series is skipped, so its length does not change the feature.
 
     Args:
         shape: (length,) of a text, or (length, d) of a sequence of vectors.
@@ -37,6 +41,8 @@ class GRU(nn.Module):
     Raises:
         ConfigError: a bad option, or a shape that is neither a text's nor a sequence's.
     """
+
+    reads_mask = True
 
     def __init__(
         self,
@@ -74,29 +80,31 @@ class GRU(nn.Module):
         self.projection = projection("GRU", own, width)
         self.width = own if width is None else width
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Token ids int64 (B, L), or vectors (B, L, d) → (B, width)."""
-        pooled = (
-            self._read_vectors(inputs)
-            if self.embedding is None
-            else self._read_text(self.embedding, inputs)
-        )
-        feature: Tensor = self.projection(pooled)
+    def forward(self, inputs: Input) -> Tensor:
+        """Compute the feature, (B, width).
+
+        Args:
+            inputs: token ids int64 (B, L), vectors (B, L, d), or those and their mask as
+                {"values": (B, L, d), "mask": bool (B, L)}.
+        """
+        feature: Tensor = self.projection(self._pooled(inputs))
         return feature
 
-    def _read_vectors(self, vectors: Tensor) -> Tensor:
-        states, final = self.gru(vectors)
+    def _pooled(self, inputs: Input) -> Tensor:
+        if isinstance(inputs, Mapping):
+            return self._read_packed(inputs["values"], series_lengths(inputs["mask"]))
+        if self.embedding is not None:
+            return self._read_packed(self.embedding(inputs), text_lengths(inputs))
+        states, final = self.gru(inputs)
         return states.mean(1) if self.pooling == "mean" else _both(final)
 
-    def _read_text(self, embedding: nn.Embedding, ids: Tensor) -> Tensor:
-        lengths = text_lengths(ids)
-        packed = pack_padded_sequence(
-            embedding(ids), lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
+    def _read_packed(self, steps: Tensor, lengths: Tensor) -> Tensor:
+        """Read steps (B, L, d) up to the length of each sample, (B,)."""
+        packed = pack_padded_sequence(steps, lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, final = self.gru(packed)
         if self.pooling == "last":
             return _both(final)
-        # Unpacking puts zeros behind the end of a text, so they do not add to the sum.
+        # Unpacking puts zeros behind the end of a sample, so they do not add to the sum.
         total = pad_packed_sequence(states, batch_first=True)[0].sum(1)
         return total / lengths.unsqueeze(1)
 

@@ -5,16 +5,22 @@ Xu et al. BalanceBenchmark: A Survey for Multimodal Imbalance Learning. 2025.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor, nn
 
+from equipoise.batch import Input
 from equipoise.checks import inside, integer, require
 from equipoise.encoders.parts.checks import check_shape
+from equipoise.encoders.parts.series import series_lengths
 
 
 class SequenceTransformer(nn.Module):
     """A 1×1 convolution, post-norm transformer layers, and their output at the last step.
 
-    As in BalanceMM's code, no positions are added and no step is masked.
+    As in BalanceMM's code, no positions are added and no step is masked, except for the padding of
+    a series that comes with a mask: no step attends to it, and the last step is the last real one.
 
     Args:
         shape: (length, d) of one sequence.
@@ -27,6 +33,8 @@ class SequenceTransformer(nn.Module):
     Raises:
         ConfigError: a bad option or shape.
     """
+
+    reads_mask = True
 
     def __init__(
         self,
@@ -58,7 +66,19 @@ class SequenceTransformer(nn.Module):
             )
         )
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(B, L, d) → (B, width)."""
-        steps: Tensor = self.layers(self.embedding(inputs.transpose(1, 2)).transpose(1, 2))
-        return steps[:, -1]
+    def forward(self, inputs: Input) -> Tensor:
+        """Compute the feature, (B, width).
+
+        Args:
+            inputs: (B, L, d), or {"values": (B, L, d), "mask": bool (B, L)}.
+        """
+        values = inputs["values"] if isinstance(inputs, Mapping) else inputs
+        lengths = series_lengths(inputs["mask"]) if isinstance(inputs, Mapping) else None
+        steps: Tensor = self.embedding(values.transpose(1, 2)).transpose(1, 2)
+        if lengths is None:
+            steps = self.layers(steps)
+            return steps[:, -1]
+        padding = torch.arange(steps.shape[1], device=steps.device) >= lengths[:, None]
+        for layer in self.layers:
+            steps = layer(steps, src_key_padding_mask=padding)
+        return steps[torch.arange(len(steps), device=steps.device), lengths - 1]

@@ -127,6 +127,9 @@ def _flat(table: Table, modality: str, rows: np.ndarray) -> np.ndarray:
         return stored.reshape(len(rows), -1).astype(np.float32)
     batch = table.only((modality,)).rows(rows)
     value = batch.inputs[modality]
+    if spec.masked and isinstance(value, Mapping):
+        padded = ~value["mask"].numpy()[..., None]
+        return _pooled(np.where(padded, np.nan, value["values"].numpy()), spec.kind)
     assert not isinstance(value, Mapping), "features of encoders are read by networks alone"
     return _pooled(value.numpy(), spec.kind)
 

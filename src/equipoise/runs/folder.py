@@ -132,4 +132,6 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def _specification(spec: ModalitySpec) -> dict[str, Any]:
-    return {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary}
+    facts = {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary}
+    # Only where it is true: runs of earlier versions do not have it.
+    return {**facts, "masked": True} if spec.masked else facts

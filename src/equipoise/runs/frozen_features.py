@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,10 @@ def _blocks(
     for start in track(starts, len(starts), f"encoding {modality}"):
         chosen = rows[start : start + BATCH_SIZE]
         block = table.arrays[modality][chosen]
-        inputs = torch.from_numpy(np.array(block if step is None else step(block, None))).to(device)
+        read = block if step is None else step(block, None)
+        # No frozen encoder reads the mask of a series.
+        values = read["values"] if isinstance(read, Mapping) else read
+        inputs = torch.from_numpy(np.array(values)).to(device)
         with evaluating(encoder), torch.no_grad():
             found: Tensor = encoder.backbone_features(inputs)
         yield chosen, found.float().cpu().numpy()

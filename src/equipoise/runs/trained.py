@@ -60,7 +60,9 @@ class Finished(ABC):
         try:
             self.classes = tuple(facts["classes"])
             self.specs = {
-                m: ModalitySpec(m, f["kind"], tuple(f["shape"]), f["vocabulary"])
+                m: ModalitySpec(
+                    m, f["kind"], tuple(f["shape"]), f["vocabulary"], f.get("masked", False)
+                )
                 for m, f in facts["modalities"].items()
             }
             self.preprocessing = facts["preprocessing"]

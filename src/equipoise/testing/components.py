@@ -188,8 +188,8 @@ def check_dataset(splits: Splits) -> None:
         )
         batch = table.rows(np.arange(min(len(table), 32)))
         for modality, spec in table.specs.items():
-            content = batch.inputs[modality]
-            assert isinstance(content, torch.Tensor)
+            value = batch.inputs[modality]
+            content = value["values"] if isinstance(value, Mapping) else value
             assert content.shape[1:] == spec.shape, (
                 f"{modality}: {tuple(content.shape[1:])}, stated {spec.shape}"
             )

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from equipoise.data.modality import ModalitySpec
-from equipoise.data.table.table import Splits, Table, UnfittedStep
+from equipoise.data.table.table import Block, Splits, Table, UnfittedStep
+from equipoise.data.transforms.array import Series
 from equipoise.data.transforms.base import Draws, Transform
 from equipoise.data.transforms.scale import Scale, fit_scale, sample_rows
 from equipoise.data.transforms.tabular import Inputs, Tabular
@@ -45,7 +46,7 @@ class Arrays:
         shape = table.specs[modality].shape
         rows = table.store_rows[table.present[modality]]
         scale = fit_scale(
-            lambda chosen: plain(store[chosen], None),
+            lambda chosen: plain.steps(store[chosen]),
             rows if len(shape) == 1 else sample_rows(rows),
             shape[axis],
             axis,
@@ -73,13 +74,28 @@ class FinishedArrays:
         self.scale = scale
         self.random = transform is not None and transform.random
 
-    def __call__(self, block: np.ndarray, draws: Draws | None) -> np.ndarray:
+    def __call__(self, block: np.ndarray, draws: Draws | None) -> Block:
         if self.transform is not None:
             block = self.transform.finish(block, draws)
-        return block if self.scale is None else self.scale.apply(block)
+        if self.scale is not None:
+            block = self.scale.apply(block)
+        if not self.masked:
+            return block
+        mask = ~np.isnan(block).any(axis=-1)
+        return {"values": np.where(mask[..., None], block, np.float32(0)), "mask": mask}
+
+    @property
+    def masked(self) -> bool:
+        return isinstance(self.transform, Series) and self.transform.mask
+
+    def steps(self, block: np.ndarray) -> np.ndarray:
+        """Finished samples; those with a mask as single steps (n, 1, d), without any padding."""
+        if self.transform is not None:
+            block = self.transform.finish(block, None)
+        return block[~np.isnan(block).any(axis=-1)][:, None] if self.masked else block
 
     def spec(self, before: ModalitySpec) -> ModalitySpec:
-        return before
+        return replace(before, masked=self.masked)
 
 
 class Texts:

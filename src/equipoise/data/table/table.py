@@ -16,13 +16,16 @@ from equipoise.data.manifest.labels import Label
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.transforms.base import Draws
 
+Block = np.ndarray | Mapping[str, np.ndarray]
+"""Samples of one modality (B, …), or several named arrays of them."""
+
 
 class Step(Protocol):
     """The computation between a modality's store and a batch, see `steps.py`."""
 
     random: bool
 
-    def __call__(self, block: np.ndarray, draws: Draws | None) -> np.ndarray: ...
+    def __call__(self, block: np.ndarray, draws: Draws | None) -> Block: ...
 
     def spec(self, before: ModalitySpec) -> ModalitySpec: ...
 
@@ -139,17 +142,19 @@ class Table:
             if here.all() and len(here):
                 block = self._read(modality, store_rows, epoch)
             else:
-                dtype = np.float32 if spec.vocabulary is None else np.int64
-                block = np.zeros((len(indices), *spec.shape), dtype)
-                if here.any():
-                    block[here] = self._read(modality, store_rows[here], epoch)
-            inputs[modality] = torch.from_numpy(block)
+                found = self._read(modality, store_rows[here], epoch) if here.any() else None
+                block = _scattered(found, here, spec)
+            inputs[modality] = (
+                {name: torch.from_numpy(part) for name, part in block.items()}
+                if isinstance(block, Mapping)
+                else torch.from_numpy(block)
+            )
         label = torch.from_numpy(self.label[indices])
         index = torch.from_numpy(np.asarray(indices, dtype=np.int64))
         weight = None if self.weight is None else torch.from_numpy(self.weight[indices])
         return Batch(inputs, present, label, index, weight=weight)
 
-    def _read(self, modality: str, store_rows: np.ndarray, epoch: int) -> np.ndarray:
+    def _read(self, modality: str, store_rows: np.ndarray, epoch: int) -> Block:
         block = self.arrays[modality][store_rows]
         step = self.steps.get(modality)
         if step is None:
@@ -197,6 +202,27 @@ class Table:
     def only(self, modalities: Sequence[str]) -> Table:
         """The same samples with some of the modalities."""
         return replace(self, specs={m: self.specs[m] for m in modalities})
+
+
+def _scattered(found: Block | None, here: np.ndarray, spec: ModalitySpec) -> Block:
+    """The samples of present rows among zeros for the absent ones.
+
+    Args:
+        found: of the present rows; None where there is none.
+        here: bool (B,).
+        spec: of the modality.
+    """
+    dtype = np.float32 if spec.vocabulary is None else np.int64
+    block = np.zeros((len(here), *spec.shape), dtype)
+    if not spec.masked:
+        if found is not None:
+            block[here] = found
+        return block
+    mask = np.zeros((len(here), spec.shape[0]), dtype=bool)
+    if isinstance(found, Mapping):
+        block[here] = found["values"]
+        mask[here] = found["mask"]
+    return {"values": block, "mask": mask}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from equipoise.checks import integer, integer_list, require
+from equipoise.checks import flag, integer, integer_list, require
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.media import read_array
 from equipoise.data.transforms.base import Draws, statistics
@@ -109,44 +109,66 @@ class Numbers(ArrayFile):
 class Series(ArrayFile):
     """A .npy file that keeps its axes: a series (length, columns), or maps with channels first.
 
-    A series of another length is cut, or padded with zeros at its end. A step of zeros counts as
-    padding, and normalisation leaves it at zero.
+    A series of another length is cut, or padded with zeros at its end. With a mask, encoders that
+    read one ignore the padding, so its length does not matter. Without it, a step of zeros counts
+    as padding, which normalisation leaves at zero.
 
     Attributes:
         length: size of the first axis.
         rest: sizes of the other axes.
         normalise: none, fit (each column of a series or channel of a map by its mean and standard
             deviation over the training rows), or [mean, standard deviation].
+        mask: say which steps of a series are no padding; true where training series are shorter
+            than `length`.
     """
 
     length: int
     rest: Sequence[int]
     normalise: Any = "fit"
-    follows: ClassVar = frozenset({"length", "rest"})
+    mask: bool = False
+    follows: ClassVar = frozenset({"length", "rest", "mask"})
     kind: ClassVar[str] = "array"
 
     def __post_init__(self) -> None:
-        require(self.kind, integer("length", self.length, 1), integer_list("rest", self.rest))
+        require(
+            self.kind,
+            integer("length", self.length, 1),
+            integer_list("rest", self.rest),
+            flag("mask", self.mask),
+        )
+        require(self.kind, ("mask", not self.mask or self.is_series, "false for maps", self.mask))
         self._known()
 
     @property
-    def padded(self) -> bool:
+    def is_series(self) -> bool:
         """True for a series, whose first axis is time."""
         return len(self.rest) == 1
+
+    @property
+    def axis(self) -> int:
+        return 1 if self.is_series else 0
+
+    @property
+    def padded(self) -> bool:
+        return self.is_series and not self.mask
 
     @property
     def stored(self) -> tuple[int, ...]:
         return (self.length, *self.rest)
 
     def decode(self, part: FilePart) -> np.ndarray:
-        """float32 of `shape`.
+        """float32 of `shape`; where there is a mask, padding is NaN, which no file may hold.
 
         Raises:
             DataError: not a .npy file, or with other axes.
         """
         array = read_array(part)
-        if array.shape[1:] != tuple(self.rest) or (not self.padded and len(array) != self.length):
+        if array.ndim == 1 and tuple(self.rest) == (1,):
+            array = array[:, None]
+        if array.shape[1:] != tuple(self.rest) or (
+            not self.is_series and len(array) != self.length
+        ):
             raise DataError(f"{part}: has shape {array.shape}, {self.stored} is expected")
-        fitted = np.zeros(self.stored, dtype=np.float32)
+        fitted = np.full(self.stored, np.nan if self.mask else 0.0, dtype=np.float32)
         fitted[: len(array)] = array[: self.length]
         return fitted

@@ -236,9 +236,14 @@ def _series(given: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
         return {}
     rest = _commonest([shape[1:] for shape in shapes])
     lengths = [shape[0] for shape in shapes if shape[1:] == rest]
-    is_series = len(rest) == 1
-    length = min(int(covering(lengths)), MOST_STEPS) if is_series else _commonest(lengths)
-    return {"length": length, "rest": list(rest)}
+    if not rest and min(lengths) < max(lengths):
+        rest = (1,)  # a series of one number at a time
+    rest = tuple(given.get("rest", rest))
+    if len(rest) != 1:
+        return {"length": _commonest(lengths), "rest": list(rest)}
+    length = min(int(covering(lengths)), MOST_STEPS)
+    mask = min(lengths) < given.get("length", length)
+    return {"length": length, "rest": list(rest), "mask": mask}
 
 
 def _commonest(values: Sequence[Any]) -> Any:
@@ -310,9 +315,11 @@ def describe(name: str, transform: Any, measured: Measured) -> Reading:
         part = f"{transform.length} numbers"
     elif isinstance(transform, Series):
         lengths = [h.shape[0] for h in headers if h.shape]
-        if transform.padded:
+        if transform.is_series:
             part = _of(transform.length, max(lengths, default=None), "steps", "d")
-            part += f" of {transform.rest[0]} numbers"
+            part += f" of {transform.rest[0]} number{'s' * (transform.rest[0] > 1)}"
+            if transform.mask and lengths:
+                part += f" (shortest {min(lengths)}, padding is masked)"
             cut = sum(length > transform.length for length in lengths)
         else:
             part = f"{times(shape)} numbers"
