@@ -18,6 +18,7 @@ TINY = {
     "intermediate_size": 24,
 }
 SMALL = {  # encoder: shape of a sample, number of token ids, options
+    "residual_mlp": ((9,), None, {}),
     "mlp": ((9,), None, {}),
     "small_cnn": ((2, 12, 17), None, {}),
     "resnet": ((1, 40, 33), None, {}),
