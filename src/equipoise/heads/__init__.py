@@ -76,6 +76,14 @@ HEADS = Registry(
             url="https://arxiv.org/abs/2306.02050",
         ),
         Entry(
+            "pdf",
+            "equipoise.heads.pdf:PDF",
+            "a linear classifier per modality, logits weighed by predicted confidences",
+            paper="Cao et al. Predictive Dynamic Fusion. ICML 2024",
+            year=2024,
+            url="https://arxiv.org/abs/2406.04802",
+        ),
+        Entry(
             "domfn",
             "equipoise.heads.domfn:DOMFN",
             "a fused predictor where the modalities agree, the surest of them where they do not",

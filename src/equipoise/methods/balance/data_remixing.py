@@ -1,6 +1,7 @@
 r"""Data Remixing: every sample trains the one modality that is least certain of it.
 
-Ma, Chen, Deng. Improving Multimodal Learning via Imbalanced Learning. ICML 2025.
+Ma, Chen, Deng. Improving Multimodal Learning Balance and Sufficiency through Data Remixing. ICML
+2025.
 Code: github.com/MatthewMaxy/Remix_ICML2025
 
 Idea:
@@ -134,7 +135,7 @@ class DataRemixing(Method):
         if not self.remixed(ctx):
             super().step(batch, ctx)
             return
-        for modality in ctx.present_in(batch):
+        for modality in sorted(ctx.present_in(batch)):
             rows = batch.present[modality].nonzero(as_tuple=True)[0]
             part = batch.rows(rows)
             ctx.backward(self.loss(ctx.model(part), part, ctx))

@@ -36,21 +36,14 @@ Where published code departs:
 
 from __future__ import annotations
 
-import copy
-
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import integer, not_negative, require
-from equipoise.heads.linear import Late as LateHead
 from equipoise.methods.baselines.joint import Joint
-from equipoise.methods.baselines.late import Late
 from equipoise.methods.parts.idle import warn_of_frozen_encoders
-from equipoise.model import Model
+from equipoise.methods.parts.unimodal_teachers import ask, make_teachers, train_teachers
 from equipoise.training.context import Context
-from equipoise.training.phase import Phase
-from equipoise.training.trial import fork, try_out
 
 
 class UMT(Joint):
@@ -80,24 +73,14 @@ class UMT(Joint):
         self.teaches = self.weight > 0 and not warn_of_frozen_encoders("method 'umt'", ctx)
         if not self.teaches:
             return
-        # Copied without their counters: the passes of the teachers are counted once, below.
-        with ctx.passes.detached():
-            encoders = copy.deepcopy(ctx.model.encoders)
-        head = ctx.model.head
-        classifiers = LateHead(head.widths, head.classes)
-        self.teachers = Model(dict(encoders.items()), classifiers, ctx.model.precision)
-        self.teachers.to(next(ctx.model.parameters()))
-        ctx.passes.attach(self.teachers)
+        self.teachers = make_teachers(ctx)
 
     def on_phase_start(self, ctx: Context) -> None:
         """Train the teachers, from the encoders' own start and classifiers of zeros."""
         if not self.teaches:
             return
-        self.teachers.encoders.load_state_dict(ctx.model.encoders.state_dict())
-        for parameter in self.teachers.head.parameters():
-            nn.init.zeros_(parameter)
         epochs = ctx.epochs if isinstance(self.teacher_epochs, str) else self.teacher_epochs
-        try_out(fork(ctx, self.teachers, epochs=epochs), Late(), Phase(epochs))
+        train_teachers(self.teachers, epochs, ctx)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         loss = super().loss(output, batch, ctx)
@@ -106,10 +89,6 @@ class UMT(Joint):
             loss = loss + self.weight * ctx.sample_mean(distance, batch.present[modality])
         return loss
 
-    @torch.no_grad()
     def taught(self, batch: Batch) -> dict[str, Tensor]:
         """{modality: z' (B, d_m)}, the features of the teachers; empty where there are none."""
-        if not self.teaches:
-            return {}
-        self.teachers.eval()
-        return dict(self.teachers(batch).features)
+        return dict(ask(self.teachers, batch).features) if self.teaches else {}

@@ -39,6 +39,16 @@ ENTRIES = [
         head="qmf",
     ),
     MethodEntry(
+        "pdf",
+        "equipoise.methods.fusion.pdf:PDF",
+        "logits weighed by confidences that learn how probable the true class is",
+        paper="Cao, Xia, Ding, Zhang, Hu. Predictive Dynamic Fusion. ICML 2024",
+        year=2024,
+        url="https://arxiv.org/abs/2406.04802",
+        code="https://github.com/Yinan-Xia/PDF",
+        head="pdf",
+    ),
+    MethodEntry(
         "domfn",
         "equipoise.methods.fusion.domfn:DOMFN",
         "fusion of the samples whose modalities agree, separate training of the others",
