@@ -213,6 +213,14 @@ HEADS = Registry(
             url="https://arxiv.org/abs/2502.20120",
         ),
         Entry(
+            "di-mml",
+            "equipoise.heads.di_mml:DIMML",
+            "own classifiers and one of all features, each weighed by how sure it is",
+            paper="Fan et al. Detached and Interactive Multimodal Learning. ACM Multimedia 2024",
+            year=2024,
+            url="https://arxiv.org/abs/2407.19514",
+        ),
+        Entry(
             "ae",
             "equipoise.heads.ae:AE",
             "an autoencoder restores the joint vector, a multilayer classifier reads it",

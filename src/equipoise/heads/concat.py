@@ -45,7 +45,7 @@ class Concat(Head):
         features: Mapping[str, Tensor],
         logits: Mapping[str, Tensor],
         present: Mapping[str, Tensor],
-    ) -> tuple[Tensor, None]:
+    ) -> tuple[Tensor, Tensor | None]:
         fused = self.bias.expand(len(next(iter(present.values()))), -1)
         for modality, feature in features.items():
             shown = feature * present[modality].unsqueeze(-1)

@@ -44,6 +44,7 @@ def test_few_methods_refuse():
             assert message.endswith(f"leave out --{name}")
     assert {method: [*names] for method, names in found.items() if names} == {
         "bss": ["sampling"],
+        "data-remixing": ["sampling"],
         "smv-sample": ["sampling"],
         "smv-modality": ["sampling"],
         "tmc": ["loss", "label_smoothing"],

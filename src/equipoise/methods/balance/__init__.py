@@ -428,6 +428,18 @@ ENTRIES: list[MethodEntry] = [
         neutral={"gamma": 0.0, "weights": "none", "warm_up": 0.0},
     ),
     MethodEntry(
+        "di-mml",
+        "equipoise.methods.balance.di_mml:DIMML",
+        "encoders learn apart and teach each other, then a classifier of all features is fitted",
+        paper="Fan, Xu, Wang, Liu, Guo. Detached and Interactive Multimodal Learning. ACM "
+        "Multimedia 2024",
+        year=2024,
+        url="https://arxiv.org/abs/2407.19514",
+        code="https://github.com/fanyunfeng-bit/DI-MML",
+        head="di-mml",
+        backward_passes=0.5,  # where both stages are of one length
+    ),
+    MethodEntry(
         "compose",
         "equipoise.methods.balance.compose:Compose",
         "any combination of the ingredients of MLA, LFM and MIE",

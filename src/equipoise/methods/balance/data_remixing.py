@@ -88,6 +88,7 @@ class DataRemixing(Method):
         self.warm_up = warm_up
         self.unimodal_weight = unimodal_weight
         self.gamma = gamma
+        self.chooses_rows = warm_up < 1
 
     def setup(self, ctx: Context) -> None:
         """Check the head.
