@@ -3,7 +3,7 @@ r"""Balanced: a tempered sum of own classifiers and a classifier of all features
 $$v_m = z_m V_m^\top + c_m \qquad \mathrm{late} = \sum_m e^{s_m} v_m \qquad
 \mathrm{joint} = [z_1; \dots; z_M] W^\top + b$$
 
-$$f = \log \tfrac12 \left( \mathrm{softmax}(\mathrm{late}) + \mathrm{softmax}(\mathrm{joint})
+$$f = \log \frac12 \left( \mathrm{softmax}(\mathrm{late}) + \mathrm{softmax}(\mathrm{joint})
 \right)$$
 
 The sums are over the modalities that a sample has; an absent feature counts as zeros in `joint`.

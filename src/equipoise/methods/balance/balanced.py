@@ -33,6 +33,9 @@ Equations:
     The last sum of $L$ is $\sqrt M$ times the mean over the modalities, each taken over the
     samples that have it. With any other head $\mathrm{CE}(f, y)$ takes the place of the
     first two terms.
+
+Where published code departs:
+    This method is ours, and no other code of it is published.
 """
 
 from __future__ import annotations
