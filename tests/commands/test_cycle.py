@@ -20,6 +20,10 @@ def test_a_run_is_trained_evaluated_and_reported(command, tmp_path):
     table = command("evaluate runs/a").out
     assert f"{result['test']['fused']['accuracy']:.3f}" in table
     assert all(modality in table for modality in result["modalities"])
+    low, high = result["test"]["intervals"]["accuracy"]
+    assert f"({low:.3f}–{high:.3f})" in table
+    for entry in result["test"]["classes"]:
+        assert f"{entry['recall']:.3f}" in table
     assert command("report runs/a --out page").code == 0
     assert list((tmp_path / "page").glob("*.html"))
 

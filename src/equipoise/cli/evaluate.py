@@ -40,12 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="other data may lack the columns of some modalities",
     )
     add_trust(parser)
-    parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print all metrics, of every class too, as JSON"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     import equipoise
-    from equipoise.cli.output import print_json, print_metrics
+    from equipoise.cli.output import print_assessment, print_json
 
     metrics = equipoise.evaluate(
         args.run_folder,
@@ -59,6 +61,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(metrics)
     else:
-        part = "data" if args.data else args.split or "test"
-        print_metrics({part: metrics}, title=args.data or args.run_folder)
+        split = "" if args.data else f", {args.split or 'test'}"
+        print_assessment(metrics, title=f"{args.data or args.run_folder}{split}")
     return 0

@@ -20,6 +20,13 @@ HEADINGS = {
 }
 
 
+OF_A_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1", "auroc": "AUROC"}
+"""{metric: heading} of the table of classes."""
+
+MOST_CLASSES = 30
+"""The most classes that `evaluate` prints; --json has all of them."""
+
+
 def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1))
 
@@ -69,6 +76,65 @@ def print_metrics(splits: Mapping[str, Mapping[str, Any]], title: str | None = N
         for name in names
     ]
     print_table(header, rows, title)
+
+
+def print_assessment(measured: Mapping[str, Any], title: str | None = None) -> None:
+    """Print what `evaluate` returns: every metric with its interval, and every class.
+
+    Of more than `MOST_CLASSES` classes, those with the lowest F1 score are shown.
+
+    Args:
+        measured: the assessment of a split.
+        title: above the table.
+    """
+    from equipoise.report.board import METRIC_TITLES, metrics_of
+
+    parts = ("fused", *measured["modalities"])
+    intervals = measured["intervals"]
+    rows = [
+        [
+            METRIC_TITLES[metric],
+            *(_number(metrics_of(measured, part).get(metric)) for part in parts),
+            _interval(intervals.get(metric)),
+        ]
+        for metric in METRIC_TITLES
+    ]
+    counts = [measured["count"], *(m["count"] for m in measured["modalities"].values())]
+    rows.append(["samples", *map(str, counts), ""])
+    print_table(("", *parts, "fused, 95 % interval"), rows, title)
+    classes = measured["classes"]
+    shown = sorted(classes, key=lambda entry: entry["f1"] or 0.0)[:MOST_CLASSES]
+    lines = [
+        [
+            str(entry["class"]),
+            str(entry["support"]),
+            *(f"{_number(entry[m])} {_interval(entry['intervals'][m])}" for m in OF_A_CLASS),
+        ]
+        for entry in (classes if len(classes) <= MOST_CLASSES else shown)
+    ]
+    of = "" if len(classes) <= MOST_CLASSES else f", the {MOST_CLASSES} with the lowest F1"
+    header = ("class", "samples", *OF_A_CLASS.values())
+    print_table(header, lines, f"fused, each class with its 95 % interval{of}")
+    for line in _confusions(measured):
+        print(printable(line))
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "" if bounds is None else f"({bounds[0]:.3f}–{bounds[1]:.3f})"
+
+
+def _confusions(measured: Mapping[str, Any], most: int = 3) -> Iterable[str]:
+    """The most frequent confusions, one in a line."""
+    names = [entry["class"] for entry in measured["classes"]]
+    table = measured["confusion"]
+    wrong = [
+        (count, sum(row), names[true], names[predicted])
+        for true, row in enumerate(table)
+        for predicted, count in enumerate(row)
+        if count and true != predicted
+    ]
+    for count, of, true, predicted in sorted(wrong, key=lambda one: -one[0])[:most]:
+        yield f"{count} of {of} samples of {true!r} are taken for {predicted!r}"
 
 
 def _number(value: float | None) -> str:

@@ -192,11 +192,18 @@ def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = BI
         label: int (N,).
         bins: number of intervals of equal width (a, b] into which confidences are sorted.
     """
+    which, gap = calibration_bins(probability, label, bins)
+    gaps = np.bincount(which, weights=gap, minlength=bins)
+    return float(np.abs(gaps).sum() / len(label))
+
+
+def calibration_bins(
+    probability: np.ndarray, label: np.ndarray, bins: int = BINS
+) -> tuple[np.ndarray, np.ndarray]:
+    """The bin (N,) of each sample's confidence, and confidence minus correctness (N,)."""
     confidence = probability.max(axis=1)
     correct = probability.argmax(axis=1) == label
-    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(which, weights=confidence - correct, minlength=bins)
-    return float(np.abs(gaps).sum() / len(label))
+    return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1), confidence - correct
 
 
 _METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float | None]] = {

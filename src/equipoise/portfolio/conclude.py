@@ -13,7 +13,7 @@ import numpy as np
 from equipoise.batch import Predictions
 from equipoise.data.table.table import Splits, Table
 from equipoise.errors import TrainingError
-from equipoise.evaluation.metrics import measure
+from equipoise.evaluation.assessment import assess
 from equipoise.evaluation.predictions import save_predictions
 from equipoise.evaluation.shapley import shapley_value, subsets
 from equipoise.portfolio.blended import Blended, Ranked, Recipe
@@ -352,7 +352,7 @@ def measured(
         save_predictions(predictions, folder / "predictions" / f"{name}.npz")
     label = search.material.rows.label[chosen.rows]
     return {
-        **{name: measure(predictions) for name, predictions in parts.items()},
+        **{name: assess(predictions) for name, predictions in parts.items()},
         "contribution": contributions(
             blended, splits.test if len(splits.test) else splits.validation
         ),

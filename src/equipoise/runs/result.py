@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from equipoise.configuration.flags import command
 from equipoise.data.table.table import Splits
 from equipoise.errors import RunError
-from equipoise.evaluation.metrics import measure
+from equipoise.evaluation.assessment import assess
 from equipoise.evaluation.predict import contribution, predict
 from equipoise.evaluation.predictions import save_predictions
 from equipoise.files import replace_file
@@ -63,7 +64,12 @@ def finish(
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write `result.json`, with a digest by which `read_result` notices that it was edited."""
     content = {**result, "digest": digest(result)}
-    replace_file(folder / "result.json", json.dumps(content, indent=1).encode())
+    text = json.dumps(content, indent=1)
+    # Lists of numbers in one line each: a table of confusions would have a line for every cell.
+    text = re.sub(
+        r"\[\n\s*([-+.\w,\s]*?)\s*\n\s*\]", lambda found: f"[{' '.join(found[1].split())}]", text
+    )
+    replace_file(folder / "result.json", text.encode())
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -131,7 +137,7 @@ def read_splits(folder: Path, model: Model, splits: Splits, runtime: Runtime) ->
         (folder / "predictions").mkdir(exist_ok=True)
         for name, predictions in parts.items():
             save_predictions(predictions, folder / "predictions" / f"{name}.npz")
-    measured = {name: measure(predictions) for name, predictions in parts.items()}
+    measured = {name: assess(predictions) for name, predictions in parts.items()}
     reported = splits.test if len(splits.test) else splits.validation
     return {**measured, "contribution": contribution(model, reported, runtime=runtime)}
 

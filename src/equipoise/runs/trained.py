@@ -20,7 +20,7 @@ from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.missing import mask
 from equipoise.data.table.table import Splits, Table
 from equipoise.errors import ConfigError, DataError, EquipoiseError, RunError, invalid
-from equipoise.evaluation.metrics import measure
+from equipoise.evaluation.assessment import assess
 from equipoise.evaluation.predict import predict
 from equipoise.evaluation.predictions import load_predictions
 from equipoise.runs.build import build_method, build_model
@@ -203,8 +203,8 @@ class Finished(ABC):
                 )
             stored = self._stored(split or "test") if missing is None else None
             if stored is not None:
-                return measure(stored)
-            return measure(self.predict(self.own(split or "test", missing)))
+                return assess(stored)
+            return assess(self.predict(self.own(split or "test", missing)))
         if split is not None:
             raise ConfigError(
                 f"evaluate: {split!r} is a split of the run's own data; leave out one of the two"
@@ -231,7 +231,7 @@ class Finished(ABC):
             exact=d.missing_exact,
             modality=d.missing_modality,
         )
-        return measure(self.predict(hidden))
+        return assess(self.predict(hidden))
 
     def _check_facts(self, facts: Mapping[str, Any], stored: Mapping[str, Any] | None) -> None:
         """Refuse a `data.json` that was edited, since it decides what an output means."""

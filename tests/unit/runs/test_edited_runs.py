@@ -126,7 +126,7 @@ def test_edited_settings_are_noticed(run, made, was, now):
 
 
 RESULTS = {
-    "accuracy": at("test", "fused", "accuracy", value=lambda found: 1.0),
+    "accuracy": at("test", "fused", "accuracy", value=lambda found: 0.9876),
     "label": at("label", value=lambda label: "best"),
     "no test": lambda content: {k: v for k, v in content.items() if k != "test"},
     "null": lambda content: None,
