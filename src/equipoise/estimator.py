@@ -35,11 +35,14 @@ from equipoise.diagnosis.inference import take_columns
 from equipoise.errors import Interrupted
 from equipoise.evaluation.metrics import softmax
 from equipoise.files import hastily
+from equipoise.portfolio.opened import open_run
+from equipoise.portfolio.progress import SearchProgress
+from equipoise.portfolio.run import search
 from equipoise.progress import silence
 from equipoise.runs.build import build_method
 from equipoise.runs.progress import TrainingProgress
 from equipoise.runs.run import train
-from equipoise.runs.trained import Trained
+from equipoise.runs.trained import Finished
 from equipoise.settings import IN_MEMORY, DataSettings, Settings
 
 if TYPE_CHECKING:
@@ -74,13 +77,15 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     validated on.
 
     Args:
-        method: "auto" for the default method of `equipoise.fit`, a name of `equipoise list
-            methods`, or {"name": …, option: value}.
+        method: "auto" for the default method of `equipoise.fit`, or for a search where there is a
+            `time_limit`; else a name of `equipoise list methods`, or {"name": …, option: value}.
         modalities: {name: columns}. Columns are names (of a DataFrame), a slice or a list of
             numbers (of an array). By default the columns of a DataFrame are taken as `equipoise
             doctor` suggests, and those of an array are one modality.
         epochs: "auto" for the default of `equipoise.fit`, or how often every modality sees the
             training samples.
+        time_limit: seconds of a search for the best ensemble of many models, see `equipoise.auto`;
+            None to train one network.
         class_weight: None, "balanced" or {class: weight}.
         validation_fraction: fraction of the rows for validation.
         settings: further settings of `equipoise.fit`, such as `{"lr": 0.1, "width": 64}`.
@@ -113,6 +118,7 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         modalities: Any = None,
         epochs: Any = "auto",
+        time_limit: float | None = None,
         class_weight: Any = None,
         validation_fraction: float = 0.15,
         settings: Any = None,
@@ -122,6 +128,7 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.method = method
         self.modalities = modalities
         self.epochs = epochs
+        self.time_limit = time_limit
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.settings = settings
@@ -147,6 +154,8 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"validation_fraction must be in (0, 1), found {self.validation_fraction!r}"
             )
+        if self.time_limit is not None and self.method != "auto":
+            raise ValueError("a search with a time_limit tries several methods; leave out 'method'")
         X, y = self._read_training(X, y)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -199,11 +208,11 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             FileExistsError: the folder exists.
         """
-        from equipoise.api import load as open_run
+        from equipoise import api
 
         check_is_fitted(self)
         _write(self._files, Path(folder))
-        return open_run(folder, trust=True)
+        return api.load(folder, trust=True)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -380,8 +389,12 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if _differ(weight[train_rows]):
             settings = replace(settings, data=replace(settings.data, weight="sample_weight"))
             # The mean is 1, so that a learning rate means the same with weights and without.
-            scaled = weight[train_rows] / weight[train_rows].mean()
-            parts = replace(parts, train=replace(parts.train, weight=scaled))
+            scaled = weight / weight[train_rows].mean()
+            parts = replace(
+                parts,
+                train=replace(parts.train, weight=scaled[train_rows]),
+                validation=replace(parts.validation, weight=scaled[validation]),
+            )
             build_method(settings)  # refuses weights where the method has no use for them
         default = 0.15 if method.needs_holdout else 0.0
         data = replace(settings.data, holdout=settings.data.holdout or default)
@@ -426,45 +439,62 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             seed: of the draw.
 
         Returns:
-            Training rows, and validation rows, repeated in proportion to their weights.
+            Training rows, and validation rows. These are repeated in proportion to their weights,
+            except in a search, which weights them itself and trains on them in the end.
+
+        Raises:
+            ValueError: too few rows for a search.
         """
         rng = np.random.default_rng(seed)
         count = round(self.validation_fraction * len(rows))
-        if count < FEWEST:
-            return rows, _repeat(rows, weight)
-        order = np.lexsort((rng.random(len(rows)), codes[rows]))
-        places = ((np.arange(count) + rng.random()) * len(rows) / count).astype(np.int64)
         chosen = np.zeros(len(rows), dtype=bool)
-        chosen[order[places]] = True
+        if count:
+            order = np.lexsort((rng.random(len(rows)), codes[rows]))
+            places = ((np.arange(count) + rng.random()) * len(rows) / count).astype(np.int64)
+            chosen[order[places]] = True
         # Every class keeps a row to train on.
         for code in np.setdiff1d(codes[rows], codes[rows][~chosen]):
             chosen[np.flatnonzero(codes[rows] == code)[0]] = False
-        if not chosen.any():
+        if self.time_limit is not None:
+            if chosen.sum() < len(np.unique(codes[rows])):
+                raise ValueError(
+                    f"{len(rows)} rows are too few for a search; leave out time_limit, or take a "
+                    "larger validation_fraction"
+                )
+            return rows[~chosen], rows[chosen]
+        if chosen.sum() < FEWEST:
             return rows, _repeat(rows, weight)
         return rows[~chosen], _repeat(rows[chosen], weight)
 
     def _train(self, settings: Settings, splits: Splits) -> None:
-        with (
-            hastily(),
-            tempfile.TemporaryDirectory(prefix="equipoise-") as scratch,
-            TrainingProgress() as progress,
-        ):
+        with hastily(), tempfile.TemporaryDirectory(prefix="equipoise-") as scratch:
             folder = Path(scratch) / "run"
             try:
-                run = train(settings, folder, splits=splits, callbacks=[progress])
+                if self.time_limit is None:
+                    with TrainingProgress() as training:
+                        run = train(settings, folder, splits=splits, callbacks=[training])
+                else:
+                    with SearchProgress() as searching:
+                        run = search(
+                            settings,
+                            folder,
+                            time_limit=self.time_limit,
+                            watch=searching,
+                            splits=splits,
+                        )
             except Interrupted:  # its message names a folder that is gone
                 raise KeyboardInterrupt from None
             self._files = _contents(folder)
-            self._trained: Trained | None = Trained(folder, trust=True)
+            self._trained: Finished | None = open_run(folder, trust=True)
         self.result_ = run.result
         self.n_iter_ = run.result["epochs"]
 
-    def _loaded(self) -> Trained:
+    def _loaded(self) -> Finished:
         """The trained network; built again after the classifier was unpickled or copied."""
         if self._trained is None:
             with hastily(), tempfile.TemporaryDirectory(prefix="equipoise-") as scratch:
                 _write(self._files, Path(scratch) / "run")
-                self._trained = Trained(Path(scratch) / "run", trust=True)
+                self._trained = open_run(Path(scratch) / "run", trust=True)
         return self._trained
 
 

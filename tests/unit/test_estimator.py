@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import equipoise
 from equipoise import EquipoiseClassifier
@@ -48,8 +48,9 @@ def test_the_checks_of_scikit_learn(estimator, check):
 
 
 @pytest.mark.slow
-def test_the_checks_of_scikit_learn_at_the_defaults():
-    check_estimator(EquipoiseClassifier())
+@parametrize_with_checks([EquipoiseClassifier()])
+def test_the_checks_of_scikit_learn_at_the_defaults(estimator, check):
+    check(estimator)
 
 
 @pytest.mark.parametrize("modalities", [TWO, THREE])
@@ -226,8 +227,30 @@ def test_rows_are_kept_back_in_proportion():
     assert sorted([*train, *validation]) == list(rows)
     assert np.abs(np.bincount(codes[validation], minlength=4) - [100, 60, 40, 0]).max() <= 1
     assert set(codes[train]) == {0, 1, 2, 3}
+    every = model._divide_rows(rows, rows, np.ones(1000), 3)
+    assert list(every[0]) == list(every[1]) == list(rows), "no class has a row to spare"
     train, validation = model._divide_rows(rows[:40], codes, np.ones(1000), 3)
     assert list(train) == list(validation) == list(rows[:40])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_search_is_a_classifier_too(weighted, tmp_path):
+    X, y = world(count=90)
+    names = np.array(["p", "q", "r"])[y]
+    X[::6, :3] = np.nan
+    weight = np.random.default_rng().integers(1, 4, size=90) if weighted else None
+    model = EquipoiseClassifier(modalities=TWO, time_limit=4, epochs=2, random_state=0)
+    model.fit(X, names, sample_weight=weight)
+    assert model.score(X, names) > 0.8
+    again = pickle.loads(pickle.dumps(model))
+    assert (again.predict_proba(X) == model.predict_proba(X)).all()
+    assert len(model.result_["members"]) > 1
+    run = model.save(tmp_path / "kept" / "run")
+    assert run.result["modalities"] == list(TWO)
+    with pytest.raises(ValueError, match="leave out 'method'"):
+        clone(model).set_params(method="mla").fit(X, names)
+    with pytest.raises(ValueError, match="too few for a search"):
+        model.fit(X[:5], names[:5])
 
 
 def test_a_saved_classifier_is_a_run(tmp_path):

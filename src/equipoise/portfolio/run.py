@@ -54,6 +54,7 @@ def search(
     workers: int | None = None,
     resume: bool = False,
     watch: Callable[[Progress], None] = lambda progress: None,
+    splits: Splits | None = None,
 ) -> Run:
     """Find the best model that a time limit allows, and write it down.
 
@@ -64,6 +65,7 @@ def search(
         workers: processes; by default one for each core, and one where the time is short.
         resume: go on with the search in `folder`; what has finished there is kept.
         watch: called as each trial ends.
+        splits: data that are loaded already; by default they are loaded as the settings say.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -100,7 +102,7 @@ def search(
     forget_peak(pick_device(settings.device))
     advice = f"go on with: equipoise auto --resume {folder}"
     with Interrupt(advice) as interrupt:
-        splits = data.load(settings.data, 0.0)
+        splits = splits or data.load(settings.data, 0.0)
         _require_labels(splits)
         if resume:
             _check_same(folder, splits)
