@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import equipoise
+from equipoise.configuration.layers import make_settings, nest
 from equipoise.errors import DataError, RunError
 from equipoise.portfolio import run as searching
 from equipoise.portfolio.classical import Classical
@@ -158,9 +159,7 @@ class Killed(BaseException):
 def test_a_killed_search_goes_on_with_what_had_finished(quick, tmp_path):
     rows = table(np.random.default_rng(fresh_seed()))
     rows.to_csv(tmp_path / "rows.csv", index=False)
-    settings = equipoise.api.make_settings(
-        [equipoise.api.nest({"data": str(tmp_path / "rows.csv"), **QUICK})]
-    )
+    settings = make_settings([nest({"data": str(tmp_path / "rows.csv"), **QUICK})])
     out = tmp_path / "run"
 
     def kill(progress):
@@ -188,7 +187,7 @@ def test_a_killed_search_goes_on_with_what_had_finished(quick, tmp_path):
 
 def test_a_search_of_other_data_is_not_gone_on_with(quick, tmp_path):
     rows = table(np.random.default_rng(fresh_seed()), gaps=False)
-    settings = equipoise.api.make_settings([equipoise.api.nest({"data": rows, **QUICK})])
+    settings = make_settings([nest({"data": rows, **QUICK})])
 
     def kill(progress):
         raise Killed
@@ -196,6 +195,8 @@ def test_a_search_of_other_data_is_not_gone_on_with(quick, tmp_path):
     with pytest.raises(Killed):
         searching.search(settings, tmp_path / "run", time_limit=60, workers=1, watch=kill)
     rows.loc[0, "a0"] += 1
+    with pytest.raises(RunError, match="not finished; go on with: equipoise auto --resume"):
+        equipoise.load(tmp_path / "run")
     with pytest.raises(DataError, match="other data"):
         equipoise.auto(rows, out=tmp_path / "run", resume=True)
     with pytest.raises(DataError, match="a DataFrame, which is not kept"):
@@ -224,6 +225,48 @@ def test_a_member_of_foreign_types_is_not_read(searched, tmp_path):
     skops.io.dump(FunctionTransformer(json.dumps), tmp_path / "member/model.skops")
     with pytest.raises(RunError, match=r"holds json\.dumps, of which no member is made"):
         Classical.load(tmp_path / "member")
+
+
+@pytest.mark.slow
+def test_several_processes_find_what_one_finds(quick, tmp_path):
+    rows = table(np.random.default_rng(fresh_seed()))
+    runs = [
+        equipoise.auto(rows, 600, tmp_path / str(count), workers=count, verbose=0, **QUICK)
+        for count in (1, 2)
+    ]
+    assert runs[0].result["validation"] == runs[1].result["validation"]
+    assert runs[0].result["test"] == runs[1].result["test"]
+
+
+def test_words_pictures_and_gaps_are_read(quick, tmp_path):
+    """Modalities of several kinds side by side, on rows of which some lack one of them."""
+    from PIL import Image
+
+    rng = np.random.default_rng(fresh_seed())
+    rows = table(rng)[["y", "part"]]
+    for row in range(len(rows)):
+        shade = 60 + 6 * rows["y"][row] + rng.integers(-20, 20, size=(6, 6))
+        Image.fromarray(shade.astype(np.uint8)).save(tmp_path / f"{row}.png")
+    rows["face"] = [f"{row}.png" if rng.random() < 0.9 else None for row in range(len(rows))]
+    words = {0: "calm blue sea", 10: "red hot fire", 20: "green old tree"}
+    rows["said"] = [f"{words[y]} and {rng.choice(['so', 'then'])}" for y in rows["y"]]
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    run = equipoise.auto(
+        tmp_path / "rows.csv",
+        600,
+        tmp_path / "run",
+        workers=1,
+        verbose=0,
+        modality=["face=face:image", "said=said:text"],
+        label="y",
+        split="part",
+        width=8,
+    )
+    assert run.result["test"]["modalities"]["said"]["accuracy"] == 1
+    assert run.evaluate() == run.result["test"]
+    with pytest.warns(UserWarning, match="'face' is absent in every row"):
+        found = run.predict(pd.DataFrame({"face": [None], "said": ["a green tree"]}))
+    assert found["prediction"].tolist() == [20]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,14 @@ from equipoise.portfolio.search import Progress, Search
 from equipoise.portfolio.trials import read_findings
 from equipoise.portfolio.workers import Workers
 from equipoise.progress import say
-from equipoise.runs.folder import create_folder, data_facts, fact_digests, read_facts
+from equipoise.runs.folder import (
+    SEARCH_STATE,
+    create_folder,
+    data_facts,
+    fact_digests,
+    read_facts,
+    resume_command,
+)
 from equipoise.runs.interrupt import Interrupt
 from equipoise.runs.lock import hold_folder
 from equipoise.runs.memory import forget_peak, peak_memory
@@ -40,8 +47,6 @@ from equipoise.training.runtime import pick_device
 
 NAME = "auto"
 """The method in the settings and the result of a search."""
-STATE = "auto.json"
-"""The file with the time limit of a search and the time that it has spent."""
 ALONE = 20.0
 """Seconds up to which one process searches: others take seconds to start."""
 
@@ -151,8 +156,8 @@ def resume_settings(folder: str | Path, *, trust: bool = False) -> Settings:
         RunError: no search there.
     """
     path = Path(folder) / "config.yaml"
-    if not path.is_file() or not (Path(folder) / STATE).is_file():
-        raise RunError(f"{folder}: no search to resume here (it has no {STATE})")
+    if not path.is_file() or not (Path(folder) / SEARCH_STATE).is_file():
+        raise RunError(f"{folder}: no search to resume here (it has no {SEARCH_STATE})")
     settings = Settings.load(path)
     require_trust(settings.to_dict(), path, trust)
     return settings
@@ -187,22 +192,24 @@ def _read_state(folder: Path, settings: Settings) -> tuple[float, float]:
             "equipoise.auto(data, out=folder, resume=True)"
         )
     try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state = json.loads((folder / SEARCH_STATE).read_text(encoding="utf-8"))
         return float(state["time_limit"]), float(state["spent"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise RunError(f"{folder / STATE}: missing or damaged; search in a new folder") from None
+        raise RunError(
+            f"{folder / SEARCH_STATE}: missing or damaged; search in a new folder"
+        ) from None
 
 
 def _write_state(folder: Path, clock: Clock) -> None:
     state = {"time_limit": clock.limit, "spent": round(clock.spent, 2)}
-    replace_file(folder / STATE, json.dumps(state).encode())
+    replace_file(folder / SEARCH_STATE, json.dumps(state).encode())
 
 
 def _heed(interrupt: Interrupt, found: Search, folder: Path) -> None:
     if interrupt.requested:
         raise Interrupted(
             f"stopped by a signal after {_count(found)} trials, which are kept; "
-            f"go on with: equipoise auto --resume {folder}"
+            f"go on with: {resume_command(folder)}"
         )
 
 

@@ -144,10 +144,24 @@ class Search:
                 trial = self._affordable(self.members[name], fold, left)
                 if trial is not None:
                     return trial
+        # All is done, and there is time for what seemed too expensive.
+        for member in self.members.values():
+            trial = self._affordable(member, self.first, left, spare=True)
+            if trial is not None:
+                return trial
         return None
 
-    def _affordable(self, member: Member, fold: int, left: float) -> Trial | None:
-        """The trial, unless it was made, is being made or would take too long."""
+    def _affordable(
+        self, member: Member, fold: int, left: float, *, spare: bool = False
+    ) -> Trial | None:
+        """The trial, unless it was made, is being made or would take too long.
+
+        Args:
+            member: to try.
+            fold: to predict.
+            left: seconds.
+            spare: a network may use the time that is left, and not a share of the whole alone.
+        """
         key = (member.name, fold)
         if key in self.findings or key in self._running:
             return None
@@ -160,6 +174,10 @@ class Search:
             return Trial(member, fold, min(left, 2 * known.seconds), known.epochs, known.planned)
         # A network that is looked at must be affordable on all folds.
         shares = NETWORK_SHARE * self.clock.limit * self.workers / self.material.folds
+        if spare:
+            seconds = left * self.workers / self.material.folds
+            long_enough = min(seconds, left, shares / FEWEST_NETWORKS) >= SHORTEST
+            return Trial(member, fold, min(seconds, left)) if long_enough else None
         taken = [
             found.seconds
             for (name, of), found in self.findings.items()
@@ -193,7 +211,7 @@ class Search:
     def _width(self, member: Member) -> int:
         features = self.material.features
         return sum(
-            features.words[m].shape[1] // 20
+            1 + features.words[m].shape[1] // 20
             if member.family == "linear" and m in features.words
             else features.dense[m].shape[1]
             for m in member.views

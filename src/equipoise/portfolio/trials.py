@@ -135,7 +135,11 @@ def _network(
     if trial.fold != LOOK:
         path = weights_file(folder, trial.member.name, trial.fold)
         path.parent.mkdir(parents=True, exist_ok=True)
-        state = {n: t.detach().cpu().contiguous() for n, t in found.model.state_dict().items()}
+        # Clones, since safetensors refuses tensors that share their memory.
+        state = {
+            name: value.detach().cpu().contiguous().clone()
+            for name, value in found.model.state_dict().items()
+        }
         replace_file(path, save(state))
     return found.logits, found.epoch, planned
 

@@ -7,7 +7,9 @@ this process works, too.
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import signal
 import threading
 import time
@@ -15,9 +17,12 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
+from mmap import mmap
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import numpy as np
 
 from equipoise.portfolio.material import Material
 from equipoise.portfolio.networks import Stopped
@@ -129,10 +134,10 @@ class Workers:
         settings = self.material.settings
         # Workers get the rows and need no source; a DataFrame would be sent a second time.
         told = replace(settings, data=replace(settings.data, source=IN_MEMORY))
+        sent = io.BytesIO()
+        _Pickler(sent).dump(replace(self.material, settings=told))
         self._others = ProcessPoolExecutor(
-            self.count - 1,
-            initializer=_begin,
-            initargs=(replace(self.material, settings=told), threads, os.getpid()),
+            self.count - 1, initializer=_begin, initargs=(sent.getvalue(), threads, os.getpid())
         )
 
     def _result(self, future: Future[Finding], trial: Trial) -> Finding | None:
@@ -151,7 +156,7 @@ class Workers:
             return Finding(trial.member.name, trial.fold, 0.0, error=reason)
 
 
-def _begin(material: Material, threads: int, parent: int) -> None:
+def _begin(material: bytes, threads: int, parent: int) -> None:
     """The start of a worker."""
     # All of them before the first trial, whose time is measured.
     import sklearn.ensemble
@@ -164,7 +169,16 @@ def _begin(material: Material, threads: int, parent: int) -> None:
     # Ctrl-C reaches every process of a terminal; the parent alone answers it, and ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _HELD["material"] = material
+    _HELD["material"] = pickle.loads(material)  # from the parent itself, and no file
+
+
+class _Pickler(pickle.Pickler):
+    """Sends the place of a mapped file instead of a copy of its content."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if not isinstance(value, np.memmap) or not isinstance(value.base, mmap):
+            return NotImplemented
+        return np.memmap, (value.filename, value.dtype, "r", value.offset, value.shape)
 
 
 def _end_with(parent: int) -> None:

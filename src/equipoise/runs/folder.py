@@ -23,6 +23,9 @@ from equipoise.errors import EquipoiseError, RunError
 from equipoise.files import write_file
 from equipoise.settings import Settings, imports
 
+SEARCH_STATE = "auto.json"
+"""The file of a search by `equipoise auto`: its time limit, and the time that it has spent."""
+
 FACTS = ("name", "classes", "modalities", "preprocessing", "digest")
 """The parts of `data.json`."""
 
@@ -33,7 +36,8 @@ def resume_command(folder: Path, devices: int = 1) -> str:
         trust = bool(imports(Settings.load(folder / "config.yaml").to_dict()))
     except EquipoiseError:  # whoever resumes it is told what is wrong with the settings
         trust = False
-    words = ["equipoise", "train", "--resume", str(folder)]
+    kind = "auto" if (folder / SEARCH_STATE).is_file() else "train"
+    words = ["equipoise", kind, "--resume", str(folder)]
     words += ["--devices", str(devices)] * (devices > 1) + ["--trust"] * trust
     return shlex.join(words)
 
