@@ -14,6 +14,10 @@ def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     return float(data.mean()), float(data.std(ddof=1)) if len(data) > 1 else None
 
 
+AT_ONCE = 100
+"""Draws that are made at a time, so that they take little memory."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """Mean accuracy of method A minus that of method B.
@@ -47,14 +51,23 @@ def paired_bootstrap(
     """
     rng = np.random.default_rng(seed)
     observed = float(a.mean() - b.mean())
+    # How often each draw takes each seed and each sample: their products are all that is needed.
+    seeds_a, seeds_b = (_taken(rng, len(of), draws) for of in (a, b))
     differences = np.empty(draws)
-    for draw in range(draws):
-        samples = rng.integers(a.shape[1], size=a.shape[1])
-        rows_a = rng.integers(len(a), size=len(a))
-        rows_b = rng.integers(len(b), size=len(b))
-        differences[draw] = a[rows_a][:, samples].mean() - b[rows_b][:, samples].mean()
+    for start in range(0, draws, AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        samples = _taken(rng, a.shape[1], len(differences[some]))
+        right = seeds_a[some] @ a / len(a) - seeds_b[some] @ b / len(b)
+        differences[some] = (right * samples).mean(1)
     low, high = np.quantile(differences, [0.025, 0.975])
     beyond = min((differences <= 0).mean(), (differences >= 0).mean())
     # A p-value of 0 would claim more than a finite number of draws can show.
     p = min(1.0, 2 * max(beyond, 1 / draws))
     return Difference(observed, float(low), float(high), float(p))
+
+
+def _taken(rng: np.random.Generator, size: int, draws: int) -> np.ndarray:
+    """How often each draw, of `size` with replacement, takes each of them, float (draws, size)."""
+    drawn = rng.integers(size, size=(draws, size)) + size * np.arange(draws)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=size * draws)
+    return counts.reshape(draws, size).astype(np.float64)

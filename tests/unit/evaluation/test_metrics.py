@@ -167,6 +167,13 @@ def test_neighbouring_bins_are_told_apart() -> None:
     )
 
 
+def test_a_bin_holds_its_upper_edge_and_not_its_lower_one() -> None:
+    probability = np.array([[0.5, 0.5], [0.6, 0.4]])  # of two bins: the first right, half sure
+    label = np.array([0, 1])
+    found = metrics.calibration_error(probability, label, bins=2)
+    assert found == pytest.approx((0.5 + 0.6) / 2)
+
+
 def test_a_perfect_and_certain_prediction() -> None:
     label = np.arange(6) % 3
     found = metrics.score(200 * np.eye(3, dtype=np.float32)[label], label)

@@ -34,6 +34,23 @@ def test_the_interval_covers_the_true_difference(rng: np.random.Generator) -> No
     assert covered >= 50
 
 
+def test_the_interval_covers_other_seeds(rng: np.random.Generator) -> None:
+    """Half of the seeds are right everywhere, half nowhere: samples alone would give no width."""
+    a = np.zeros((4, 50), dtype=bool)
+    a[:2] = True
+    found = paired_bootstrap(a, np.zeros((1, 50), dtype=bool))
+    assert found.difference == 0.5
+    assert (found.low, found.high) == (0, 1)
+
+
+def test_the_interval_is_one_of_95_percent(rng: np.random.Generator) -> None:
+    """Against the normal interval of a mean: one of 90 % is narrower by a sixth."""
+    right = rng.random((1, 2000)) < 0.6
+    found = paired_bootstrap(right, np.zeros((1, 2000), dtype=bool), draws=8000)
+    width = 2 * 1.96 * np.sqrt(right.var() / 2000)
+    assert found.high - found.low == pytest.approx(width, rel=0.06)
+
+
 def test_pairing_narrows_the_interval(rng: np.random.Generator) -> None:
     a = rng.random((1, 400)) < 0.7
     b = a ^ (rng.random((1, 400)) < 0.02)
