@@ -339,6 +339,8 @@ class Settings:
             out weighs 1.
         sampling: rows that an epoch draws: uniform (each once) or balanced (as many rows, evenly
             from all classes).
+        calibration: none, or temperature: after training, logits are divided by a number that is
+            fitted on validation, so that probabilities are neither too sure nor too unsure.
         patience: stop when every modality has trained for this many epochs since the best one; 0
             trains to the end. No epoch is chosen before all modalities have trained.
         device: auto, cpu or cuda.
@@ -363,6 +365,7 @@ class Settings:
     label_smoothing: float = 0.0
     class_weight: str | dict[str, Any] = "none"
     sampling: str = "uniform"
+    calibration: str = "none"
     patience: int = 0
     device: str = "auto"
     precision: str = "float32"
@@ -390,6 +393,7 @@ class Settings:
                 isinstance(self.class_weight, dict) or self.class_weight in ("none", "balanced"),
                 "none, balanced or {class: weight}",
             ),
+            ("calibration", self.calibration in ("none", "temperature"), "none or temperature"),
             ("sampling", self.sampling in ("uniform", "balanced"), "uniform or balanced"),
             ("patience", self.patience >= 0, "at least 0"),
             ("device", self.device in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),
@@ -637,6 +641,8 @@ USUAL = {
     "smoothing": "label_smoothing",
     "class_weights": "class_weight",
     "sampler": "sampling",
+    "temperature": "calibration",
+    "temperature_scaling": "calibration",
     "model": "method",
     "algorithm": "method",
     "fusion": "head",

@@ -46,7 +46,8 @@ def adopt(trial: Path, folder: Path, splits: Splits) -> dict[str, Any]:
     runtime = Runtime(device=pick_device(trained.settings.device))
     cache = cache_folder(trained.settings.data.cache)
     splits = cache_features(splits, trained.model, cache, runtime.device)
-    result = {**trained.run.result, **read_splits(temporary, trained.model, splits, runtime)}
+    measured = read_splits(temporary, trained.model, splits, runtime, trained.settings.calibration)
+    result = {**trained.run.result, **measured}
     write_result(temporary, result)
     # A kill before this line leaves no cell, and the next call starts again from the trial.
     os.replace(temporary, folder)

@@ -9,10 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from equipoise.batch import Predictions
 from equipoise.configuration.flags import command
 from equipoise.data.table.table import Splits
 from equipoise.errors import RunError
 from equipoise.evaluation.assessment import assess
+from equipoise.evaluation.calibration import fit_temperatures, tempered
+from equipoise.evaluation.metrics import score
 from equipoise.evaluation.predict import contribution, predict
 from equipoise.evaluation.predictions import save_predictions
 from equipoise.files import replace_file
@@ -50,7 +53,7 @@ def finish(
         "modalities": list(splits.train.modalities),
         "epochs": ctx.position.epoch,
         "best_epoch": monitor.best_epoch,
-        **read_splits(folder, ctx.model, splits, ctx.runtime),
+        **read_splits(folder, ctx.model, splits, ctx.runtime, settings.calibration),
         "cost": _cost(ctx, monitor),
         "problems": len(splits.problems),
         "command": command(settings),
@@ -120,26 +123,55 @@ def _is_measured(part: Mapping[str, Any]) -> bool:
     )
 
 
-def read_splits(folder: Path, model: Model, splits: Splits, runtime: Runtime) -> dict[str, Any]:
+def read_splits(
+    folder: Path, model: Model, splits: Splits, runtime: Runtime, calibration: str = "none"
+) -> dict[str, Any]:
     """Measure a model on validation and test, and save its predictions.
 
     Apart from `equipoise evaluate`, this is the only place that reads the test split.
 
+    Args:
+        folder: of the run.
+        model: with its final weights.
+        splits: of the run.
+        runtime: its ranks divide the rows among themselves.
+        calibration: "temperature" to fit temperatures on validation and to apply them to both.
+
     Returns:
         {"validation": metrics, "test": metrics, "contribution": {modality: Shapley value}}; a split
-        without rows is left out, and the contributions are those on test where it has rows.
+        without rows is left out, and the contributions are those on test where it has rows. Beside
+        them "temperature", with the log-loss of both splits before and after, if it was fitted.
     """
     tables = {"validation": splits.validation, "test": splits.test}
     parts = {
         name: predict(model, table, runtime=runtime) for name, table in tables.items() if len(table)
     }
+    found: dict[str, Any] = {}
+    if calibration == "temperature":
+        temperatures = fit_temperatures(parts["validation"])
+        scaled = {name: tempered(predictions, temperatures) for name, predictions in parts.items()}
+        losses = {
+            name: {"before": _log_loss(parts[name]), "after": _log_loss(scaled[name])}
+            for name in parts
+        }
+        found = {"temperature": {**temperatures, "log_loss": losses}}
+        parts = scaled
     if runtime.main:
         (folder / "predictions").mkdir(exist_ok=True)
         for name, predictions in parts.items():
             save_predictions(predictions, folder / "predictions" / f"{name}.npz")
     measured = {name: assess(predictions) for name, predictions in parts.items()}
     reported = splits.test if len(splits.test) else splits.validation
-    return {**measured, "contribution": contribution(model, reported, runtime=runtime)}
+    shares = contribution(model, reported, runtime=runtime)
+    return {**measured, "contribution": shares, **found}
+
+
+def _log_loss(predictions: Predictions) -> float | None:
+    known = predictions.label >= 0
+    value: float | None = score(predictions.fused[known], predictions.label[known], ("log_loss",))[
+        "log_loss"
+    ]
+    return value
 
 
 def _cost(ctx: Context, monitor: Monitor) -> dict[str, Any]:

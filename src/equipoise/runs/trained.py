@@ -21,6 +21,7 @@ from equipoise.data.table.missing import mask
 from equipoise.data.table.table import Splits, Table
 from equipoise.errors import ConfigError, DataError, EquipoiseError, RunError, invalid
 from equipoise.evaluation.assessment import assess
+from equipoise.evaluation.calibration import tempered
 from equipoise.evaluation.predict import predict
 from equipoise.evaluation.predictions import load_predictions
 from equipoise.runs.build import build_method, build_model
@@ -298,8 +299,8 @@ class Trained(Finished):
         return load_splits(settings, build_method(settings))
 
     def predict(self, table: Table) -> Predictions:
-        """The logits of every row, fused and per modality."""
-        return predict(self.model, table)
+        """The logits of every row, fused and per modality, divided by the run's temperatures."""
+        return tempered(predict(self.model, table), self.run.result.get("temperature"))
 
 
 def _vocabularies(facts: Mapping[str, Any]) -> dict[str, Any]:
