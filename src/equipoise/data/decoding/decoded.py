@@ -13,7 +13,7 @@ import numpy as np
 
 from equipoise.data.decoding.cache import decode_all
 from equipoise.data.decoding.store import Store
-from equipoise.data.manifest.cells import CellColumn, has_two_readings, is_number, type_of
+from equipoise.data.manifest.cells import CellColumn, has_two_readings, is_number
 from equipoise.data.manifest.declaration import Declaration
 from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.manifest import Manifest
@@ -162,7 +162,7 @@ def _tabular(
         kind = transform.types[column]
         store[:, place], wrong = found.numbers(kind)
         for row in wrong.tolist():
-            text = found.texts[found.codes[row]]
+            text = found.text(row)
             bad.setdefault(row, f"{text!r} in column {column!r} is not a {kind}")
     present = _present((~np.isnan(store).all(axis=1)).tolist(), bad)
     spec = ModalitySpec(name, str(declaration.kind), store.shape[1:])
@@ -172,18 +172,19 @@ def _tabular(
 
 def _type(manifest: Manifest, column: str, cells: CellColumn) -> str:
     """The type of a column in the training rows; warns of a doubtful one."""
-    texts = cells.among(manifest.training)
-    kind = cells.dtype_says or type_of(texts)
+    kind = cells.type_in(manifest.training)
+    if cells.says:
+        return kind
+    texts, filled = cells.among(manifest.training)
     where = f"{manifest.where}: column {column!r}"
     if has_two_readings(texts, kind):
         warnings.warn(
             f"{where}: nothing tells whether day or month stands first; the month is taken",
             stacklevel=2,
         )
-    if kind != "category" or cells.dtype_says:
+    if kind != "category":
         return kind
     odd = [text for text in texts if not is_number(text)]
-    filled = int((cells.codes[manifest.training] >= 0).sum())
     if len(texts) > MANY and len(odd) < ODD * len(texts):
         warnings.warn(
             f"{where} is taken as a category, since {len(odd)} of its {len(texts)} values are not "

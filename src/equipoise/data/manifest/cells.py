@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -43,55 +42,71 @@ _NO_NUMBER = _NO_VALUE | {"-", "--", "na", "n/a", "#n/a", "null", "none"}
 """The same where only a number, a date or a boolean can stand; elsewhere "none" is a category."""
 
 
-@dataclass(frozen=True)
 class CellColumn:
     """The cells of one column.
 
+    Args:
+        name: of the column, for messages.
+        cells: (N,)
+
     Attributes:
-        codes: (N,) index of the text of each cell; −1 where a cell is empty.
-        texts: the different texts.
-        dtype_says: the type that the column's dtype tells; "" if the texts must tell it.
+        says: the type that the column's dtype tells; "" if the texts must tell it.
+
+    Raises:
+        DataError: the cells are lists or other things without a text of their own.
     """
 
-    codes: np.ndarray
-    texts: Sequence[str]
-    dtype_says: str = ""
-
-    @classmethod
-    def of(cls, name: str, cells: pd.Series) -> CellColumn:
-        """The cells of a column of a table.
-
-        Raises:
-            DataError: they are lists or other things without a text of their own.
-        """
+    def __init__(self, name: str, cells: pd.Series) -> None:
         from pandas.api import types
 
-        try:
-            codes, values = cells.factorize()
-        except TypeError:
-            raise DataError(
-                f"column {name!r} holds lists or mappings; a tabular modality takes numbers, "
-                "categories, booleans and dates"
-            ) from None
-        says = ""
+        self._cells = cells
+        self._values: np.ndarray | None = None
+        self.says: str = ""
+        if types.is_timedelta64_dtype(cells.dtype):
+            self._cells = cells.dt.total_seconds()
         if isinstance(cells.dtype, types.CategoricalDtype):
             # Someone who makes numbers categorical says that they are codes.
-            says = "category" if types.is_numeric_dtype(cells.dtype.categories.dtype) else ""
-        elif types.is_timedelta64_dtype(cells.dtype):
-            codes, values = cells.dt.total_seconds().factorize()
-        texts = [text_of(value) or "" for value in values.tolist()]
-        codes = np.where(np.array([*map(bool, texts), False])[codes], codes, -1)
-        return cls(codes, texts, says)
+            self.says = "category" if types.is_numeric_dtype(cells.dtype.categories.dtype) else ""
+        elif types.is_datetime64_any_dtype(cells.dtype):
+            self.says = "date"
+            self._values = _seconds(cells)
+        elif self._cells.dtype.kind in "iuf":
+            self.says = "number"
+            self._values = self._cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            try:
+                self._texts  # noqa: B018 (read here, so that lists are refused at once)
+            except TypeError:
+                raise DataError(
+                    f"column {name!r} holds lists or mappings; a tabular modality takes numbers, "
+                    "categories, booleans and dates"
+                ) from None
 
     @cached_property
-    def blank(self) -> np.ndarray:
-        """bool (number of texts,), True for words that stand for an empty cell."""
-        return np.array([text.lower() in _NO_VALUE for text in self.texts], dtype=bool)
+    def _texts(self) -> tuple[np.ndarray, list[str]]:
+        """(N,) index of the text of each cell, −1 where it is empty; and the different texts."""
+        codes, values = self._cells.factorize()
+        texts = [text_of(value) or "" for value in values.tolist()]
+        filled = np.array([*map(bool, texts), False])
+        return np.where(filled[codes], codes, -1), texts
 
-    def among(self, rows: np.ndarray) -> list[str]:
-        """The different texts in some rows."""
-        there = np.unique(self.codes[rows])
-        return [self.texts[code] for code in there[there >= 0]]
+    def text(self, row: int) -> str:
+        """The text of a cell that is not empty."""
+        codes, texts = self._texts
+        return str(texts[codes[row]])
+
+    def among(self, rows: np.ndarray) -> tuple[list[str], int]:
+        """The different texts in some rows, and the number of these rows that have one."""
+        codes, texts = self._texts
+        there = codes[rows][codes[rows] >= 0]
+        return [texts[code] for code in np.unique(there)], len(there)
+
+    def type_in(self, rows: np.ndarray) -> str:
+        """The type of the column in some rows; a column that is empty there is of categories."""
+        if self._values is not None:
+            empty = bool(np.isnan(self._values[rows]).all())
+            return "category" if empty else self.says
+        return self.says or type_of(self.among(rows)[0])
 
     def numbers(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
         """Read every cell as a number.
@@ -103,19 +118,22 @@ class CellColumn:
         Returns:
             float64 (N,), NaN where a cell is empty; and the rows whose cell is not of this type.
         """
-        found, good = _numbers(self.texts, kind)
-        cells = np.append(found, np.nan)[self.codes]
-        bad = np.flatnonzero(~np.append(good, True)[self.codes])
-        return cells, bad
+        if self._values is not None and self.says == kind.partition(" ")[0]:
+            return self._values, np.flatnonzero(np.isinf(self._values))
+        codes, texts = self._texts
+        found, good = _numbers(texts, kind)
+        return np.append(found, np.nan)[codes], np.flatnonzero(~np.append(good, True)[codes])
 
 
 def type_of(texts: Sequence[str]) -> str:
     """The type of a column, from its different texts; a column without any is of categories."""
+    if len(texts) and np.isfinite(_floats(texts)).all():
+        return "number"
     filled = [text for text in texts if text.lower() not in _NO_NUMBER]
     words = {text.lower() for text in filled}
     if words in _PAIRS or (words and words < _PAIRS[0]):
         return "boolean"
-    if filled and all(is_number(text) for text in filled):
+    if filled and np.isfinite(_floats(filled)).all():
         return "number"
     if not filled or not all(any(mark.isdigit() for mark in text) for text in filled):
         return "category"
@@ -164,7 +182,8 @@ def _numbers(texts: Sequence[str], kind: str) -> tuple[np.ndarray, np.ndarray]:
     if kind == "category":
         found = np.array([_code(text) for text in texts], dtype=np.float64)
     elif kind == "number":
-        found = np.array([float(t) if is_number(t) else np.nan for t in texts], dtype=np.float64)
+        found = _floats(texts)
+        found[np.isinf(found)] = np.nan
     elif kind == "boolean":
         found = np.array([_TRUTH.get(t.lower(), np.nan) for t in texts], dtype=np.float64)
     else:
@@ -179,6 +198,14 @@ def _code(text: str) -> float:
     return float(int.from_bytes(digest) >> 4)
 
 
+def _floats(texts: Sequence[str]) -> np.ndarray:
+    """float64 (n,), NaN for a text that is no number."""
+    try:
+        return np.array(texts, dtype=object).astype(np.float64)
+    except (ValueError, OverflowError):
+        return np.array([float(t) if is_number(t) else np.nan for t in texts], dtype=np.float64)
+
+
 def _dates(texts: Sequence[str], form: str) -> np.ndarray:
     """Seconds since 1970, NaN for a text that is no date of this format; "" is ISO 8601."""
     import pandas as pd
@@ -190,5 +217,12 @@ def _dates(texts: Sequence[str], form: str) -> np.ndarray:
             errors="coerce",
             utc=True,
         )
-    since = found - pd.Timestamp(0, tz="UTC")
+    return _seconds(found)
+
+
+def _seconds(dates: pd.Series) -> np.ndarray:
+    """float64 (N,) seconds since 1970, NaN where there is no date; without a zone they are UTC."""
+    import pandas as pd
+
+    since = dates - pd.Timestamp(0, tz="UTC" if dates.dt.tz is not None else None)
     return np.array(since.dt.total_seconds(), dtype=np.float64)

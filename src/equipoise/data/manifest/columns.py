@@ -226,7 +226,7 @@ class ColumnReader:
             DataError: several columns have that name, or it holds lists.
         """
         try:
-            return CellColumn.of(column, self._column(column))
+            return CellColumn(column, self._column(column))
         except DataError as error:
             raise DataError(f"{self.sheet.where}: {error}") from None
 

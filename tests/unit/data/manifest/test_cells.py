@@ -46,7 +46,7 @@ def test_days_and_months_that_cannot_be_told_apart():
 
 
 def read(cells, kind, name="x"):
-    return CellColumn.of(name, cells).numbers(kind)
+    return CellColumn(name, cells).numbers(kind)
 
 
 def test_numbers_are_read_from_every_dtype(rng):
@@ -110,4 +110,4 @@ def test_a_cell_of_another_type_is_told_by_its_row(kind, cell):
 
 def test_lists_are_refused():
     with pytest.raises(DataError, match="column 'x' holds lists"):
-        CellColumn.of("x", pd.Series([[1], [2]]))
+        CellColumn("x", pd.Series([[1], [2]]))
