@@ -13,7 +13,7 @@ from equipoise.configuration.layers import make_settings, nest
 from equipoise.errors import ConfigError, RunError
 from equipoise.progress import silence
 from equipoise.runs import run as runs
-from equipoise.settings import Settings, flat
+from equipoise.settings import DEFAULT_METHOD, Settings, flat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def load(folder: str | Path, *, trust: bool = False) -> Run:
 
 def fit(
     data: Any,
-    method: str | Mapping[str, Any] = "joint",
+    method: str | Mapping[str, Any] = DEFAULT_METHOD,
     out: str | Path | None = None,
     *,
     callbacks: Iterable[Any] = (),

@@ -46,6 +46,8 @@ POLICIES = ("error", "drop", "absent")
 Component = dict[str, Any]
 """A registered component: {"name": …, option: value, …}. Users may write the bare name instead."""
 
+DEFAULT_METHOD = "balanced"
+"""How a network is trained where nobody says it."""
 
 EVERY = "*"
 """The key among the encoders of one that serves every modality that it can read, except those that
@@ -351,7 +353,7 @@ class Settings:
     """
 
     data: DataSettings = field(default_factory=DataSettings)
-    method: Component = field(default_factory=lambda: {"name": "joint"})
+    method: Component = field(default_factory=lambda: {"name": DEFAULT_METHOD})
     head: Component = field(default_factory=lambda: {"name": "auto"})
     encoder: dict[str, Any] = field(default_factory=dict)
     width: int | None = None
@@ -432,7 +434,7 @@ class Settings:
         given = {
             "data": _nested(DataSettings, "data", _source(values.pop("data", {}))),
             "optimiser": _nested(OptimiserSettings, "optimiser", values.pop("optimiser", {})),
-            "method": component(values.pop("method", "joint"), "method"),
+            "method": component(values.pop("method", DEFAULT_METHOD), "method"),
             "head": component(values.pop("head", "auto"), "head"),
             "encoder": _encoders(values.pop("encoder", None)),
         }

@@ -92,7 +92,7 @@ def test_settings_are_stored_as_given(command, tmp_path):
 
 def test_the_folder_has_a_default_name(command, tmp_path):
     command("train TINY --seed 3")
-    assert (tmp_path / "runs/synthetic-joint-seed3/result.json").is_file()
+    assert (tmp_path / "runs/synthetic-balanced-seed3/result.json").is_file()
 
 
 def test_a_data_set_is_prepared_and_trained(command, tmp_path):
