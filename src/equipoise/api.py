@@ -169,6 +169,7 @@ def auto(
     workers: int | None = None,
     resume: bool = False,
     trust: bool = False,
+    callbacks: Iterable[Any] = (),
     verbose: int = 1,
     **settings: Any,
 ) -> Run:
@@ -183,6 +184,7 @@ def auto(
         resume: go on with an interrupted search in `out`, with its own settings and time limit. A
             DataFrame, which the folder does not keep, is given again.
         trust: code that the settings of the folder import may run.
+        callbacks: called before the search, after every trial and at the end, see `Callback`.
         verbose: 1 shows progress on stderr or in the notebook, 0 shows nothing.
         **settings: settings of the data, as for `fit`, and settings of the networks, which hold for
             all of them.
@@ -223,7 +225,13 @@ def auto(
             chosen = replace(chosen, method={"name": NAME}, data=take_columns(chosen.data))
         folder = Path(out) if out is not None else free_folder(default_folder(chosen))
         done = search(
-            chosen, folder, time_limit=time_limit, workers=workers, resume=resume, watch=progress
+            chosen,
+            folder,
+            time_limit=time_limit,
+            workers=workers,
+            resume=resume,
+            watch=progress,
+            callbacks=callbacks,
         )
     # A copy, since the caller may change the original, and the splits would be others.
     source = chosen.data.source

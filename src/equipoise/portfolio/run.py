@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ from equipoise.portfolio.search import Progress, Search
 from equipoise.portfolio.trials import read_findings
 from equipoise.portfolio.workers import Workers
 from equipoise.progress import say
+from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.folder import (
     SEARCH_STATE,
     create_folder,
@@ -60,6 +61,7 @@ def search(
     resume: bool = False,
     watch: Callable[[Progress], None] = lambda progress: None,
     splits: Splits | None = None,
+    callbacks: Iterable[Any] = (),
 ) -> Run:
     """Find the best model that a time limit allows, and write it down.
 
@@ -71,6 +73,7 @@ def search(
         resume: go on with the search in `folder`; what has finished there is kept.
         watch: called as each trial ends.
         splits: data that are loaded already; by default they are loaded as the settings say.
+        callbacks: see `Callback`; a function stands for one with this `on_trial`.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -79,6 +82,7 @@ def search(
         TrainingError: no member was fitted in time.
         Interrupted: a signal came; the members that have finished are kept.
     """
+    called = Callbacks(callbacks)
     folder = Path(folder)
     require(
         "auto",
@@ -117,13 +121,19 @@ def search(
         with hold_folder(folder), torch.random.fork_rng():
             material = gather(settings, splits)
             count = _workers(workers, clock.left)
+            called.on_start(_start_facts(folder, settings, splits, clock))
+
+            def ended(progress: Progress) -> bool:
+                watch(progress)
+                return called.on_trial(asdict(progress))
+
             found = Search(
                 material,
                 portfolio(splits.train.modalities, METHODS.names()),
                 clock,
                 read_findings(folder / "trials"),
                 count,
-                watch,
+                ended,
             )
             with Workers(material, count, lambda: interrupt.requested) as crew:
                 found.run(crew, folder / "trials", lambda: _write_state(folder, clock))
@@ -141,7 +151,22 @@ def search(
             _write_metrics(folder, result)
             write_result(folder, result)
             shutil.rmtree(folder / "trials", ignore_errors=True)
+    called.on_end(result)
     return Run(folder, result, trusted=True)
+
+
+def _start_facts(folder: Path, settings: Settings, splits: Splits, clock: Clock) -> dict[str, Any]:
+    """What callbacks are told before the first trial, see `Callback.on_start`."""
+    tables = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    return {
+        "folder": str(folder),
+        "label": NAME,
+        "method": NAME,
+        "seed": settings.seed,
+        "time_limit": clock.limit,
+        "rows": {name: len(table) for name, table in tables.items()},
+        "classes": list(splits.train.classes),
+    }
 
 
 def resume_settings(folder: str | Path, *, trust: bool = False) -> Settings:

@@ -62,7 +62,7 @@ class Search:
         clock: of the search.
         findings: of the time before an interruption.
         workers: trials at a time.
-        watch: called as each trial ends.
+        watch: called as each trial ends; when it returns True, no more are tried.
     """
 
     def __init__(
@@ -72,13 +72,14 @@ class Search:
         clock: Clock,
         findings: Sequence[Finding] = (),
         workers: int = 1,
-        watch: Callable[[Progress], None] = lambda progress: None,
+        watch: Callable[[Progress], bool | None] = lambda progress: None,
     ) -> None:
         self.material = material
         self.members = {member.name: member for member in members}
         self.clock = clock
         self.workers = workers
         self.watch = watch
+        self.stopped = False
         self.costs = Costs()
         self._start = clock.left
         self._least = least(members)
@@ -103,7 +104,7 @@ class Search:
             self._running.discard((trial.member.name, trial.fold))
             self._keep(finding)
             spent()
-            self.watch(self._progress(finding))
+            self.stopped = bool(self.watch(self._progress(finding))) or self.stopped
 
         workers.run(self.propose, ended, folder, lambda: self.clock.left - self._reserve() / 2)
 
@@ -131,7 +132,7 @@ class Search:
             trial = self._affordable(self.members[name], self.first, max(left, self.clock.limit))
             if trial is not None:
                 return trial
-        if left <= 0:
+        if left <= 0 or self.stopped:
             return None
         if self.clock.left > (1 - FIRST) * self._start:
             for member in self.members.values():

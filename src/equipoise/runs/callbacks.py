@@ -1,11 +1,15 @@
-"""Callbacks: code of the user's own that a training calls, and that may stop it."""
+"""Callbacks: code of the user's own that a training or a search calls, and that may stop it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from equipoise.errors import ConfigError
+
+METHODS = ("on_start", "on_epoch", "on_trial", "on_end")
 
 
 class Callback:
@@ -28,9 +32,9 @@ class Callback:
         """Called before the first epoch.
 
         Args:
-            facts: "folder", "label", "method", "seed"; "epochs", in all; "epoch", the first one;
-                "rows" of each split; "classes"; and "inputs", a text for each modality that says
-                what is read of it.
+            facts: "folder", "label", "method", "seed", "rows" of each split and "classes". Of a
+                training also "epochs", in all; "epoch", the first one; and "inputs", a text for
+                each modality that says what is read of it. Of a search also "time_limit".
         """
 
     def on_epoch(self, line: dict[str, Any]) -> bool | None:
@@ -44,6 +48,17 @@ class Callback:
         """
         return None
 
+    def on_trial(self, line: dict[str, Any]) -> bool | None:
+        """Called after each trial of a search, see `equipoise.auto`.
+
+        Args:
+            line: "trials", that have ended; "text", what was found; "spent" and "left", seconds.
+
+        Returns:
+            True to try no more. The ensemble is then made of what was found.
+        """
+        return None
+
     def on_end(self, result: dict[str, Any]) -> None:
         """Called after the test.
 
@@ -53,7 +68,7 @@ class Callback:
 
 
 OnEpoch = Callable[[dict[str, Any]], Any]
-"""A function that stands for a callback with this `on_epoch`."""
+"""A function that stands for a callback with this `on_epoch` and `on_trial`."""
 
 
 class Callbacks(Callback):
@@ -61,7 +76,7 @@ class Callbacks(Callback):
 
     Args:
         members: callbacks, in the order in which they are called. An object may lack methods, and a
-            function is an `on_epoch`.
+            function is an `on_epoch` and an `on_trial`.
 
     Raises:
         ConfigError: one of them has no such method.
@@ -72,11 +87,10 @@ class Callbacks(Callback):
             raise ConfigError(f"'callbacks' must be a list, found {type(members).__name__}")
         self.members = list(members)
         for member in self.members:
-            known = any(hasattr(member, name) for name in ("on_start", "on_epoch", "on_end"))
-            if isinstance(member, type) or not (known or callable(member)):
+            if isinstance(member, type) or not (_has_methods(member) or callable(member)):
                 found = member.__name__ if isinstance(member, type) else type(member).__name__
                 raise ConfigError(
-                    "a callback is a function, or an object with on_start, on_epoch or on_end; "
+                    f"a callback is a function, or an object with one of {', '.join(METHODS)}; "
                     f"found {'the class ' * isinstance(member, type)}{found}"
                 )
 
@@ -86,19 +100,27 @@ class Callbacks(Callback):
                 member.on_start(facts)
 
     def on_epoch(self, line: dict[str, Any]) -> bool:
-        stops = [self._called(member, line) for member in self.members]
-        # `True` of NumPy too, but no other value: a function may return whatever it computes.
-        return any(type(stop).__name__ in ("bool", "bool_") and bool(stop) for stop in stops)
+        return self._stops("on_epoch", line)
+
+    def on_trial(self, line: dict[str, Any]) -> bool:
+        return self._stops("on_trial", line)
 
     def on_end(self, result: dict[str, Any]) -> None:
         for member in self.members:
             if hasattr(member, "on_end"):
                 member.on_end(result)
 
-    def _called(self, member: Any, line: dict[str, Any]) -> Any:
-        if hasattr(member, "on_epoch"):
-            return member.on_epoch(line)
-        # An object with other methods of a callback is none that is called itself.
-        if hasattr(member, "on_start") or hasattr(member, "on_end"):
-            return None
-        return member(line)
+    def _stops(self, name: str, line: dict[str, Any]) -> bool:
+        answers = []
+        for member in self.members:
+            if hasattr(member, name):
+                answers.append(getattr(member, name)(line))
+            elif not _has_methods(member):
+                answers.append(member(line))
+        # `True` of NumPy too, but no other value: a function may return whatever it computes.
+        return any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
+
+
+def _has_methods(member: Any) -> bool:
+    """True for an object with methods of a callback, which is then not called itself."""
+    return any(hasattr(member, name) for name in METHODS)

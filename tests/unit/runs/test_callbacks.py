@@ -8,8 +8,10 @@ import pytest
 from safetensors.torch import load_file
 
 from equipoise.errors import ConfigError
+from equipoise.portfolio.run import search
 from equipoise.runs import run
 from equipoise.runs.callbacks import Callback, Callbacks
+from equipoise.settings import Settings
 
 
 def timeless(folder):
@@ -101,3 +103,30 @@ def test_an_object_may_lack_methods():
     assert callbacks.on_epoch({}) is False
     callbacks.on_end({"test": 1})
     assert quiet.result == {"test": 1}
+
+
+def test_a_search_tells_its_trials_and_stops(tmp_path):
+    heard = []
+
+    class Listener(Callback):
+        def on_start(self, facts):
+            heard.append(("start", facts["time_limit"]))
+
+        def on_trial(self, line):
+            heard.append(("trial", line["trials"]))
+            return line["trials"] >= 3
+
+        def on_end(self, result):
+            heard.append(("end", result["method"]))
+
+    settings = Settings.from_dict(
+        {"data": {"source": "synthetic", "options": {"samples": 150}}, "epochs": 2}
+    )
+    done = search(settings, tmp_path / "run", time_limit=200, callbacks=[Listener()], workers=1)
+    assert heard == [
+        ("start", 200),
+        *(("trial", k) for k in range(1, len(heard) - 1)),
+        ("end", "auto"),
+    ]
+    assert 3 <= len(heard) - 2 <= 6, "the members that read all modalities are tried in any case"
+    assert done.result["cost"]["seconds"] < 100
