@@ -235,6 +235,14 @@ def test_where_gradients_are_clipped_already_a_smaller_rate_comes_first(command)
     assert last.index("--optimiser.lr (now 1e+30)") < last.index("--optimiser.clip (now 2)")
 
 
+def test_only_a_run_is_offered_to_go_on_with(refuse, command, tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(AssertionError, match="go on with"):
+        refuse("train TINY --out mine", 1, "mine: exists already", "go on with")
+    assert command("train TINY --out run").code == 0
+    refuse("train TINY --out run", 1, "go on with: equipoise train --resume run")
+
+
 def test_out_of_memory_is_one_line(refuse, monkeypatch):
     words = (
         "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"

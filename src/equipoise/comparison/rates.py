@@ -8,6 +8,9 @@ from typing import Any
 from equipoise.errors import ConfigError
 
 RATE_PREFIX = "missing-"
+MOST_RATES = 100
+DIGITS = 10
+"""Digits of a rate, in numbers and in names of folders alike, so that no two rates share one."""
 
 
 def read_rates(value: Any) -> tuple[float, ...]:
@@ -18,10 +21,12 @@ def read_rates(value: Any) -> tuple[float, ...]:
     """
     try:
         rates = _parse_rates(value)
+    except ConfigError:
+        raise
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         rates = []
     # Rounded, because 0.1 + 2 * 0.1 is not 0.3, and a rate names a folder.
-    found = tuple(sorted(round(rate, 10) for rate in rates))
+    found = tuple(sorted(round(rate, DIGITS) for rate in rates))
     if not found or not all(0 <= rate < 1 for rate in found) or len(set(found)) < len(found):
         raise ConfigError(
             "missing must be a rate in [0, 1), or different ones as first:last:step or a list "
@@ -34,6 +39,11 @@ def _parse_rates(value: Any) -> list[float]:
     if isinstance(value, str) and ":" in value:
         first, last, step = map(float, value.split(":"))
         count = int((last - first) / step + 1 + 1e-9)
+        if count > MOST_RATES:
+            raise ConfigError(
+                f"missing: {value!r} asks for {count:,} rates, each of them a comparison of its "
+                f"own; at most {MOST_RATES} are taken"
+            )
         return [first + k * step for k in range(count)]
     items = value.split(",") if isinstance(value, str) else value
     return [float(item) for item in items]
@@ -41,7 +51,7 @@ def _parse_rates(value: Any) -> list[float]:
 
 def rate_folder(folder: Path, rate: float) -> Path:
     """The folder of the comparison at this rate, inside the folder of a sweep."""
-    return folder / f"{RATE_PREFIX}{rate:g}"
+    return folder / f"{RATE_PREFIX}{rate:.{DIGITS}g}"
 
 
 def find_rates(folder: Path) -> dict[float, Path]:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from equipoise.checks import integer, require
 from equipoise.comparison.cell import Outcome
 from equipoise.comparison.merging import PLAN_FILE, inherit, record
 from equipoise.comparison.plan import Cell, Plan
@@ -49,10 +50,12 @@ def run_comparison(
         The outcomes of all cells, in the order of the plan.
 
     Raises:
-        ConfigError: the plan cannot be run, or there are callbacks and several jobs.
+        ConfigError: the plan cannot be run, `jobs` is no positive integer, or there are callbacks
+            and several jobs.
         RunError: the folder holds cells made with other settings, or another process works in it.
         Interrupted: a signal came; every running training has written a checkpoint.
     """
+    require("bench", integer("jobs", jobs, 1))
     called = Callbacks(callbacks)
     if called.members and jobs > 1:
         raise ConfigError("callbacks are called in this process only; use 1 job, or no callbacks")

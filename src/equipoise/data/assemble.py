@@ -48,7 +48,9 @@ def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: 
     rows = {part: np.flatnonzero(usable & (split == part)) for part in SPLIT_NAMES}
     for part in ("train", "validation"):
         if not len(rows[part]):
-            raise DataError(f"{manifest.where}: no row is in the {part} split")
+            lost = int(((split == part) & ~decoded.keep).sum())
+            why = f"; {lost} of it were left out, listed in {decoded.listing}" if lost else ""
+            raise DataError(f"{manifest.where}: no row is in the {part} split{why}")
     # Classes come from training rows only: a test row must not shape what is trained.
     classes = _classes(manifest, rows["train"])
     codes = {
@@ -60,6 +62,7 @@ def assemble(manifest: Manifest, decoded: DecodedManifest, *, name: str, label: 
     _warn_of_unlabelled(manifest, np.flatnonzero(left_out), later)
     _warn_of_doubtful(manifest, np.flatnonzero(decoded.keep))
     _warn_of_answers(manifest, decoded, rows["train"], codes["train"])
+    _warn_of_absence(manifest, decoded, rows["train"])
     specs = {m: found.spec for m, found in decoded.modalities.items()}
     tables = {
         part: make_table(manifest, decoded, specs, rows[part], codes[part], classes)
@@ -231,6 +234,18 @@ def _warn_of_doubtful(manifest: Manifest, rows: np.ndarray) -> None:
     labels = (manifest.label[row] for row in rows)
     for finding in doubtful_labels(Counter(label for label in labels if label is not None)):
         warnings.warn(f"{manifest.where}: {finding}", stacklevel=4)
+
+
+def _warn_of_absence(manifest: Manifest, decoded: DecodedManifest, training: np.ndarray) -> None:
+    """Warn of a modality that no training row has."""
+    for declaration in manifest.declarations:
+        if not decoded.modalities[declaration.name].present[training].any():
+            warnings.warn(
+                f"{manifest.where}: modality {declaration.name!r} is absent in every training row, "
+                f"so nothing is learned of it; fill column {declaration.columns[0]!r}, or leave "
+                "the modality out",
+                stacklevel=4,
+            )
 
 
 def _warn_of_answers(

@@ -172,10 +172,9 @@ def _start_facts(
 def _check_folder(folder: Path, resume: bool, runtime: Runtime) -> None:
     # All ranks look before the first one makes the folder.
     if not resume and runtime.any(folder.exists()):
-        raise RunError(
-            f"{folder}: exists already; choose another folder, or go on with: "
-            f"{resume_command(folder)}"
-        )
+        begun = (folder / "config.yaml").is_file()
+        resume_it = f", or go on with: {resume_command(folder)}" if begun else ""
+        raise RunError(f"{folder}: exists already; choose another folder{resume_it}")
     if resume and not (folder / "config.yaml").is_file():
         raise RunError(f"{folder}: no run to resume here (it has no config.yaml)")
 

@@ -125,3 +125,17 @@ def test_each_rate_chooses_for_itself(tmp_path, monkeypatch):
         0.5,
         0.1,
     ]
+
+
+def test_so_many_rates_are_no_sweep():
+    with pytest.raises(ConfigError, match=r"asks for 900,000,001 rates, .* at most 100"):
+        read_rates("0:0.9:1e-9")
+
+
+def test_two_rates_never_share_a_folder(tmp_path):
+    rates = read_rates([0.1234567, 0.1234568, 0.1])
+    folders = [rate_folder(tmp_path, rate) for rate in rates]
+    assert folders[0].name == "missing-0.1"
+    for folder in folders:
+        (folder / "cells").mkdir(parents=True)
+    assert tuple(find_rates(tmp_path)) == rates

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -549,3 +550,59 @@ def test_naming_the_package_imports_nothing_heavy():
 def test_a_built_in_data_set_ignores_nothing_that_is_said_of_columns(given):
     with pytest.raises(ConfigError, match="has its own modalities and splits; leave out"):
         data.load(DataSettings("digits", **given))
+
+
+def test_a_split_that_bad_files_emptied_says_so(folder, cache):
+    for path in folder.glob("*.wav"):
+        path.write_bytes(b"no sound")
+    settings = DataSettings(
+        folder / "m.csv",
+        modality=["clip=clip:audio"],
+        label="feeling",
+        split="fold",
+        problems="drop",
+        cache=cache,
+    )
+    with pytest.raises(DataError, match=r"train split; 39 of it were left out, listed in .*\.csv"):
+        data.load(settings)
+
+
+def test_a_modality_that_no_training_row_has_is_said(rng):
+    frame = pd.DataFrame(
+        {
+            "x": rng.normal(size=40),
+            "words": [""] * 30 + ["so it is"] * 10,
+            "label": list("ab") * 20,
+            "split": ["train"] * 30 + ["validation"] * 5 + ["test"] * 5,
+        }
+    )
+    declared = {"modality": ["x=x:vector", "words=words:text"], "split": "split"}
+    with pytest.warns(
+        UserWarning, match=r"modality 'words' is absent in every training row.*'words'"
+    ):
+        data.load(DataSettings(frame, **declared))
+    frame.loc[0, "words"] = "it is not"
+    with warnings.catch_warnings(action="error"):
+        data.load(DataSettings(frame, **declared))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        (1_700_000_000 + np.arange(40), "40 different numbers .* become 1 "),
+        (2**40 + np.arange(40), "40 different numbers .* become 1 "),
+        (1e-45 * np.arange(40), "40 different numbers .* become "),
+        (np.arange(40), ""),
+        (np.linspace(0, 1, 40), ""),
+        (np.full(40, 5.0), ""),
+        (np.linspace(-1e30, 1e30, 40), ""),
+    ],
+)
+def test_numbers_that_single_precision_cannot_tell_apart_are_said(numbers, said):
+    frame = pd.DataFrame({"x": numbers, "label": list("ab") * 20})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data.load(DataSettings(frame, modality=["x=x:vector"]))
+    found = [str(w.message) for w in caught if "single precision" in str(w.message)]
+    assert len(found) == bool(said)
+    assert all(re.search(said, text) and "column 'x'" in text for text in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Set
 from contextlib import suppress
 from fnmatch import fnmatchcase
@@ -27,6 +28,11 @@ SPLIT_ALIASES = {
     **dict.fromkeys(("valid", "val", "dev"), "validation"),
 }
 """{word of a split column, in any case: the split that it means}."""
+
+LOOKED_AT = 10_000
+"""Rows whose numbers are compared before and after rounding to single precision."""
+KEPT = 0.9
+"""Fraction of different numbers that must still differ."""
 
 
 class ColumnReader:
@@ -293,7 +299,20 @@ class ColumnReader:
                 f"{self.sheet.at(row)}: {str(cells[row])!r} in column {column!r} "
                 "is not a finite number"
             )
+        self._warn_of_precision(column, wide, narrow)
         return narrow
+
+    def _warn_of_precision(self, column: str, wide: np.ndarray, narrow: np.ndarray) -> None:
+        """Warn where numbers that differ become one, such as times in seconds since 1970."""
+        told = len(np.unique(wide[:LOOKED_AT]))
+        kept = len(np.unique(narrow[:LOOKED_AT]))
+        if kept < KEPT * told:
+            warnings.warn(
+                f"{self.sheet.where}: {told:,} different numbers in column {column!r} become "
+                f"{kept:,} in single precision (7 digits); subtract the smallest of them, or scale "
+                "them, before you use them",
+                stacklevel=5,
+            )
 
 
 def _kind_of(cell: str) -> str | None:

@@ -57,7 +57,7 @@ def check_file(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(len(_LFS))
     except FileNotFoundError:
-        raise DataError(f"{path}: file not found") from None
+        raise DataError(f"{path}: file not found{_hint(path)}") from None
     except OSError as error:
         shown = str(path)
         if error.errno == errno.ENAMETOOLONG:
@@ -69,6 +69,17 @@ def check_file(path: Path) -> None:
         raise DataError(f"{path}: the file is empty (0 bytes)")
     if head == _LFS:
         raise DataError(f"{path}: a Git LFS pointer, not the file itself; run 'git lfs pull'")
+
+
+def _hint(path: Path) -> str:
+    """Say how a window is written, where one that is not understood makes a file seem missing."""
+    name, mark, rest = path.name.rpartition("#")
+    if not mark or not path.with_name(name or ".").is_file():
+        return ""
+    return (
+        f"; {name!r} is there, so if '#{rest}' is to be a part of it, write #t=START,END in "
+        "seconds, #FIRST:LAST in frames, or #ROW of an array; a picture has no parts"
+    )
 
 
 @contextmanager

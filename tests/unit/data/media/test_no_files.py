@@ -134,3 +134,15 @@ def test_arrays_without_numbers_and_numbers_too_large(tmp_path):
     refused(READERS["a.npy"], path, "infinite")
     np.save(path, np.float32(3))
     assert read_array(FilePart(path)) == 3
+
+
+@pytest.mark.parametrize("window", ["#t=-1,1", "#t=0.2,", "#t=nan,1", "#1-3", "#"])
+def test_a_window_that_is_written_wrong_is_said(tmp_path, window):
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    part = FilePart.parse(f"a.wav{window}", tmp_path)
+    with pytest.raises(
+        DataError, match=r"file not found; 'a\.wav' is there, .* write #t=START,END"
+    ):
+        read_audio(part, 8000)
+    with pytest.raises(DataError, match=r"file not found$"):
+        read_audio(FilePart.parse(f"b.wav{window}", tmp_path), 8000)
