@@ -4,6 +4,8 @@ import csv
 
 import pytest
 
+from equipoise.spreadsheet import unprotect
+
 
 @pytest.fixture
 def root(tmp_path):
@@ -36,7 +38,8 @@ def prepared(tmp_path):
         out.mkdir()
         facts = prepare(out, **options)
         with (out / "manifest.csv").open(newline="") as file:
-            return facts, {row["id"]: row for row in csv.DictReader(file)}
+            rows = [{k: unprotect(cell) for k, cell in row.items()} for row in csv.DictReader(file)]
+        return facts, {row["id"]: row for row in rows}
 
     return run
 
