@@ -10,7 +10,7 @@ import pytest
     [
         ("trian", ["'trian'", "'train'"]),
         ("train --optimser.lr 1", ["--optimser.lr", "--optimiser.lr"]),
-        ("train --lr 0.1", ["--lr", "did you mean '--optimiser.lr'?"]),
+        ("train --learning_rate 0.1", ["--learning_rate", "did you mean '--optimiser.lr'?"]),
         ("train --learning-rate 0.1", ["did you mean '--optimiser.lr'?"]),
         ("train --weight-decay=0.1", ["did you mean '--optimiser.weight_decay'?"]),
         ("train --batch-size 8", ["did you mean '--batch_size'?"]),
