@@ -163,7 +163,8 @@ def _tabular(
         store[:, place], wrong = found.numbers(kind)
         for row in wrong.tolist():
             text = found.text(row)
-            bad.setdefault(row, f"{text!r} in column {column!r} is not a {kind}")
+            wanted = "finite number" if kind == "number" else kind.partition(" ")[0]
+            bad.setdefault(row, f"{text!r} in column {column!r} is not a {wanted}")
     present = _present((~np.isnan(store).all(axis=1)).tolist(), bad)
     spec = ModalitySpec(name, str(declaration.kind), store.shape[1:])
     settings = _settings(transform, options)

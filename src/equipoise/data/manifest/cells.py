@@ -224,5 +224,7 @@ def _seconds(dates: pd.Series) -> np.ndarray:
     """float64 (N,) seconds since 1970, NaN where there is no date; without a zone they are UTC."""
     import pandas as pd
 
-    since = dates - pd.Timestamp(0, tz="UTC" if dates.dt.tz is not None else None)
-    return np.array(since.dt.total_seconds(), dtype=np.float64)
+    plain = pd.to_datetime(dates, utc=True).dt.tz_localize(None)
+    # Microseconds reach every year that a date can have; nanoseconds do not.
+    since = plain.to_numpy(dtype="datetime64[us]") - np.datetime64(0, "us")
+    return np.asarray(since / np.timedelta64(1, "s"), dtype=np.float64)

@@ -82,10 +82,20 @@ def test_dates_are_seconds():
         pd.Series(["2021-03-04T06:06:07+01:00", ""]),
         pd.Series([moment, None]),
         pd.to_datetime(pd.Series(["2021-03-04 05:06:07", None])),
+        pd.Series([pd.Timestamp(moment).tz_convert("Europe/Paris"), None]),
     ):
         values, bad = read(cells, "date")
         assert values[0] == moment.timestamp()
         assert np.isnan(values[1])
+        assert not len(bad)
+
+
+def test_dates_long_ago_and_far_ahead():
+    for year in (1066, 1969, 9999):
+        moment = datetime(year, 7, 8, tzinfo=UTC)
+        text = f"{year:04d}-07-08"
+        values, bad = read(pd.Series([text, "2020-01-01"]), type_of([text, "2020-01-01"]))
+        assert values[0] == moment.timestamp()
         assert not len(bad)
 
 
