@@ -36,7 +36,15 @@ WHOLE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 """{name: (family, options)} on all modalities side by side, the most promising first."""
 
-SINGLE = ("linear", "linear-rows", "kernel", "extra-trees", "kernel-rows", "linear-weak")
+SINGLE = (
+    "linear",
+    "linear-rows",
+    "kernel",
+    "extra-trees",
+    "kernel-rows",
+    "linear-weak",
+    "kernel-weak",
+)
 """Those that are fitted to each modality alone, too, and averaged over the modalities."""
 
 EARLY = 4
