@@ -25,6 +25,7 @@ from sklearn.utils import (
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from equipoise.checks import is_number
 from equipoise.configuration.layers import make_settings, nest
 from equipoise.data.arrays import array_splits, array_table, restored_steps
 from equipoise.data.manifest.declaration import Declaration
@@ -62,8 +63,8 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     `X` is one of these:
 
-    * a DataFrame with a row per sample. Its columns may hold numbers, texts and files; an empty
-      cell is an absent modality.
+    * a DataFrame with a row per sample, or a list with a dict for each row. Its columns may hold
+      numbers, categories, dates, texts and files; an empty cell is an absent modality.
     * an array (N, d) of numbers, whose columns are divided among the modalities.
     * a dict with an array for each modality: vectors (N, d), series (N, length, columns) or
       pictures (N, channels, height, width).
@@ -150,10 +151,9 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: the data or a parameter cannot be used.
             EquipoiseError: the same, found by the library.
         """
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(
-                f"validation_fraction must be in (0, 1), found {self.validation_fraction!r}"
-            )
+        fraction = self.validation_fraction
+        if not (is_number(fraction) and 0 < fraction < 1):
+            raise ValueError(f"validation_fraction must be a number in (0, 1), found {fraction!r}")
         if self.time_limit is not None and self.method != "auto":
             raise ValueError("a search with a time_limit tries several methods; leave out 'method'")
         X, y = self._read_training(X, y)
@@ -230,6 +230,7 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns:
             `X` as a DataFrame, a float32 array or {modality: float32 array}; and y (N,).
         """
+        X = _as_table(X)
         if not _is_table(X):
             X, y = validate_data(
                 self, X, y, dtype=np.float32, ensure_all_finite="allow-nan", ensure_min_samples=1
@@ -253,6 +254,7 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _read(self, X: Any) -> Any:
         """Check new data; they are returned as `_read_training` does."""
+        X = _as_table(X)
         if self._shapes is not None:
             if not isinstance(X, Mapping) or issparse(X):
                 raise ValueError("X must be a dict of arrays, as it was in training")
@@ -303,6 +305,10 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._shapes = {name: array.shape[1:] for name, array in X.items()}
             return None, None
         names = [str(name) for name in X.columns] if isinstance(X, pd.DataFrame) else None
+        if self.modalities is not None and not isinstance(self.modalities, Mapping):
+            raise ValueError(
+                f"modalities must be a dict {{name: columns}}, found {self.modalities!r}"
+            )
         if self.modalities is not None:
             columns = {
                 str(modality): _column_numbers(modality, chosen, X.shape[1], names)
@@ -506,6 +512,16 @@ def _partly(X: pd.DataFrame, columns: Sequence[int]) -> bool:
     """True if some row has a gap in one of the columns, and none in another."""
     gaps = X.iloc[:, list(columns)].isna()
     return bool((gaps.any(axis=1) & ~gaps.all(axis=1)).any())
+
+
+def _as_table(X: Any) -> Any:
+    """A list with a dict for each row as a DataFrame; anything else as it is."""
+    if isinstance(X, list | tuple) and X and all(isinstance(row, Mapping) for row in X):
+        X = pd.DataFrame(list(X))
+    if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
+        twice = X.columns[X.columns.duplicated()][0]
+        raise ValueError(f"X has two columns of the name {twice!r}")
+    return X
 
 
 def _is_table(X: Any) -> bool:

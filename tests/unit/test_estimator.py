@@ -111,6 +111,8 @@ def test_a_table_of_numbers_and_texts():
     assert len(model.predict(gaps)) == len(frame)
     again = pickle.loads(pickle.dumps(model))
     assert (again.predict(frame) == model.predict(frame)).all()
+    rows = frame.to_dict("records")
+    assert (model.predict(rows) == model.predict(frame)).all()
     chosen = {"numbers": ["a_0", "c"], "said": "words"}
     model = EquipoiseClassifier(modalities=chosen, **FAST).fit(frame, y)
     assert list(model.result_["modalities"]) == ["numbers", "said"]
@@ -278,6 +280,8 @@ def test_a_saved_classifier_is_a_run(tmp_path):
         ({"modalities": {"a": slice(6, 9)}}, "at least one"),
         ({"modalities": {"fused": slice(0, 3)}}, "cannot name a modality"),
         ({"validation_fraction": 1.5}, "validation_fraction"),
+        ({"validation_fraction": "all"}, "validation_fraction"),
+        ({"modalities": ["a"]}, "must be a dict"),
         ({"method": "mlaa"}, "did you mean 'mla'"),
         ({"settings": {"epocs": 3}}, "did you mean 'epochs'"),
         ({"class_weight": "equal"}, "class_weight"),
@@ -298,6 +302,8 @@ def test_data_that_cannot_be_learned_from_are_refused():
         model.fit(X, y, sample_weight=(y == 1).astype(float))
     with pytest.raises(TypeError, match="Sparse"):
         model.fit(csr_array(X), y)
+    with pytest.raises(ValueError, match="two columns of the name 'a'"):
+        model.fit(pd.DataFrame(X, columns=list("abcaef")), y)
     with pytest.raises(ValueError, match="leave out 'modalities'"):
         clone(model).set_params(modalities=TWO).fit({"a": X}, y)
     with pytest.raises(ValueError, match="inconsistent"):
