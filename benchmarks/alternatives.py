@@ -465,7 +465,7 @@ def main() -> int:
     )
 
     def names(text: str) -> list[str]:
-        return text.split(",")
+        return [name for name in text.split(",") if name]
 
     def numbers(text: str) -> list[int]:
         first, _, last = text.partition("-")
@@ -476,7 +476,7 @@ def main() -> int:
     parser.add_argument("--sets", type=names, default=names(SETS))
     parser.add_argument("--conditions", type=names, default=names(CONDITIONS))
     parser.add_argument("--splits", type=numbers, default=[0, 1, 2, 3, 4], help="0-4, or 0,2")
-    parser.add_argument("--ours", type=names, default=names(OURS))
+    parser.add_argument("--ours", type=names, default=names(OURS), help="'' for none")
     parser.add_argument("--ours-only", action="store_true", help="fit no alternatives")
     parser.add_argument("--time-limit", type=float, default=60, help="of auto, in seconds")
     parser.add_argument("--show", action="store_true", help="fit nothing, print the tables")
