@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from functools import partial
 
 import torch
-from overhead import CASES, peak_memory, table
+from overhead import CASES, OPTIMISER, peak_memory, table
 from torch import Tensor
 
 from equipoise.data.table.loader import Loader
@@ -41,7 +41,11 @@ def train(
 ) -> tuple[Context, float, float]:
     """Train; return the context, the CPU seconds, and the MB that method and head hold."""
     settings = Settings.from_dict(
-        {"method": name, "encoder": dict.fromkeys(data.modalities, encoder)}
+        {
+            "method": name,
+            "encoder": dict.fromkeys(data.modalities, encoder),
+            "optimiser": OPTIMISER,
+        }
     )
     method = build_method(settings)
     model = build_model(settings, data.specs, data.classes)

@@ -70,6 +70,19 @@ def table(shapes: dict[str, tuple[int, ...]], rows: int) -> Table:
     )
 
 
+OPTIMISER = {
+    "name": "sgd",
+    "lr": 0.01,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "warmup": 0.0,
+    "schedule": "none",
+    "clip": 0.0,
+    "average": 0.0,
+}
+"""What the hand-written loop does, and nothing that the defaults add to it."""
+
+
 def bare_step(data: Table, batch_size: int, encoder: dict) -> Callable[[], None]:
     """The hand-written loop's step."""
     settings = Settings.from_dict(
@@ -101,7 +114,11 @@ def method_step(name: str, data: Table, batch_size: int, encoder: dict) -> Calla
     For a method that trains in phases, one step of every phase.
     """
     settings = Settings.from_dict(
-        {"method": name, "encoder": dict.fromkeys(data.modalities, encoder)}
+        {
+            "method": name,
+            "encoder": dict.fromkeys(data.modalities, encoder),
+            "optimiser": OPTIMISER,
+        }
     )
     method = build_method(settings)
     model = build_model(settings, data.specs, data.classes)

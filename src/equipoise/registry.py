@@ -14,7 +14,7 @@ import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -151,6 +151,8 @@ class MethodEntry(Entry):
             there are none.
         neutral_of: name of that method.
         ordered: True if the order of the modalities matters by design.
+        advises: {dotted setting: value} that its authors rely on; holds where neither a preset nor
+            the user gives another.
     """
 
     modalities: str = "any"
@@ -162,6 +164,12 @@ class MethodEntry(Entry):
     neutral: Mapping[str, object] | None = None
     neutral_of: str = "joint"
     ordered: bool = False
+    advises: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def advice(self) -> str:
+        """The settings that it advises, as they are shown."""
+        return ", ".join(f"{name} {value}" for name, value in self.advises.items())
 
     @property
     def passes(self) -> str:

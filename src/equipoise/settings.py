@@ -40,6 +40,20 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flattened
 
 
+AUTO = "auto"
+"""The value of a setting that follows from the data."""
+
+
+def _is_auto_or_from(least: int, value: int | str) -> bool:
+    return value == AUTO if isinstance(value, str) else value >= least
+
+
+def settled(value: int | str) -> int:
+    """The number of a setting that may be `auto`, once it is known; see `runs.lengths`."""
+    assert isinstance(value, int), "a setting was left at 'auto'"
+    return value
+
+
 POLICIES = ("error", "drop", "absent")
 """Effects of a bad file: it stops everything, drops its row, or makes its modality absent."""
 
@@ -166,10 +180,10 @@ class OptimiserSettings:
 
     Attributes:
         name: sgd, adam or adamw.
-        lr: learning rate.
+        lr: learning rate; 0.01 under sgd.
         momentum: momentum of SGD.
         betas: decay rates of the two moments of Adam and AdamW.
-        weight_decay: L2 penalty (decoupled under adamw).
+        weight_decay: L2 penalty (decoupled under adamw); 0.0001 under sgd, 0 under adam.
         warmup: fraction of the epochs over which the learning rate of a modality rises from zero,
             step by step, to what the schedule gives; 0 for none.
         schedule: none, step (times gamma every step_size epochs), cosine (to zero) or plateau
@@ -185,18 +199,18 @@ class OptimiserSettings:
             and kept in place of the weights themselves; 0 for none.
     """
 
-    name: str = "sgd"
-    lr: float = 0.01
+    name: str = "adamw"
+    lr: float = 0.001
     momentum: float = 0.9
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    weight_decay: float = 1e-4
-    warmup: float = 0.0
-    schedule: str = "none"
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    schedule: str = "cosine"
     plateau_on: str = "loss"
     step_size: int = 30
     gamma: float = 0.1
-    clip: float = 0.0
-    average: float = 0.0
+    clip: float = 5.0
+    average: float = 0.99
 
     def __post_init__(self) -> None:
         schedules = ("none", "step", "cosine", "plateau")
@@ -215,6 +229,13 @@ class OptimiserSettings:
             ("average", 0 <= self.average < 1, "in [0, 1)"),
         ]
         _check("optimiser", self, checks)
+
+
+SUITED: Mapping[object, Mapping[str, Any]] = {
+    "sgd": {"lr": 0.01, "weight_decay": 1e-4},
+    "adam": {"weight_decay": 0.0},
+}
+"""{optimiser: what it needs otherwise than the default one}"""
 
 
 @dataclass(frozen=True)
@@ -326,8 +347,8 @@ class Settings:
             default. Where these differ, encoders that nobody named take the width of the named
             ones, or the smallest.
         optimiser: how parameters are updated.
-        epochs: how often every modality sees the training samples.
-        batch_size: samples per step, over all devices.
+        epochs: how often every modality sees the training samples; auto follows their number.
+        batch_size: samples per step, over all devices; auto follows the number of training samples.
         seed: seed of initialisation, order and every random draw.
         select: fused validation metric that chooses the epoch: accuracy, balanced_accuracy,
             macro_f1, mean_average_precision, auroc or log_loss. Of epochs that are equal, the one
@@ -344,7 +365,8 @@ class Settings:
         calibration: none, or temperature: after training, logits are divided by a number that is
             fitted on validation, so that probabilities are neither too sure nor too unsure.
         patience: stop when every modality has trained for this many epochs since the best one; 0
-            trains to the end. No epoch is chosen before all modalities have trained.
+            trains to the end, auto waits for a fraction of the epochs. No epoch is chosen before
+            all modalities have trained.
         device: auto, cpu or cuda.
         precision: float32 or bfloat16.
         compile: compile every encoder.
@@ -358,17 +380,17 @@ class Settings:
     encoder: dict[str, Any] = field(default_factory=dict)
     width: int | None = None
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
-    epochs: int = 15
-    batch_size: int = 64
+    epochs: int | str = "auto"
+    batch_size: int | str = "auto"
     seed: int = 0
-    select: str = "accuracy"
+    select: str = "log_loss"
     loss: str = "cross-entropy"
     focal_gamma: float = 2.0
     label_smoothing: float = 0.0
     class_weight: str | dict[str, Any] = "none"
     sampling: str = "uniform"
     calibration: str = "none"
-    patience: int = 0
+    patience: int | str = "auto"
     device: str = "auto"
     precision: str = "float32"
     compile: bool = False
@@ -378,8 +400,8 @@ class Settings:
     def __post_init__(self) -> None:
         checks = [
             ("width", self.width is None or self.width >= 1, "at least 1, or null"),
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 2, "at least 2"),
+            ("epochs", _is_auto_or_from(1, self.epochs), "at least 1, or auto"),
+            ("batch_size", _is_auto_or_from(2, self.batch_size), "at least 2, or auto"),
             ("seed", _is_seed(self.seed), _SEEDS),
             ("select", self.select in METRICS, "one of " + ", ".join(METRICS)),
             ("loss", self.loss in ("cross-entropy", "focal"), "cross-entropy or focal"),
@@ -397,7 +419,7 @@ class Settings:
             ),
             ("calibration", self.calibration in ("none", "temperature"), "none or temperature"),
             ("sampling", self.sampling in ("uniform", "balanced"), "uniform or balanced"),
-            ("patience", self.patience >= 0, "at least 0"),
+            ("patience", _is_auto_or_from(0, self.patience), "at least 0, or auto"),
             ("device", self.device in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),
             ("precision", self.precision in ("float32", "bfloat16"), self._precisions()),
             ("checkpoint_every", self.checkpoint_every >= 0, "at least 0"),
@@ -522,6 +544,15 @@ def _read_int(name: str, value: object) -> int:
     return value
 
 
+def _read_count(name: str, value: object) -> int | str:
+    value = plain(value, name)
+    if isinstance(value, str) and value == AUTO:
+        return AUTO
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _refuse(name, "an integer or auto", value)
+    return _read_int(name, value)
+
+
 def _read_float(name: str, value: object) -> float:
     value = plain(value, name)
     number = math.nan
@@ -586,6 +617,7 @@ def _read_class_weight(name: str, value: object) -> str | dict[str, float]:
 _READERS: dict[str, Callable[[str, object], Any]] = {
     "bool": _read_bool,
     "int": _read_int,
+    "int | str": _read_count,
     "float": _read_float,
     "str": _read_text,
     "list[str]": _read_texts,

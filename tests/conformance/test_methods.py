@@ -1,4 +1,4 @@
-"""Every registered method against the twelve points of the conformance suite.
+"""Every registered method against the thirteen points of the conformance suite.
 
 The default run tries every check on every method with two or with three modalities; `slow` tries
 the other number. Numbers alternate, so that each method and each check meets both.
@@ -12,6 +12,9 @@ from equipoise.methods import METHODS
 from equipoise.testing import CHECKS
 from equipoise.testing.world import fresh_seed
 
+LONG = {"check_acts"}
+"""Checks that take longer than all others together."""
+
 ONE_BY_ONE = [check for check in CHECKS if check.__name__ != "check_ranks"]
 ONCE = {"check_entry", "check_documentation"}
 """Checks that do not ask for the number of modalities."""
@@ -23,7 +26,8 @@ def grid():
         for column, check in enumerate(ONE_BY_ONE):
             first = 2 + (row + column) % 2
             name = f"{entry.name}-{check.__name__}"
-            yield pytest.param(entry, check, first, id=f"{name}-{first}")
+            slow = [pytest.mark.slow] if check.__name__ in LONG else []
+            yield pytest.param(entry, check, first, id=f"{name}-{first}", marks=slow)
             if check.__name__ not in ONCE:
                 other = 5 - first
                 marks = pytest.mark.slow

@@ -14,6 +14,17 @@ from equipoise.settings import Settings
 from equipoise.testing.world import fresh_seed
 
 EPOCHS = 4
+PLAIN = {
+    "name": "sgd",
+    "lr": 0.01,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "warmup": 0.0,
+    "schedule": "none",
+    "clip": 0.0,
+    "average": 0.0,
+}
+"""An optimiser whose every step a test can repeat."""
 
 
 class Stop(BaseException):
@@ -38,6 +49,9 @@ def settings():
             "data": {"source": "synthetic", "missing": 0.2, "options": {"samples": 120}},
             "method": "mla",
             "width": 8,
+            "optimiser": PLAIN,
+            "select": "accuracy",
+            "patience": 0,
             "epochs": EPOCHS,
             "batch_size": 16,
             "seed": fresh_seed(),

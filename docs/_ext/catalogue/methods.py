@@ -83,6 +83,7 @@ def _page(entry: MethodEntry) -> str:
                 ("modalities", entry.modalities),
                 ("forward / backward passes", entry.passes),
                 ("extra memory, without the head", entry.memory or "none"),
+                ("settings that it advises", entry.advice or "none"),
                 ("needs a holdout split", "yes" if entry.needs_holdout else "no"),
                 ("order of modalities matters", "yes" if entry.ordered else "no"),
             ]

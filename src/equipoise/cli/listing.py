@@ -74,6 +74,7 @@ EXTRA_COLUMNS: dict[str, dict[str, Callable[[Any], str]]] = {
         "modalities": lambda e: e.modalities,
         "passes": lambda e: e.passes,
         "memory": lambda e: e.memory or "–",
+        "advises": lambda e: e.advice or "–",
     },
     "encoders": {
         "reads": lambda e: ", ".join(e.kinds),

@@ -18,6 +18,7 @@ from equipoise.runs import run
 from equipoise.runs.build import build_method
 from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.folder import read_facts
+from equipoise.runs.lengths import settle
 from equipoise.runs.lock import BusyError, hold_folder
 from equipoise.settings import Settings, changes
 from equipoise.training.checkpoint import Checkpoints
@@ -132,7 +133,11 @@ def _changed(cell: Cell, values_of: Callable[[Settings], dict[str, Any]] = Setti
     path = cell.folder / "config.yaml"
     if not path.is_file():
         return ""
-    found = changes(values_of(Settings.load(path)), values_of(cell.settings))
+    now = cell.settings
+    rows = read_facts(cell.folder).get("rows")
+    if isinstance(rows, int):  # the folder holds numbers where the cell has `auto`
+        now = settle(now, rows)
+    found = changes(values_of(Settings.load(path)), values_of(now))
     return next((f"{setting} ({was!r}, now {now!r})" for setting, (was, now) in found.items()), "")
 
 

@@ -6,6 +6,7 @@ import json
 import shlex
 from typing import Any
 
+from equipoise.configuration.layers import defaults
 from equipoise.settings import Settings
 
 
@@ -15,8 +16,13 @@ def command(settings: Settings) -> str:
 
 
 def flags(settings: Settings) -> list[str]:
-    """Command-line flags for every setting that differs from its default."""
-    return _flags(settings.to_dict(), Settings().to_dict(), "")
+    """Command-line flags for every setting that differs from what holds without it."""
+    method = settings.method["name"]
+    silent = defaults(method, settings.optimiser.name)
+    # These two names decide about other defaults: each is given unless it holds without a word.
+    silent["optimiser"]["name"] = defaults(method)["optimiser"]["name"]
+    silent["method"] = Settings().method
+    return _flags(settings.to_dict(), silent, "")
 
 
 def _flags(values: dict[str, Any], defaults: dict[str, Any], prefix: str) -> list[str]:

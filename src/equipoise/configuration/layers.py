@@ -1,19 +1,21 @@
 """Combine layers of settings: a later layer overrides an earlier one.
 
-The first layer holds the defaults, the next one a preset if the user names one, and then come the
-settings of the user: files, then flags. Flags, keywords of `equipoise.fit` and the entries of a
-bench file all become settings here.
+The first layer holds the defaults, the next one what a method advises, then comes a preset if the
+user names one, and then the settings of the user: files, then flags. Flags, keywords of
+`equipoise.fit` and the entries of a bench file all become settings here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 from equipoise.configuration.presets import fitted_preset
 from equipoise.errors import ConfigError, shown
-from equipoise.settings import EVERY, Settings
+from equipoise.methods import METHODS
+from equipoise.registry import MethodEntry
+from equipoise.settings import EVERY, SUITED, Settings
 
 _WITHOUT_PREFIX = (
     "modality",
@@ -102,7 +104,44 @@ def make_settings(layers: Iterable[Mapping[str, Any]]) -> Settings:
     Raises:
         ConfigError: unknown key or preset (with the nearest known ones), wrong type or value.
     """
-    return Settings.from_dict(reduce(overlay, above_preset(layers), Settings().to_dict()))
+    own = above_preset(layers)
+    whole: dict[str, Any] = reduce(overlay, own, {})
+    return Settings.from_dict(reduce(overlay, own, defaults(*_named(whole))))
+
+
+def defaults(method: object = None, optimiser: object = None) -> dict[str, Any]:
+    """The settings, nested, that hold where the user gives none.
+
+    A learning rate belongs to an optimiser. So another optimiser than the default one brings its
+    own, and takes nothing of what a method advises for a third one.
+
+    Args:
+        method: name of the method; None for the default one.
+        optimiser: name of the optimiser that the user or a preset gives; None for none.
+    """
+    found = Settings().to_dict()
+    advised = _advice(found["method"]["name"] if method is None else method)
+    if optimiser not in (None, advised.get("optimiser", {}).get("name", optimiser)):
+        advised.pop("optimiser")
+    chosen = advised.get("optimiser", {}).get("name", optimiser)
+    return reduce(overlay, [{"optimiser": SUITED.get(chosen, {})}, advised], found)
+
+
+def _named(layers: Mapping[str, Any]) -> tuple[object, object]:
+    """The names of the method and of the optimiser among some settings; None for none."""
+    method = _spelled_out(("method",), layers.get("method"))
+    optimiser = layers.get("optimiser")
+    return (
+        method.get("name") if isinstance(method, Mapping) else None,
+        optimiser.get("name") if isinstance(optimiser, Mapping) else None,
+    )
+
+
+def _advice(method: object) -> dict[str, Any]:
+    """What a method advises, nested; nothing for an unknown one, which is refused later."""
+    if method not in METHODS:
+        return {}
+    return nest(cast(MethodEntry, METHODS[str(method)]).advises)
 
 
 def above_preset(layers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

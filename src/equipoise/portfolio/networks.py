@@ -21,7 +21,7 @@ from equipoise.portfolio.ensemble import log_loss, log_softmax, temperature
 from equipoise.runs.build import build_method, build_model
 from equipoise.runs.frozen_features import cache_features
 from equipoise.runs.run import make_context
-from equipoise.settings import Settings
+from equipoise.settings import Settings, settled
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
 from equipoise.training.runtime import Runtime, pick_device
@@ -79,8 +79,10 @@ def network_settings(base: Settings, options: Mapping[str, Any], rows: int) -> S
             "name": "adamw",
             "lr": 1e-3,
             "weight_decay": 0.01,
+            "warmup": 0.0,
             "schedule": "cosine",
             "clip": 5.0,
+            "average": 0.0,
         }
     if base.batch_size == untouched.batch_size:
         own["batch_size"] = batch_size
@@ -116,7 +118,7 @@ def fitting_epochs(
     train_network(one, train, held, deadline=deadline, epochs=1, stop=stop)
     seconds = max(time.monotonic() - since, 1e-3)
     left = deadline - time.monotonic()
-    return int(max(1, min(settings.epochs, SAFE * left / seconds)))
+    return int(max(1, min(settled(settings.epochs), SAFE * left / seconds)))
 
 
 def train_network(
@@ -153,10 +155,10 @@ def train_network(
         ctx = make_context(settings, splits, model, runtime)
         method.setup(ctx)
         method.to(device)
-        watch = Watch(ctx, splits.validation, settings.patience, deadline, epochs, stop)
+        watch = Watch(ctx, splits.validation, settled(settings.patience), deadline, epochs, stop)
         ctx.observer = watch
         with suppress(_TimeUpError):
-            fit(method, ctx, settings.epochs)
+            fit(method, ctx, ctx.epochs)
         epoch = watch.finish()
         logits = predict(model, splits.validation, runtime=runtime).fused
     return Trained(model.eval(), logits, epoch)

@@ -33,8 +33,9 @@ class Callback:
 
         Args:
             facts: "folder", "label", "method", "seed", "rows" of each split and "classes". Of a
-                training also "epochs", in all; "epoch", the first one; and "inputs", a text for
-                each modality that says what is read of it. Of a search also "time_limit".
+                training also "epochs", in all; "epoch", the first one; "training", a text that says
+                how long it is; and "inputs", a text for each modality that says what is read of it.
+                Of a search also "time_limit".
         """
 
     def on_epoch(self, line: dict[str, Any]) -> bool | None:

@@ -81,7 +81,9 @@ def create_folder(
         write_file(temporary / "environment.json", json.dumps(environment(), indent=1).encode())
         write_file(
             temporary / "data.json",
-            json.dumps({**data_facts(splits), "inputs": dict(inputs)}, indent=1).encode(),
+            json.dumps(
+                {**data_facts(splits), "inputs": dict(inputs), "rows": len(splits.train)}, indent=1
+            ).encode(),
         )
         if splits.problems:
             write_problems(splits.problems, temporary / "problems.csv")

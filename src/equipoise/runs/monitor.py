@@ -23,7 +23,7 @@ from equipoise.methods.parts.auxiliary import own_classifier
 from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.folder import resume_command
 from equipoise.runs.interrupt import Interrupt
-from equipoise.settings import Settings
+from equipoise.settings import Settings, settled
 from equipoise.training.checkpoint import Checkpoint, Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.finite import remedy
@@ -31,6 +31,13 @@ from equipoise.training.method import Method
 
 CURVES = ("accuracy", "log_loss")
 """The metrics of every epoch, fused and of each modality, beside the one that chooses."""
+
+FEWEST_TO_JUDGE = 5
+"""Epochs from which a training is judged to be too short; fewer are a first look."""
+LAST_PART = 0.25
+CLEARLY = (0.02, 0.01)
+"""Training was still going on if the last part of the epochs made the log-loss smaller by more than
+this fraction of it, and by more than this."""
 
 
 class Monitor:
@@ -142,12 +149,16 @@ class Monitor:
         return value
 
     def conclude(self) -> None:
-        """At the end of a training that allowed no epoch to be chosen, choose the last and say so.
+        """At the end of a training, warn of one that could not be judged, or was too short.
 
-        No plan of a method in this library ends so, but that of another method may.
+        Where no epoch could be chosen, the last one is. No plan of a method in this library ends
+        so, but that of another method may.
         """
         epochs = self.ctx.position.epoch
-        if epochs == 0 or self.best_epoch >= 0:
+        if epochs == 0:
+            return
+        if self.best_epoch >= 0:
+            self._warn_of_unfinished_training()
             return
         self._choose_last()
         if self.ctx.runtime.main:
@@ -159,6 +170,27 @@ class Monitor:
                 stacklevel=2,
             )
         self.ctx.runtime.barrier()
+
+    def _warn_of_unfinished_training(self) -> None:
+        """Warn where the last epoch is the best, and those before it were clearly worse."""
+        planned = sum(phase.epochs for phase in self.ctx.plan.phases)
+        done = self.ctx.position.epoch
+        ended = done >= planned and self.best_epoch == done - 1
+        if not ended or done < FEWEST_TO_JUDGE or not self.ctx.runtime.main:
+            return
+        lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        losses = [json.loads(line)["validation"]["fused"].get("log_loss") for line in lines]
+        before = losses[-1 - math.ceil(done * LAST_PART)]
+        now = losses[-1]
+        if before is None or now is None or before - now < max(CLEARLY[0] * before, CLEARLY[1]):
+            return
+        warnings.warn(
+            f"the last of {done} epochs is the best, and the log-loss on validation was still "
+            f"falling ({before:.3g} → {now:.3g}): train for longer, with --epochs "
+            f"{2 * settled(self.settings.epochs)}, or faster, with a larger --optimiser.lr",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
     def _choose_last(self) -> None:
         self.best_epoch = self.ctx.position.epoch - 1
@@ -218,7 +250,7 @@ class Monitor:
         """
         if self.asked_to_stop:
             return True
-        patience = self.settings.patience
+        patience = settled(self.settings.patience)
         if not patience or self.best_epoch < 0:
             return False
         return self.ctx.plan.waited(self.improved_epoch + 1, self.ctx.position.epoch) >= patience

@@ -9,7 +9,7 @@ from equipoise.runs.callbacks import Callback
 
 
 class TrainingProgress(Callback):
-    """A callback that shows what is read of each modality, and then every epoch."""
+    """A callback that shows how long the training is, what it reads, and then every epoch."""
 
     def __init__(self) -> None:
         self.epochs = 0
@@ -24,6 +24,7 @@ class TrainingProgress(Callback):
 
     def on_start(self, facts: dict[str, Any]) -> None:
         self.epochs = facts["epochs"]
+        say(f"training: {facts['training']}")
         for modality, text in facts["inputs"].items():
             say(f"{modality}: {text}")
 

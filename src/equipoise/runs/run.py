@@ -23,11 +23,12 @@ from equipoise.runs.folder import create_folder, data_facts, fact_digests, resum
 from equipoise.runs.frozen_features import cache_features
 from equipoise.runs.inputs import describe_inputs
 from equipoise.runs.interrupt import Interrupt
+from equipoise.runs.lengths import describe_lengths, settle
 from equipoise.runs.lock import hold_folder
 from equipoise.runs.memory import forget_peak
 from equipoise.runs.monitor import Monitor
 from equipoise.runs.result import finish, read_result
-from equipoise.settings import Settings, require_trust
+from equipoise.settings import Settings, require_trust, settled
 from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
@@ -113,6 +114,7 @@ def train(
             held.enter_context(hold_folder(folder, runtime))
         splits = splits or load_splits(settings, method)
         _require_labels(splits)
+        settings = settle(settings, len(splits.train))
         model = build_model(settings, splits.train.specs, splits.train.classes).to(runtime.device)
         inputs = describe_inputs(settings, splits, dict(model.encoders.items()))
         splits = cache_features(splits, model, cache_folder(settings.data.cache), runtime.device)
@@ -135,7 +137,7 @@ def train(
             # Only now, so that whatever is refused before is the only line that is printed.
             if runtime.main:
                 called.on_start(_start_facts(folder, settings, splits, ctx, method, inputs, label))
-            fit(method, ctx, settings.epochs)
+            fit(method, ctx, ctx.epochs)
             monitor.conclude()
         model.load_state_dict(checkpoints.load(checkpoints.best()).model)
         result = finish(folder, settings, splits, ctx, monitor, label or settings.method["name"])
@@ -161,10 +163,11 @@ def _start_facts(
         "label": label or settings.method["name"],
         "method": settings.method["name"],
         "seed": settings.seed,
-        "epochs": sum(phase.epochs for phase in method.phases(settings.epochs)),
+        "epochs": sum(phase.epochs for phase in method.phases(ctx.epochs)),
         "epoch": ctx.position.epoch,
         "rows": {name: len(table) for name, table in tables.items() if table is not None},
         "classes": list(splits.train.classes),
+        "training": describe_lengths(settings, len(splits.train)),
         "inputs": dict(inputs),
     }
 
@@ -221,12 +224,13 @@ def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runt
     """The context of a run. It gets no access to the validation and test splits."""
     ranks: dict[str, Any] = {"rank": runtime.rank, "world": runtime.world}
     weights = class_weights(settings.class_weight, splits.train)
+    batch_size = settled(settings.batch_size)
     holdout = None
     if splits.holdout is not None:
         # Another seed, so that the held-out batches do not follow the order of the training ones.
         holdout = Loader(
             weighted(splits.holdout, weights),
-            settings.batch_size,
+            batch_size,
             seed=settings.seed + 1,
             shuffle=True,
             **ranks,
@@ -235,7 +239,7 @@ def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runt
         model,
         Loader(
             weighted(splits.train, weights),
-            settings.batch_size,
+            batch_size,
             seed=settings.seed,
             shuffle=True,
             balanced=settings.sampling == "balanced",
@@ -243,7 +247,7 @@ def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runt
         ),
         holdout=holdout,
         optimiser=settings.optimiser,
-        epochs=settings.epochs,
+        epochs=settled(settings.epochs),
         seed=settings.seed,
         runtime=runtime,
         criterion=criterion_of(settings),

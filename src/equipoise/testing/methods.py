@@ -6,10 +6,11 @@ import inspect
 import math
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,15 +18,25 @@ import numpy as np
 import torch
 
 from equipoise.batch import Batch
+from equipoise.configuration.layers import make_settings
 from equipoise.data.table.table import Table
 from equipoise.evaluation.predict import predict
 from equipoise.methods import METHODS
 from equipoise.registry import MethodEntry
 from equipoise.runs.run import train
+from equipoise.settings import Settings
 from equipoise.testing.options import check_refusals
 from equipoise.testing.ranks import ROUNDING, leave_if_starting, rank_difference
 from equipoise.testing.registered import registered
-from equipoise.testing.world import World, differing, farthest, fresh_seed, small_splits, snapshot
+from equipoise.testing.world import (
+    NAMES,
+    World,
+    differing,
+    farthest,
+    fresh_seed,
+    small_splits,
+    snapshot,
+)
 from equipoise.training.method import Method
 
 Check = Callable[[MethodEntry, int, int], None]
@@ -243,6 +254,67 @@ def check_documentation(entry: MethodEntry, count: int, seed: int) -> None:
         assert f"{option}:" in explained, f"option {option!r} is not explained"
 
 
+def check_acts(entry: MethodEntry, count: int, seed: int) -> None:
+    """13. At the defaults it does something, and learns as much as its best modality alone.
+
+    The settings are those that a user gets who gives none, but for smaller encoders. Networks that
+    were trained on one modality each say how much there is to learn.
+    """
+    names = NAMES[:count]
+    found = _at_defaults(entry.name, entry.head, names, seed)
+    plainly = Settings().method["name"]
+    alone = [_at_defaults(plainly, "auto", names, seed, (name,)).result for name in names]
+    best = max(result["test"]["fused"]["accuracy"] for result in alone)
+    fused = found.result["test"]["fused"]["accuracy"]
+    assert fused >= best - SLACK, (
+        f"{fused:.3f} right at the defaults, and {best:.3f} by the best modality alone"
+    )
+    # A head that is trained jointly, and a method without its ingredients, are joint training.
+    other = cast(MethodEntry, METHODS[entry.neutral_of])
+    if entry.target != other.target and entry.neutral != {}:
+        plain = _at_defaults(entry.neutral_of, entry.head, names, seed)
+        known = [name for name in plain.weights if name in found.weights]  # the model's
+        ours = {name: found.weights[name] for name in known}
+        assert differing(ours, {name: plain.weights[name] for name in known}), (
+            f"at the defaults it ends with the weights of {entry.neutral_of!r}: it never acts"
+        )
+
+
+SLACK = 0.06
+"""Fraction of the test samples, twice the standard deviation of the accuracies of the check."""
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A result, and the weights at the end of the last epoch."""
+
+    result: dict[str, Any]
+    weights: dict[str, torch.Tensor]
+
+
+@lru_cache(maxsize=16)
+def _at_defaults(
+    method: str,
+    head: str,
+    modalities: tuple[str, ...],
+    seed: int,
+    shown: tuple[str, ...] | None = None,
+) -> _Finished:
+    """Train at the defaults, on some modalities of data of which none tells everything."""
+    shown = shown or modalities
+    encoders = {name: {"name": "mlp", "hidden": [16], "width": 16} for name in shown}
+    settings = make_settings(
+        [{"method": method, "head": head, "encoder": encoders, "seed": seed, "device": "cpu"}]
+    )
+    splits = small_splits(len(modalities), seed, samples=900, strongest=2.0).only(shown)
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        # Of a head that a method is not made for, where two methods are compared under one.
+        warnings.simplefilter("ignore")
+        run = train(settings, Path(scratch) / "run", splits=splits)
+        weights = {n: t for n, t in _final(run.folder).items() if not n.startswith("kept.")}
+    return _Finished(run.result, weights)
+
+
 CHECKS: tuple[Check, ...] = (
     check_trains,
     check_ranks,
@@ -256,6 +328,7 @@ CHECKS: tuple[Check, ...] = (
     check_construction,
     check_entry,
     check_documentation,
+    check_acts,
 )
 
 
@@ -265,7 +338,7 @@ def check_method(
     modalities: Sequence[int] = (2, 3),
     seed: int | None = None,
 ) -> None:
-    """Run all twelve checks on a method, which takes about a minute.
+    """Run all thirteen checks on a method, which takes about two minutes.
 
     Two processes are started that import the calling script, which therefore calls this under
     `if __name__ == "__main__":`; pytest needs no such line.

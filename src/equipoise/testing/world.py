@@ -40,7 +40,9 @@ OPTIMISER = {
 """All that acts, so that the checks do not follow the defaults of the settings."""
 
 
-def small_splits(count: int, seed: int, missing: float = 0.0, samples: int = 240) -> Splits:
+def small_splits(
+    count: int, seed: int, missing: float = 0.0, samples: int = 240, strongest: float = 4.0
+) -> Splits:
     """Draw vectors of several modalities, each weaker than the one before.
 
     Args:
@@ -48,11 +50,12 @@ def small_splits(count: int, seed: int, missing: float = 0.0, samples: int = 240
         seed: seed of everything.
         missing: fraction of the cells to hide, in training and holdout.
         samples: samples of all splits together.
+        strongest: strength of the first modality; each other one is weaker by a quarter of it.
 
     Returns:
         Splits in which a fifth of the training samples is held out.
     """
-    modalities = {NAMES[k]: {"strength": 4.0 - k, "noise": 3} for k in range(count)}
+    modalities = {NAMES[k]: {"strength": strongest * (1 - k / 4), "noise": 3} for k in range(count)}
     parts = load(seed=seed, samples=samples, classes=3, modalities=modalities)
     train, held = cut_holdout(parts.train, 0.2, seed)
     hidden = mask(train, missing, seed=seed, split="train")

@@ -32,6 +32,9 @@ def fit(method: Method, ctx: Context, epochs: int) -> None:
             # The hook then runs again, from the same seed, which is why it must not add to its own
             # results.
             if at.phase_epoch == 0 and at.batch == 0:
+                if number and not ctx.plan.phases[number - 1].selectable:
+                    # What a second stage fits to features fits those of the weights themselves.
+                    ctx.restart_average()
                 ctx.seed_generators("phase start")
                 method.on_phase_start(ctx)
             while at.phase_epoch < phase.epochs and not ctx.observer.stopped():

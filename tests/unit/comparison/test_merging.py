@@ -18,6 +18,7 @@ def bench(folder, methods, seeds=(0,), missing=None, data=DATA, **more):
     data = data if missing is None else {**data, "missing": missing}
     values = {
         "epochs": 1,
+        "select": "accuracy",
         "width": 8,
         "data": data,
         "methods": methods,

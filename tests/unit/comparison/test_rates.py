@@ -12,6 +12,7 @@ from equipoise.errors import ConfigError, RunError
 SHARED = {
     "data": {"source": "synthetic", "options": {"samples": 120}},
     "epochs": 1,
+    "select": "accuracy",
     "width": 8,
     "seeds": [0],
 }

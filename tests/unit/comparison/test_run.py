@@ -15,6 +15,7 @@ from equipoise.evaluation.predictions import load_predictions
 SHARED = {
     "data": {"source": "synthetic", "options": {"samples": 120}},
     "epochs": 1,
+    "select": "accuracy",
     "width": 8,
 }
 

@@ -21,6 +21,8 @@ OGM_PAPER = (
     "Peng, Wei, Deng, Wang, Hu. Balanced Multimodal Learning via On-the-fly Gradient Modulation. "
     "CVPR 2022"
 )
+SCALES_GRADIENTS = {"optimiser.name": "sgd", "optimiser.lr": 0.03}
+"""Advice of methods that make gradients smaller or larger, which Adam would divide out again."""
 
 ENTRIES: list[MethodEntry] = [
     MethodEntry(
@@ -52,6 +54,7 @@ ENTRIES: list[MethodEntry] = [
         code="https://github.com/GeWu-Lab/OGM-GE_CVPR2022",
         licence="MIT",
         neutral={"alpha": 0.0},
+        advises=SCALES_GRADIENTS,
     ),
     MethodEntry(
         "ogm-ge",
@@ -63,6 +66,7 @@ ENTRIES: list[MethodEntry] = [
         code="https://github.com/GeWu-Lab/OGM-GE_CVPR2022",
         licence="MIT",
         neutral={"alpha": 0.0, "noise": False},
+        advises=SCALES_GRADIENTS,
     ),
     MethodEntry(
         "lfm",
@@ -283,6 +287,7 @@ ENTRIES: list[MethodEntry] = [
         forward_passes=2.0,
         backward_passes=2.0,
         neutral={"alpha": 0.0},
+        advises=SCALES_GRADIENTS,
     ),
     MethodEntry(
         "umt",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from equipoise.registry import MethodEntry
 
+LATE_CLASSIFIER = {"optimiser.name": "adamw", "optimiser.lr": 0.01}
+"""Advice of methods whose classifier begins to learn in the second stage."""
+
 ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "cca",
@@ -16,6 +19,7 @@ ENTRIES: list[MethodEntry] = [
         head="cca",
         backward_passes=0.5,
         memory="the features of the training table, while the directions are fitted",
+        advises=LATE_CLASSIFIER,
     ),
     MethodEntry(
         "dcca",
@@ -29,6 +33,7 @@ ENTRIES: list[MethodEntry] = [
         backward_passes=0.5,
         memory="the features of the training table and a copy of the head, while the networks "
         "learn",
+        advises=LATE_CLASSIFIER,
     ),
     MethodEntry(
         "dccae",
@@ -44,6 +49,7 @@ ENTRIES: list[MethodEntry] = [
         neutral_of="dcca",
         memory="the features of the training table and a copy of the head, while the networks "
         "learn",
+        advises=LATE_CLASSIFIER,
     ),
     MethodEntry(
         "ae",

@@ -180,7 +180,6 @@ class DCCA(CCA):
                 training.observer.after_step()
         training.require_finite()
         self.head(ctx.model).load_state_dict(head.state_dict())
-        ctx.restart_average()
 
     def objective(self, head: CorrelatedHead, part: FeatureTable) -> Tensor:
         """Loss of the networks on some rows."""
