@@ -392,7 +392,7 @@ class Comparison:
         table: a row per method, or per method and missing rate where several were given: mean and
             standard deviation of the test accuracy, fused and per modality.
         errors: {(label, seed): reason} of the cells that failed; {(label, rate, seed): reason} with
-            several rates.
+            several rates. The number of the fold stands behind the seed where there are folds.
 
     Example:
         >>> import equipoise
@@ -418,6 +418,7 @@ def compare(
     out: str | Path | None = None,
     *,
     grid: Mapping[str, list[Any]] | None = None,
+    folds: int = 0,
     jobs: int = 1,
     trust: bool = False,
     callbacks: Iterable[Any] = (),
@@ -434,6 +435,8 @@ def compare(
             runs/<data>-comparison by default.
         grid: {dotted setting: values} to choose from for each method, on the mean validation
             metric.
+        folds: number of folds of a cross-validation, each the test split once; 0 for one test
+            split.
         jobs: trainings at a time, each in a process of its own; guard a script with `if __name__ ==
             "__main__"`.
         trust: code that settings files, or an earlier comparison in the folder, import may run.
@@ -464,14 +467,14 @@ def compare(
     from equipoise.report import write_report
 
     shared = nest({"data": _source(data), **settings})
-    plan = plan_from(shared, methods=methods, seeds=seeds, grid=grid, trust=trust)
+    plan = plan_from(shared, methods=methods, seeds=seeds, grid=grid, folds=folds, trust=trust)
     plan.check()
     folder = Path(out) if out is not None else free_folder(f"runs/{_stem(data)}-comparison")
     with silence(not verbose), ComparisonProgress() as progress:
         outcomes = run_comparison(
             plan, folder, jobs=jobs, trust=trust, watch=progress, callbacks=callbacks
         )
-    errors = {(o.cell.label, *_rate(plan, o), o.cell.seed): o.error for o in outcomes if o.error}
+    errors = {_key(plan, o): o.error for o in outcomes if o.error}
     if len(errors) == len(outcomes):
         raise RunError(
             f"{folder}: every cell failed, the first one with: {next(iter(errors.values()))}"
@@ -496,6 +499,13 @@ def _table(plan: Plan, outcomes: Iterable[Outcome]) -> pd.DataFrame:
 def _rate(plan: Plan, outcome: Outcome) -> tuple[float, ...]:
     """The missing rate of a cell, where the plan has several."""
     return (outcome.cell.settings.data.missing,) if plan.rates else ()
+
+
+def _key(plan: Plan, outcome: Outcome) -> tuple[Any, ...]:
+    """The key of a cell among the errors."""
+    cell = outcome.cell
+    fold = () if cell.fold is None else (cell.fold,)
+    return (cell.label, *_rate(plan, outcome), cell.seed, *fold)
 
 
 def default_folder(settings: Settings) -> str:

@@ -255,6 +255,9 @@ class DataSettings:
         root: folder that relative paths start from; the manifest's own by default.
         validation: fraction of the samples for validation where no split is given.
         test: fraction of the samples for testing where no split is given.
+        folds: number of parts for cross-validation, each of which is the test split once, drawn by
+            class and group; 0 draws the test split by its fraction.
+        fold: number of the part that is the test split, from 0; `bench --folds` trains with each.
         holdout: fraction of the training samples kept back for methods that estimate on data; 0
             lets the method decide.
         missing: fraction of the (sample, modality) cells hidden at random, in every split.
@@ -283,6 +286,8 @@ class DataSettings:
     root: str | None = None
     validation: float = 0.15
     test: float = 0.15
+    folds: int = 0
+    fold: int = 0
     holdout: float = 0.0
     missing: float = 0.0
     missing_test: float | None = None
@@ -302,6 +307,18 @@ class DataSettings:
                 0 <= self.test < 1 - self.validation,
                 "at least 0, and less than 1 − validation",
             ),
+            ("folds", self.folds == 0 or self.folds >= 2, "0, or at least 2"),
+            (
+                "folds",
+                self.folds == 0 or self.split is None,
+                "left out beside a split column",
+            ),
+            (
+                "folds",
+                self.folds == 0 or self.validation + 1 / self.folds < 1,
+                "more, so that samples are left to train on",
+            ),
+            ("fold", 0 <= self.fold < max(self.folds, 1), "from 0 to below the number of folds"),
             ("holdout", 0 <= self.holdout < 1, "in [0, 1)"),
             ("missing", 0 <= self.missing < 1, "in [0, 1)"),
             ("missing_test", self.missing_test is None or 0 <= self.missing_test < 1, "in [0, 1)"),

@@ -8,6 +8,7 @@ a sweep: a comparison at each rate, with cells hidden in all three splits.
 examples:
   equipoise bench --data digits --methods joint,mla,mie --seeds 3 --out runs/bench
   equipoise bench --methods all --seeds 0,1,2 --grid optimiser.lr=0.01,0.1 --jobs 2 --out runs/tuned
+  equipoise bench clips.csv --methods late,joint,mla --folds 5 --seeds 1 --out runs/folds
   equipoise bench --methods late,joint,mla --missing 0.1:0.7:0.1 --out runs/missing
   equipoise bench --config bench.yaml --out runs/bench
 """
@@ -33,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="all; or names and settings files, each with or without label=, separated by commas",
     )
     parser.add_argument("--seeds", metavar="SEEDS", help="a list such as 0,1,2, or how many [3]")
+    parser.add_argument(
+        "--folds",
+        type=int,
+        metavar="N",
+        help="cross-validation: train with each of N folds as the test split, by class and group "
+        "[0, one test split]",
+    )
     parser.add_argument(
         "--grid",
         action="append",
@@ -69,5 +77,10 @@ def read_plan(args: argparse.Namespace) -> Plan:
     for layer in read_layers(args):
         values = overlay(values, layer)
     return plan_from(
-        values, methods=args.methods, seeds=args.seeds, grid=args.grid or None, trust=args.trust
+        values,
+        methods=args.methods,
+        seeds=args.seeds,
+        grid=args.grid or None,
+        folds=args.folds,
+        trust=args.trust,
     )

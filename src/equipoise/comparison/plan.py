@@ -15,6 +15,7 @@ from typing import Any
 
 from equipoise.comparison.rates import rate_folder, read_rates
 from equipoise.configuration.layers import above_preset, make_settings, nest, overlay
+from equipoise.data.locate import is_built_in
 from equipoise.errors import ConfigError, RunError, shown
 from equipoise.methods import METHODS
 from equipoise.settings import IN_MEMORY, Settings
@@ -37,6 +38,7 @@ class Cell:
         seed: of the training.
         settings: complete.
         folder: of the run.
+        fold: number of the fold that it is tested on; None where the plan has no folds.
         choice: number of the grid's choice that a trial tries; None for a cell of the comparison.
         trial: folder of the trial with the settings of this cell, where they were searched for.
     """
@@ -47,6 +49,7 @@ class Cell:
     folder: Path
     choice: int | None = None
     trial: Path | None = None
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Plan:
             `data.missing` may be a list of rates, see `read_rates`.
         grid: {dotted setting: values}, tried for each method and chosen on validation.
         chosen: {label: {dotted setting: value}}, what the search chose.
+        folds: every method and seed is trained once for each fold, which is its test split; 0 for
+            one test split.
     """
 
     methods: Mapping[str, Changes]
@@ -67,6 +72,7 @@ class Plan:
     shared: Changes = field(default_factory=dict)
     grid: Mapping[str, list[Any]] = field(default_factory=dict)
     chosen: Mapping[str, Changes] = field(default_factory=dict)
+    folds: int = 0
 
     def __post_init__(self) -> None:
         # bench.yaml holds the settings themselves: a preset may change between two versions.
@@ -85,6 +91,17 @@ class Plan:
             return
         if not self.methods or not self.seeds:
             raise ConfigError("a comparison needs at least one method and one seed")
+        source = (self.shared.get("data") or {}).get("source")
+        if self.folds and is_built_in(source):
+            raise ConfigError(
+                f"{source}: a built-in data set draws its own splits; folds are for tables of "
+                "your own"
+            )
+        if self.folds and self.grid:
+            raise ConfigError(
+                "folds: a grid would choose settings on samples that another fold is tested on; "
+                "leave out one of the two"
+            )
         for label in self.methods:
             self._check_method(label)
         self._check_same_data()
@@ -133,20 +150,32 @@ class Plan:
         """{folder: comparison}: one for each rate of a sweep, else only the plan itself."""
         return {rate_folder(folder, rate): self.at(rate) for rate in self.rates} or {folder: self}
 
-    def settings(self, label: str, seed: int, choice: Mapping[str, Any] | None = None) -> Settings:
+    def settings(
+        self,
+        label: str,
+        seed: int,
+        choice: Mapping[str, Any] | None = None,
+        fold: int | None = None,
+    ) -> Settings:
         """Settings of one cell, with the chosen values of its method or with another `choice`."""
         choice = self.chosen.get(label, {}) if choice is None else choice
-        return make_settings([self.shared, self.methods[label], nest(choice), {"seed": seed}])
+        own: Changes = {"seed": seed}
+        if self.folds:
+            own["data"] = {"folds": self.folds, "fold": fold or 0}
+        return make_settings([self.shared, self.methods[label], nest(choice), own])
 
     def cells(self, folder: Path) -> Iterator[Cell]:
         """The cells in `folder`, seed by seed, so that every method has a first result early."""
         choices = self.choices()
-        for seed, label in product(self.seeds, self.methods):
+        folds = range(self.folds) if self.folds else (None,)
+        for seed, fold, label in product(self.seeds, folds, self.methods):
             trial = None
             if self.grid and self.chosen.get(label) in choices:
                 trial = _trial_folder(folder, label, choices.index(self.chosen[label]), seed)
-            place = folder / "cells" / label / f"seed-{seed}"
-            yield Cell(label, seed, self.settings(label, seed), place, trial=trial)
+            name = f"seed-{seed}" if fold is None else f"seed-{seed}-fold-{fold}"
+            place = folder / "cells" / label / name
+            settings = self.settings(label, seed, fold=fold)
+            yield Cell(label, seed, settings, place, trial=trial, fold=fold)
 
     def trials(self, folder: Path) -> Iterator[Cell]:
         """The trials in `folder`: every method with every choice and seed; none without a grid."""
@@ -170,7 +199,7 @@ class Plan:
         its settings agree with what was trained is checked cell by cell (`check_settings`).
 
         Raises:
-            RunError: one of the two is a sweep over missing rates and the other is not.
+            RunError: one is a sweep over missing rates and the other is not, or the folds differ.
         """
         if bool(self.rates) != bool(earlier.rates):
             held = (
@@ -179,6 +208,9 @@ class Plan:
                 else "a comparison at one missing rate"
             )
             raise RunError(f"the folder holds {held} already; choose another --out")
+        if self.folds != earlier.folds:
+            made = f"over {earlier.folds} folds" if earlier.folds else "without folds"
+            raise RunError(f"the folder holds a comparison {made} already; choose another --out")
         shared = self.shared
         if self.rates:
             rates = sorted({*earlier.rates, *self.rates})
@@ -198,6 +230,7 @@ class Plan:
             **_writable(self.shared),
             "methods": {label: dict(changes) for label, changes in self.methods.items()},
             "seeds": list(self.seeds),
+            **({"folds": self.folds} if self.folds else {}),
             "grid": dict(self.grid),
             "chosen": {label: dict(choice) for label, choice in self.chosen.items()},
         }

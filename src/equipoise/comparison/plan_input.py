@@ -50,6 +50,7 @@ def plan_from(
     methods: str | Iterable[str] | Mapping[str, Any] | None = None,
     seeds: str | int | Iterable[int] | None = None,
     grid: Iterable[str] | Mapping[str, Any] | None = None,
+    folds: int | None = None,
     trust: bool = False,
 ) -> Plan:
     """A plan from the content of a bench file.
@@ -59,6 +60,7 @@ def plan_from(
         methods: take precedence over those of the file, as `seeds` and `grid` do.
         seeds: a list, or how many.
         grid: values to choose from.
+        folds: number of folds; 0 for one test split.
         trust: settings files among the methods may import code.
 
     Raises:
@@ -66,8 +68,8 @@ def plan_from(
             data, or one imports code and is not trusted.
     """
     shared = dict(values)
-    own = {key: shared.pop(key, None) for key in ("methods", "seeds", "grid", "chosen")}
-    given = {"methods": methods, "seeds": seeds, "grid": grid}
+    own = {key: shared.pop(key, None) for key in ("methods", "seeds", "grid", "chosen", "folds")}
+    given = {"methods": methods, "seeds": seeds, "grid": grid, "folds": folds}
     own |= {key: value for key, value in given.items() if value is not None}
     chosen_seeds = read_seeds(3 if own["seeds"] is None else own["seeds"])
     if own["methods"] is None:
@@ -86,7 +88,21 @@ def plan_from(
         shared=shared,
         grid=read_grid(own["grid"] or {}),
         chosen=own["chosen"] or {},
+        folds=_read_folds(own["folds"]),
     )
+
+
+def _read_folds(value: Any) -> int:
+    """The number of folds; 0 for none.
+
+    Raises:
+        ConfigError: it is 1, negative or no integer.
+    """
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0 or value == 1:
+        raise ConfigError(f"folds must be 0 or an integer of at least 2, found {shown(value)}")
+    return value
 
 
 def _which_methods(seeds: int) -> str:

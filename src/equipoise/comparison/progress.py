@@ -26,7 +26,8 @@ class ComparisonProgress:
         """Show that one more training has ended."""
         missing = outcome.cell.settings.data.missing
         rate = f", missing {missing:g}" if missing else ""
-        text = f"{outcome.cell.label} seed {outcome.cell.seed}{rate}: {_describe(outcome)}"
+        fold = "" if outcome.cell.fold is None else f" fold {outcome.cell.fold}"
+        text = f"{outcome.cell.label} seed {outcome.cell.seed}{fold}{rate}: {_describe(outcome)}"
         seconds = time.monotonic() - self.since
         self.bar.update(done, total, text, f"[{done}/{total}] {seconds:.0f} s  {text}")
 

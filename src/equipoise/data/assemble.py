@@ -161,7 +161,14 @@ def make_table(
     )
 
 
-def draw_splits(manifest: Manifest, *, validation: float, test: float, seed: int) -> np.ndarray:
+def draw_splits(
+    manifest: Manifest,
+    *,
+    validation: float,
+    test: float,
+    seed: int,
+    fold: tuple[int, int] | None = None,
+) -> np.ndarray:
     """Draw the split of every row that has a label, from labels and groups alone.
 
     The draw comes before any file is opened. So files can be measured in the training rows only,
@@ -172,6 +179,7 @@ def draw_splits(manifest: Manifest, *, validation: float, test: float, seed: int
         validation: fraction of the rows.
         test: fraction of the rows.
         seed: of the draw.
+        fold: (number of a fold, number of folds) where a fold is the test split.
 
     Returns:
         (N,) of "train", "validation" and "test", and "" for a row without a label.
@@ -185,7 +193,13 @@ def draw_splits(manifest: Manifest, *, validation: float, test: float, seed: int
     group = None if manifest.group is None else manifest.group[rows]
     split = np.full(len(manifest), "", dtype=object)
     split[rows] = assign_splits(
-        codes, validation=validation, test=test, seed=seed, group=group, classes=classes
+        codes,
+        validation=validation,
+        test=test,
+        seed=seed,
+        group=group,
+        classes=classes,
+        fold=fold,
     )
     return split
 

@@ -68,6 +68,10 @@ def _built_in(settings: DataSettings) -> Splits:
                 f"{name}: a built-in data set has its own modalities and splits; "
                 f"leave out {option!r}"
             )
+    if settings.folds:
+        raise ConfigError(
+            f"{name}: a built-in data set draws its own splits; folds are for tables of your own"
+        )
     entry = DATASETS[name]
     if not entry.target.endswith(":load"):
         raise ConfigError(
@@ -86,8 +90,17 @@ def _built_in(settings: DataSettings) -> Splits:
 
 def _from_manifest(settings: DataSettings) -> Splits:
     found = locate(settings)
+    if settings.folds and found.named["split"] is not None:
+        raise ConfigError(
+            f"{found.name}: column {found.named['split']!r} names the splits, which folds would "
+            "draw anew; leave out the folds"
+        )
     draw = partial(
-        draw_splits, validation=settings.validation, test=settings.test, seed=settings.seed
+        draw_splits,
+        validation=settings.validation,
+        test=settings.test,
+        seed=settings.seed,
+        fold=(settings.fold, settings.folds) if settings.folds else None,
     )
     manifest = read_manifest(found.data, found.columns, settings.root or found.root, draw=draw)
     cache = cache_folder(settings.cache)

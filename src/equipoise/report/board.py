@@ -104,8 +104,15 @@ class Board:
         self.modalities = list(dict.fromkeys(modalities))
 
     def seeds(self, method: str) -> int:
-        """Number of finished runs of a method; in a sweep, at the rate with the most."""
-        return max(len(found) for (_, label), found in self._rows.items() if label == method)
+        """Number of seeds of a method's finished runs; in a sweep, at the rate with the most."""
+        of_method = [found for (_, label), found in self._rows.items() if label == method]
+        return max(len(found) // len(_folds(found)) for found in of_method)
+
+    @property
+    def repeats(self) -> str:
+        """What means and standard deviations are taken over, in words."""
+        folds = max(len(_folds(found)) for found in self._rows.values())
+        return f"{folds} folds and all seeds" if folds > 1 else "seeds"
 
     def score(
         self,
@@ -192,6 +199,11 @@ class Board:
         else:
             index = pd.Index(keys, name="method")
         return pd.DataFrame(rows, index=index, columns=columns)
+
+
+def _folds(results: Iterable[Result]) -> set[int]:
+    """The folds that some runs were tested on; a single one where there are none."""
+    return {result.get("fold", 0) for result in results}
 
 
 def reported(result: Result) -> Mapping[str, Any]:

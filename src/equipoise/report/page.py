@@ -96,6 +96,7 @@ def _write_page(
         failures=failures,
         columns=board.columns(),
         rows=board.rows(),
+        repeats=board.repeats,
         groups=groups,
         drawn=[group.label for group in drawn],
         differences=_differences(groups),
@@ -203,7 +204,8 @@ def findings(board: Board) -> list[str]:
             f"is right in {100 * right[low]:.1f} % of the samples, by {high} in "
             f"{100 * right[high]:.1f} %."
         )
-    if any(board.seeds(method) == 1 for method in board.methods):
+    single = any(board.seeds(method) == 1 for method in board.methods)
+    if single and board.repeats == "seeds":
         sentences.append("A method with a single seed has no spread: its place may be luck.")
     return sentences
 

@@ -194,9 +194,10 @@ def _cells(folder: Path) -> list[Path]:
     planned = read_yaml(plan).get("methods", {}) if plan.is_file() else {}
     place = {label: number for number, label in enumerate(planned)}
 
-    def order(cell: Path) -> tuple[int, str, int]:
+    def order(cell: Path) -> tuple[int, str, list[int]]:
         label = cell.parent.name
-        return place.get(label, len(place)), label, int(cell.name.removeprefix("seed-"))
+        numbers = [int(part) for part in cell.name.split("-") if part.isdigit()]  # seed, fold
+        return place.get(label, len(place)), label, numbers
 
     return sorted((folder / "cells").glob("*/seed-*"), key=order)
 
@@ -239,12 +240,34 @@ def _is_epoch(line: Any) -> bool:
 
 
 def difference(group: MethodRuns, reference: MethodRuns) -> Difference | None:
-    """Paired bootstrap of fused accuracy; None unless all runs saw the same labelled samples."""
-    seen = [[run.predictions() for run in of.runs] for of in (group, reference)]
-    label = seen[0][0].label
-    if not all(np.array_equal(p.label, label) for of in seen for p in of) or not (label >= 0).any():
+    """Paired bootstrap of fused accuracy; None unless both methods saw the same labelled samples.
+
+    Of a cross-validation, the samples of a seed are those of all its folds together.
+    """
+    seen = [_by_seed(of.runs) for of in (group, reference)]
+    folds, label = seen[0][0][:2]
+    same = all(
+        found == folds and np.array_equal(labels, label) for of in seen for found, labels, _ in of
+    )
+    known = label >= 0
+    if not same or not known.any():
         return None
-    return paired_bootstrap(*(_correct(of, label) for of in seen))
+    return paired_bootstrap(*(np.stack([right[known] for _, _, right in of]) for of in seen))
+
+
+def _by_seed(runs: Sequence[Record]) -> list[tuple[list[Any], np.ndarray, np.ndarray]]:
+    """For each seed its folds, and of the samples of all of these the label and correctness."""
+    seeds: dict[int, list[Record]] = {}
+    for run in runs:
+        seeds.setdefault(run.result["seed"], []).append(run)
+    found = []
+    for of_seed in seeds.values():
+        ordered = sorted(of_seed, key=lambda run: run.result.get("fold", 0))
+        predictions = [run.predictions() for run in ordered]
+        label = np.concatenate([p.label for p in predictions])
+        right = np.concatenate([p.fused.argmax(1) == p.label for p in predictions])
+        found.append(([run.result.get("fold") for run in ordered], label, right))
+    return found
 
 
 def confusion(group: MethodRuns) -> np.ndarray:
@@ -256,9 +279,3 @@ def confusion(group: MethodRuns) -> np.ndarray:
         known = predictions.label >= 0
         np.add.at(counts, (predictions.label[known], predictions.fused[known].argmax(1)), 1)
     return counts
-
-
-def _correct(seen: Sequence[Predictions], label: np.ndarray) -> np.ndarray:
-    """True where the fused prediction is right, bool (seeds, labelled samples)."""
-    known = label >= 0
-    return np.stack([p.fused[known].argmax(1) == label[known] for p in seen])

@@ -48,6 +48,7 @@ def finish(
         "method": settings.method["name"],
         "label": label,
         "seed": settings.seed,
+        **({"fold": settings.data.fold} if settings.data.folds else {}),
         "data": splits.name,
         "classes": list(splits.train.classes),
         "modalities": list(splits.train.modalities),

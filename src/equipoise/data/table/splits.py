@@ -24,6 +24,7 @@ def assign_splits(
     seed: int,
     group: np.ndarray | None = None,
     classes: Sequence[Label] | None = None,
+    fold: tuple[int, int] | None = None,
     remedy: str = "draw again with another --data.seed, or name a split column",
 ) -> np.ndarray:
     """Draw the split of every sample.
@@ -37,6 +38,8 @@ def assign_splits(
         group: (N,); samples of one group (speaker, subject, session) stay together, and fractions
             count groups. A class that validation or test then lack is warned of.
         classes: names, for messages; a label is an index into them.
+        fold: (number of a fold, number of folds); its samples are the test split, whatever `test`
+            says. Every sample is in one fold, and folds hold classes in proportion.
         remedy: what to do about a class that is lost, for messages.
 
     Returns:
@@ -48,7 +51,12 @@ def assign_splits(
     """
     split = np.full(len(label), "train", dtype=object)
     rest = np.arange(len(label))
-    if test:
+    if fold is not None:
+        taken = _fold(*fold, label, group, seed, classes)
+        split[taken] = "test"
+        rest = np.flatnonzero(split == "train")
+        test = 1 / fold[1]
+    elif test:
         rest, taken = _cut(rest, test, label, group, seed, classes)
         split[taken] = "test"
     _, taken = _cut(rest, validation / (1 - test), label, group, seed + 1, classes)
@@ -57,6 +65,38 @@ def assign_splits(
         named = SPLIT_NAMES if test else SPLIT_NAMES[:2]
         _check_classes({name: label[split == name] for name in named}, classes, remedy)
     return split
+
+
+def _fold(
+    number: int,
+    folds: int,
+    label: np.ndarray,
+    group: np.ndarray | None,
+    seed: int,
+    classes: Sequence[Label] | None,
+) -> np.ndarray:
+    """The rows of one of several folds."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    fewest = int(np.unique(label, return_counts=True)[1].min())
+    if group is None and fewest < folds:
+        raise DataError(
+            f"folds: too few samples of each class for {folds} folds ({_fewest(label, classes)}); "
+            "take fewer folds, or add data"
+        )
+    if group is not None and len(np.unique(group)) < folds:
+        raise DataError(
+            f"folds: {len(np.unique(group))} groups cannot be divided into {folds} folds; take "
+            "fewer folds, or add data"
+        )
+    kind = StratifiedKFold if group is None else StratifiedGroupKFold
+    splitter = kind(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        # A class of few groups is missing from some folds, which is told below, by name.
+        warnings.filterwarnings("ignore", "The least populated class")
+        parts = list(splitter.split(np.zeros(len(label)), label, group))
+    taken: np.ndarray = parts[number][1]
+    return taken
 
 
 def cut_holdout(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
