@@ -45,6 +45,8 @@ CANCELLED = 0.05
 """Energy of the mean of the channels, over their mean energy and times their number, below which
 they cancel each other; it is 1 for independent channels."""
 
+MARGIN = 1.0
+"""Seconds behind the part that is wanted, which resampling looks at."""
 FAR = 1e15
 """A sample behind the end of every sound."""
 
@@ -52,7 +54,7 @@ Span = tuple[float, float]
 """Beginning and end in seconds."""
 
 
-def read_audio(part: FilePart, rate: int) -> np.ndarray:
+def read_audio(part: FilePart, rate: int, most: float = math.inf) -> np.ndarray:
     """Read a sound as mono samples.
 
     Channels are averaged, as librosa and the loaders of the papers do. Where they cancel each other
@@ -62,12 +64,15 @@ def read_audio(part: FilePart, rate: int) -> np.ndarray:
     declares neither, so its sound begins up to 50 ms late; FLV and Matroska do not declare the end,
     where up to a block of padding stays.
 
-    Only the window is kept in memory, and decoding ends behind it. In formats that find a sample
-    exactly (wav, flac, AIFF and AU) it also begins with the window.
+    Only the window, and of it the part that is wanted, is kept in memory. Decoding ends behind the
+    window; without one the whole file is decoded, to notice damage, however little is wanted. In
+    formats that find a sample exactly (wav, flac, AIFF and AU) decoding also begins with the
+    window, in compressed ones (MP3, Ogg, films) at the beginning of the file.
 
     Args:
         part: a file; its window is in seconds.
         rate: of the samples to return, in Hz.
+        most: seconds that are wanted at most, from the beginning on; the rest is cut.
 
     Returns:
         float32 (samples,) in [−1, 1].
@@ -85,11 +90,11 @@ def read_audio(part: FilePart, rate: int) -> np.ndarray:
         )
     check_file(part.path)
     span = (window.start or 0.0, math.inf if window.end is None else window.end)
-    mix = _Mix()
+    mix = _Mix(most + MARGIN)
     native = _read(part.path, span, mix)
     chosen = mix.cancelled()
     if chosen is not None:
-        mix = _Mix(chosen)
+        mix = _Mix(most + MARGIN, chosen)
         native = _read(part.path, span, mix)
         remark(
             "have channels in opposite phase, which cancel each other when they are averaged; "
@@ -99,48 +104,68 @@ def read_audio(part: FilePart, rate: int) -> np.ndarray:
     if len(wave) == 0:
         behind = " in the window" if window.start is not None else ""
         raise DataError(f"{part}: the sound has no samples{behind}")
-    if not np.isfinite(wave).all():
+    if not mix.finite:
         raise DataError(f"{part}: holds NaN or infinite samples")
     resampled: np.ndarray = wave if native == rate else soxr.resample(wave, native, rate)
-    return resampled
+    return resampled if most == math.inf else resampled[: math.ceil(most * rate)]
 
 
 class _Mix:
     """One channel made of several, block by block.
 
     Args:
+        most: seconds that are kept; what comes behind them is only looked at.
         channel: the channel that is kept; None for the mean of all.
+
+    Attributes:
+        finite: False if a sample is NaN or infinite.
     """
 
-    def __init__(self, channel: int | None = None) -> None:
+    def __init__(self, most: float, channel: int | None = None) -> None:
+        self.most = most
         self.channel = channel
+        self.finite = True
         self.pieces: list[np.ndarray] = []
+        self._total = 0  # samples that came, kept or not
+        self._room = FAR  # samples that are kept
         self.energy = np.zeros(1)
         self.energy_of_mean = 0.0
+
+    def begin(self, rate: int) -> None:
+        """Say the rate of the samples that will be added, in Hz."""
+        self._room = min(math.ceil(min(self.most * rate, FAR)), FAR)
 
     def add(self, block: np.ndarray) -> None:
         """Add samples, (n, channels)."""
         channels = block.shape[1]
         if self.channel is not None:
-            self.pieces.append(block[:, min(self.channel, channels - 1)])
+            self._keep(block[:, min(self.channel, channels - 1)])
             return
         mean = block.mean(axis=1)
-        self.pieces.append(mean)
+        self._keep(mean)
         energy = np.square(block, dtype=np.float64).sum(axis=0)
         if channels > len(self.energy):
             self.energy = np.pad(self.energy, (0, channels - len(self.energy)))
         self.energy[:channels] += energy
         self.energy_of_mean += float(np.square(mean, dtype=np.float64).sum())
 
+    def _keep(self, samples: np.ndarray) -> None:
+        self.finite = self.finite and bool(np.isfinite(samples).all())
+        room = self._room - self._total
+        if room > 0:
+            # A copy of what is short, so that the whole block does not stay in memory.
+            self.pieces.append(samples if room >= len(samples) else samples[: int(room)].copy())
+        self._total += len(samples)
+
     def put_silence_before(self, samples: int) -> None:
         """Put zeros before the sound."""
-        self.pieces.insert(0, np.zeros(samples, dtype=np.float32))
+        self.pieces.insert(0, np.zeros(int(min(samples, self._room)), dtype=np.float32))
 
     def cut(self, samples: float) -> None:
         """Take samples away from the end; nothing for a negative number."""
         if samples > 0:
-            wave = self.wave()
-            self.pieces = [wave[: max(len(wave) - int(samples), 0)]]
+            self._total = max(self._total - int(samples), 0)
+            self.pieces = [self.wave()[: self._total]]
 
     def wave(self) -> np.ndarray:
         """float32 (samples,)."""
@@ -184,6 +209,7 @@ def _sound_file(path: Path, span: Span, mix: _Mix) -> int:
     ):
         if not _is_for_ffmpeg(path, file.format):
             native = int(file.samplerate)
+            mix.begin(native)
             first, last = _bounds(span, native)
             promised = min(last, file.frames)
             place = _copy(file, first, promised, mix)
@@ -263,6 +289,7 @@ def _sound_track(path: Path, span: Span, mix: _Mix) -> int:
             raise DataError(f"{path}: has no sound track")
         stream = container.streams.audio[0]
         native = int(stream.rate)
+        mix.begin(native)
         promised = _seconds(stream, stream.duration)
         late = _late(container, stream)
         length = round(promised * native) if tells_length(container) else 0

@@ -94,7 +94,7 @@ class Sound(ABC):
         Raises:
             DataError: the file is not readable as audio.
         """
-        return self.spectrogram(self.fitted(read_audio(part, self.rate)))
+        return self.spectrogram(self.fitted(read_audio(part, self.rate, self.seconds)))
 
     def fitted(self, wave: np.ndarray) -> np.ndarray:
         """Cut a sound, or make it longer: (any,) → (samples,)."""

@@ -1,5 +1,6 @@
 """Sounds that a simple loader reads wrongly: joined, in opposite phase, long, of telephones."""
 
+import math
 import tracemalloc
 
 import numpy as np
@@ -158,3 +159,45 @@ def test_a_window_of_a_long_file_takes_little_memory(tmp_path, rng, name):
         tracemalloc.stop()
     assert len(wave) == 4800
     assert peak < 4e6  # all of it takes 23 MB and more
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
+def test_the_beginning_of_a_long_file_takes_little_memory(tmp_path, rng, name):
+    path = tmp_path / name
+    with soundfile.SoundFile(path, "w", 16000, 2) as file:
+        second = rng.normal(0, 0.2, (16000, 2))
+        for _ in range(180):
+            file.write(second)
+    read_audio(FilePart(path), 8000, 0.1)  # libraries are loaded
+    tracemalloc.start()
+    try:
+        wave = read_audio(FilePart(path), 8000, 0.3)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(wave) == 2400
+    assert peak < 4e6
+
+
+@pytest.mark.parametrize("most", [0.1, 1.3, 2.0, 60.0])
+@pytest.mark.parametrize("rate", [16000, 11025])
+def test_the_beginning_is_that_of_the_whole(tmp_path, rng, rate, most):
+    files = [tmp_path / name for name in ("a.wav", "a.ogg", "a.mp3")]
+    for path in files:
+        soundfile.write(path, rng.normal(0, 0.1, (50000, 2)), 16000)
+    films = [write_video(tmp_path / f"b.{ending}", sound=tone()) for ending in ("mp4", "mkv")]
+    for path in [*files, *films, f"{files[0]}#t=0.5,2.9"]:
+        part = FilePart.parse(str(path))
+        whole = read_audio(part, rate)[: math.ceil(most * rate)]
+        np.testing.assert_array_equal(read_audio(part, rate, most), whole)
+
+
+def test_damage_behind_what_is_wanted_is_noticed(tmp_path, rng):
+    wave = rng.normal(0, 0.1, 100_000).astype(np.float32)
+    wave[-1] = np.nan
+    soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
+    with pytest.raises(DataError, match="NaN"):
+        read_audio(FilePart(tmp_path / "a.wav"), 16000, 0.5)
+    (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:-1000])
+    with pytest.raises(DataError, match="truncated"):
+        read_audio(FilePart(tmp_path / "a.wav"), 16000, 0.5)
