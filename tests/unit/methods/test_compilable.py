@@ -26,7 +26,7 @@ OPTIONS = [
     ("aug", {"every": 1}),
     ("smv-sample", {"warm_up": 0}),
 ]
-REFUSED = {"lfm-lb", "mmpareto"}
+REFUSED = {"igm", "lfm-lb", "mmpareto"}
 
 
 def most_derivatives(world: World, monkeypatch: pytest.MonkeyPatch) -> int:

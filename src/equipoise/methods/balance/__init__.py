@@ -106,6 +106,20 @@ ENTRIES: list[MethodEntry] = [
         "copy of the weights and gradients within a step",
     ),
     MethodEntry(
+        "igm",
+        "equipoise.methods.balance.mie:IGM",
+        "MIE as its authors' code runs it: mixup, and only the head is perturbed, hardly at all",
+        paper="Jiang, Chi, Yang. Interactive Multimodal Learning via Flat Gradient Modification. "
+        "IJCAI 2025",
+        year=2025,
+        url="https://www.ijcai.org/proceedings/2025/611",
+        code="https://github.com/njustkmg/IJCAI25-IGM",
+        head="per-modality",
+        backward_passes=2.0,
+        ordered=True,
+        memory="a matrix of its input's width squared for each layer of every modality's head",
+    ),
+    MethodEntry(
         "smv-sample",
         "equipoise.methods.balance.smv:SampleValuation",
         "each sample is added alone in the modalities whose Shapley value on it is low",
@@ -443,6 +457,18 @@ ENTRIES: list[MethodEntry] = [
         code="https://github.com/fanyunfeng-bit/DI-MML",
         head="di-mml",
         backward_passes=0.5,  # where both stages are of one length
+    ),
+    MethodEntry(
+        "cggm",
+        "equipoise.methods.balance.cggm:CGGM",
+        "gradients of encoders are scaled by how fast the other modalities' classifiers improve",
+        paper="Guo, Jin, Chen, Zhao. Classifier-guided Gradient Modulation for Enhanced Multimodal "
+        "Learning. NeurIPS 2024",
+        year=2024,
+        url="https://arxiv.org/abs/2411.01409",
+        code="https://github.com/zrguo/CGGM",
+        head="auxiliary",
+        neutral={"rho": 0.0, "direction": 0.0},
     ),
     MethodEntry(
         "compose",

@@ -627,3 +627,18 @@ def test_a_phase_ends_with_the_best_weights_and_their_transforms_if_asked(
 def test_reloading_the_best_weights_resumes_bit_for_bit(seed: int) -> None:
     options, settings = {"reload_best": True, "cycles": 2}, {"checkpoint_every": 2}
     resumes(World("mie", 2, seed % 1000, options=options, missing=0.2, epochs=4, settings=settings))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_igm_is_mie_with_the_published_settings(seed: int, count: int) -> None:
+    published = {
+        "rho": 1e-10,
+        "sam": "head",
+        "flat_weight": 0.3,
+        "mixup_alpha": 1.0,
+        "fresh_optimiser": True,
+        "reload_best": True,
+    }
+    ours = World("igm", count, seed % 9999, epochs=3)
+    other = World("mie", count, seed % 9999, published, epochs=3)
+    assert not differing(*(snapshot(w.train()[1].model) for w in (ours, other)))
