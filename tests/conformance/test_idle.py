@@ -35,6 +35,8 @@ ACTIVE = [
 
 ONE_MODALITY = {
     "agm",
+    "amss",
+    "amss-plus",
     "aug",
     "cml",
     "inforeg",
@@ -46,7 +48,7 @@ ONE_MODALITY = {
     "pmr",
     "smv-modality",
 }
-FROZEN = {"ogm", "ogm-ge", "pmr", "umt", "dgl", "relearning", "inforeg"}
+FROZEN = {"amss", "amss-plus", "ogm", "ogm-ge", "pmr", "umt", "dgl", "relearning", "inforeg"}
 
 
 def trained(

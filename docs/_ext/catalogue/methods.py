@@ -60,6 +60,11 @@ def _index(entries: list[MethodEntry]) -> str:
             ["method", "summary", "head", "modalities", "forward / backward passes", "memory"],
             rows,
         ),
+        "Some methods of the last years are left out on purpose. The released fusion of ARM (Gao "
+        "et al. AAAI 2025) reads the labels of the samples that it predicts, at test time too, and "
+        "the other parts of that paper have no code. Of the loss guided by a Gaussian mixture (Liu "
+        "et al. 2025), of BMLR (Ma et al. 2026) and of PDMP (Wei et al. 2026) neither code nor all "
+        "equations and constants were to be found.",
         toctree(f"method-{e.name}" for e in entries),
     )
 

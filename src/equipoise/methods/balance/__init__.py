@@ -17,6 +17,10 @@ LFM_URL = (
     "https://proceedings.neurips.cc/paper_files/paper/2024/hash/"
     "71b17f00017da0d73823ccf7fbce2d4f-Abstract-Conference.html"
 )
+AMSS_PAPER = (
+    "Yang, Pan, Jiang, Xu, Tang. Learning to Rebalance Multi-Modal Optimization by Adaptively "
+    "Masking Subnetworks. IEEE TPAMI 2025"
+)
 OGM_PAPER = (
     "Peng, Wei, Deng, Wang, Hu. Balanced Multimodal Learning via On-the-fly Gradient Modulation. "
     "CVPR 2022"
@@ -469,6 +473,26 @@ ENTRIES: list[MethodEntry] = [
         code="https://github.com/zrguo/CGGM",
         head="auxiliary",
         neutral={"rho": 0.0, "direction": 0.0},
+    ),
+    MethodEntry(
+        "amss",
+        "equipoise.methods.balance.amss:AMSS",
+        "only some units of each encoder are updated, fewer in the stronger modality",
+        paper=AMSS_PAPER,
+        year=2025,
+        url="https://arxiv.org/abs/2404.08347",
+        code="https://github.com/njustkmg/TPAMI-AMSS",
+        neutral={"bounds": [1.0, 1.0]},
+    ),
+    MethodEntry(
+        "amss-plus",
+        "equipoise.methods.balance.amss:AMSSPlus",
+        "AMSS whose gradients are unbiased (AMSS+)",
+        paper=AMSS_PAPER,
+        year=2025,
+        url="https://arxiv.org/abs/2404.08347",
+        code="https://github.com/njustkmg/TPAMI-AMSS",
+        neutral={"bounds": [1.0, 1.0]},
     ),
     MethodEntry(
         "compose",
