@@ -199,6 +199,11 @@ def read_table(
     ids = _ids(manifest, settings.id)
     named = [declaration.name for declaration in manifest.declarations]
     transforms = {m: options for m, options in preprocessing["transforms"].items() if m in named}
+    for declaration in manifest.declarations:
+        if declaration.kind == "array":
+            # Runs of earlier versions have no masks, whatever the lengths of new series are.
+            name = declaration.name
+            transforms[name] = {"mask": False, **transforms[name]}
     cache = cache_folder(settings.cache)
     decoded = decode_manifest(manifest, transforms, settings.problems, cache)
     if decoded.keep.any():

@@ -150,11 +150,23 @@ def check_encoder(
     if vocabulary is not None:
         longer = torch.cat([inputs[:1, :2], torch.zeros(1, shape[0] - 2, dtype=torch.int64)], dim=1)
         assert torch.isfinite(built(longer)).all(), "padding is not handled"
+    if vocabulary is None and getattr(built, "reads_mask", False):
+        _check_mask(built, inputs)
     if name in ENCODERS:
         parameters = ENCODERS[name].parameters()
         check_refusals(
             build, {n: p for n, p in parameters.items() if not isinstance(p.default, str)}
         )
+
+
+def _check_mask(encoder: nn.Module, values: torch.Tensor) -> None:
+    """Check that an encoder of series reads no step that is masked, (B, L, d)."""
+    mask = torch.arange(values.shape[1]) < torch.randint(1, values.shape[1] + 1, (len(values), 1))
+    first, second = (
+        encoder({"values": torch.where(mask[..., None], values, filler), "mask": mask})
+        for filler in (0.0, 7.0)
+    )
+    assert torch.allclose(first, second, atol=1e-5), "a feature depends on padding"
 
 
 def tokens(count: int, length: int, vocabulary: int) -> torch.Tensor:

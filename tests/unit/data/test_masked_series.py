@@ -165,6 +165,23 @@ def test_a_run_predicts_new_series(frame, method, tmp_path):
     assert np.allclose(whole["p_0"].iloc[1], alone["p_0"].iloc[0], atol=1e-5)
 
 
+def test_a_run_of_an_earlier_version_reads_new_series_without_a_mask(frame, rng, tmp_path):
+    for row in range(ROWS):
+        np.save(tmp_path / f"s{row}.npy", rng.normal(size=(5, 2)))
+    frame["s"] = [str(tmp_path / f"s{row}.npy") for row in range(ROWS)]
+    parts = load(frame, count=1)
+    facts = dict(parts.preprocessing)
+    facts["transforms"] = {"s": {"length": 5, "rest": [2], "normalise": "fit"}}
+    np.save(tmp_path / "s0.npy", rng.normal(size=(3, 2)))
+    table = data.read_table(
+        DataSettings(frame),
+        specs=parts.train.specs,
+        classes=parts.train.classes,
+        preprocessing=facts,
+    )
+    assert isinstance(everything(table).inputs["s"], torch.Tensor)
+
+
 def test_no_step_at_all_is_no_reason_to_divide_by_nothing():
     for name in ("gru", "sequence_transformer"):
         encoder = build_encoder(name, {"width": 8}, (4, 2)).eval()
