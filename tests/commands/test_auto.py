@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 import equipoise
 from equipoise.configuration.layers import make_settings, nest
 from equipoise.errors import DataError, RunError
+from equipoise.portfolio import material
 from equipoise.portfolio import run as searching
 from equipoise.portfolio.classical import Classical
 from equipoise.portfolio.members import Member
@@ -225,6 +229,50 @@ def test_a_member_of_foreign_types_is_not_read(searched, tmp_path):
     skops.io.dump(FunctionTransformer(json.dumps), tmp_path / "member/model.skops")
     with pytest.raises(RunError, match=r"holds json\.dumps, of which no member is made"):
         Classical.load(tmp_path / "member")
+
+
+@pytest.mark.parametrize("sample", [4000, 20])
+def test_many_rows_are_searched_without_folds_and_looked_at_on_a_sample(
+    quick, tmp_path, monkeypatch, sample
+):
+    monkeypatch.setattr(material, "FEW", 50)
+    monkeypatch.setattr(material, "SAMPLE", sample)
+    rows = table(np.random.default_rng(fresh_seed()))
+    run = equipoise.auto(rows, 600, tmp_path / "run", workers=1, verbose=0, **QUICK)
+    assert run.result["estimate"]["folds"] == 1
+    assert run.result["validation"]["count"] == 30
+    assert "late" in {member["name"] for member in run.result["members"]}
+    assert equipoise.evaluate(run.folder) == run.result["test"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_ends_a_search_that_can_go_on(tmp_path, workers):
+    """The signal comes as soon as something has finished, and is answered in two lines."""
+    words = [sys.executable, "-m", "equipoise", "auto"]
+    start = [
+        *("--data", "synthetic", "--data.options.samples", "300", "--time-limit", "120"),
+        *("--workers", str(workers), "--out", "run"),
+    ]
+    with subprocess.Popen(
+        [*words, *start], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as search:
+        assert "accuracy" in search.stderr.readline()
+        search.send_signal(signal.SIGTERM)
+        rest = search.stderr.read()
+        assert search.wait() == 130
+    assert "equipoise: stopping" in rest
+    assert "go on with: equipoise auto --resume run" in rest.splitlines()[-1]
+    kept = len(list((tmp_path / "run/trials").rglob("trial*.npz")))
+    assert kept
+    # The rest of the time is cut short, so that the test is.
+    state = json.loads((tmp_path / "run/auto.json").read_text())
+    (tmp_path / "run/auto.json").write_text(json.dumps({**state, "spent": 100}))
+    done = subprocess.run(
+        [*words, "--resume", "run", "--json"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["method"] == "auto"
 
 
 @pytest.mark.slow
