@@ -20,18 +20,12 @@ from equipoise.model import Model
 from equipoise.portfolio.ensemble import log_loss, log_softmax, temperature
 from equipoise.runs.build import build_method, build_model
 from equipoise.runs.frozen_features import cache_features
+from equipoise.runs.lengths import settle
 from equipoise.runs.run import make_context
 from equipoise.settings import Settings, settled
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
 from equipoise.training.runtime import Runtime, pick_device
-
-STEPS = 3000
-"""Steps of a training, from which its epochs follow."""
-EPOCHS = (20, 120)
-"""The fewest and the most epochs."""
-PATIENCE = 25
-"""Epochs without a better one after which a training ends."""
 
 SAFE = 0.9
 """Fraction of the time that the epochs of a training are planned to take."""
@@ -61,40 +55,15 @@ class Trained:
 
 
 def network_settings(base: Settings, options: Mapping[str, Any], rows: int) -> Settings:
-    """The settings of a network member.
-
-    What the user has set stays; what is at its default gets the values below.
+    """The settings of a network member, with numbers in place of `auto`.
 
     Args:
         base: of the search.
         options: nested settings of the member, such as its method.
         rows: number of training rows.
     """
-    untouched = Settings()
-    batch_size = int(min(64, max(16, 2 ** np.floor(np.log2(max(rows / 8, 1))))))
-    per_epoch = max(1, rows // batch_size)
-    own: dict[str, Any] = {}
-    if base.optimiser == untouched.optimiser:
-        own["optimiser"] = {
-            "name": "adamw",
-            "lr": 1e-3,
-            "weight_decay": 0.01,
-            "warmup": 0.0,
-            "schedule": "cosine",
-            "clip": 5.0,
-            "average": 0.0,
-        }
-    if base.batch_size == untouched.batch_size:
-        own["batch_size"] = batch_size
-    if base.epochs == untouched.epochs:
-        own["epochs"] = int(np.clip(STEPS // per_epoch, *EPOCHS))
-    if base.patience == untouched.patience:
-        own["patience"] = PATIENCE
-    values = base.to_dict()
-    for layer in (own, options):
-        values = overlay(values, layer)
-    made = Settings.from_dict(values)
-    return replace(made, data=replace(made.data, source=base.data.source))
+    made = Settings.from_dict(overlay(base.to_dict(), options))
+    return settle(replace(made, data=replace(made.data, source=base.data.source)), rows)
 
 
 def fitting_epochs(
