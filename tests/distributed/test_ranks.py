@@ -152,3 +152,45 @@ def test_a_signal_stops_two_ranks_and_the_run_goes_on(tmp_path):
     resumed = equipoise("train", "--resume", str(tmp_path / "stopped"), "--devices=2")
     assert resumed.wait(timeout=300) == 0, resumed.communicate()[1]
     assert farthest(weights(tmp_path / "whole"), weights(tmp_path / "stopped")) == 0
+
+
+STOPPED = """
+import sys
+from equipoise.runs.run import train
+from equipoise.settings import Settings
+from equipoise.training import runtime
+
+settings = {"data": {"source": "synthetic", "options": {"samples": 120}}, "method": "mla"}
+settings |= {"width": 8, "epochs": 6, "batch_size": 30, "device": "cpu"}
+done = train(
+    Settings.from_dict(settings), sys.argv[1], callbacks=[lambda line: line["epoch"] == 1]
+)
+runtime.stop()
+"""
+
+
+@pytest.mark.slow
+def test_a_callback_stops_all_ranks_after_the_same_epoch(tmp_path):
+    """Only the first rank calls it. A rank that trained on would wait for the others for ever."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", STOPPED, str(tmp_path / "run")],
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        said = [process.communicate(timeout=120)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert all(process.returncode == 0 for process in processes), "\n".join(said)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["epochs"] == 2
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
