@@ -47,6 +47,7 @@ Where published code departs:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from zlib import crc32
 
@@ -169,6 +170,13 @@ class AMSS(Joint):
         if self.bounds[0] < 1:
             warn_of_frozen_encoders("masking of units", ctx, "matrix", lambda p: p.dim() >= 2)
             warn_of_one_modality("masking of units", ctx)
+            if ctx.adaptive:
+                name = ctx.optimisers.settings.name
+                warnings.warn(
+                    f"masking of units: under {name} a unit that is left out goes on moving by "
+                    "what the optimiser remembers of it; use optimiser 'sgd'",
+                    stacklevel=2,
+                )
 
     @torch.no_grad()
     def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:

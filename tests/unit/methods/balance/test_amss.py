@@ -149,6 +149,12 @@ def test_a_step_masks_encoders_by_the_fractions_and_leaves_the_head(
             assert not bias[~kept].any()
 
 
+def test_warns_of_an_optimiser_that_moves_units_all_the_same(world: SimpleNamespace) -> None:
+    model = world.model("concat", INPUTS)
+    with pytest.warns(UserWarning, match="under adamw a unit that is left out goes on moving"):
+        AMSS().setup(world.context(model, [], name="adamw"))
+
+
 def test_refusals(world: SimpleNamespace) -> None:
     with pytest.raises(ConfigError, match="use head 'concat' or 'sum'"):
         AMSS().setup(world.context(world.model("late", INPUTS), []))

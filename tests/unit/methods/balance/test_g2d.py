@@ -87,6 +87,8 @@ def test_a_modality_that_waits_does_not_move_and_the_other_does(
     for name in before:
         waits = f".{chosen}." not in name  # encoder and classifier
         assert (name in moved) != waits, name
+    # What is left of a gradient would be added to that of the step in which the modality moves.
+    assert all(p.grad is None for p in ctx.model.parameters())
     ctx.position.epoch = 3
     assert method.waiting(ctx) == ()
     method.step(batches[2], ctx)
