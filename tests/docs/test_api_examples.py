@@ -21,10 +21,10 @@ def test_the_names_of_the_interface_are_found():
     assert set(DEFINED) == {*functions, "Run", "Comparison"}
 
 
-@pytest.mark.parametrize("name", DEFINED)
+@pytest.mark.parametrize("name", [*DEFINED, "Callback", "EquipoiseClassifier"])
 def test_the_example_of_a_name(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # runs are written where the reader is
-    (example,) = doctest.DocTestFinder(recurse=False).find(getattr(api, name), name)
+    (example,) = doctest.DocTestFinder(recurse=False).find(getattr(equipoise, name), name)
     assert example.examples, f"equipoise.{name} has no example"
     failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
     assert not failed, capsys.readouterr().out
