@@ -121,3 +121,12 @@ def test_a_cell_of_another_type_is_told_by_its_row(kind, cell):
 def test_lists_are_refused():
     with pytest.raises(DataError, match="column 'x' holds lists"):
         CellColumn("x", pd.Series([[1], [2]]))
+
+
+@pytest.mark.parametrize("texts", [["c1", "c2999"], ["x7", "y"], ["a.1", "b.2"], ["7th", "8th"]])
+def test_what_cannot_be_a_date_is_not_tried_as_one(monkeypatch, texts):
+    """Trying all formats on each of thousands of columns takes minutes."""
+    monkeypatch.setattr(
+        "equipoise.data.manifest.cells._dates", lambda *_: pytest.fail("a format was tried")
+    )
+    assert type_of(texts) == "category"
