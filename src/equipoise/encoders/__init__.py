@@ -37,9 +37,9 @@ ENCODERS = Registry(
         EncoderEntry(
             "small_cnn",
             "equipoise.encoders.small_cnn:SmallCNN",
-            "a few convolutions, for small images and spectrograms",
-            kinds=("image", "audio"),
-            inputs="(channels, height, width)",
+            "a few convolutions, for small images, spectrograms and frames, and for few samples",
+            kinds=("image", "audio", "video"),
+            inputs="(channels, height, width), or (frames, channels, height, width)",
             shape=(3, 32, 32),
             width=128,
             size=40_320,
@@ -246,21 +246,34 @@ Of a spectrogram it is the number of bands; a few convolutions read any number o
 """
 
 
-def default_encoder(kind: str, shape: tuple[int, ...]) -> str:
+ENOUGH = 5000
+"""Training samples from which a ResNet may learn more from large maps than a few convolutions do.
+
+Its 11 million parameters, drawn at random, learn a smaller number by heart.
+"""
+
+
+def default_encoder(kind: str, shape: tuple[int, ...], rows: int | None = None) -> str:
     """Name the encoder that a modality gets when the user names none.
 
     Args:
         kind: of the modality.
         shape: of one sample.
+        rows: number of training samples; None for an unknown one, which counts as few.
     """
     if kind in ("text", "array") and len(shape) < 3:
         return "gru"
-    if len(shape) == 4:
-        return "resnet"
-    if len(shape) == 3:
-        side = shape[1] if kind == "audio" else max(shape[1:])
-        return "small_cnn" if side <= SMALL else "resnet"
+    if len(shape) in (3, 4):
+        return "resnet" if large(kind, shape) and (rows or 0) >= ENOUGH else "small_cnn"
     return "residual_mlp"
+
+
+def large(kind: str, shape: tuple[int, ...]) -> bool:
+    """True for maps, or frames of them, that have more to see than a few convolutions do."""
+    if len(shape) < 3:
+        return False
+    side = shape[1] if kind == "audio" and len(shape) == 3 else max(shape[-2:])
+    return side > SMALL
 
 
 def can_read(name: str, kind: str) -> bool:

@@ -75,7 +75,10 @@ def head_of(settings: Settings) -> Component:
 
 
 def build_model(
-    settings: Settings, specs: Mapping[str, ModalitySpec], classes: Sequence[Label]
+    settings: Settings,
+    specs: Mapping[str, ModalitySpec],
+    classes: Sequence[Label],
+    rows: int | None = None,
 ) -> Model:
     """Encoders and head, with initial weights drawn from the run's seed.
 
@@ -83,12 +86,13 @@ def build_model(
         settings: of the run.
         specs: the modalities of the data.
         classes: of the data.
+        rows: number of training samples, by which default encoders are chosen; None for few.
 
     Raises:
         ConfigError: an encoder is named for a modality that the data do not have, or a name, option
             or value is wrong.
     """
-    encoders = build_encoders(settings, specs)
+    encoders = build_encoders(settings, specs, rows)
     head = head_of(settings)
     widths = {m: encoder.width for m, encoder in encoders.items()}
     options = {k: v for k, v in head.items() if k != "name"}
@@ -131,22 +135,30 @@ def named_encoders(
     return named
 
 
-def build_encoders(settings: Settings, specs: Mapping[str, ModalitySpec]) -> dict[str, nn.Module]:
+def build_encoders(
+    settings: Settings, specs: Mapping[str, ModalitySpec], rows: int | None = None
+) -> dict[str, nn.Module]:
     """An encoder for each modality, with initial weights drawn from the run's seed.
+
+    Args:
+        settings: of the run.
+        specs: the modalities of the data.
+        rows: number of training samples; None for few.
 
     Raises:
         ConfigError: a name, option or value is wrong.
     """
     named = named_encoders(settings.encoder, specs)
-    encoders = _encoders(settings, specs, named)
+    encoders = _encoders(settings, specs, named, rows)
     width = _common_width(settings, encoders, named)
-    return encoders if width is None else _encoders(settings, specs, named, width)
+    return encoders if width is None else _encoders(settings, specs, named, rows, width)
 
 
 def _encoders(
     settings: Settings,
     specs: Mapping[str, ModalitySpec],
     named: Mapping[str, Component],
+    rows: int | None,
     common_width: int | None = None,
 ) -> dict[str, nn.Module]:
     """An encoder for each modality; `common_width` holds for those that the user did not name."""
@@ -154,7 +166,7 @@ def _encoders(
     torch.manual_seed(settings.seed)
     encoders = {}
     for modality, spec in specs.items():
-        chosen = named.get(modality) or {"name": default_encoder(spec.kind, spec.shape)}
+        chosen = named.get(modality) or {"name": default_encoder(spec.kind, spec.shape, rows)}
         options = {k: v for k, v in chosen.items() if k != "name"}
         width = settings.width if modality in named or settings.width else common_width
         if width is not None:

@@ -10,7 +10,7 @@ from torch import nn
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.table import Splits
 from equipoise.data.transforms.sizes import times
-from equipoise.encoders import default_encoder
+from equipoise.encoders import ENOUGH, default_encoder, large
 from equipoise.runs.build import named_encoders
 from equipoise.settings import Settings
 
@@ -46,6 +46,7 @@ def describe_inputs(
             reading.get(m, ""),
             name=named[m]["name"] if m in named else None,
             count_work=not settings.compile,
+            rows=len(splits.train),
         )
         for m, spec in specs.items()
     }
@@ -58,6 +59,7 @@ def describe_input(
     *,
     name: str | None = None,
     count_work: bool = True,
+    rows: int | None = None,
 ) -> str:
     """The text of one modality, see `describe_inputs`.
 
@@ -66,6 +68,7 @@ def describe_input(
         encoder: of the modality.
         reading: the part that is read; "" where the data come as arrays, which are read whole.
         name: of the encoder; None for the default of the kind and shape.
+        rows: number of training samples; None for an unknown one.
         count_work: run a large sample through the encoder, to count its multiplications.
     """
     read = reading or f"{times(spec.shape)} numbers"
@@ -74,7 +77,10 @@ def describe_input(
     if spec.kind == "tabular":
         read += f" → {spec.shape[0]} inputs"
     count = sum(parameter.numel() for parameter in encoder.parameters())
-    text = f"{read} → {name or default_encoder(spec.kind, spec.shape)}, {_short(count)} parameters"
+    chosen = name or default_encoder(spec.kind, spec.shape, rows)
+    text = f"{read} → {chosen}, {_short(count)} parameters"
+    if name is None and rows is not None and chosen != "resnet" and large(spec.kind, spec.shape):
+        text += f", as {rows:,} samples are few (from {ENOUGH:,} on: resnet)"
     if len(spec.shape) < 3 and spec.kind in ("text", "array") and spec.shape[0] > LONG:
         return f"{text}; {spec.shape[0]:,} steps take long, a smaller 'length' is faster"
     work = _multiplications(encoder, spec) if count_work else 0.0

@@ -115,7 +115,9 @@ def train(
         splits = splits or load_splits(settings, method)
         _require_labels(splits)
         settings = settle(settings, len(splits.train))
-        model = build_model(settings, splits.train.specs, splits.train.classes).to(runtime.device)
+        model = build_model(
+            settings, splits.train.specs, splits.train.classes, len(splits.train)
+        ).to(runtime.device)
         inputs = describe_inputs(settings, splits, dict(model.encoders.items()))
         splits = cache_features(splits, model, cache_folder(settings.data.cache), runtime.device)
         ctx = make_context(settings, splits, model, runtime)

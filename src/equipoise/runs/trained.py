@@ -19,6 +19,7 @@ from equipoise.data.manifest.labels import LabelType
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.missing import mask
 from equipoise.data.table.table import Splits, Table
+from equipoise.encoders import ENOUGH
 from equipoise.errors import ConfigError, DataError, EquipoiseError, RunError, invalid
 from equipoise.evaluation.assessment import assess
 from equipoise.evaluation.calibration import tempered
@@ -67,6 +68,8 @@ class Finished(ABC):
                 for m, f in facts["modalities"].items()
             }
             self.preprocessing = facts["preprocessing"]
+            # A run of version 0.1 does not say: it took a ResNet for large maps whatever the rows.
+            self.rows = facts.get("rows", ENOUGH)
             self.label_type = LabelType.from_dict(self.preprocessing.get("label_type"))
             self._build()
         except EquipoiseError:
@@ -291,7 +294,7 @@ class Trained(Finished):
     def _build(self) -> None:
         # The weights drawn here are replaced at once; the caller's random state must not change.
         with torch.random.fork_rng():
-            model = build_model(self.settings, self.specs, self.classes)
+            model = build_model(self.settings, self.specs, self.classes, self.rows)
         model.load_state_dict(self._best.model)
         self.model = model.to(pick_device(self.settings.device)).eval()
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from equipoise.encoders import ENCODERS, default_encoder
+from equipoise.encoders import ENCODERS, ENOUGH, default_encoder
 from equipoise.encoders.resnet import ResNet
 from equipoise.errors import ConfigError
 
@@ -126,6 +126,34 @@ def test_resnet_averages_the_features_of_frames():
 def test_defaults_follow_the_kind():
     assert default_encoder("vector", (9,)) == "residual_mlp"
     assert default_encoder("image", (1, 8, 8)) == "small_cnn"
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [("image", (3, 224, 224)), ("video", (4, 3, 112, 112)), ("audio", (1, 257, 9))],
+)
+def test_many_parameters_need_many_samples(kind, shape):
+    assert default_encoder(kind, shape, ENOUGH) == "resnet"
+    assert default_encoder(kind, shape, ENOUGH - 1) == "small_cnn"
+    assert default_encoder(kind, shape) == "small_cnn"
+
+
+def test_a_small_map_needs_no_large_network():
+    assert default_encoder("audio", (1, 64, 501), 10**6) == "small_cnn"
+    assert default_encoder("video", (4, 3, 32, 32), 10**6) == "small_cnn"
+
+
+def test_the_order_of_frames_does_not_matter_to_a_few_convolutions():
+    encoder = ENCODERS.build("small_cnn", shape=(5, 3, 12, 16))
+    films = torch.randn(2, 5, 3, 12, 16)
+    features = encoder(films)
+    assert features.shape == (2, 128)
+    assert torch.allclose(encoder(films.flip(1)), features, atol=1e-5)
+    # A film of one picture, shown five times, is that picture.
+    still = ENCODERS.build("small_cnn", shape=(3, 12, 16))
+    still.load_state_dict(encoder.state_dict())
+    one = films[:, :1].expand(-1, 5, -1, -1, -1)
+    assert torch.allclose(encoder(one), still(films[:, 0]), atol=1e-5)
 
 
 @pytest.mark.parametrize(
