@@ -41,6 +41,9 @@ POSITIVE = Condition("positive", lambda value: is_number(value) and value > 0)
 NULL = Condition("null", lambda value: value is None)
 GIVEN = Condition("given", lambda value: value is not None)
 
+MOST_INTEGER = 2**63
+"""The size from which no tensor can be multiplied by an integer."""
+
 Effect = Mapping[str, tuple[str, Collection[object] | Condition]]
 """{option: (other option, values)}: the option has an effect only if the other option has one of
 these values, or fulfils this condition."""
@@ -272,11 +275,13 @@ class Registry:
             raise ConfigError(
                 f"{self.kind} {name!r}: {entry.target} cannot be imported ({error})"
             ) from error
-        for option in options:
+        for option, value in options.items():
             if option not in known:
                 raise ConfigError(
                     f"{self.kind} {name!r} has no option {option!r}{suggest(option, known)}"
                 )
+            if isinstance(value, int) and abs(value) >= MOST_INTEGER:
+                raise invalid(kind.__name__, option, "an integer below 2**63 in size", value)
         refuse_without_effect(kind, options)
         if inspect.isabstract(kind):
             missing = ", ".join(sorted(kind.__abstractmethods__))

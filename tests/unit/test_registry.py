@@ -9,6 +9,7 @@ import pytest
 
 from equipoise import registry
 from equipoise.errors import ConfigError, invalid
+from equipoise.methods import METHODS
 from equipoise.registry import (
     GIVEN,
     NULL,
@@ -226,3 +227,9 @@ def test_a_class_that_cannot_be_imported_is_named():
             ConfigError, match=f"^thing 'mine': {target} cannot be imported .*{words}"
         ):
             Registry("thing", [Entry("mine", target, "")]).build("mine")
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**64), 10**400])
+def test_an_integer_that_no_tensor_takes_is_refused(value):
+    with pytest.raises(ConfigError, match=r"'alpha' must be an integer below 2\*\*63 in size"):
+        METHODS.build("dgl", {"alpha": value})
