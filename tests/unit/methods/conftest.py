@@ -13,10 +13,10 @@ from equipoise.batch import Batch
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
 from equipoise.model import Model
-from equipoise.settings import OptimiserSettings
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
 from equipoise.training.method import Method
+from plain import plain
 
 CLASSES = 4
 
@@ -64,7 +64,7 @@ def make_model(head: str, inputs: dict[str, int], width: int = 5, **options: obj
 def make_context(
     model: Model, batches: list[Batch], epochs: int = 1, **optimiser: object
 ) -> Context:
-    settings = OptimiserSettings(**{"lr": 0.1, **optimiser})  # type: ignore[arg-type]
+    settings = plain(**{"lr": 0.1, **optimiser})  # type: ignore[arg-type]
     return Context(
         model, Batches(batches), holdout=Batches(batches), optimiser=settings, epochs=epochs
     )  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from equipoise.runs.build import build_model
 from equipoise.runs.run import train
 from equipoise.runs.trained import Trained
 from equipoise.testing.world import World
+from plain import PLAIN
 
 COMPLAINT = (
     "method '{}' does not train the classifiers of Auxiliary that predict from one modality alone"
@@ -85,7 +86,7 @@ def test_classifiers_beside_layers_that_the_fused_loss_trains_count(
         count,
         seed % 9999,
         epochs=1,
-        settings={"head": head, "optimiser": {"weight_decay": 0}},
+        settings={"head": head, "optimiser": {**PLAIN, "weight_decay": 0}},
     )
     with pytest.warns(
         UserWarning,

@@ -16,12 +16,12 @@ from equipoise.methods.balance.mla import MLA
 from equipoise.methods.baselines.joint import Joint
 from equipoise.model import Model
 from equipoise.runs import run
-from equipoise.settings import OptimiserSettings
 from equipoise.testing.world import NAMES, World, differing, snapshot
 from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
 from equipoise.training.phase import Phase
+from plain import plain
 
 
 @pytest.fixture
@@ -30,9 +30,7 @@ def context(seed):
 
     def build(count=2, head="auto", **optimiser):
         ctx = World("joint", count, seed, head=head).build()[1]
-        return Context(
-            ctx.model, ctx.train, optimiser=OptimiserSettings(**optimiser), epochs=2, seed=seed
-        )
+        return Context(ctx.model, ctx.train, optimiser=plain(**optimiser), epochs=2, seed=seed)
 
     return build
 

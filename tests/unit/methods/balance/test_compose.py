@@ -17,9 +17,9 @@ from equipoise.data.table.table import Table
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
 from equipoise.methods.balance.compose import Compose
-from equipoise.settings import OptimiserSettings
 from equipoise.training.context import Context
 from equipoise.training.observer import Silent
+from plain import plain
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -76,7 +76,7 @@ def table(inputs: dict[str, int], rows: int = 40) -> Table:
 
 def context(model: torch.nn.Module, data: Table, epochs: int, clip: float = 0.0) -> Context:
     loader = Loader(data, 10, seed=1, shuffle=True)
-    return Context(model, loader, optimiser=OptimiserSettings(lr=0.05, clip=clip), epochs=epochs)  # type: ignore[arg-type]
+    return Context(model, loader, optimiser=plain(lr=0.05, clip=clip), epochs=epochs)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("clip", [0.0, 0.05])

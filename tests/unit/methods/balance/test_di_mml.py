@@ -12,6 +12,7 @@ from equipoise.errors import ConfigError
 from equipoise.methods.balance.di_mml import DIMML, effectiveness, teaching_loss
 from equipoise.methods.parts.losses import unimodal_loss
 from equipoise.testing.world import World, differing, snapshot
+from plain import PLAIN
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -104,7 +105,7 @@ def test_the_first_stage_leaves_the_classifier_of_all_features_alone(seed: int) 
 @pytest.mark.parametrize("count", [2, 3])
 def test_without_interaction_the_encoders_are_those_of_late_fusion(seed: int, count: int) -> None:
     options = {"common_weight": 0.0, "teach_from": 1.0, "pretrain": 0.7}
-    settings = {"optimiser": {"lr": 0.05, "momentum": 0.9, "schedule": "none"}}
+    settings = {"optimiser": {**PLAIN, "lr": 0.05, "momentum": 0.9, "schedule": "none"}}
     world = World("di-mml", count, seed % 9999, options, epochs=3, settings=settings)
     ours = world.train()[1].model
     _, ctx = world.build()

@@ -12,6 +12,7 @@ from equipoise.errors import ConfigError
 from equipoise.methods.balance.g2d import G2D, divergence, turn
 from equipoise.testing.world import World, differing, snapshot
 from equipoise.training.context import Context
+from plain import PLAIN
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -70,7 +71,7 @@ def test_a_modality_that_waits_does_not_move_and_the_other_does(
     seed: int, count: int, optimiser: dict[str, object]
 ) -> None:
     """It has momentum already: it trained in a turn of its own, or before."""
-    settings = {"optimiser": {"lr": 0.01, "weight_decay": 0.1, **optimiser}}
+    settings = {"optimiser": {**PLAIN, "lr": 0.01, "weight_decay": 0.1, **optimiser}}
     world = World("g2d", count, seed % 9999, {"teacher_epochs": 1}, epochs=4, settings=settings)
     method, ctx = world.build()
     method.on_phase_start(ctx)

@@ -24,8 +24,8 @@ from equipoise.methods.balance import lfm_learned
 from equipoise.methods.balance.lfm import LFM
 from equipoise.methods.balance.lfm_learned import LFMLearned
 from equipoise.methods.parts.alignment import info_nce
-from equipoise.settings import OptimiserSettings
 from equipoise.training.context import Context
+from plain import plain
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -56,7 +56,7 @@ def held_out_context(
 ) -> Context:
     inputs = {m: encoder.layers[0].in_features for m, encoder in model.encoders.items()}
     train, held = (Loader(table(inputs, n), 8, seed=3, shuffle=True) for n in (rows, 12))
-    return Context(model, train, holdout=held, optimiser=OptimiserSettings(lr=lr), epochs=epochs)  # type: ignore[arg-type]
+    return Context(model, train, holdout=held, optimiser=plain(lr=lr), epochs=epochs)  # type: ignore[arg-type]
 
 
 def normalised(world: SimpleNamespace, inputs: dict[str, int]) -> nn.Module:
@@ -190,7 +190,7 @@ def test_a_weight_that_does_not_learn_is_a_constant_weight(
     model = normalised(world, named(2))
     other = copy.deepcopy(model)
     ctx = held_out_context(model, epochs=2)
-    same = Context(other, ctx.train, optimiser=OptimiserSettings(lr=0.05), epochs=2)  # type: ignore[arg-type]
+    same = Context(other, ctx.train, optimiser=plain(lr=0.05), epochs=2)  # type: ignore[arg-type]
     world.train("lfm-lb", ctx, 2, alpha_init=0.5, alpha_lr=0.0, outer_every=1)
     world.train("lfm", same, 2, alpha="constant", alpha_value=0.5)
     assert_same(model, other)

@@ -25,13 +25,13 @@ from equipoise.methods.balance.mie import MIE
 from equipoise.methods.parts.projection.layers import deepest_layers
 from equipoise.methods.parts.projection.matrices import flat_projection
 from equipoise.methods.parts.stages import cycle_lengths
-from equipoise.settings import OptimiserSettings
 from equipoise.testing import World
 from equipoise.testing.methods import resumes
 from equipoise.testing.world import CastLoader, differing, snapshot
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
 from equipoise.training.phase import Phase
+from plain import plain
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 HIDDEN = {"hidden": [6, 5]}
@@ -59,7 +59,7 @@ def context(
         ["w", "x", "y", "z"],
         [str(row) for row in range(24)],
     )
-    settings = OptimiserSettings(**{"lr": 0.1, **optimiser})  # type: ignore[arg-type]
+    settings = plain(**{"lr": 0.1, **optimiser})  # type: ignore[arg-type]
     kind = CastLoader if next(model.parameters()).dtype is torch.float64 else Loader
     return Context(model, kind(table, 6, seed=2, shuffle=True), optimiser=settings, epochs=epochs)  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ from equipoise.errors import ConfigError
 from equipoise.methods.balance.umt import UMT
 from equipoise.testing.world import World, differing, snapshot
 from equipoise.training.loop import fit
+from plain import PLAIN
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -32,7 +33,7 @@ def test_teachers_are_what_late_fusion_would_be(
     seed: int, epochs: int | str, schedule: str
 ) -> None:
     """Against method `late`, trained for as long from the same encoders and zero classifiers."""
-    settings = {"optimiser": {"lr": 0.05, "momentum": 0.9, "schedule": schedule}}
+    settings = {"optimiser": {**PLAIN, "lr": 0.05, "momentum": 0.9, "schedule": schedule}}
     mine = World(
         "umt", 3, seed, {"teacher_epochs": epochs}, missing=0.3, epochs=3, settings=settings
     )
