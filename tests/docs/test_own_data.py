@@ -16,6 +16,7 @@ from PIL import Image
 from equipoise.cli.options import read_settings
 from equipoise.cli.parser import parse_command
 from equipoise.runs import run
+from equipoise.runs.lengths import settle
 from equipoise.training.runtime import Runtime
 from videos import tone, write_video
 
@@ -81,6 +82,7 @@ def test_the_command_builds_a_network_that_reads_the_data(line, project, monkeyp
     settings = read_settings(parse_command(shlex.split(line)[1:]))
     method = run.build_method(settings)
     splits = run.load_splits(settings, method)
+    settings = settle(settings, len(splits.train))
     model = run.build_model(settings, splits.train.specs, splits.train.classes)
     ctx = run.make_context(settings, splits, model, Runtime())
     method.setup(ctx)
