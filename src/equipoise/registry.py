@@ -231,7 +231,8 @@ class Registry:
         return iter(self._entries.values())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        # Settings may name anything, a list for example, before they are checked.
+        return isinstance(name, str) and name in self._entries
 
     def __getitem__(self, name: str) -> Entry:
         """The entry of a name.

@@ -233,3 +233,8 @@ def test_a_class_that_cannot_be_imported_is_named():
 def test_an_integer_that_no_tensor_takes_is_refused(value):
     with pytest.raises(ConfigError, match=r"'alpha' must be an integer below 2\*\*63 in size"):
         METHODS.build("dgl", {"alpha": value})
+
+
+@pytest.mark.parametrize("name", [["mla"], {"mla": 1}, None, 3])
+def test_what_is_no_text_names_nothing(name):
+    assert name not in METHODS
