@@ -23,12 +23,12 @@ from equipoise.runs.folder import create_folder, data_facts, fact_digests, resum
 from equipoise.runs.frozen_features import cache_features
 from equipoise.runs.inputs import describe_inputs
 from equipoise.runs.interrupt import Interrupt
-from equipoise.runs.lengths import describe_lengths, settle
+from equipoise.runs.lengths import describe_lengths, lengths_of, settle
 from equipoise.runs.lock import hold_folder
 from equipoise.runs.memory import forget_peak
 from equipoise.runs.monitor import Monitor
 from equipoise.runs.result import finish, read_result
-from equipoise.settings import Settings, require_trust, settled
+from equipoise.settings import Settings, require_trust
 from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
@@ -226,13 +226,13 @@ def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runt
     """The context of a run. It gets no access to the validation and test splits."""
     ranks: dict[str, Any] = {"rank": runtime.rank, "world": runtime.world}
     weights = class_weights(settings.class_weight, splits.train)
-    batch_size = settled(settings.batch_size)
+    lengths = lengths_of(settings, len(splits.train))
     holdout = None
     if splits.holdout is not None:
         # Another seed, so that the held-out batches do not follow the order of the training ones.
         holdout = Loader(
             weighted(splits.holdout, weights),
-            batch_size,
+            lengths.batch_size,
             seed=settings.seed + 1,
             shuffle=True,
             **ranks,
@@ -241,7 +241,7 @@ def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runt
         model,
         Loader(
             weighted(splits.train, weights),
-            batch_size,
+            lengths.batch_size,
             seed=settings.seed,
             shuffle=True,
             balanced=settings.sampling == "balanced",
@@ -249,7 +249,7 @@ def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runt
         ),
         holdout=holdout,
         optimiser=settings.optimiser,
-        epochs=settled(settings.epochs),
+        epochs=lengths.epochs,
         seed=settings.seed,
         runtime=runtime,
         criterion=criterion_of(settings),

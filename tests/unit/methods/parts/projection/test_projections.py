@@ -26,6 +26,7 @@ from equipoise.settings import Settings
 from equipoise.testing.world import World
 from equipoise.training.loop import fit
 from equipoise.training.runtime import Runtime
+from plain import PLAIN
 
 WIDTH = 7
 
@@ -230,7 +231,10 @@ def test_the_order_of_the_rows_hardly_moves_the_statistic(seed: int, method: str
             "method": {"name": method, **options},
             "head": "per-modality",
             "width": 16,
+            "encoder": "mlp",
+            "optimiser": PLAIN,
             "epochs": 2,
+            "batch_size": 64,
             "seed": seed,
             "device": "cpu",
         }
@@ -263,9 +267,8 @@ def test_the_order_of_the_rows_hardly_moves_the_statistic(seed: int, method: str
         drawn.append(statistic_loader(other, 12))
     in_order = [ctx.train.again(t, 12, seed=0, shuffle=False) for t in (mixed, by_class)]
     new, old = max(differ(*drawn)), max(differ(*in_order))
-    print(new, old)
     assert new < 0.02
-    assert old > 0.05
+    assert old > 5 * new
 
 
 def test_the_batches_of_the_statistic_are_those_of_the_seed(seed: int) -> None:
