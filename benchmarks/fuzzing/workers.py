@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import resource
@@ -70,6 +71,9 @@ class Worker:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("fork")
+        # A decoder that is freed in the fork would wait there for threads that only the parent has.
+        gc.collect()
+        gc.freeze()
         self._ours, theirs = context.Pipe()
         self._process = context.Process(
             target=_serve, args=(theirs, self._ours, self.room, self.seed, self.keep), daemon=True

@@ -1,5 +1,7 @@
 """Names and cells with control characters do not steer the terminal of a command."""
 
+import warnings
+
 import pytest
 
 from equipoise.errors import printable
@@ -10,6 +12,13 @@ def test_commands_show_them_escaped(command, tmp_path, name):
     rows = [f'"{name}",{number},{"ab"[number % 2]}\x1b[31m' for number in range(12)]
     (tmp_path / "clips.csv").write_text("\n".join(["sound,number,label", *rows, ""]))
     declared = "--modality sound=sound:audio --modality number=number:vector --label label"
+    # Not a single sound can be read: nothing is learned of it, and training says so.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "clips.csv: modality 'sound' is absent", UserWarning)
+        _shows_them_escaped(command, name, declared)
+
+
+def _shows_them_escaped(command, name, declared):
     for line in (
         f"prepare clips.csv {declared}",
         f"prepare clips.csv {declared} --problems absent",

@@ -45,6 +45,9 @@ class DIMML(Auxiliary):
     def own_only(self, modality: str) -> None:
         """None: the own classifiers are part of what is fused."""
 
+    def reading_layer(self, modality: str) -> None:
+        """None: two layers read the features."""
+
     def joint(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """v_0 (B, C), the logits of the classifier of all features."""
         return Concat.fuse(self, features, {}, present)[0]

@@ -139,7 +139,7 @@ def test_what_was_not_prepared_is_left_out_of_the_preset(miniature, tokenizer, c
 
 def test_a_preset_in_python_and_in_a_comparison(miniature, command, tmp_path):
     miniature("fsdd")
-    run = equipoise.fit("data/mini", preset="fsdd", epochs=1, out="run")
+    run = equipoise.fit("data/mini", "joint", preset="fsdd", epochs=1, out="run")
     assert run.settings.encoder == read_preset("fsdd")["encoder"]
     assert run.settings.optimiser.schedule == "cosine"
     compared = command(

@@ -30,6 +30,7 @@ READ = [
         "mixed-sum",
         "boosted-sum",
         "vote",
+        "stacked",
         "sustained",
         "tate",
     ),

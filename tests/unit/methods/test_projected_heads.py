@@ -24,6 +24,7 @@ READ = [
         "bigated",
         "ml-lstm",
         "weight-hidden",
+        "stacked",
     ),
     *("attention", "mixed-sum", "vote", "sustained", "tate", *ONE_FOR_ALL),
 ]

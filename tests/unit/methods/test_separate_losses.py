@@ -34,6 +34,9 @@ UNFUSED = {
     "domfn",
     "etmc",
     "ml-lstm",
+    "pdf",
+    "balanced",
+    "di-mml",
 }
 
 

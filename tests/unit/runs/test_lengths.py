@@ -89,7 +89,8 @@ def flattened(values):
 
 
 def test_a_training_that_was_still_improving_says_so(tmp_path):
-    slow = {"optimiser.schedule": "none", "optimiser.average": 0.0, "epochs": 6, "patience": 0}
+    slow = {"optimiser.schedule": "none", "optimiser.lr": 0.003, "optimiser.average": 0.0}
+    slow |= {"epochs": 6, "patience": 0}
     settings = make_settings([QUICK, nest(slow)])
     with pytest.warns(RuntimeWarning, match="still falling .* --epochs 12") as caught:
         done = run.train(settings, tmp_path / "slow")

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
+from equipoise.methods.parts.auxiliary import require_fused_classifiers
 from equipoise.methods.parts.losses import unimodal_loss
 from equipoise.training.context import Context
 from equipoise.training.method import Method
@@ -57,13 +58,15 @@ class Late(Method):
         """Check that nothing couples the modalities.
 
         Raises:
-            ConfigError: the head has parameters that serve several modalities.
+            ConfigError: the head has parameters that serve several modalities, or that no loss of
+                a modality trains.
         """
         if ctx.model.shared:
             raise ConfigError(
                 "independent training needs a head without shared parameters, and "
                 f"{type(ctx.model.head).__name__} has some; use head 'late' or 'per-modality'"
             )
+        require_fused_classifiers("independent training", ctx.model.head, "late")
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         return torch.stack([unimodal_loss(m, output, batch, ctx) for m in ctx.training]).sum()
