@@ -63,9 +63,14 @@ def require_equal(worlds):
 
 
 @PATIENT
-def test_methods_and_their_options():
-    seed = fresh_seed()
-    require_equal(at_their_defaults(seed, 2) + with_options(seed))
+def test_methods():
+    require_equal(at_their_defaults(fresh_seed(), 2))
+
+
+@PATIENT
+@pytest.mark.slow
+def test_methods_with_options():
+    require_equal(with_options(fresh_seed()))
 
 
 @PATIENT
