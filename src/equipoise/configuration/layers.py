@@ -109,7 +109,7 @@ def make_settings(layers: Iterable[Mapping[str, Any]]) -> Settings:
     return Settings.from_dict(reduce(overlay, own, defaults(*_named(whole))))
 
 
-def defaults(method: object = None, optimiser: object = None) -> dict[str, Any]:
+def defaults(method: str | None = None, optimiser: str | None = None) -> dict[str, Any]:
     """The settings, nested, that hold where the user gives none.
 
     A learning rate belongs to an optimiser. So another optimiser than the default one brings its
@@ -127,21 +127,23 @@ def defaults(method: object = None, optimiser: object = None) -> dict[str, Any]:
     return reduce(overlay, [{"optimiser": SUITED.get(chosen, {})}, advised], found)
 
 
-def _named(layers: Mapping[str, Any]) -> tuple[object, object]:
+def _named(layers: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """The names of the method and of the optimiser among some settings; None for none."""
     method = _spelled_out(("method",), layers.get("method"))
-    optimiser = layers.get("optimiser")
-    return (
-        method.get("name") if isinstance(method, Mapping) else None,
-        optimiser.get("name") if isinstance(optimiser, Mapping) else None,
-    )
+    return _name(method), _name(layers.get("optimiser"))
 
 
-def _advice(method: object) -> dict[str, Any]:
+def _name(of: object) -> str | None:
+    """The name in a mapping; None for one that is no text, which is refused later."""
+    name = of.get("name") if isinstance(of, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
+def _advice(method: str) -> dict[str, Any]:
     """What a method advises, nested; nothing for an unknown one, which is refused later."""
     if method not in METHODS:
         return {}
-    return nest(cast(MethodEntry, METHODS[str(method)]).advises)
+    return nest(cast(MethodEntry, METHODS[method]).advises)
 
 
 def above_preset(layers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

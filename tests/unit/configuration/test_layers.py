@@ -7,6 +7,7 @@ import pytest
 from equipoise.cli.options import read_pairs
 from equipoise.configuration.flags import flags
 from equipoise.configuration.layers import make_settings, nest
+from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
 from equipoise.registry import MethodEntry
 from equipoise.settings import OptimiserSettings
@@ -75,3 +76,9 @@ def test_the_command_of_a_run_repeats_it(changes):
     given = dict(read_pairs(words))
     given["data.source"] = given.pop("data", settings.data.source)
     assert make_settings([nest(given)]) == settings
+
+
+@pytest.mark.parametrize("name", [{"name": "sgd"}, ["sgd"], 3])
+def test_an_optimiser_whose_name_is_no_text_is_refused(name):
+    with pytest.raises(ConfigError, match="'optimiser.name' must be a text"):
+        make_settings([{"optimiser": {"name": name}}])
