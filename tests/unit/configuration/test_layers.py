@@ -80,5 +80,5 @@ def test_the_command_of_a_run_repeats_it(changes):
 
 @pytest.mark.parametrize("name", [{"name": "sgd"}, ["sgd"], 3])
 def test_an_optimiser_whose_name_is_no_text_is_refused(name):
-    with pytest.raises(ConfigError, match="'optimiser.name' must be a text"):
+    with pytest.raises(ConfigError, match=r"'optimiser\.name' must be a text"):
         make_settings([{"optimiser": {"name": name}}])
