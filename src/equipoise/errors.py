@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
+import warnings
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 _SHOWN = 80  # characters of a value in a message
 _LONGEST_WORD = 400  # characters of a word in a message, such as a path
@@ -134,3 +136,19 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
 def invalid(owner: str, parameter: str, expectation: str, found: object) -> ConfigError:
     """Make the error for a bad parameter: owner, parameter, expectation and the value found."""
     return ConfigError(f"{owner}: {parameter!r} must be {expectation}, found {shown(found)}")
+
+
+_usual_format = warnings.formatwarning
+
+
+def format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Format a warning: ours are for the user of a command, without a line of code."""
+    if Path(filename).is_relative_to(Path(__file__).parent):
+        return f"equipoise: warning: {printable(str(message))}\n"
+    return _usual_format(message, category, filename, lineno, line)

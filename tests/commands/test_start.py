@@ -58,3 +58,14 @@ def test_two_devices_print_one_result(tiny, tmp_path):
     assert json.loads(out)["folder"] == "two"
     epochs = [line.split()[1] for line in err.splitlines() if line.startswith("epoch ")]
     assert epochs == ["1/2", "2/2"]
+
+
+def test_a_warning_of_a_worker_is_a_line_of_the_command(tmp_path):
+    settings = "--epochs 6 --patience 0 --optimiser.schedule none --optimiser.average 0"
+    line = f"bench --data synthetic --methods joint --seeds 0,1 --width 8 --jobs 2 {settings}"
+    command = [sys.executable, "-m", "equipoise", *line.split(), "--out", "both"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    said = [line for line in done.stderr.splitlines() if "still falling" in line]
+    assert said
+    assert all(line.startswith("equipoise: warning: the last of 6 epochs") for line in said)
+    assert "monitor.conclude()" not in done.stderr

@@ -1,12 +1,8 @@
 """Control characters of data are escaped wherever they are shown."""
 
-import warnings
-from functools import partial
-
-from equipoise.cli import _warning
 from equipoise.cli.output import print_table
 from equipoise.data import media
-from equipoise.errors import DataError, printable
+from equipoise.errors import DataError, format_warning, printable
 
 EVIL = "\x1b]0;owned\x07\x1b[2Ja\r\nb\u202ec\x9b"
 SHOWN = r"\x1b]0;owned\x07\x1b[2Ja\r\nb\u202ec\x9b"
@@ -32,6 +28,5 @@ def test_tables_show_them_escaped(capsys):
 
 
 def test_warnings_show_them_escaped():
-    form = partial(_warning, warnings.formatwarning)
-    text = form(UserWarning(EVIL), UserWarning, media.__file__, 1)
+    text = format_warning(UserWarning(EVIL), UserWarning, media.__file__, 1)
     assert text == f"equipoise: warning: {SHOWN}\n"

@@ -11,20 +11,19 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from errno import ENOSPC
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import equipoise
 from equipoise.errors import (
     SIGNS,
     EquipoiseError,
     LostRankError,
     TrainingError,
+    format_warning,
     printable,
     shortened,
 )
@@ -42,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
     usual = warnings.formatwarning
-    warnings.formatwarning = partial(_warning, usual)
+    warnings.formatwarning = format_warning
     signals = Signals()
     try:
         with signals:
@@ -139,19 +138,6 @@ def _drop_output() -> None:
     """Send what is still to be written nowhere, so that the end of the process cannot fail."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _warning(
-    usual: Callable[..., str],
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    *place: Any,
-) -> str:
-    """Format a warning: ours are for the user of the command, without a line of code."""
-    if Path(filename).is_relative_to(Path(equipoise.__file__).parent):
-        return f"equipoise: warning: {printable(str(message))}\n"
-    return usual(message, category, filename, *place)
 
 
 def _describe(error: EquipoiseError | OSError) -> str:

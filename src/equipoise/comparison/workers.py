@@ -10,11 +10,13 @@ import os
 import queue
 import signal
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 
 from equipoise.comparison.cell import CellRunner, Outcome, fail
 from equipoise.comparison.plan import Cell
+from equipoise.errors import format_warning
 from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.interrupt import Interrupt
 
@@ -144,16 +146,27 @@ class _Lane(threading.Thread):
     def _start_worker(self) -> tuple[multiprocessing.process.BaseProcess, Connection]:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        process = context.Process(target=_serve, args=(there, self.threads), daemon=True)
+        as_command = warnings.formatwarning is format_warning
+        process = context.Process(
+            target=_serve, args=(there, self.threads, as_command), daemon=True
+        )
         process.start()
         there.close()
         return process, here
 
 
-def _serve(pipe: Connection, threads: int) -> None:
-    """The loop of a worker: receive a cell, send its outcome, until the other side closes."""
+def _serve(pipe: Connection, threads: int, as_command: bool) -> None:
+    """The loop of a worker: receive a cell, send its outcome, until the other side closes.
+
+    Args:
+        pipe: to the process that started this one.
+        threads: of torch.
+        as_command: print warnings as a command does.
+    """
     import torch
 
+    if as_command:
+        warnings.formatwarning = format_warning
     # In a session of its own, Ctrl-C reaches the parent only, which asks each worker exactly once.
     os.setsid()
     threading.Thread(target=_end_with_parent, daemon=True).start()
