@@ -44,7 +44,9 @@ def test_an_interrupt_while_modules_load_is_one_line(tmp_path, number, delay):
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
     assert "Traceback" not in err
-    assert process.returncode in (130, -number)  # the latter before Python has begun
+    # −number before Python has begun. Where the interrupt met code that a library runs as a text,
+    # Python itself ends by SIGINT, which a shell shows as 130, too.
+    assert process.returncode in (130, -number, -signal.SIGINT)
     assert [line for line in err.splitlines() if "interrupted" in line or "stopped" in line] or (
         process.returncode < 0
     )
