@@ -12,19 +12,9 @@ from equipoise.errors import ConfigError
 from equipoise.runs import run
 from equipoise.settings import Settings
 from equipoise.testing.world import fresh_seed
+from plain import PLAIN
 
 EPOCHS = 4
-PLAIN = {
-    "name": "sgd",
-    "lr": 0.01,
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "warmup": 0.0,
-    "schedule": "none",
-    "clip": 0.0,
-    "average": 0.0,
-}
-"""An optimiser whose every step a test can repeat."""
 
 
 class Stop(BaseException):

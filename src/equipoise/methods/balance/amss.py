@@ -57,9 +57,9 @@ from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import flag, is_list, is_number, positive, require
-from equipoise.errors import ConfigError
 from equipoise.heads.parts.fusion import entropy
 from equipoise.methods.baselines.joint import Joint
+from equipoise.methods.parts.auxiliary import require_decomposable
 from equipoise.methods.parts.idle import warn_of_frozen_encoders, warn_of_one_modality
 from equipoise.methods.parts.losses import cross_entropy
 from equipoise.training.context import Context
@@ -161,12 +161,7 @@ class AMSS(Joint):
         Raises:
             ConfigError: the fused logits are not a sum with one term for each modality.
         """
-        head = ctx.model.head
-        if not head.decomposable:
-            raise ConfigError(
-                "AMSS goes by what each modality adds to the fused logits, and those of "
-                f"{type(head).__name__} are not a sum over modalities; use head 'concat' or 'sum'"
-            )
+        require_decomposable("AMSS goes by", ctx.model.head)
         if self.bounds[0] < 1:
             warn_of_frozen_encoders("masking of units", ctx, "matrix", lambda p: p.dim() >= 2)
             warn_of_one_modality("masking of units", ctx)

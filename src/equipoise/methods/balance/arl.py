@@ -52,9 +52,8 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import choice, flag, inside, not_negative, require
-from equipoise.errors import ConfigError
 from equipoise.heads.parts.fusion import entropy
-from equipoise.methods.parts.auxiliary import auxiliary_loss
+from equipoise.methods.parts.auxiliary import auxiliary_loss, require_decomposable
 from equipoise.methods.parts.idle import warn_of_scaling
 from equipoise.training.context import Context
 from equipoise.training.method import Method
@@ -120,12 +119,7 @@ class ARL(Method):
         Raises:
             ConfigError: the fused logits are not a sum with one term for each modality.
         """
-        head = ctx.model.head
-        if not head.decomposable:
-            raise ConfigError(
-                "method 'arl' goes by what each modality adds to the fused logits, and those of "
-                f"{type(head).__name__} are not a sum over modalities; use head 'concat' or 'sum'"
-            )
+        require_decomposable("method 'arl' goes by", ctx.model.head)
         if self.weights != "none":
             warn_of_scaling("method 'arl'", ctx)
 

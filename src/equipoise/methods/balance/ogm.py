@@ -54,8 +54,8 @@ from torch import Tensor, nn
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import choice, epochs, flag, not_negative, require
-from equipoise.errors import ConfigError
 from equipoise.methods.baselines.joint import Joint
+from equipoise.methods.parts.auxiliary import require_decomposable
 from equipoise.methods.parts.idle import (
     warn_of_frozen_encoders,
     warn_of_one_modality,
@@ -137,13 +137,7 @@ class OGM(Joint):
         Raises:
             ConfigError: the fused logits are not a sum with one term for each modality.
         """
-        head = ctx.model.head
-        if not head.decomposable:
-            raise ConfigError(
-                "gradient modulation compares what each modality adds to the fused logits, and "
-                f"those of {type(head).__name__} are not a sum over modalities; use head 'concat' "
-                "or 'sum'"
-            )
+        require_decomposable("gradient modulation compares", ctx.model.head)
         warn_of_scaling("gradient modulation", ctx)
         if self.alpha or self.noise:
             sort = (

@@ -50,8 +50,8 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Output
 from equipoise.checks import inside, integer, not_negative, require
-from equipoise.errors import ConfigError
 from equipoise.methods.baselines.joint import Joint
+from equipoise.methods.parts.auxiliary import require_decomposable
 from equipoise.methods.parts.draws import sample_uniform
 from equipoise.methods.parts.idle import warn_of_a_short_run, warn_of_one_modality
 from equipoise.methods.parts.losses import fused_loss, mean_loss
@@ -142,12 +142,7 @@ class OPM(Joint):
         Raises:
             ConfigError: the fused logits are not a sum of one part per modality.
         """
-        head = ctx.model.head
-        if not head.decomposable:
-            raise ConfigError(
-                "method 'opm' compares what each modality adds to the fused logits, and those of "
-                f"{type(head).__name__} are not a sum over modalities; use head 'concat' or 'sum'"
-            )
+        require_decomposable("method 'opm' compares", ctx.model.head)
         if self.probability and self.base and not warn_of_one_modality("method 'opm'", ctx):
             warn_of_a_short_run("opm", self.warm_up, "warm_up", ctx)
 

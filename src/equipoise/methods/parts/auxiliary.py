@@ -79,6 +79,23 @@ def require_trained_classifiers(method: str, head: Head, remedy: str) -> None:
         )
 
 
+def require_decomposable(method: str, head: Head) -> None:
+    """Check that each modality has a term of its own in the fused logits.
+
+    Args:
+        method: begins the message, such as "method 'opm' compares".
+        head: of the model.
+
+    Raises:
+        ConfigError: the fused logits are not a sum with one term for each modality.
+    """
+    if not head.decomposable:
+        raise ConfigError(
+            f"{method} what each modality adds to the fused logits, and those of "
+            f"{type(head).__name__} are not a sum over modalities; use head 'concat' or 'sum'"
+        )
+
+
 def own_classifier(head: Head, modality: str) -> nn.Module:
     """The module that makes this modality's own logits.
 
