@@ -70,7 +70,8 @@ def test_lists_are_complete_and_filtered(command, kind):
 
 
 @pytest.mark.parametrize(
-    "name", ["demo", "prepare", "train", "evaluate", "predict", "bench", "report", "list"]
+    "name",
+    ["demo", "prepare", "train", "evaluate", "predict", "bench", "reproduce", "report", "list"],
 )
 def test_every_command_has_help(command, name):
     answer = command(f"{name} --help")

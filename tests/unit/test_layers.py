@@ -42,6 +42,7 @@ LAYERS = [
     ("comparison", "diagnosis"),
     ("portfolio",),
     ("report",),
+    ("studies",),
     ("testing",),
     ("api", "cli", "estimator"),
 ]

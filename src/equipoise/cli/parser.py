@@ -19,6 +19,7 @@ from equipoise.cli import (
     predict,
     prepare,
     report,
+    reproduce,
     train,
 )
 from equipoise.errors import ConfigError, suggest, unknown
@@ -32,6 +33,7 @@ COMMANDS: dict[str, ModuleType] = {
     "evaluate": evaluate,
     "predict": predict,
     "bench": bench,
+    "reproduce": reproduce,
     "report": report,
     "list": listing,
 }

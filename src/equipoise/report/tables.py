@@ -36,7 +36,7 @@ def to_markdown(board: Board) -> str:
 
 def to_latex(board: Board) -> str:
     """A booktabs table in percent."""
-    head, *body = _rows(board, _escape_latex, r"\textbf{{}}", r"\underline{{}}")
+    head, *body = _rows(board, escape_latex, r"\textbf{{}}", r"\underline{{}}")
     lines = [
         rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}",
         r"\toprule",
@@ -67,7 +67,8 @@ def _escape_markdown(text: str) -> str:
     return re.sub(r"[\\|`*\[\]~]|(?<!\w)_|_(?!\w)", r"\\\g<0>", plain)
 
 
-def _escape_latex(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """A text in which LaTeX sees no command."""
     special = {
         "\\": r"\textbackslash{}",
         "±": r"$\pm$",
