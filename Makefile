@@ -7,8 +7,8 @@ CONSTRAINTS ?= -c constraints-cpu.txt
 export OMP_NUM_THREADS ?= 1
 # Test processes at a time, each with one thread.
 WORKERS ?= 2
-# A group of tests (pytest.mark.xdist_group) stays on one worker.
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+# The tests of a file stay on one worker: they share what is costly, in time and in memory.
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: demo test test-slow test-random lint docs clean
 

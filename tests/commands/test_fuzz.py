@@ -16,8 +16,6 @@ FUZZ = Path(__file__).parents[2] / "benchmarks/fuzz.py"
 PARTS = ("manifests", "media", "yaml", "options", "runs", "caches")
 SLOW = 1500
 
-pytestmark = pytest.mark.xdist_group("fuzz")  # one worker makes the inputs for all of them
-
 
 def outcomes(folder, *words):
     path = folder / "outcomes.json"

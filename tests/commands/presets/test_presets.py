@@ -113,9 +113,9 @@ def test_a_preset_runs_from_the_download_to_the_result(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.xdist_group("full size")  # two at a time need more memory than 24 GB
 @pytest.mark.parametrize("preset", preset_names())
 def test_a_preset_runs_at_full_size(preset, miniature, tokenizer, command):
+    """Two at a time need more memory than 24 GB; tests of one file never run side by side."""
     run(preset, miniature, tokenizer, command, full=True)
 
 
