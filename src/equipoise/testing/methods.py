@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import re
 import tempfile
@@ -23,7 +24,7 @@ from equipoise.data.table.table import Table
 from equipoise.evaluation.predict import predict
 from equipoise.methods import METHODS
 from equipoise.registry import MethodEntry
-from equipoise.runs.run import train
+from equipoise.runs.run import Run, train
 from equipoise.settings import Settings
 from equipoise.testing.options import check_refusals
 from equipoise.testing.ranks import ROUNDING, leave_if_starting, rank_difference
@@ -69,7 +70,10 @@ def check_ranks(entry: MethodEntry, count: int, seed: int) -> None:
 
 
 def check_resume(entry: MethodEntry, count: int, seed: int) -> None:
-    """3. Killed at any batch and resumed, a run ends bit-identical to an uninterrupted one."""
+    """3. Killed at any batch and resumed, a run ends bit-identical to an uninterrupted one.
+
+    It has logged the same values in every epoch, too, and counted the same passes.
+    """
     resumes(World(entry.name, count, seed, missing=0.2, epochs=3, settings={"checkpoint_every": 2}))
 
 
@@ -80,7 +84,9 @@ def resumes(world: World) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         counting = _CountingTable.of(splits.train)
         counted = replace(splits, train=counting)
-        whole = _final(train(settings, Path(scratch) / "whole", splits=counted).folder)
+        run = train(settings, Path(scratch) / "whole", splits=counted)
+        whole = _final(run.folder)
+        told = _told(run)
         reads = len(counting.reads)
         for kill in sorted({*np.random.default_rng(world.seed).integers(1, reads, 3).tolist()}):
             folder = Path(scratch) / f"killed-{kill}"
@@ -90,9 +96,18 @@ def resumes(world: World) -> None:
                     folder,
                     splits=replace(splits, train=_CountingTable.of(splits.train, limit=kill)),
                 )
-            ours = _final(train(settings, folder, splits=splits, resume=True).folder)
-            moved = differing(whole, ours)
-            assert not moved, f"killed at read {kill} of {reads} and resumed, {moved[0]} differs"
+            again = train(settings, folder, splits=splits, resume=True)
+            moved = differing(whole, _final(again.folder))
+            where = f"killed at read {kill} of {reads} and resumed"
+            assert not moved, f"{where}, {moved[0]} differs"
+            assert _told(again) == told, f"{where}, it logs or counts something else"
+
+
+def _told(run: Run) -> list[Any]:
+    """All that a run logged in its epochs, and its passes; not the time it took."""
+    lines = (run.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    epochs = [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+    return [*epochs, *(run.result["cost"][f"{kind}_passes"] for kind in ("forward", "backward"))]
 
 
 def check_missing(entry: MethodEntry, count: int, seed: int) -> None:

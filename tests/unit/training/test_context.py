@@ -5,6 +5,8 @@ import random
 import re
 import signal
 from dataclasses import replace
+from itertools import product
+from typing import get_args
 
 import pytest
 import torch
@@ -21,6 +23,8 @@ from equipoise.training.checkpoint import Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.loop import fit
 from equipoise.training.phase import Phase
+from equipoise.training.position import Moment
+from equipoise.training.runtime import Runtime
 from plain import plain
 
 
@@ -129,6 +133,24 @@ def test_the_random_stream_depends_on_the_step_alone(context):
     ]
     assert drawn == again
     assert len({float(own) for own, _, _ in drawn}) == len(drawn)
+
+
+def test_ranks_draw_apart_and_share_one_stream(context):
+    """Dropout differs between ranks, steps and moments; what all ranks share differs between the
+    last two alone."""
+    ctx = context()
+    own = set()
+    shared = {}
+    for rank, step, moment in product(range(3), range(4), get_args(Moment)):
+        ctx.runtime = Runtime(rank)
+        ctx.position.step = step
+        ctx.seed_generators(moment)
+        own.add(float(torch.rand((), dtype=torch.float64)))
+        drawn = float(torch.rand((), dtype=torch.float64, generator=ctx.rng))
+        assert shared.setdefault((step, moment), drawn) == drawn
+    assert len(own) == 3 * 4 * 4
+    assert len(set(shared.values())) == 4 * 4
+    assert not own & set(shared.values())
 
 
 def test_a_gradient_that_is_not_reached_is_zero(context):
