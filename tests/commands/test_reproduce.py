@@ -75,7 +75,8 @@ def test_studies_are_listed(command):
         ("reproduce mla/table-9", ("unknown study 'mla/table-9'", "did you mean")),
         ("reproduce mla/table-4 --all", ("name one or more studies, or give --all",)),
         ("reproduce mla/table-4 --seeds 0", ("--seeds must be at least 1",)),
-        ("reproduce mla/table-4 --smoke --root data", ("leave out --root",)),
+        ("reproduce mla/table-4 --smoke --root data", ("one of --root, --data and --smoke",)),
+        ("reproduce mla/table-4 --preset crema-d", ("--preset is for --data",)),
         ("reproduce mine.yaml", ("mine.yaml: no such file",)),
     ],
 )
@@ -85,3 +86,70 @@ def test_a_wrong_command_line_is_refused(refuse, line, words):
 
 def test_a_root_that_is_no_folder_is_refused(refuse):
     refuse("reproduce mla/table-4 --root nowhere --out out", 1, "nowhere: no such folder")
+
+
+OWN_PAPER = """
+paper: Authors. Title.
+url: https://example.org
+data:
+  theirs: {title: Theirs, modalities: [sound]}
+trainings:
+  both: {settings: {method: joint, head: concat, epochs: 2, width: 8}, on: {theirs: {epochs: 900}}}
+  alone: {settings: {method: late, epochs: 2, width: 8}}
+"""
+OWN_TABLE = """
+title: Table 1
+caption: a test
+source: page 1
+seeds: 2
+rows: [variant]
+columns: [data, measure]
+data: [theirs]
+measures: {All: fused.accuracy, Gap: gap.macro_f1}
+variants:
+  Both: both
+  Average: {training: alone, fusion: mean}
+  Sure: {training: alone, fusion: entropy}
+published: {theirs: {Both: [50, 1], Average: [60, 2], Sure: [61, 3]}}
+"""
+
+
+@pytest.fixture
+def own(tmp_path, write, rows):
+    """A study of one's own, and a prepared folder of two vectors."""
+    (tmp_path / "paper.yaml").write_text(OWN_PAPER)
+    (tmp_path / "table.yaml").write_text(OWN_TABLE)
+    folder = tmp_path / "data" / "mine"
+    folder.mkdir(parents=True)
+    write(rows, "data/mine/manifest.csv")
+    facts = {
+        "name": "mine",
+        "manifest": "manifest.csv",
+        "modalities": ["x=x0,x1,x2:vector", "y=y0,y1:vector"],
+        "id": "id",
+    }
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    return tmp_path / "runs/reproduce"
+
+
+def test_the_rows_of_a_study_run_on_data_of_your_own(command, own):
+    answer = command("reproduce table.yaml --data data/mine --seeds 1 --json")
+    assert answer.code == 0, answer.err
+    records = json.loads(answer.out)
+    assert {record["published"] for record in records} == {None}
+    values = {(record["variant"], record["measure"]): record["ours"] for record in records}
+    assert len(values) == 3 * (4 + 4)  # accuracy and macro-F1, both with the gap
+    for variant in ("Both", "Average", "Sure"):
+        alone = [values[variant, f"{m} macro-F1"] for m in "xy"]
+        assert values[variant, "Gap macro-F1"] == pytest.approx(abs(alone[0] - alone[1]))
+    assert len(list(own.rglob("result.json"))) == 2  # two trainings serve three rows
+
+
+def test_more_seeds_keep_those_that_are_there(command, own):
+    command("reproduce table.yaml --data data/mine --seeds 1")
+    before = {path: path.stat().st_mtime_ns for path in own.rglob("result.json")}
+    answer = command("reproduce table.yaml --data data/mine --seeds 2")
+    assert answer.code == 0, answer.err
+    assert len(before) == 2
+    assert len(list(own.rglob("result.json"))) == 4
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())

@@ -7,6 +7,7 @@ examples:
   equipoise reproduce --list
   equipoise reproduce mla/table-1 --root data --out runs/reproduce
   equipoise reproduce mla/table-3 --root data --root /mnt/more --seeds 1 --jobs 2
+  equipoise reproduce lfm/table-4 --data data/av-digits --preset av-digits
   equipoise reproduce --all --smoke
 """
 
@@ -41,6 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder that `prepare` made, or a folder of them; repeat for several [data]",
     )
     parser.add_argument(
+        "--data",
+        metavar="FOLDER",
+        help="run the rows of the study on this prepared folder, not on the data of the paper",
+    )
+    parser.add_argument(
+        "--preset", metavar="NAME", help="inputs and encoders for --data [the defaults]"
+    )
+    parser.add_argument(
         "--out",
         metavar="DIR",
         help="folder of all trainings and pages [runs/reproduce, of a smoke test "
@@ -68,12 +77,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if bool(args.studies) == args.all:
         raise ConfigError("name one or more studies, or give --all; --list names them")
-    if args.smoke and args.root:
-        raise ConfigError("--smoke makes its own data; leave out --root")
+    if bool(args.smoke) + bool(args.root) + bool(args.data) > 1:
+        raise ConfigError("give one of --root, --data and --smoke, which makes its own data")
+    if args.preset and not args.data:
+        raise ConfigError("--preset is for --data; on the data of the paper a study has its own")
     if args.seeds is not None and args.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, found {args.seeds}")
     names = study_names() if args.all else args.studies
-    tables = [_reproduce(study, args) for study in [read_study(n, trust=args.trust) for n in names]]
+    studies = [read_study(name, trust=args.trust) for name in names]
+    tables = [_reproduce(study, args) for study in studies]
     if args.json:
         print_json([record | {"study": t.study.name} for t in tables for record in t.records()])
     return 1 if any(_failed(table) for table in tables) else 0
@@ -83,14 +95,19 @@ def _reproduce(study: Study, args: argparse.Namespace) -> Table:
     """Run one study, write its page and show its table."""
     from equipoise.cli.output import print_table
     from equipoise.comparison.progress import ComparisonProgress
+    from equipoise.studies.own_data import on_data
     from equipoise.studies.page import write_page
     from equipoise.studies.reproduce import reproduce
 
     out = Path(args.out or ("runs/reproduce-smoke" if args.smoke else "runs/reproduce"))
+    place = out / study.name
+    if args.data:
+        study = on_data(study, Path(args.data), args.preset)
+        place /= study.data[0].key
     with ComparisonProgress() as progress:
         table = reproduce(
             study,
-            [Path(root) for root in args.root or ["data"]],
+            [Path(root) for root in args.root or [args.data or "data"]],
             out,
             seeds=args.seeds,
             jobs=args.jobs,
@@ -98,7 +115,7 @@ def _reproduce(study: Study, args: argparse.Namespace) -> Table:
             trust=args.trust,
             watch=progress,
         )
-    page = write_page(table, out / study.name)
+    page = write_page(table, place)
     if not args.json:
         print_table(*_lines(table), title=f"{study.name}: {study.caption} {page}")
     for reason, places in table.reasons().items():

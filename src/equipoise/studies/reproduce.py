@@ -31,8 +31,6 @@ from equipoise.studies.miniature import make_miniature, tiny_settings
 from equipoise.studies.study import FUSED, GAP, Measure, Number, Study, StudyData, Training, Variant
 from equipoise.studies.table import Cell, Table
 
-NOT_PRINTED = "the paper prints no number"
-
 
 @dataclass(frozen=True)
 class Place:
@@ -169,7 +167,7 @@ class _Read:
 
 def _read_variant(study: Study, place: Place, variant: Variant, seeds: int) -> _Read:
     if not study.wanted(place.data.key, variant):
-        return _Read(reason=NOT_PRINTED)
+        return _Read()
     if place.found.reason:
         return _Read(reason=place.found.reason)
     values = []

@@ -103,7 +103,7 @@ class Table:
         found: dict[str, list[str]] = {}
         titles = {data.key: data.title for data in self.study.data}
         for (data, variant, _), cell in self.cells.items():
-            if cell.reason and cell.published is not None:
+            if cell.reason:
                 places = found.setdefault(cell.reason, [])
                 place = f"{variant} on {titles[data]}"
                 if place not in places:

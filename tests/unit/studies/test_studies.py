@@ -15,6 +15,7 @@ from equipoise.errors import ConfigError
 from equipoise.evaluation.metrics import softmax
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
+from equipoise.settings import AUTO
 from equipoise.studies.find import Found
 from equipoise.studies.reproduce import fuse, plan_of
 from equipoise.studies.study import Number, read_study, study_names
@@ -85,7 +86,9 @@ def test_every_training_of_every_study_could_start(name, check_inputs):
             options = {key: value for key, value in settings.method.items() if key != "name"}
             method = METHODS.build(settings.method["name"], options)
             assert method is not None
-            head = settings.head or {"name": METHODS[settings.method["name"]].head}
+            head = settings.head
+            if head["name"] == AUTO:
+                head = {"name": METHODS[settings.method["name"]].head}
             widths = {
                 m: settings.width or ENCODERS[settings.encoder[m]["name"]].width
                 for m in data.modalities
@@ -219,3 +222,9 @@ def test_a_mistake_is_told_in_one_line_with_its_place(write, study, paper, words
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value), str(caught.value)
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_study_stands_on_the_page_of_its_paper(name):
+    page = Path(__file__).parents[3] / "docs" / f"{name.partition('/')[0]}.md"
+    assert f"equipoise reproduce {name} --root data\n" in page.read_text(encoding="utf-8")
