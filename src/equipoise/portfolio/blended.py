@@ -25,9 +25,9 @@ from equipoise.model import Model
 from equipoise.portfolio.classical import Classical
 from equipoise.portfolio.ensemble import LEAST, average, log_softmax
 from equipoise.portfolio.features import Features, Reader
+from equipoise.portfolio.joined import Stack, late_average, stack_inputs
 from equipoise.portfolio.members import NETWORK, Member
 from equipoise.portfolio.networks import network_settings
-from equipoise.portfolio.search import late_average
 from equipoise.runs.build import build_model
 from equipoise.runs.folder import digest
 from equipoise.settings import Settings
@@ -50,6 +50,7 @@ class Ranked:
         log_loss: on the held-out rows, tempered.
         accuracy: on the held-out rows.
         seconds: that all its trials took.
+        stacked: the parts are joined by a stack, and not averaged.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Ranked:
     log_loss: float
     accuracy: float
     seconds: float
+    stacked: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,21 @@ def read_recipe(folder: Path) -> tuple[Recipe, Mapping[str, str], Mapping[str, s
         ) from None
 
 
+def save_stacks(stacks: Mapping[str, Stack], folder: Path) -> None:
+    """Write stacks into the folder of the members."""
+    arrays = {}
+    for name, stack in stacks.items():
+        arrays[f"{name}/weights"] = stack.weights
+        arrays[f"{name}/bias"] = stack.bias
+    np.savez(folder / "stacks.npz", **arrays)  # type: ignore[arg-type]
+
+
+def _read_stacks(folder: Path) -> dict[str, Stack]:
+    with np.load(folder / "stacks.npz", allow_pickle=False) as arrays:
+        names = {key.rpartition("/")[0] for key in arrays.files}
+        return {name: Stack(arrays[f"{name}/weights"], arrays[f"{name}/bias"]) for name in names}
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -149,6 +166,7 @@ class Blended:
         reader: reads features of tables.
         fitted: {member: fitted by scikit-learn}.
         networks: {member: the networks whose probabilities are averaged}.
+        stacks: {line of the leaderboard: what joins its parts}.
     """
 
     def __init__(
@@ -157,11 +175,13 @@ class Blended:
         reader: Reader,
         fitted: Mapping[str, Classical],
         networks: Mapping[str, Sequence[Model]],
+        stacks: Mapping[str, Stack],
     ) -> None:
         self.recipe = recipe
         self.reader = reader
         self.fitted = fitted
         self.networks = networks
+        self.stacks = stacks
         self.members = {member.name: member for member in recipe.members}
 
     @classmethod
@@ -205,7 +225,7 @@ class Blended:
                 _network(stored / member.name / f"fold-{fold}.safetensors", own, specs, classes)
                 for fold in recipe.folds[member.name]
             ]
-        return cls(recipe, reader, fitted, networks)
+        return cls(recipe, reader, fitted, networks, _read_stacks(stored))
 
     def probabilities(self, table: Table, only: Iterable[str] | None = None) -> np.ndarray:
         """The ensemble's probabilities of every row, float64 (N, C).
@@ -214,63 +234,90 @@ class Blended:
             table: rows.
             only: predict as if no other modality existed.
         """
-        return self._asked(table, self.reader(table), only)
+        return self.opened(table).probabilities(only)
 
     def predict(self, table: Table) -> Predictions:
-        """The logarithms of the probabilities of every row, of the ensemble and per modality.
+        """The logarithms of the probabilities of every row, of the ensemble and per modality."""
+        return self.opened(table).predictions()
+
+    def opened(self, table: Table) -> Asked:
+        """A table whose features are read once for all questions about it."""
+        return Asked(self, table)
+
+
+class Asked:
+    """The opinions of the members about the rows of a table, each computed when first asked for.
+
+    Args:
+        blended: the members.
+        table: the rows.
+    """
+
+    def __init__(self, blended: Blended, table: Table) -> None:
+        self.blended = blended
+        self.table = table
+        self.features = blended.reader(table)
+        # By member and the modalities shown to it: many questions differ in the others only.
+        self._known: dict[tuple[str, tuple[str, ...]], np.ndarray] = {}
+
+    def probabilities(self, only: Iterable[str] | None = None) -> np.ndarray:
+        """The ensemble's probabilities, float64 (N, C), as if no modality but `only` existed."""
+        chosen = tuple(self.table.modalities if only is None else only)
+        shown = self.features.only(chosen)
+        found = []
+        available = []
+        weights = []
+        for line in self.blended.recipe.board:
+            if not line.weight:
+                continue
+            seen = [self.blended.members[part].sees(shown.present) for part in line.parts]
+            parts = [self._logits(part, chosen, shown) for part in line.parts]
+            if len(parts) == 1:
+                whole = parts[0]
+            elif line.stacked:
+                inputs = stack_inputs(parts, seen, line.temperatures)
+                whole = self.blended.stacks[line.name](inputs)
+            else:
+                whole = late_average(parts, seen, line.temperatures)
+            found.append(np.exp(log_softmax(whole / line.temperature)))
+            available.append(np.any(seen, axis=0))
+            weights.append(line.weight)
+        prior = np.array(self.blended.recipe.prior)
+        return average(np.stack(found), np.stack(available), np.array(weights), prior)
+
+    def predictions(self) -> Predictions:
+        """See `Blended.predict`.
 
         A modality alone is judged by the best of the members that read nothing else.
         """
-        features = self.reader(table)
-        fused = self._asked(table, features, None)
+        table = self.table
         logits = {}
         for modality, here in table.present.items():
-            name, temperature = self.recipe.opinions[modality]
-            alone = log_softmax(self.fitted[name].logits(features) / temperature)
+            name, temperature = self.blended.recipe.opinions[modality]
+            raw = self._logits(name, tuple(table.modalities), self.features)
+            alone = log_softmax(raw / temperature)
             logits[modality] = np.where(here[:, None], alone, 0).astype(np.float32)
         return Predictions(
             index=np.arange(len(table)),
             label=np.asarray(table.label),
             present={m: np.asarray(here) for m, here in table.present.items()},
             logits=logits,
-            fused=np.log(np.maximum(fused, LEAST)).astype(np.float32),
+            fused=np.log(np.maximum(self.probabilities(), LEAST)).astype(np.float32),
             classes=tuple(table.classes),
         )
 
-    def _asked(self, table: Table, features: Features, only: Iterable[str] | None) -> np.ndarray:
-        chosen = None if only is None else tuple(only)
-        shown = features if chosen is None else features.only(chosen)
-        known: dict[str, np.ndarray] = {}
+    def _logits(self, name: str, chosen: tuple[str, ...], shown: Features) -> np.ndarray:
+        views = tuple(m for m in self.blended.members[name].views if m in chosen)
+        key = (name, views)
+        if key not in self._known:
+            self._known[key] = self._ask(name, views, shown)
+        return self._known[key]
 
-        def logits(name: str) -> np.ndarray:
-            if name not in known:
-                known[name] = self._logits(name, table, shown, chosen)
-            return known[name]
-
-        found = []
-        available = []
-        weights = []
-        for line in self.recipe.board:
-            if not line.weight:
-                continue
-            seen = [self.members[part].sees(shown.present) for part in line.parts]
-            parts = [logits(part) for part in line.parts]
-            whole = parts[0] if len(parts) == 1 else late_average(parts, seen, line.temperatures)
-            found.append(np.exp(log_softmax(whole / line.temperature)))
-            available.append(np.any(seen, axis=0))
-            weights.append(line.weight)
-        return average(
-            np.stack(found), np.stack(available), np.array(weights), np.array(self.recipe.prior)
-        )
-
-    def _logits(
-        self, name: str, table: Table, features: Features, only: tuple[str, ...] | None
-    ) -> np.ndarray:
-        if name in self.fitted:
-            return self.fitted[name].logits(features)
-        models = self.networks[name]
-        views = [m for m in table.modalities if only is None or m in only]
-        tables = [predict(model, table, only=views).fused for model in models]
+    def _ask(self, name: str, views: tuple[str, ...], shown: Features) -> np.ndarray:
+        if name in self.blended.fitted:
+            return self.blended.fitted[name].logits(shown)
+        models = self.blended.networks[name]
+        tables = [predict(model, self.table, only=views).fused for model in models]
         mean = np.mean([np.exp(log_softmax(x)) for x in tables], axis=0)
         return tables[0] if len(tables) == 1 else np.log(np.maximum(mean, LEAST))
 

@@ -12,9 +12,12 @@ import numpy as np
 
 from equipoise.errors import RunError
 from equipoise.portfolio.features import Features
+from equipoise.portfolio.forest import Forest
 from equipoise.portfolio.inputs import Inputs
 from equipoise.portfolio.members import Member
 
+FORESTS = ("extra_trees", "forest")
+"""Families whose trees are stored as arrays."""
 FLOOR = 1e-4
 """Added to the probabilities of trees, which may be zero."""
 LOWEST = -12.0
@@ -33,7 +36,6 @@ TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.linear_model._linear_loss.LinearModelLoss",
-    "sklearn.tree._tree.Tree",
 )
 """The types beside those that skops trusts itself which the estimators of this file are made of.
 A file that holds any other type is refused."""
@@ -44,13 +46,15 @@ class Classical:
 
     Args:
         inputs: from features to the matrix.
-        estimator: of scikit-learn.
+        estimator: of scikit-learn, or a `Forest`.
+        known: int (K,), the classes that the training rows had, in the estimator's order.
         classes: C.
     """
 
-    def __init__(self, inputs: Inputs, estimator: Any, classes: int) -> None:
+    def __init__(self, inputs: Inputs, estimator: Any, known: np.ndarray, classes: int) -> None:
         self.inputs = inputs
         self.estimator = estimator
+        self.known = known
         self.classes = classes
 
     @classmethod
@@ -85,9 +89,15 @@ class Classical:
         with warnings.catch_warnings():
             # A penalised model that stops before it has converged is a member like any other.
             warnings.simplefilter("ignore")
-            known = None if weight is None else weight[rows]
-            estimator.fit(inputs(features), label[rows], sample_weight=known)
-        return cls(inputs, estimator, classes)
+            counted = None if weight is None else weight[rows]
+            matrix = inputs(features)
+            if member.family == "linear" and not hasattr(matrix, "tocsr"):
+                fit_rotated(estimator, matrix, label[rows], counted)
+            else:
+                estimator.fit(matrix, label[rows], sample_weight=counted)
+        known = np.asarray(estimator.classes_)
+        fitted = Forest.of(estimator) if member.family in FORESTS else estimator
+        return cls(inputs, fitted, known, classes)
 
     def logits(self, features: Features) -> np.ndarray:
         """float32 (N, C), before any temperature."""
@@ -100,7 +110,7 @@ class Classical:
             if scores.ndim == 1:
                 scores = np.stack([-scores / 2, scores / 2], axis=1)
         found = np.full((len(features), self.classes), LOWEST, dtype=np.float32)
-        found[:, self.estimator.classes_] = scores
+        found[:, self.known] = scores
         return found
 
     def save(self, folder: Path) -> list[Path]:
@@ -109,11 +119,15 @@ class Classical:
         Returns:
             The files.
         """
-        import skops.io
-
         folder.mkdir(parents=True, exist_ok=True)
-        model = folder / "model.skops"
-        skops.io.dump(self.estimator, model)
+        if isinstance(self.estimator, Forest):
+            model = folder / "forest.npz"
+            np.savez(model, **self.estimator.arrays())  # type: ignore[arg-type]
+        else:
+            import skops.io
+
+            model = folder / "model.skops"
+            skops.io.dump(self.estimator, model)
         arrays = folder / "inputs.npz"
         np.savez(arrays, **self.inputs.learned)  # type: ignore[arg-type]
         facts = folder / "inputs.json"
@@ -121,6 +135,7 @@ class Classical:
             "modalities": self.inputs.modalities,
             "scaling": self.inputs.scaling,
             "sparse": self.inputs.sparse,
+            "known": self.known.tolist(),
             "classes": self.classes,
         }
         facts.write_text(json.dumps(described), encoding="utf-8")
@@ -133,19 +148,13 @@ class Classical:
         Raises:
             RunError: a file is damaged, or holds types that no member is made of.
         """
-        import skops.io
-
         try:
             described = json.loads((folder / "inputs.json").read_text(encoding="utf-8"))
-            with np.load(folder / "inputs.npz", allow_pickle=False) as stored:
-                learned = {name: stored[name] for name in stored.files}
-            unknown = set(skops.io.get_untrusted_types(file=folder / "model.skops"))
-            if unknown - set(TRUSTED):
-                raise RunError(
-                    f"{folder / 'model.skops'}: holds {min(unknown - set(TRUSTED))}, of which no "
-                    "member is made, and is not read"
-                )
-            estimator = skops.io.load(folder / "model.skops", trusted=sorted(unknown))
+            learned = _arrays(folder / "inputs.npz")
+            forest = folder / "forest.npz"
+            estimator = (
+                Forest(**_arrays(forest)) if forest.is_file() else _trusted(folder / "model.skops")
+            )
         except RunError:
             raise
         except Exception as error:  # skops and zipfile raise many kinds
@@ -154,7 +163,54 @@ class Classical:
                 "again"
             ) from None
         inputs = Inputs(described["modalities"], described["scaling"], described["sparse"], learned)
-        return cls(inputs, estimator, int(described["classes"]))
+        return cls(inputs, estimator, np.array(described["known"]), int(described["classes"]))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _trusted(path: Path) -> Any:
+    """Read an estimator, unless it holds types that no member is made of."""
+    import skops.io
+
+    unknown = set(skops.io.get_untrusted_types(file=path))
+    if unknown - set(TRUSTED):
+        raise RunError(
+            f"{path}: holds {min(unknown - set(TRUSTED))}, of which no member is made, and is not "
+            "read"
+        )
+    return skops.io.load(path, trusted=sorted(unknown))
+
+
+def fit_rotated(
+    estimator: Any, matrix: np.ndarray, label: np.ndarray, weight: np.ndarray | None = None
+) -> None:
+    """Fit a linear model with a squared penalty; where columns outnumber rows, in fewer of them.
+
+    The coefficients that minimise the loss lie in the span of the rows, and a rotation does not
+    change their length. So the model is fitted to the coordinates of the rows in an orthonormal
+    basis of that span, at most as many as there are rows, and its coefficients are rotated back.
+
+    Args:
+        estimator: is fitted in place.
+        matrix: (N, d).
+        label: int (N,).
+        weight: (N,) of the rows; None if all count alike.
+    """
+    if matrix.shape[1] <= matrix.shape[0]:
+        estimator.fit(matrix, label, sample_weight=weight)
+        return
+    exact = matrix.astype(np.float64)
+    squared, rotation = np.linalg.eigh(exact @ exact.T)
+    kept = squared > 1e-10 * squared[-1]
+    length = np.sqrt(squared[kept])
+    basis = (rotation[:, kept] / length).T @ exact
+    estimator.fit(rotation[:, kept] * length, label, sample_weight=weight)
+    estimator.coef_ = (estimator.coef_ @ basis).astype(matrix.dtype)
+    estimator.intercept_ = estimator.intercept_.astype(matrix.dtype)
+    estimator.n_features_in_ = matrix.shape[1]
 
 
 def _estimator(member: Member, seed: int) -> Any:
@@ -172,6 +228,7 @@ def _estimator(member: Member, seed: int) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         return HistGradientBoostingClassifier(random_state=seed, early_stopping=False, **options)
+    assert member.family in FORESTS
     from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
     kind = ExtraTreesClassifier if member.family == "extra_trees" else RandomForestClassifier

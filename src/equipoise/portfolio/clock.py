@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 from equipoise.portfolio.members import Member
 
@@ -17,15 +18,19 @@ class Clock:
     Args:
         limit: seconds.
         spent: seconds that were spent before.
+        now: tells the time.
     """
 
-    def __init__(self, limit: float, spent: float = 0.0) -> None:
+    def __init__(
+        self, limit: float, spent: float = 0.0, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self.limit = limit
-        self._start = time.monotonic() - spent
+        self._now = now
+        self._start = now() - spent
 
     @property
     def spent(self) -> float:
-        return time.monotonic() - self._start
+        return self._now() - self._start
 
     @property
     def left(self) -> float:
@@ -54,7 +59,9 @@ class Costs:
         ]
         if known:
             return max(known)
-        ratio = self._ratio.get(member.family, 2 / SPEED)
+        # Of a family that has not been tried, the machine says more than the number of operations.
+        unknown = max([2 / SPEED, *self._ratio.values()])
+        ratio = self._ratio.get(member.family, unknown)
         return 0.02 + ratio * operations(member, rows, width, classes)
 
 

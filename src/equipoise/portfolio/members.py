@@ -11,44 +11,37 @@ import numpy as np
 NETWORK = "network"
 """The family of members that the engine trains; scikit-learn fits those of all other families."""
 
-NETWORKS: Mapping[str, Mapping[str, Any]] = {
-    "balanced": {},
-    "joint-uniform": {},
-    "mla": {},
-    "late": {},
-    "qmf": {},
-    "joint": {},
+NETWORKS: Mapping[str, tuple[int, Mapping[str, Any]]] = {
+    "balanced": (1, {}),
+    "joint-uniform": (2, {}),
+    "mla": (2, {}),
+    "late": (3, {}),
+    "qmf": (3, {}),
+    "joint": (3, {}),
 }
-"""{method: its options}, the most promising first. A method that is not registered is left out."""
+"""{method: (wave, its options)}, the most promising first. A method that is not registered is left
+out."""
 
-WHOLE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "linear": ("linear", {"scaling": "columns", "C": 30.0}),
-    "linear-rows": ("linear", {"scaling": "rows", "C": 30.0}),
-    "kernel": ("kernel", {"scaling": "columns", "C": 3.0}),
-    "extra-trees": ("extra_trees", {"scaling": "none", "n_estimators": 150}),
-    "kernel-rows": ("kernel", {"scaling": "rows", "C": 3.0}),
-    "linear-weak": ("linear", {"scaling": "columns", "C": 300.0}),
-    "linear-strong": ("linear", {"scaling": "columns", "C": 3.0}),
-    "linear-rows-weak": ("linear", {"scaling": "rows", "C": 300.0}),
-    "forest": ("forest", {"scaling": "none", "n_estimators": 150, "min_samples_leaf": 2}),
-    "kernel-weak": ("kernel", {"scaling": "columns", "C": 30.0}),
-    "boosting": ("boosting", {"scaling": "none", "max_iter": 60, "max_leaf_nodes": 15}),
+WHOLE: Mapping[str, tuple[int, str, Mapping[str, Any]]] = {
+    "linear": (0, "linear", {"scaling": "columns", "C": 30.0}),
+    "linear-rows": (0, "linear", {"scaling": "rows", "C": 30.0}),
+    "kernel": (0, "kernel", {"scaling": "columns", "C": 3.0}),
+    "linear-weak": (0, "linear", {"scaling": "columns", "C": 300.0}),
+    "kernel-weak": (0, "kernel", {"scaling": "columns", "C": 30.0}),
+    "linear-rows-weak": (0, "linear", {"scaling": "rows", "C": 300.0}),
+    "kernel-rows": (0, "kernel", {"scaling": "rows", "C": 3.0}),
+    "extra-trees": (1, "extra_trees", {"scaling": "none", "n_estimators": 100}),
+    "linear-strong": (2, "linear", {"scaling": "columns", "C": 3.0}),
+    "linear-rows-strong": (2, "linear", {"scaling": "rows", "C": 3.0}),
+    "kernel-rows-weak": (2, "kernel", {"scaling": "rows", "C": 30.0}),
+    "forest": (2, "forest", {"scaling": "none", "n_estimators": 100, "min_samples_leaf": 2}),
+    "boosting": (3, "boosting", {"scaling": "none", "max_iter": 60, "max_leaf_nodes": 15}),
 }
-"""{name: (family, options)} on all modalities side by side, the most promising first."""
+"""{name: (wave, family, options)} on all modalities side by side; where they are several, a member
+of each kind reads each of them alone, too. The cheap ones come first, in every time limit."""
 
-SINGLE = (
-    "linear",
-    "linear-rows",
-    "kernel",
-    "extra-trees",
-    "kernel-rows",
-    "linear-weak",
-    "kernel-weak",
-)
-"""Those that are fitted to each modality alone, too, and averaged over the modalities."""
-
-EARLY = 4
-"""Entries of `WHOLE` that are tried before the first network."""
+ONLY_WHOLE = ("boosting",)
+"""Those that are too slow to be fitted to each modality."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +55,7 @@ class Member:
         options: of the estimator, or of the method under "method".
         late: it is one of a set of members that are averaged over the modalities; the name of
             that average.
+        wave: members of a later wave wait for those of an earlier one.
     """
 
     name: str
@@ -69,6 +63,7 @@ class Member:
     views: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     late: str | None = None
+    wave: int = 0
 
     def sees(self, present: Mapping[str, np.ndarray]) -> np.ndarray:
         """bool (N,), True where one of its modalities is present."""
@@ -84,24 +79,17 @@ def portfolio(modalities: Sequence[str], methods: Sequence[str]) -> list[Member]
         methods: the registered ones.
     """
     views = tuple(modalities)
-    networks = [
-        Member(f"network-{name}", NETWORK, views, {"method": {"name": name, **options}})
-        for name, options in NETWORKS.items()
-        if name in methods
-    ]
-    rounds: list[list[Member]] = []
-    for name, (family, options) in WHOLE.items():
-        members = []
-        if len(views) > 1 and name in SINGLE:
+    members: list[Member] = []
+    for name, (wave, family, options) in WHOLE.items():
+        if len(views) > 1 and name not in ONLY_WHOLE:
             members += [
-                Member(f"{name}-of-{number}", family, (view,), options, f"late-{name}")
+                Member(f"{name}-of-{number}", family, (view,), options, f"late-{name}", wave)
                 for number, view in enumerate(views)
             ]
-        members.append(Member(name, family, views, options))
-        rounds.append(members)
-    # The first rounds take a moment, and networks most of the time; then they take turns.
-    ordered = [member for members in rounds[:EARLY] for member in members]
-    for number in range(max(len(rounds) - EARLY, len(networks))):
-        ordered += networks[number : number + 1]
-        ordered += [member for members in rounds[EARLY + number :][:1] for member in members]
-    return ordered
+        members.append(Member(name, family, views, options, wave=wave))
+    networks = [
+        Member(f"network-{name}", NETWORK, views, {"method": {"name": name, **options}}, wave=wave)
+        for name, (wave, options) in NETWORKS.items()
+        if name in methods
+    ]
+    return sorted([*networks, *members], key=lambda member: member.wave)

@@ -15,6 +15,7 @@ from torch import Tensor
 from equipoise.configuration.layers import overlay
 from equipoise.data.decoding.cache import cache_folder
 from equipoise.data.table.table import Splits, Table
+from equipoise.errors import TrainingError
 from equipoise.evaluation.predict import predict
 from equipoise.model import Model
 from equipoise.portfolio.ensemble import log_loss, log_softmax, temperature
@@ -29,6 +30,8 @@ from equipoise.training.runtime import Runtime, pick_device
 
 SAFE = 0.9
 """Fraction of the time that the epochs of a training are planned to take."""
+FEWEST_EPOCHS = 3
+"""Epochs under which a network has not learned enough to be worth its time."""
 
 
 class Stopped(Exception):
@@ -80,6 +83,9 @@ def fitting_epochs(
         held: rows that are predicted after each epoch.
         deadline: by `time.monotonic`.
         stop: asked after each step whether the search ends.
+
+    Raises:
+        TrainingError: less than `FEWEST_EPOCHS` fit.
     """
     one = replace(settings, epochs=1)
     train_network(one, train, held, deadline=deadline, epochs=1, stop=stop)  # the first is slower
@@ -87,7 +93,13 @@ def fitting_epochs(
     train_network(one, train, held, deadline=deadline, epochs=1, stop=stop)
     seconds = max(time.monotonic() - since, 1e-3)
     left = deadline - time.monotonic()
-    return int(max(1, min(settled(settings.epochs), SAFE * left / seconds)))
+    most = settled(settings.epochs)
+    fitting = int(SAFE * left / seconds)
+    if fitting < min(FEWEST_EPOCHS, most):
+        raise TrainingError(
+            f"an epoch takes {seconds:.1f} s, of {max(left, 0):.1f} s that are left"
+        )
+    return min(most, fitting)
 
 
 def train_network(

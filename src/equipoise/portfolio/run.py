@@ -21,8 +21,9 @@ from equipoise.errors import DataError, Interrupted, RunError
 from equipoise.files import replace_file
 from equipoise.methods import METHODS
 from equipoise.portfolio.blended import Blended, Recipe, save_recipe
+from equipoise.portfolio.choosing import choose
 from equipoise.portfolio.clock import Clock
-from equipoise.portfolio.conclude import choose, fit_last, measured
+from equipoise.portfolio.conclude import fit_last, measured
 from equipoise.portfolio.material import gather
 from equipoise.portfolio.members import portfolio
 from equipoise.portfolio.search import Progress, Search
@@ -138,9 +139,11 @@ def search(
             with Workers(material, count, lambda: interrupt.requested) as crew:
                 found.run(crew, folder / "trials", lambda: _write_state(folder, clock))
                 _heed(interrupt, found, folder)
-                chosen = choose(found)
+                chosen = choose(found, clock.left - found.ending() / 2)
                 say(f"{_count(found)} trials; fitting {len(chosen.recipe.members)} members")
-                recipe = fit_last(found, chosen, crew, folder / "trials", folder)
+                recipe = fit_last(
+                    found, chosen, crew, folder / "trials", folder, clock.left - found.ending() / 2
+                )
                 _heed(interrupt, found, folder)
             facts = data_facts(splits)
             save_recipe(folder, recipe, fact_digests(facts))

@@ -1,13 +1,15 @@
-"""Successive halving: look at every member once, and spend the rest of the time on the better half.
+"""Successive halving, in waves: look at the members of a wave once, and go on with the better half.
 
 The first look is at the validation split. Where the rows are few, the members of the better half
 then predict the folds of the training rows, too, so that weights are chosen on all of them. Where
-the rows are many, the first look is at a sample, and the better half is fitted to all rows.
+the rows are many, the first look is at a sample, and the better half is fitted to all rows. The
+members of the first wave take little time; those of later waves are tried as long as it lasts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +17,13 @@ import numpy as np
 
 from equipoise.portfolio.clock import Clock, Costs
 from equipoise.portfolio.ensemble import log_loss, log_softmax, temperature
+from equipoise.portfolio.joined import late_average, late_sets
 from equipoise.portfolio.material import Material
 from equipoise.portfolio.members import NETWORK, Member
-from equipoise.portfolio.trials import LOOK, Finding, Trial
+from equipoise.portfolio.trials import LOOK, REFIT, Finding, Trial
 from equipoise.portfolio.workers import Workers
 
-FIRST = 0.5
-"""Fraction of the time within which first looks start."""
-RESERVE = 0.15
+RESERVE = 0.12
 """Fraction of the time that is kept for the end: weights, refits, predictions."""
 NETWORK_SHARE = 0.5
 """Fraction of the time that the networks may take, all of their folds together."""
@@ -85,7 +86,8 @@ class Search:
         self._least = least(members)
         self.findings: dict[tuple[str, int], Finding] = {}
         self._running: set[tuple[str, int]] = set()
-        self._losses: dict[tuple[str, int], float] = {}
+        self._late = late_sets(members)
+        self._losses: dict[str, float] = {}
         self.first = LOOK if material.sampled else 0
         for finding in findings:
             if finding.member in self.members:
@@ -106,7 +108,12 @@ class Search:
             spent()
             self.stopped = bool(self.watch(self._progress(finding))) or self.stopped
 
-        workers.run(self.propose, ended, folder, lambda: self.clock.left - self._reserve() / 2)
+        def left() -> float:
+            if not all((name, self.first) in self.findings for name in self._least):
+                return math.inf
+            return self.clock.left - self._reserve() / 2
+
+        workers.run(self.propose, ended, folder, left)
 
     def propose(self) -> Trial | None:
         """The next trial; None if there is none that the time allows."""
@@ -129,22 +136,23 @@ class Search:
         left = self.clock.left - self._reserve()
         for name in self._least:
             # However short the time: every modality needs a member.
-            trial = self._affordable(self.members[name], self.first, max(left, self.clock.limit))
+            trial = self._affordable(self.members[name], self.first, math.inf)
             if trial is not None:
                 return trial
         if left <= 0 or self.stopped:
             return None
-        if self.clock.left > (1 - FIRST) * self._start:
-            for member in self.members.values():
-                trial = self._affordable(member, self.first, left)
-                if trial is not None:
-                    return trial
         folds = [k for k in range(self.material.folds) if k != self.first]
-        for name in self._survivors():
-            for fold in folds:
-                trial = self._affordable(self.members[name], fold, left)
-                if trial is not None:
-                    return trial
+        for wave in sorted({member.wave for member in self.members.values()}):
+            for member in self.members.values():
+                if member.wave == wave:
+                    trial = self._affordable(member, self.first, left)
+                    if trial is not None:
+                        return trial
+            for name in self._survivors():
+                for fold in folds:
+                    trial = self._affordable(self.members[name], fold, left)
+                    if trial is not None:
+                        return trial
         # All is done, and there is time for what seemed too expensive.
         for member in self.members.values():
             trial = self._affordable(member, self.first, left, spare=True)
@@ -167,7 +175,11 @@ class Search:
         if key in self.findings or key in self._running:
             return None
         if member.family != NETWORK:
-            return Trial(member, fold) if self._guess(member, fold) < left else None
+            trials = 1
+            if fold == self.first:  # all that follows from it must be affordable, too
+                folds = self.material.folds - (self.first == 0)
+                trials += math.ceil((folds + 1) / self.workers)
+            return Trial(member, fold) if trials * self._guess(member, fold) < left else None
         known = self.findings.get((member.name, 0))
         if fold > 0:
             if known is None or 1.1 * known.seconds > left:
@@ -194,13 +206,17 @@ class Search:
             return None
         return Trial(member, fold, seconds)
 
+    def refit_seconds(self, name: str) -> float:
+        """How long the last fit of a member will take, as long as all processes fit some."""
+        member = self.members[name]
+        return 0.0 if member.family == NETWORK else self._guess(member, REFIT) / self.workers
+
+    def ending(self) -> float:
+        """Seconds that are kept for the end but for the last fits."""
+        return RESERVE * self.clock.limit
+
     def _reserve(self) -> float:
-        refits = sorted(
-            self._guess(self.members[name], -1)
-            for name in self._survivors()[:FEWEST]
-            if self.members[name].family != NETWORK
-        )
-        return RESERVE * self.clock.limit + sum(refits) / self.workers
+        return self.ending() + sum(map(self.refit_seconds, self._survivors()[:FEWEST]))
 
     def _guess(self, member: Member, fold: int) -> float:
         rows = len(self.material.looked_at[0]) if fold == LOOK else len(self._rows(fold))
@@ -234,7 +250,11 @@ class Search:
             )
         if finding.fold == self.first:
             assert finding.logits is not None
-            self._losses[finding.member, 0] = self._loss(member, finding.logits)
+            self._losses[member.name] = self._loss(finding.logits)
+            if member.late is not None:
+                parts = self._late[member.late]
+                if all(part in self._losses for part in parts):
+                    self._losses[member.late] = self._loss(self._averaged(parts))
 
     def _done(self, name: str, fold: int) -> bool:
         found = self.findings.get((name, fold))
@@ -247,7 +267,8 @@ class Search:
     def _held_rows(self, fold: int) -> np.ndarray:
         return self.material.looked_at[1] if fold == LOOK else self.material.held(fold)
 
-    def _loss(self, member: Member, logits: np.ndarray) -> float:
+    def _loss(self, logits: np.ndarray) -> float:
+        """The log-loss on the rows of the first look, as a temperature would make it."""
         label = self._label(self.first)
         weight = self.material.weight[self._held_rows(self.first)]
         tempered = logits / temperature(logits, label, weight)
@@ -255,25 +276,17 @@ class Search:
 
     def _survivors(self) -> list[str]:
         """The members of the better half, the best first; whole sets of averaged members."""
-        losses = {name: loss for (name, _), loss in self._losses.items()}
-        units: list[tuple[float, str, list[str]]] = [
-            (loss, self.members[name].family, [name]) for name, loss in losses.items()
-        ]
-        for late, parts in late_sets(self.members.values()).items():
-            if all(part in losses for part in parts):
-                logits = self._late(parts)
-                units.append((self._loss(self.members[parts[0]], logits), late, parts))
-        units.sort(key=lambda unit: unit[0])
-        count = max(FEWEST, int(np.ceil(SURVIVORS * len(units))))
-        best: dict[str, list[str]] = {}
-        for _, family, names in units:
-            best.setdefault(family, names)
-        kept = [names for _, _, names in units[:count]]
-        kept += [names for names in best.values() if len(names) == 1]
-        return list(dict.fromkeys(name for names in kept for name in names))
+        ranked = sorted(self._losses, key=lambda name: self._losses[name])
+        best: dict[str, str] = {}
+        for name in ranked:
+            if name in self.members:
+                best.setdefault(self.members[name].family, name)
+        count = max(FEWEST, math.ceil(SURVIVORS * len(ranked)))
+        kept = [*ranked[:count], *best.values()]
+        return list(dict.fromkeys(part for name in kept for part in self._late.get(name, [name])))
 
-    def _late(self, parts: Sequence[str]) -> np.ndarray:
-        rows = self.material.looked_at[1] if self.first == LOOK else self.material.held(0)
+    def _averaged(self, parts: Sequence[str]) -> np.ndarray:
+        rows = self._held_rows(self.first)
         present = {m: here[rows] for m, here in self.material.features.present.items()}
         logits = [self.held(part, [self.first]) for part in parts]
         available = [self.members[part].sees(present) for part in parts]
@@ -306,37 +319,4 @@ def least(members: Sequence[Member]) -> list[str]:
             break
         found.append(member.name)
         missing -= set(member.views)
-    return found
-
-
-def late_sets(members: Iterable[Member]) -> dict[str, list[str]]:
-    """{name of the average over the modalities: its members}."""
-    found: dict[str, list[str]] = {}
-    for member in members:
-        if member.late is not None:
-            found.setdefault(member.late, []).append(member.name)
-    return found
-
-
-def late_average(
-    logits: Sequence[np.ndarray],
-    available: Sequence[np.ndarray],
-    temperatures: Sequence[float],
-) -> np.ndarray:
-    """The mean of the tempered log-probabilities of the modalities that are present.
-
-    Args:
-        logits: (N, C) of each modality.
-        available: bool (N,) of each modality.
-        temperatures: of each modality.
-
-    Returns:
-        (N, C); zeros where no modality is present.
-    """
-    total = np.zeros(logits[0].shape)
-    count = np.zeros(len(total))
-    for x, here, t in zip(logits, available, temperatures, strict=True):
-        total += log_softmax(x / t) * here[:, None]
-        count += here
-    found: np.ndarray = total / np.maximum(count, 1)[:, None]
     return found

@@ -13,8 +13,10 @@ import pickle
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from mmap import mmap
@@ -24,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise.errors import format_warning
 from equipoise.portfolio.material import Material
 from equipoise.portfolio.networks import Stopped
 from equipoise.portfolio.trials import Finding, Trial, run_trial
@@ -88,28 +91,41 @@ class Workers:
         if self._here is None:
             self._run_here(propose, ended, work)
             return
-        running: dict[Future[Finding], tuple[Trial, bool]] = {}
+        running: dict[Future[Finding], tuple[Trial, Any]] = {}
+        again: list[Trial] = []
+        broken: set[tuple[str, int]] = set()
         while not self.stop() and left() > 0:
-            for here in (True, False):
-                room = 1 if here else self.count - 1
-                while sum(lane == here for _, lane in running.values()) < room:
-                    trial = propose()
+            for lane, room in ((None, 1), (self._others, self.count - 1)):
+                while sum(taken is lane for _, taken in running.values()) < room:
+                    # Never here: a member that needs too much memory would end the search.
+                    trial = again.pop() if again and lane is not None else propose()
                     if trial is None:
                         break
                     future: Future[Finding] = (
                         self._here.submit(work, trial)
-                        if here
-                        else self._others.submit(_work, trial, folder)
+                        if lane is None
+                        else lane.submit(_work, trial, folder)
                     )
-                    running[future] = (trial, here)
+                    running[future] = (trial, lane)
             if not running:
                 return
             done, _ = wait(running, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
             for future in done:
-                trial, _ = running.pop(future)
-                finding = self._result(future, trial)
-                if finding is not None:
-                    ended(trial, finding)
+                trial, lane = running.pop(future)
+                try:
+                    ended(trial, future.result())
+                except Stopped:
+                    continue
+                except BrokenProcessPool:
+                    self._replace(lane)
+                    # All trials of the processes end when one of these is killed, mostly for its
+                    # memory. Each is tried once more, and the member that is at fault left out.
+                    if (trial.member.name, trial.fold) in broken:
+                        reason = "its process was killed twice; out of memory?"
+                        ended(trial, Finding(trial.member.name, trial.fold, 0.0, error=reason))
+                    else:
+                        broken.add((trial.member.name, trial.fold))
+                        again.append(trial)
 
     def _run_here(
         self,
@@ -137,27 +153,34 @@ class Workers:
         sent = io.BytesIO()
         _Pickler(sent).dump(replace(self.material, settings=told))
         self._others = ProcessPoolExecutor(
-            self.count - 1, initializer=_begin, initargs=(sent.getvalue(), threads, os.getpid())
+            self.count - 1,
+            initializer=_begin,
+            initargs=(
+                sent.getvalue(),
+                threads,
+                os.getpid(),
+                warnings.formatwarning is format_warning,
+            ),
         )
 
-    def _result(self, future: Future[Finding], trial: Trial) -> Finding | None:
-        """What a trial found; None if it was stopped."""
-        from concurrent.futures.process import BrokenProcessPool
-
-        try:
-            return future.result()
-        except Stopped:
-            return None
-        except BrokenProcessPool as error:
-            self._others.shutdown(wait=False, kill_workers=True)
+    def _replace(self, broken: Any) -> None:
+        """Start other processes in place of broken ones, unless that was done already."""
+        if broken is self._others:
+            broken.shutdown(wait=False, kill_workers=True)
             self._start()
-            # A worker that was killed, mostly for its memory; its member is out of the search.
-            reason = f"the worker process ended ({type(error).__name__}); out of memory?"
-            return Finding(trial.member.name, trial.fold, 0.0, error=reason)
 
 
-def _begin(material: bytes, threads: int, parent: int) -> None:
-    """The start of a worker."""
+def _begin(material: bytes, threads: int, parent: int, as_command: bool) -> None:
+    """The start of a worker.
+
+    Args:
+        material: pickled.
+        threads: of torch.
+        parent: the process that started it.
+        as_command: print warnings as a command does.
+    """
+    if as_command:
+        warnings.formatwarning = format_warning
     # All of them before the first trial, whose time is measured.
     import sklearn.ensemble
     import sklearn.linear_model
