@@ -41,6 +41,7 @@ VARIANTS = {
     "holdout and gaps": {"holdout": 0.25, "missing": 0.3},
     "simulated gaps": {"missing": 0.3, "missing_regime": "simulated"},
     "all scales fitted, and augmented": {
+        "holdout": 0.2,
         "options": {
             "sound": {"transform": "log-stft", "normalise": "fit", "mask_bands": 5},
             "look": {"normalise": "fit", "crop": [0.3, 1.0], "flip": True, "jitter": 0.5},
@@ -50,7 +51,7 @@ VARIANTS = {
             "point": {"normalise": "fit"},
             "said": {"minimum": 1, "size": 6},
             "person": {"rare": 2, "most": 2},
-        }
+        },
     },
 }
 
@@ -179,6 +180,16 @@ def test_nothing_that_data_learn_follows_validation_or_test(clean, odd, given, v
         inputs = [read(getattr(parts, part))["inputs"] for parts in (one, two)]
         same = [m for m in inputs[0] if not difference(inputs[0][m], inputs[1][m])]
         assert not same, "no poison came in"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_training_rows_alone_are_augmented(clean, given):
+    parts = load(given(clean, **VARIANTS["all scales fitted, and augmented"]))
+    for part in (parts.validation, parts.test, parts.holdout):
+        assert not difference(*(read(part, epoch) for epoch in (0, 1)))
+    first, second = (read(parts.train, epoch)["inputs"] for epoch in (0, 1))
+    moved = {m for m in first if difference(first[m], second[m])}
+    assert moved == {"sound", "look", "clip"}
 
 
 @pytest.mark.filterwarnings("ignore")
