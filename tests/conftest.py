@@ -1,4 +1,4 @@
-"""One thread per process, seeds that do not change by chance, and a cache of the tests' own."""
+"""One thread per process, seeds that do not change by chance, no wait for the disk, own caches."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
     base = config.getoption("--seed")
     seeds = Seeds(base)
     config.stash[SEEDS] = seeds
+    # It takes milliseconds, thousands of times, and nothing in a test survives a loss of power.
+    os.fsync = lambda descriptor: None
     # Before test files are imported: some make a generator then.
     np.random.default_rng = seeds.default_rng
     hypothesis.settings.load_profile("random" if base else "fixed")
