@@ -1,4 +1,4 @@
-"""Run a plan for `bench` and `demo`: show progress, write the report, print the leaderboard."""
+"""Run a plan for `bench` and `demo`: show progress, write the report, print what was found."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def run_and_show(plan: Plan, folder: Path, *, jobs: int, as_json: bool, trust: b
     from equipoise.comparison.progress import ComparisonProgress
     from equipoise.comparison.run import run_comparison
     from equipoise.report import write_report
-    from equipoise.report.records import read_board
+    from equipoise.report.conclusion import conclude
+    from equipoise.report.records import read_board, read_runs
 
     with ComparisonProgress() as progress:
         outcomes = run_comparison(plan, folder, jobs=jobs, trust=trust, watch=progress)
@@ -37,6 +38,8 @@ def run_and_show(plan: Plan, folder: Path, *, jobs: int, as_json: bool, trust: b
             print_sweep(board, title=str(page))
         else:
             print_leaderboard(board, title=str(page))
+            for sentence in conclude(read_runs([folder])[0]):
+                print(printable(sentence))
     for outcome in failed:
         print(printable(f"equipoise: {outcome.cell.folder}: {outcome.error}"), file=sys.stderr)
     return 1 if failed else 0

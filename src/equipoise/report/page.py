@@ -19,6 +19,7 @@ from equipoise.errors import RunError, printable
 from equipoise.evaluation.statistics import Difference
 from equipoise.report import figures, tables
 from equipoise.report.board import Board
+from equipoise.report.conclusion import conclude
 from equipoise.report.records import (
     Failure,
     MethodRuns,
@@ -100,7 +101,7 @@ def _write_page(
         groups=groups,
         drawn=[group.label for group in drawn],
         differences=_differences(groups),
-        summary=findings(board),
+        summary=conclude(groups),
         curves=[
             (part, _html(figures.learning_curves(drawn, part)))
             for part in ("fused", *modalities_of(groups))
@@ -186,42 +187,12 @@ def _shown(value: Any) -> Any:
     return value
 
 
-def findings(board: Board) -> list[str]:
-    """The findings in plain words: the best method, and the modality most at risk."""
-    fused = _means(board, "fused")
-    if not fused:
-        return ["No sample has a label: there is nothing to compare."]
-    best = max(fused, key=fused.__getitem__)
-    sentences = [f"The best fused accuracy is {100 * fused[best]:.1f} %, by {best}."]
-    alone = {modality: _means(board, modality) for modality in board.modalities}
-    weakest = min(alone, key=lambda modality: min(alone[modality].values(), default=1.0))
-    right = alone[weakest]
-    if len(right) > 1:
-        low = min(right, key=right.__getitem__)
-        high = max(right, key=right.__getitem__)
-        sentences.append(
-            f"The modality most at risk is {weakest}: read out of the network trained by {low} it "
-            f"is right in {100 * right[low]:.1f} % of the samples, by {high} in "
-            f"{100 * right[high]:.1f} %."
-        )
-    single = any(board.seeds(method) == 1 for method in board.methods)
-    if single and board.repeats == "seeds":
-        sentences.append("A method with a single seed has no spread: its place may be luck.")
-    return sentences
-
-
 def _inputs(groups: Sequence[MethodRuns]) -> list[tuple[str, dict[str, str]]]:
     """The methods that read the modalities alike, and what they read; mostly one entry."""
     found: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for group in groups:
         found.setdefault(tuple(group.runs[0].inputs().items()), []).append(group.label)
     return [(", ".join(labels), dict(read)) for read, labels in found.items() if read]
-
-
-def _means(board: Board, part: str) -> dict[str, float]:
-    """{method: mean accuracy}, without the methods that were not measured."""
-    scores = {method: board.score(method, part) for method in board.methods}
-    return {method: score.mean for method, score in scores.items() if score.mean is not None}
 
 
 def _differences(groups: Sequence[MethodRuns]) -> dict[str, Difference | None]:

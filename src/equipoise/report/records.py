@@ -17,7 +17,7 @@ from equipoise.comparison.rates import find_rates
 from equipoise.errors import RunError
 from equipoise.evaluation.predictions import load_predictions
 from equipoise.evaluation.statistics import Difference, paired_bootstrap
-from equipoise.report.board import Board, reported
+from equipoise.report.board import Board, metrics_of, reported
 from equipoise.runs.result import read_result
 from equipoise.yaml_text import read_yaml
 
@@ -82,13 +82,19 @@ class MethodRuns:
     def modalities(self) -> list[str]:
         return list(self.runs[0].result["modalities"])
 
-    def validation(self) -> float:
-        """Mean fused accuracy on the validation split; -1 where it has no labels.
+    def accuracy(self, part: str = "fused") -> float | None:
+        """Mean accuracy of "fused" or of a modality; None where it was not measured."""
+        return _mean([metrics_of(run.measured, part).get("accuracy") for run in self.runs])
+
+    def validation(self, part: str = "fused") -> float:
+        """Mean accuracy on the validation split; -1 where it was not measured.
 
         Methods may be chosen by it, as it says nothing about the test split.
         """
-        found = [run.result["validation"]["fused"].get("accuracy") for run in self.runs]
-        return fmean(float(value) for value in found) if None not in found else -1.0
+        found = _mean(
+            [metrics_of(run.result["validation"], part).get("accuracy") for run in self.runs]
+        )
+        return -1.0 if found is None else found
 
     def cost(self, name: str) -> float:
         """Mean of one of the costs in `result.json`."""
@@ -97,6 +103,12 @@ class MethodRuns:
     def contribution(self, modality: str) -> float:
         """Mean Shapley value of a modality for the fused accuracy."""
         return fmean(float(run.result["contribution"].get(modality, 0)) for run in self.runs)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None where one of the values is unknown."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
 
 
 def modalities_of(groups: Iterable[MethodRuns]) -> list[str]:
@@ -239,12 +251,17 @@ def _is_epoch(line: Any) -> bool:
     )
 
 
-def difference(group: MethodRuns, reference: MethodRuns) -> Difference | None:
-    """Paired bootstrap of fused accuracy; None unless both methods saw the same labelled samples.
+def difference(group: MethodRuns, reference: MethodRuns, part: str = "fused") -> Difference | None:
+    """Paired bootstrap of accuracy; None unless both methods saw the same labelled samples.
 
     Of a cross-validation, the samples of a seed are those of all its folds together.
+
+    Args:
+        group: the runs of a method.
+        reference: those of the method that it is compared with.
+        part: "fused" or a modality, whose samples are those that have it.
     """
-    seen = [_by_seed(of.runs) for of in (group, reference)]
+    seen = [_by_seed(of.runs, part) for of in (group, reference)]
     folds, label = seen[0][0][:2]
     same = all(
         found == folds and np.array_equal(labels, label) for of in seen for found, labels, _ in of
@@ -255,19 +272,29 @@ def difference(group: MethodRuns, reference: MethodRuns) -> Difference | None:
     return paired_bootstrap(*(np.stack([right[known] for _, _, right in of]) for of in seen))
 
 
-def _by_seed(runs: Sequence[Record]) -> list[tuple[list[Any], np.ndarray, np.ndarray]]:
-    """For each seed its folds, and of the samples of all of these the label and correctness."""
+def _by_seed(runs: Sequence[Record], part: str) -> list[tuple[list[Any], np.ndarray, np.ndarray]]:
+    """For each seed its folds, and of the samples of all of these the label and correctness.
+
+    The label of a sample that cannot be judged is −1: it has none, or lacks the modality.
+    """
     seeds: dict[int, list[Record]] = {}
     for run in runs:
         seeds.setdefault(run.result["seed"], []).append(run)
     found = []
     for of_seed in seeds.values():
         ordered = sorted(of_seed, key=lambda run: run.result.get("fold", 0))
-        predictions = [run.predictions() for run in ordered]
-        label = np.concatenate([p.label for p in predictions])
-        right = np.concatenate([p.fused.argmax(1) == p.label for p in predictions])
+        judged = [_judged(run.predictions(), part) for run in ordered]
+        label, right = (np.concatenate(values) for values in zip(*judged, strict=True))
         found.append(([run.result.get("fold") for run in ordered], label, right))
     return found
+
+
+def _judged(predictions: Predictions, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, −1 where the part has nothing to judge, and whether the part was right."""
+    if part == "fused":
+        return predictions.label, predictions.fused.argmax(1) == predictions.label
+    label = np.where(predictions.present[part], predictions.label, -1)
+    return label, predictions.logits[part].argmax(1) == predictions.label
 
 
 def confusion(group: MethodRuns) -> np.ndarray:
