@@ -6,7 +6,7 @@ of a modality. Modalities are ordered as the user declared them; every mapping k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -89,6 +89,10 @@ class Batch:
         """Number of present rows {modality: int}."""
         return {m: int(p.sum()) for m, p in self.present.items()}
 
+    def rows_with(self, modality: str) -> Tensor | None:
+        """The rows bool (B,) that have a modality; None if all have it, which costs no reading."""
+        return None if self.counts[modality] == len(self) else self.present[modality]
+
     def apply(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Apply `function` to every tensor, for example to move it or to select rows."""
         return Batch(
@@ -115,9 +119,49 @@ class Batch:
         return self.apply(lambda tensor: tensor[select])
 
 
-@dataclass(frozen=True)
+Fusion = tuple[Tensor, Tensor | None]
+"""Fused logits (B, C), and the fusion weights (B, M) or None."""
+
+
+class WhenRead(Mapping[str, Tensor]):
+    """A mapping of which each tensor is computed when it is first read, and then kept.
+
+    Args:
+        names: its keys, in order.
+        compute: the tensor of a key.
+    """
+
+    def __init__(self, names: Iterable[str], compute: Callable[[str], Tensor]) -> None:
+        self._names = tuple(names)
+        self._compute = compute
+        self._found: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._found:
+            if name not in self._names:
+                raise KeyError(name)
+            self._found[name] = self._compute(name)
+        return self._found[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 class Output:
     """Output of a model for a batch. The mappings hold the modalities that were run.
+
+    Args:
+        features: {modality: (B, d_m)}.
+        logits: {modality: (B, C)}.
+        fused: (B, C); or a function that fuses, to be called when `fused` or `weights` is first
+            read.
+        weights: (B, M), where `fused` is a tensor.
 
     Attributes:
         features: {modality: (B, d_m)}; zeros where absent.
@@ -126,10 +170,30 @@ class Output:
         weights: (B, M), fusion weights; None if the head has none.
     """
 
-    features: Mapping[str, Tensor]
-    logits: Mapping[str, Tensor]
-    fused: Tensor
-    weights: Tensor | None = None
+    def __init__(
+        self,
+        features: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        fused: Tensor | Callable[[], Fusion],
+        weights: Tensor | None = None,
+    ) -> None:
+        self.features = features
+        self.logits = logits
+        self._fuse: Callable[[], Fusion] = (
+            (lambda: (fused, weights)) if isinstance(fused, Tensor) else fused
+        )
+
+    @property
+    def fused(self) -> Tensor:
+        return self._fusion[0]
+
+    @property
+    def weights(self) -> Tensor | None:
+        return self._fusion[1]
+
+    @cached_property
+    def _fusion(self) -> Fusion:
+        return self._fuse()
 
 
 @dataclass(frozen=True)

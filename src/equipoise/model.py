@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from equipoise.batch import Batch, Output, map_input
-from equipoise.errors import ConfigError, suggest
+from equipoise.batch import Batch, Fusion, Output, WhenRead, map_input
+from equipoise.errors import ConfigError, TrainingError, suggest
 from equipoise.evaluating import evaluating
 from equipoise.heads.base import Head
+
+T = TypeVar("T")
 
 
 def _full(tensor: Tensor) -> Tensor:
@@ -23,14 +26,8 @@ def _full(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype is torch.bfloat16 else tensor
 
 
-def _without_statistics(encoder: nn.Module, count: int) -> list[nn.Module]:
-    """Batch normalisation layers that must use their running statistics for `count` rows.
-
-    These are all of them for a single row, since the variance of one row is zero, and none
-    otherwise.
-    """
-    if count > 1:
-        return []
+def _normalisations(encoder: nn.Module) -> list[nn.Module]:
+    """The batch normalisation layers of an encoder."""
     return [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
@@ -68,6 +65,8 @@ class Model(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.head = head
         self.precision = precision
+        # In a list: setting an attribute of a module takes longer than a small layer.
+        self._moves = [0]
         # The parameters are partitioned into one group per modality and the shared ones. A
         # parameter in two groups would move when a modality trains that does not own it.
         owners: dict[int, str] = {}
@@ -81,6 +80,10 @@ class Model(nn.Module):
     @property
     def modalities(self) -> tuple[str, ...]:
         return self.head.modalities
+
+    def moved(self) -> None:
+        """Note that an optimiser has changed the weights: outputs can no longer be completed."""
+        self._moves[0] += 1
 
     def group(self, modality: str) -> ParameterGroup:
         """The parameters of one modality: its encoder and its block of the head.
@@ -117,15 +120,19 @@ class Model(nn.Module):
             count = batch.counts[modality]  # on the host, so that no step waits for the device
             if count == 0:
                 continue
-            with (
-                self._autocast(batch.label.device),
-                evaluating(*_without_statistics(self.encoders[modality], count)),
-            ):
-                features[modality] = self._encode_present(modality, batch)
+            with self._autocast(batch.label.device):
+                if count > 1:
+                    features[modality] = self._encode_present(modality, batch)
+                    continue
+                # The variance of a single row is zero.
+                with evaluating(*_normalisations(self.encoders[modality])):
+                    features[modality] = self._encode_present(modality, batch)
         return features
 
-    def _autocast(self, device: torch.device) -> torch.autocast:
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+    def _autocast(self, device: torch.device) -> AbstractContextManager[None]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(device.type, torch.bfloat16)
 
     def _encode_present(self, modality: str, batch: Batch) -> Tensor:
         """Features (B, d_m) of one modality, whose encoder reads the present rows only.
@@ -171,23 +178,47 @@ class Model(nn.Module):
             only: modalities to read; the others count as absent in every row. None for all.
 
         Returns:
-            An `Output` whose features and logits hold the modalities that were read.
+            An `Output` whose features and logits hold the modalities that were read. In training,
+            logits and weights are computed when they are first read, which must be before the
+            optimiser moves.
+
+        Raises:
+            TrainingError: by the output, if it is first read later.
         """
         chosen = self._check(only)
         shown = {
             m: present[m] if m in chosen else torch.zeros_like(present[m]) for m in self.modalities
         }
         given = {m: features[m] for m in chosen if m in features}
-        with self._autocast(next(iter(present.values())).device):
-            output = self.head(given, shown)
-        zeros = {m: self._blank(m, present) for m in chosen if m not in given}
-        weights = None if output.weights is None else _full(output.weights)
-        return Output(
-            {m: given.get(m, zeros.get(m)) for m in chosen},  # type: ignore[misc]
-            {m: _full(output.logits[m]) for m in chosen},
-            _full(output.fused),
-            weights,
+        output: Output = self.head(given, shown)
+        device = next(iter(present.values())).device
+        moves = self._moves[0]
+        graph = torch.is_grad_enabled()
+
+        def computed(compute: Callable[[], T]) -> T:
+            """Compute as if `read` had done it, whatever the caller has switched off since."""
+            if self._moves[0] != moves:
+                raise TrainingError(
+                    "logits of a batch were first asked for after the optimiser moved the weights; "
+                    "a method reads from an output all that it needs before ctx.update()"
+                )
+            with self._autocast(device), torch.set_grad_enabled(graph):
+                return compute()
+
+        def fuse() -> Fusion:
+            fused, weights = computed(lambda: (output.fused, output.weights))
+            return _full(fused), None if weights is None else _full(weights)
+
+        result = Output(
+            {m: given[m] if m in given else self._blank(m, present) for m in chosen},
+            WhenRead(chosen, lambda m: _full(computed(lambda: output.logits[m]))),
+            fuse,
         )
+        if not (self.training and graph):
+            # Evaluation mode, and a mode without gradients, end before the output is read.
+            tuple(result.logits.values())
+            result.fused  # noqa: B018 (reading it computes it)
+        return result
 
     def _blank(self, modality: str, present: Mapping[str, Tensor]) -> Tensor:
         """Features (B, d_m) of a modality that no row has."""

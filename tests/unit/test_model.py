@@ -6,7 +6,7 @@ from torch import nn
 
 from equipoise.batch import Batch
 from equipoise.encoders import ENCODERS
-from equipoise.errors import ConfigError
+from equipoise.errors import ConfigError, TrainingError
 from equipoise.heads import HEADS
 from equipoise.model import Model
 from equipoise.testing.world import NAMES
@@ -188,3 +188,34 @@ def test_bfloat16_holds_for_the_parts_by_themselves():
     for modality, feature in features.items():
         assert torch.equal(feature, whole.features[modality])
     assert torch.equal(model.read(features, batch.present).fused, whole.fused)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_logits_are_computed_when_read_and_with_a_graph(count):
+    model, batch = make_model(count), make_batch(count)
+    asked = []
+    unimodal = model.head.unimodal
+    model.head.unimodal = lambda m, z: asked.append(m) or unimodal(m, z)
+    output = model(batch)
+    assert not asked
+    with torch.no_grad():  # a method that looks at them first must not lose their gradient
+        logits = output.logits[NAMES[1]]
+    assert asked == [NAMES[1]]
+    assert logits.requires_grad
+    assert output.logits[NAMES[1]] is logits
+    assert output.fused is output.fused
+    assert list(output.logits) == list(NAMES[:count])
+    with torch.no_grad():
+        assert not model(batch).fused.requires_grad
+
+
+def test_logits_are_refused_after_the_weights_moved():
+    model, batch = make_model(2), make_batch(2)
+    output, held = model(batch), model.eval()(batch)
+    before = output.logits[NAMES[0]]
+    model.moved()
+    assert output.logits[NAMES[0]] is before
+    for late in (lambda: output.logits[NAMES[1]], lambda: output.fused, lambda: output.weights):
+        with pytest.raises(TrainingError, match=r"before ctx.update\(\)"):
+            late()
+    assert held.fused.shape == (ROWS, CLASSES), "in evaluation mode all is computed at once"

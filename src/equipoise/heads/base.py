@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor, nn
 
-from equipoise.batch import Output
+from equipoise.batch import Output, WhenRead
 from equipoise.heads.parts import fusion
 from equipoise.heads.parts.presence import stacked
 
@@ -94,7 +94,7 @@ class Head(nn.Module, ABC):
         """
 
     def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Output:
-        """Compute the logits of each modality and fuse them.
+        """Compute the logits of each modality and fuse them, each when it is first read.
 
         Args:
             features: {modality: (B, d_m)} of the modalities with at least one present row.
@@ -105,14 +105,15 @@ class Head(nn.Module, ABC):
         """
         # The block of a modality without features stays out of the graph, so that its parameters
         # get no gradient at all: a gradient of zero would still let momentum and decay move them.
-        read = {m: self.unimodal(m, z) for m, z in features.items()}
-        like = next(iter(read.values()), None)
-        logits = {
-            m: read[m] if m in read else self._filler(len(present[m]), like)
-            for m in self.modalities
-        }
-        fused, weights = self.fuse(features, logits, present)
-        return Output(features, logits, fused, weights)
+        read = WhenRead(features, lambda m: self.unimodal(m, features[m]))
+
+        def compute(modality: str) -> Tensor:
+            if modality in read:
+                return read[modality]
+            return self._filler(len(present[modality]), next(iter(read.values()), None))
+
+        logits = WhenRead(self.modalities, compute)
+        return Output(features, logits, lambda: self.fuse(features, logits, present))
 
     def _filler(self, rows: int, like: Tensor | None) -> Tensor:
         """Zero logits (rows, C), of the type and on the device of `like`."""

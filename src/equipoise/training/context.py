@@ -147,9 +147,9 @@ class Context:
             loss: scalar; one that no parameter reaches is allowed, since a rank may lack samples.
 
         Raises:
-            TrainingError: the loss of the step before was not finite.
+            TrainingError: the loss of a step before was not finite.
         """
-        complaint = self._losses.complaint()
+        complaint = self._losses.due()
         if complaint:
             raise TrainingError(complaint)
         self._losses.note(loss, self.position, self._rows)
@@ -235,10 +235,11 @@ class Context:
                 in this phase.
         """
         moving = self.training if modalities is None else modalities
-        self.passes.updates += len(moving)
+        self.passes.moved(len(moving))
         # The batch in progress is not counted by the position yet.
         within = (self.position.batch + 1) / self.steps_per_epoch
         self.average.update(self.optimisers.step(moving, within))
+        self.model.moved()
 
     def reset_optimisers(self, modalities: Sequence[str]) -> None:
         """Give these modalities fresh optimisers and learning-rate schedules."""
@@ -384,9 +385,9 @@ class Context:
             self.seed_generators("step")
             self._rows = batch.index
             self._weighs = batch.weight is not None
-            self.passes.active = True
+            self.passes.begin_step(self.position.batch)
             yield batch.to(self.runtime.device)
-            self.passes.active = False
+            self.passes.end_step()
             # Before the observer, whose checkpoint must not repeat the step that was just taken.
             self.position.batch += 1
             self.position.step += 1

@@ -11,9 +11,15 @@ from torch.utils.hooks import RemovableHandle
 
 from equipoise.model import Model
 
+COUNTED = 32
+"""Steps of an epoch that are counted."""
+
 
 class PassCounter:
     """Counts forward and backward passes of the encoders while `active` is True.
+
+    Counting costs a few hooks in each pass. Only the first `COUNTED` steps of an epoch are counted,
+    which is a function of the position: a resumed training counts what an uninterrupted one counts.
 
     The counts are divided by the number of updates, one per minibatch and modality. Joint training
     therefore has 1 forward and 1 backward pass, however many modalities there are, and whether they
@@ -26,7 +32,7 @@ class PassCounter:
         active: True inside a step.
         forwards: forward passes of an encoder so far.
         backwards: backward passes of an encoder so far.
-        updates: optimiser steps of a modality so far.
+        updates: optimiser steps of a modality so far, of those steps that are counted.
     """
 
     def __init__(self, model: Model) -> None:
@@ -36,14 +42,37 @@ class PassCounter:
         self.updates = 0
         self._watched: list[Model] = []
         self._handles: list[RemovableHandle] = []
+        self._resting = False
         self.attach(model)
 
     def attach(self, model: Model) -> None:
         """Watch the encoders of this model too."""
         self._watched.append(model)
+        if not self._resting:
+            self._hook(model)
+
+    def _hook(self, model: Model) -> None:
         self._handles += [
             encoder.register_forward_hook(self._forward) for encoder in model.encoders.values()
         ]
+
+    def begin_step(self, batch: int) -> None:
+        """Count this step, which is number `batch` of its epoch, if it is one of the first."""
+        self.active = batch < COUNTED
+        if self._resting == self.active:
+            self._unhook()
+            self._resting = not self.active
+            for model in self._watched if self.active else ():
+                self._hook(model)
+
+    def end_step(self) -> None:
+        """Count nothing until the next step begins."""
+        self.active = False
+
+    def moved(self, modalities: int) -> None:
+        """Count the optimiser steps of so many modalities."""
+        if not self._resting:
+            self.updates += modalities
 
     def _forward(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         if self.active:
@@ -99,7 +128,10 @@ class PassCounter:
 
     def close(self) -> None:
         """Stop watching all models."""
+        self._unhook()
+        self._watched = []
+
+    def _unhook(self) -> None:
         for handle in self._handles:
             handle.remove()
-        self._watched = []
         self._handles = []

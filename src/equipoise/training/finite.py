@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,10 @@ from equipoise.settings import OptimiserSettings
 from equipoise.training.position import Position
 
 FIRST_CLIP = 1.0
+
+WINDOW = 16
+"""Losses on a device that are read together. A loss that is not finite is noticed so many steps
+late at most; before an epoch ends and before a checkpoint is written all losses are judged."""
 
 
 def remedy(settings: OptimiserSettings) -> str:
@@ -33,7 +37,10 @@ def listed(rows: Sequence[object], most: int = 8) -> str:
 
 
 class LossWatch:
-    """Checks a loss one step late, when its value is known without waiting for the device.
+    """Checks losses late, when reading them does not make the processor wait for the device.
+
+    On the CPU a loss is read at once and judged before the next one. On a device `WINDOW` losses
+    are read together, while the device goes on.
 
     Args:
         advice: the end of the message.
@@ -41,25 +48,34 @@ class LossWatch:
 
     def __init__(self, advice: str) -> None:
         self._advice = advice
-        self._pending: tuple[Tensor, Position, Tensor] | None = None
+        self._noted: list[tuple[Tensor, int, int, Tensor]] = []
 
     def note(self, loss: Tensor, position: Position, rows: Tensor) -> None:
         """Remember a loss, the position of the training, and the training rows of its batch."""
-        # A copy: the training goes on, and changes its position, before the loss is looked at.
-        self._pending = (loss.detach(), replace(position), rows)
+        self._noted.append((loss.detach(), position.epoch, position.step, rows))
+
+    def due(self) -> str:
+        """A message if a loss that it is time to judge is not finite, else ""."""
+        if not self._noted:
+            return ""
+        on_device = self._noted[-1][0].device.type != "cpu"
+        return "" if on_device and len(self._noted) < WINDOW else self.complaint()
 
     def complaint(self) -> str:
-        """A message if the loss noted last is not finite, else "". Each loss is judged once."""
-        if self._pending is None:
-            return ""
-        loss, at, rows = self._pending
-        self._pending = None
-        if bool(torch.isfinite(loss)):
-            return ""
-        return (
-            f"the loss is {float(loss)} in epoch {at.epoch}, step {at.step}, "
-            f"training rows {listed(rows.tolist())}; {self._advice}"
-        )
+        """A message if a loss noted is not finite, else "". Each loss is judged once."""
+        noted = self._noted
+        self._noted = []
+        if len(noted) > 1:
+            values = torch.stack([loss.double() for loss, *_ in noted]).tolist()
+        else:
+            values = [float(loss) for loss, *_ in noted]
+        for value, (_, epoch, step, rows) in zip(values, noted, strict=True):
+            if not math.isfinite(value):
+                return (
+                    f"the loss is {value} in epoch {epoch}, step {step}, "
+                    f"training rows {listed(rows.tolist())}; {self._advice}"
+                )
+        return ""
 
 
 def weights_complaint(model: nn.Module, position: Position, advice: str) -> str:

@@ -82,6 +82,8 @@ def sample_mean(
         total = torch.where(counted, weight.view(shape) * values, 0).sum(0)
         return _divided(total, weight.sum(), runtime)
     if where is None:
+        if runtime.world == 1 and len(values):
+            return values.mean(0)
         total = values.sum(0)
         count = values.new_full((), len(values))
     else:

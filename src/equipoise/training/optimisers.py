@@ -1,6 +1,6 @@
-"""One optimiser per parameter group: a group for each modality, and a shared one.
+"""The optimisers of a model's parameter groups: a group for each modality, and a shared one.
 
-Stepping one group does not affect the others.
+Stepping one group does not affect the others. All groups that move together move in one fused call.
 
 A step or cosine schedule counts the epochs in which its modality trains, and a plateau schedule
 looks at these epochs. A warm-up counts them too, and the steps within an epoch. The shared group
@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim import Optimizer
+from torch import Tensor, nn
 
 from equipoise.model import Model
 from equipoise.settings import OptimiserSettings
+from equipoise.training.rules import Memory, update_rule
 
 SHARED = "shared"
 
@@ -87,7 +87,10 @@ class Optimisers:
             for m in model.modalities
         }
         self.groups[SHARED] = [p for p in model.shared if p.requires_grad]
-        self._optimisers: dict[str, Optimizer] = {}
+        self._rule = update_rule(settings)
+        # Of the groups that have something to train.
+        self._rates: dict[str, float] = {}
+        self._memories: dict[str, list[Memory]] = {}
         self._plateaus: dict[str, Plateau] = {}
         self.reset(self.groups)
 
@@ -97,13 +100,18 @@ class Optimisers:
             self._trained[name] = 0
             self._plateaus[name] = Plateau()
             if self.groups[name]:
-                self._optimisers[name] = self._make(self.groups[name], self._factors.get(name, 1.0))
+                self._rates[name] = self.settings.lr * self._factors.get(name, 1.0)
+                self.forget([name])
 
     def forget(self, names: Iterable[str]) -> None:
         """Clear momentum and other averages of these groups; their schedules go on."""
         for name in names:
-            if name in self._optimisers:
-                self._optimisers[name].state.clear()
+            if self.groups[name]:
+                self._memories[name] = [{} for _ in self.groups[name]]
+
+    def remembers(self, name: str) -> bool:
+        """True if a group has momentum or other averages of its gradients."""
+        return any(self._memories.get(name, ()))
 
     def scale(self, name: str, factor: float) -> None:
         """Multiply the learning rate of a group, now and as its schedule changes it, by a factor.
@@ -114,10 +122,10 @@ class Optimisers:
         """
         change = factor / self._factors.get(name, 1.0)
         self._factors[name] = factor
-        if name in self._optimisers:
-            for group in self._optimisers[name].param_groups:
-                group["lr"] *= change
+        if name in self._rates:
+            self._rates[name] *= change
 
+    @torch.no_grad()
     def step(self, modalities: Sequence[str], within: float = 1.0) -> list[str]:
         """Clip, step and clear the groups of these modalities and the shared one.
 
@@ -131,7 +139,7 @@ class Optimisers:
             The groups that have moved.
         """
         self._follow(modalities)
-        names = [name for name in (*modalities, SHARED) if name in self._optimisers]
+        names = [name for name in dict.fromkeys((*modalities, SHARED)) if name in self._rates]
         self._within = within
         for name in names:
             if self._trained[name] < self._warmup:
@@ -139,11 +147,23 @@ class Optimisers:
         if self.settings.clip:
             moving = [p for name in names for p in self.groups[name] if p.grad is not None]
             torch.nn.utils.clip_grad_norm_(moving, self.settings.clip)
+        # A fused call takes tensors of one device and type, and one learning rate.
+        calls: dict[object, tuple[list[Tensor], list[Tensor], list[Memory], float]] = {}
         for name in names:
-            if self.settings.name == "sgd" and self.settings.momentum:
-                _join(self._optimisers[name])
-            self._optimisers[name].step()
-            self._optimisers[name].zero_grad(set_to_none=True)
+            rate = self._rates[name]
+            for parameter, memory in zip(self.groups[name], self._memories[name], strict=True):
+                if parameter.grad is not None:
+                    key = (rate, parameter.device, parameter.dtype)
+                    if key not in calls:
+                        calls[key] = ([], [], [], rate)
+                    calls[key][0].append(parameter)
+                    calls[key][1].append(parameter.grad)
+                    calls[key][2].append(memory)
+        for call in calls.values():
+            self._rule(*call)
+        for name in names:
+            for parameter in self.groups[name]:
+                parameter.grad = None
         return names
 
     def trained(self, name: str) -> int:
@@ -181,13 +201,16 @@ class Optimisers:
 
     def learning_rate(self, name: str) -> float:
         """The current learning rate of a group, also of one that has nothing to train."""
-        if name in self._optimisers:
-            return float(self._optimisers[name].param_groups[0]["lr"])
-        return self._scheduled(name)
+        return self._rates[name] if name in self._rates else self._scheduled(name)
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "optimisers": {name: o.state_dict() for name, o in self._optimisers.items()},
+            "rates": dict(self._rates),
+            "memories": {
+                # Of a parameter that has not moved yet there is nothing to save.
+                name: {index: dict(memory) for index, memory in enumerate(memories) if memory}
+                for name, memories in self._memories.items()
+            },
             "plateaus": {name: asdict(p) for name, p in self._plateaus.items()},
             "trained": dict(self._trained),
             "factors": dict(self._factors),
@@ -196,20 +219,15 @@ class Optimisers:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._factors = dict(state["factors"])
         self._trained = dict(state["trained"])
-        for name, optimiser in self._optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+        self._rates = dict(state["rates"])
+        for name, parameters in self.groups.items():
+            self.forget([name])
+            for index, memory in state["memories"].get(name, {}).items():
+                device = parameters[index].device
+                self._memories[name][index] = {
+                    kind: tensor.to(device, copy=True) for kind, tensor in memory.items()
+                }
         self._plateaus = {name: Plateau(**p) for name, p in state["plateaus"].items()}
-
-    def _make(self, parameters: list[nn.Parameter], factor: float) -> Optimizer:
-        s = self.settings
-        rate = s.lr * factor
-        if s.name == "sgd":
-            return torch.optim.SGD(
-                parameters, lr=rate, momentum=s.momentum, weight_decay=s.weight_decay, fused=True
-            )
-        kind = torch.optim.Adam if s.name == "adam" else torch.optim.AdamW
-        betas = (s.betas[0], s.betas[1])
-        return kind(parameters, lr=rate, betas=betas, weight_decay=s.weight_decay, fused=True)
 
     def _follow(self, modalities: Sequence[str]) -> None:
         """Bring the shared group to where the modality stands that has come furthest."""
@@ -228,9 +246,8 @@ class Optimisers:
         The rate is computed from counts, never from the rate before: a group that is advanced
         again, or restored from a checkpoint, has the same rate.
         """
-        if self._scheduling and name in self._optimisers:
-            for group in self._optimisers[name].param_groups:
-                group["lr"] = self._scheduled(name)
+        if self._scheduling and name in self._rates:
+            self._rates[name] = self._scheduled(name)
 
     @property
     def _scheduling(self) -> bool:
@@ -254,16 +271,3 @@ class Optimisers:
         if self.settings.schedule == "plateau":
             return self.settings.gamma ** self._plateaus[name].drops
         return (1 + math.cos(math.pi * min(trained / self._epochs, 1.0))) / 2
-
-
-def _join(optimiser: Optimizer) -> None:
-    """Give zero momentum to parameters that move later than the rest of their group.
-
-    Fused SGD fails where only some of the parameters that it moves have momentum.
-    """
-    for group in optimiser.param_groups:
-        moving = [p for p in group["params"] if p.grad is not None]
-        if any(p in optimiser.state for p in moving):
-            for parameter in moving:
-                if parameter not in optimiser.state:
-                    optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

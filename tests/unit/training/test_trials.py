@@ -138,7 +138,7 @@ def test_a_plateau_goes_by_the_mean_loss_of_the_epoch(seed):
     losses = []
     for batch in ctx.steps():
         method.step(batch, ctx)
-        losses.append(ctx.journal.state_dict()["sums"]["loss"].item())
+        losses.append(ctx.journal.state_dict()["sums"]["loss"])
     ctx.end_epoch()
     assert seen == pytest.approx([losses[-1] / len(losses)])
 

@@ -52,7 +52,6 @@ Where published code departs:
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -155,7 +154,7 @@ class AMCo(Method):
             for k, m in enumerate(ctx.model.modalities)
         }
         fused, weights = ctx.model.head.fuse(output.features, logits, batch.present)
-        return replace(output, logits=logits, fused=fused, weights=weights)
+        return Output(output.features, logits, fused, weights)
 
     def limit(self) -> float:
         """σ."""

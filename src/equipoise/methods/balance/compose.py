@@ -41,7 +41,6 @@ Where published code departs:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import combinations
 from typing import ClassVar
 
@@ -208,10 +207,10 @@ def with_the_others(moving: Sequence[str], output: Output, batch: Batch, ctx: Co
         return output
     with evaluating(ctx.model), torch.no_grad():
         still = ctx.model(batch, only=others)
-    return replace(
-        output,
-        features={**still.features, **output.features},
-        logits={**still.logits, **output.logits},
+    return Output(
+        {**still.features, **output.features},
+        {**still.logits, **output.logits},
+        lambda: (output.fused, output.weights),
     )
 
 

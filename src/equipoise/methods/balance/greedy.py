@@ -52,7 +52,6 @@ Where published code departs:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import cast
 
 import torch
@@ -176,7 +175,8 @@ class Greedy(Method):
         means = dict(zip(head.modalities, averages, strict=True))
         caring = dict(zip(head.modalities, self.caring.clone(), strict=True))
         closed = {m: torch.where(caring[m], means[m], gate) for m, gate in gates.items()}
-        shown = replace(output, logits={**output.logits, **head.classify(features, closed)})
+        logits = {**output.logits, **head.classify(features, closed)}
+        shown = Output(output.features, logits, lambda: (output.fused, output.weights))
         return torch.stack([unimodal_loss(m, shown, batch, ctx) for m in head.modalities]).sum()
 
     @torch.no_grad()

@@ -50,4 +50,4 @@ def unimodal_loss(modality: str, output: Output, batch: Batch, ctx: Context) -> 
         batch: the samples.
         ctx: takes the mean.
     """
-    return mean_loss(output.logits[modality], batch, ctx, batch.present[modality])
+    return mean_loss(output.logits[modality], batch, ctx, batch.rows_with(modality))

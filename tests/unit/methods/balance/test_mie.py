@@ -488,7 +488,7 @@ def test_a_fresh_optimiser_forgets_the_momentum_of_the_phase_before(
         method = ready(MIE(fresh_optimiser=fresh), ctx, 0)
         method.step(next(ctx.batches(ctx.train)), ctx)
         method.on_phase_start(ctx)
-        assert bool(ctx.optimisers._optimisers["a"].state) != fresh
+        assert ctx.optimisers.remembers("a") != fresh
 
 
 def test_mixup_keeps_to_the_modality_in_hand(seed: int, world: SimpleNamespace) -> None:

@@ -90,7 +90,9 @@ def _flaw(head: Head) -> str:
             layer.register_forward_pre_hook(lambda module, _, called=called: called.add(module))
         features = like.new_zeros(2, width)
         with torch.no_grad():
-            probe({modality: features}, only(modality, probe.modalities, features))
+            output = probe({modality: features}, only(modality, probe.modalities, features))
+            tuple(output.logits.values())  # computed, as the fused logits are, by being read
+            output.fused  # noqa: B018
         if not layers:
             return f"has none for {modality!r}"
         if called != set(layers):

@@ -22,15 +22,15 @@ def project(gradient: Tensor, projection: Tensor) -> Tensor:
     return (gradient.to(projection.dtype) @ projection).to(gradient.dtype)
 
 
-def orthogonal_update(projection: Tensor, mean_feature: Tensor, alpha: float) -> Tensor:
-    """MLA Eq. 5: the next P (d, d), from P (d, d) and the mean feature r (d,).
+def orthogonal_update_(projection: Tensor, mean_feature: Tensor, alpha: float) -> Tensor:
+    """MLA Eq. 5: turn P (d, d) in place into the next one, by the mean feature r (d,).
 
     It is computed as P − u uᵀ with u = P r / √(α + rᵀP r), which is exactly symmetric and takes one
-    vector product and one outer product.
+    vector product and one pass over P.
     """
     image = projection @ mean_feature
     scaled = image / (alpha + mean_feature @ image).sqrt()
-    return projection - torch.outer(scaled, scaled)
+    return projection.addcmul_(scaled.unsqueeze(1), scaled, value=-1)
 
 
 def flat_projection(second_moment: Tensor, tau: float) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from equipoise.batch import Batch
 from equipoise.checks import Rule, is_number
-from equipoise.methods.parts.projection.matrices import orthogonal_update, project, quantiles
+from equipoise.methods.parts.projection.matrices import orthogonal_update_, project, quantiles
 from equipoise.training.context import Context
 
 EPOCH_DECAY = "epoch-decay"
@@ -30,7 +30,7 @@ def alpha_at(alpha: float | str, batch: int, batches: int) -> float:
 
 def mean_rows(values: Tensor, batch: Batch, modality: str, ctx: Context) -> Tensor:
     """Mean (d,) of values (B, d) over the samples of all ranks that have the modality, detached."""
-    return ctx.mean(ctx.sample_mean(values.detach(), batch.present[modality]))
+    return ctx.mean(ctx.sample_mean(values.detach(), batch.rows_with(modality)))
 
 
 class OrthogonalMemory(nn.Module):
@@ -56,14 +56,27 @@ class OrthogonalMemory(nn.Module):
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64, device=like.device))
         self.normalize = normalize
         self.order = order
+        self._begun = False
+        # A memory that is loaded may be one without updates.
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda memory, _: memory._forget_begun()
+        )
+
+    def _forget_begun(self) -> None:
+        self._begun = False
+
+    def _has_begun(self) -> bool:
+        """True after the first update; the device is asked only until it says so."""
+        if not self._begun:
+            self._begun = bool(self.updates)
+        return self._begun
 
     def update(self, mean_feature: Tensor, alpha: float) -> None:
         """Update P with a mean feature (d,)."""
-        projection = orthogonal_update(
-            self.projection, mean_feature.to(self.projection.dtype), alpha
-        )
-        self.projection.copy_(projection / projection.norm() if self.normalize else projection)
-        self.updates += 1
+        orthogonal_update_(self.projection, mean_feature.to(self.projection.dtype), alpha)
+        if self.normalize:
+            self.projection.div_(self.projection.norm())
+        self.updates.add_(1)
 
     def modify(
         self, weights: Sequence[Tensor], mean_features: Sequence[Tensor], alpha: float
@@ -77,13 +90,13 @@ class OrthogonalMemory(nn.Module):
             mean_features: each (d,), of the modalities that train.
             alpha: α of Eq. 5.
         """
-        first = self.updates == 0
+        begun = self._has_begun()
         if self.order == "current":
             for mean in mean_features:
                 self.update(mean, alpha)
         for weight in weights:
-            if weight.grad is not None:
-                weight.grad = torch.where(first, weight.grad, project(weight.grad, self.projection))
+            if begun and weight.grad is not None:
+                weight.grad = project(weight.grad, self.projection)
         if self.order == "previous":
             for mean in mean_features:
                 self.update(mean, alpha)

@@ -16,7 +16,7 @@ from equipoise.methods.parts.projection.flat import FlatMemory, statistic_loader
 from equipoise.methods.parts.projection.layers import weighted_layers
 from equipoise.methods.parts.projection.matrices import (
     flat_projection,
-    orthogonal_update,
+    orthogonal_update_,
     project,
     quantiles,
 )
@@ -31,11 +31,16 @@ from plain import PLAIN
 WIDTH = 7
 
 
+def updated(projection: torch.Tensor, mean_feature: torch.Tensor, alpha: float) -> torch.Tensor:
+    """The next P, beside the old one."""
+    return orthogonal_update_(projection.clone(), mean_feature, alpha)
+
+
 def test_orthogonal_update_is_equation_5_written_out(seed: int) -> None:
     projection = torch.eye(WIDTH, dtype=torch.float64)
     expected = projection.clone()
     for r in torch.randn(5, WIDTH, dtype=torch.float64):
-        projection = orthogonal_update(projection, r, 0.3)
+        projection = updated(projection, r, 0.3)
         q = expected @ r / (0.3 + r @ expected @ r)
         expected = expected - torch.outer(q, r) @ expected
     torch.testing.assert_close(projection, expected)
@@ -43,7 +48,7 @@ def test_orthogonal_update_is_equation_5_written_out(seed: int) -> None:
     rows = torch.randn(4, WIDTH, dtype=torch.float64)
     projection = torch.eye(WIDTH, dtype=torch.float64)
     for r in rows:
-        projection = orthogonal_update(projection, r, 0.3)
+        projection = updated(projection, r, 0.3)
     inverse = torch.linalg.inv(torch.eye(WIDTH, dtype=torch.float64) + rows.T @ rows / 0.3)
     torch.testing.assert_close(projection, inverse)
 
@@ -51,7 +56,7 @@ def test_orthogonal_update_is_equation_5_written_out(seed: int) -> None:
 def test_orthogonal_projection_stays_symmetric_positive_and_never_grows(seed: int) -> None:
     projection = torch.eye(WIDTH)
     for r in torch.randn(200, WIDTH) * torch.rand(200, 1) * 10:
-        following = orthogonal_update(projection, r, 0.05)
+        following = updated(projection, r, 0.05)
         assert torch.equal(following, following.T)
         values = torch.linalg.eigvalsh(following)
         assert values.min() > -1e-6
@@ -63,20 +68,16 @@ def test_orthogonal_projection_stays_symmetric_positive_and_never_grows(seed: in
 def test_a_seen_direction_is_removed_and_seeing_it_again_changes_less(seed: int) -> None:
     r = torch.randn(WIDTH, dtype=torch.float64)
     identity = torch.eye(WIDTH, dtype=torch.float64)
-    left = [
-        float((orthogonal_update(identity, r, alpha) @ r).norm()) for alpha in (1.0, 1e-3, 1e-6)
-    ]
+    left = [float((updated(identity, r, alpha) @ r).norm()) for alpha in (1.0, 1e-3, 1e-6)]
     assert left[0] > left[1] > left[2]
     assert left[2] < 1e-5
-    once = orthogonal_update(identity, r, 0.1)
-    twice = orthogonal_update(once, r, 0.1)
+    once = updated(identity, r, 0.1)
+    twice = updated(once, r, 0.1)
     assert (twice - once).norm() < (once - identity).norm()
 
 
 def test_infinite_alpha_leaves_the_identity(seed: int) -> None:
-    assert torch.equal(
-        orthogonal_update(torch.eye(WIDTH), torch.randn(WIDTH), math.inf), torch.eye(WIDTH)
-    )
+    assert torch.equal(updated(torch.eye(WIDTH), torch.randn(WIDTH), math.inf), torch.eye(WIDTH))
 
 
 @pytest.mark.parametrize("order", ["current", "previous"])
@@ -93,7 +94,7 @@ def test_memory_leaves_the_first_gradient_and_changes_the_second(seed: int, orde
     seen = means if order == "current" else means[:1]
     projection = torch.eye(WIDTH)
     for r in seen:
-        projection = orthogonal_update(projection, r, 0.1)
+        projection = updated(projection, r, 0.1)
     torch.testing.assert_close(weight.grad, second @ projection)
 
 
