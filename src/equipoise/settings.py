@@ -373,7 +373,8 @@ class Settings:
         loss: loss of a sample: cross-entropy, or focal, in which samples that are predicted well
             count less.
         focal_gamma: exponent of the focal loss, (1 − p)^gamma times the cross-entropy.
-        label_smoothing: fraction of every label that is spread evenly over all classes.
+        label_smoothing: fraction of every label that is spread evenly over all classes; with 1,
+            labels say nothing of the class.
         class_weight: weight of each class in the loss: none (all alike), balanced (in inverse
             proportion to the number of its training samples) or {class: weight}, where a class left
             out weighs 1.
@@ -428,7 +429,7 @@ class Settings:
                 self.loss == "focal" or self.focal_gamma == Settings.focal_gamma,
                 "left out unless the loss is focal",
             ),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
+            ("label_smoothing", 0 <= self.label_smoothing <= 1, "in [0, 1]"),
             (
                 "class_weight",
                 isinstance(self.class_weight, dict) or self.class_weight in ("none", "balanced"),

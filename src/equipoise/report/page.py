@@ -61,7 +61,7 @@ def write_report(
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        (temporary / "plotly.min.js").write_text(_plotly_script(), encoding="utf-8")
+        (temporary / "plotly.min.js").write_text(plotly_script(), encoding="utf-8")
         if single is None:
             _write_sweep(temporary, levels, title)
         else:
@@ -103,12 +103,12 @@ def _write_page(
         differences=_differences(groups),
         summary=conclude(groups),
         curves=[
-            (part, _html(figures.learning_curves(drawn, part)))
+            (part, html_of(figures.learning_curves(drawn, part)))
             for part in ("fused", *modalities_of(groups))
         ],
-        contributions=_html(figures.contributions(groups)),
-        confusions=_html(figures.confusions(drawn)),
-        quantities=[(g.label, [_html(f) for f in figures.quantities(g)]) for g in drawn],
+        contributions=html_of(figures.contributions(groups)),
+        confusions=html_of(figures.confusions(drawn)),
+        quantities=[(g.label, [html_of(f) for f in figures.quantities(g)]) for g in drawn],
         inputs=_inputs(groups),
         problems=max(int(run.result.get("problems", 0)) for group in groups for run in group.runs),
     )
@@ -141,7 +141,7 @@ def _write_sweep(
         pages=[rate_folder(Path(), rate).as_posix() + "/index.html" for rate in groups],
         absent=[board.absent(rate) for rate in board.rates],
         curves=[
-            (part, _html(figures.accuracy_by_rate(board, drawn, part)))
+            (part, html_of(figures.accuracy_by_rate(board, drawn, part)))
             for part in ("fused", *modalities_of(first))
         ],
     )
@@ -200,7 +200,7 @@ def _differences(groups: Sequence[MethodRuns]) -> dict[str, Difference | None]:
     return {group.label: difference(group, groups[0]) for group in groups[1:]}
 
 
-def _html(figure: Any) -> Markup:
+def html_of(figure: Any) -> Markup:
     """A figure as a piece of the page; plotly escapes what it embeds."""
     config = {"displayModeBar": False, "responsive": True}
     text = plotly.io.to_html(
@@ -209,7 +209,8 @@ def _html(figure: Any) -> Markup:
     return Markup(text)
 
 
-def _plotly_script() -> str:
+def plotly_script() -> str:
+    """The script that draws figures on a page."""
     from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs())

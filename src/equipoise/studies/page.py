@@ -7,11 +7,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from equipoise.errors import RunError, printable
 from equipoise.files import replace_file
-from equipoise.studies.table import Table
+from equipoise.report.figures import DASHES, dress, line_colour, plain
+from equipoise.report.page import html_of, plotly_script
+from equipoise.studies.study import AXES
+from equipoise.studies.table import Cell, Table
 
 
 def write_page(table: Table, folder: Path) -> Path:
@@ -22,7 +27,8 @@ def write_page(table: Table, folder: Path) -> Path:
         folder: made if need be; earlier files of these names are replaced.
 
     Returns:
-        Path of `index.html`, beside which lie table.csv, table.tex and table.json.
+        Path of `index.html`, beside which lie table.csv, table.tex and table.json, and for a figure
+        plotly.min.js.
 
     Raises:
         RunError: a file cannot be written.
@@ -32,6 +38,7 @@ def write_page(table: Table, folder: Path) -> Path:
         "table.tex": table.to_latex(),
         "table.json": table.to_json(),
         "index.html": _page(table),
+        **({"plotly.min.js": plotly_script()} if table.study.x else {}),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,11 +64,42 @@ def _page(table: Table) -> str:
     return environment.get_template("study.html.j2").render(
         table=table,
         study=table.study,
+        figure=html_of(draw(table)) if table.study.x else "",
         version=version("equipoise"),
         time=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
+def draw(table: Table) -> go.Figure:
+    """The numbers of a figure along its axis x, a line for each combination of the other axes."""
+    study = table.study
+    x = AXES.index(study.x or AXES[0])
+    titles = {data.key: data.title for data in study.data}
+    lines: dict[tuple[str, ...], dict[str, Cell]] = {}
+    for key, cell in table.cells.items():
+        named = [titles[key[0]], *key[1:]]
+        at = named.pop(x)
+        lines.setdefault(tuple(named), {})[at] = cell
+    figure = go.Figure()
+    for number, (names, cells) in enumerate(lines.items()):
+        known = {at: cell.ours for at, cell in cells.items() if cell.ours is not None}
+        if known:
+            figure.add_scatter(
+                # The titles are texts also where they look like numbers: points stand side by side.
+                x=[plain(at) for at in known],
+                y=[ours.mean for ours in known.values()],
+                error_y={"array": [ours.deviation or 0 for ours in known.values()]},
+                name=plain(", ".join(names)),
+                mode="lines+markers",
+                line={"color": line_colour(number), "dash": DASHES[number % len(DASHES)]},
+            )
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(title="%")
+    return dress(figure, 420)
+
+
 def _shown(value: Any) -> Any:
     """Escape the control characters of a text."""
-    return printable(value, keep="\n\t") if type(value) is str else value
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value, keep="\n\t")
+    return value

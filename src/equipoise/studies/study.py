@@ -33,6 +33,7 @@ A table names some of them, and holds the published numbers:
     published:                              # data, variant, a number for each measure
       crema-d: {MLA (Ours): [59.27, 79.70 ± 0.87]}
     notes: what a reader must know
+    x: data                                 # of a figure: the axis that is drawn from left to right
 
 A measure is `part.metric`. A part is `fused`, a modality, or `gap`: the largest difference between
 two modalities. Numbers are in percent; `null` where the paper prints none.
@@ -173,6 +174,7 @@ class Study:
         measures: {data: numbers that are read}.
         published: {(data, variant title, measure title): number}.
         notes: for the reader of the page.
+        x: axis of a figure that is drawn from left to right; None for a table.
     """
 
     name: str
@@ -190,6 +192,7 @@ class Study:
     measures: Mapping[str, tuple[Measure, ...]]
     published: Mapping[tuple[str, str, str], Number]
     notes: tuple[str, ...] = ()
+    x: str | None = None
 
     def wanted(self, data: str, variant: Variant) -> bool:
         """True if the paper prints a number of this variant on this data set."""
@@ -323,6 +326,7 @@ def _study(name: str, shared: _Part, own: _Part) -> Study:
         "variants",
         "published",
         "notes",
+        "x",
     )
     data_sets = {key: _data(key, shared.part("data")) for key in shared.part("data").values}
     trainings = {
@@ -355,6 +359,7 @@ def _study(name: str, shared: _Part, own: _Part) -> Study:
         measures=measures,
         published=_published(own.part("published", {}), variants, measures),
         notes=notes,
+        x=own.one_of("x", AXES) if "x" in own.values else None,
     )
 
 

@@ -22,7 +22,7 @@ class Criterion:
 
     Attributes:
         focal_gamma: γ ≥ 0; samples that are predicted well count less the larger it is.
-        label_smoothing: s in [0, 1).
+        label_smoothing: s in [0, 1].
     """
 
     focal_gamma: float = 0.0

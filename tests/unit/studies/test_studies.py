@@ -17,6 +17,7 @@ from equipoise.heads import HEADS
 from equipoise.methods import METHODS
 from equipoise.settings import AUTO
 from equipoise.studies.find import Found
+from equipoise.studies.page import draw
 from equipoise.studies.reproduce import fuse, plan_of
 from equipoise.studies.study import Number, read_study, study_names
 from equipoise.studies.table import Cell, Table
@@ -98,12 +99,14 @@ def test_every_training_of_every_study_could_start(name, check_inputs):
 
 
 @pytest.mark.parametrize("name", study_names())
-def test_every_study_prints_numbers_in_percent_of_every_variant(name):
+def test_every_table_prints_numbers_in_percent_of_every_variant(name):
+    """A figure of curves has none: it is drawn along an axis."""
     study = read_study(name)
     assert all(0 <= number.mean <= 100 for number in study.published.values())
     printed = {variant for _, variant, _ in study.published}
-    assert printed == {variant.title for variant in study.variants}
-    assert {data for data, _, _ in study.published} == {data.key for data in study.data}
+    assert printed == (set() if study.x else {variant.title for variant in study.variants})
+    data = {data for data, _, _ in study.published}
+    assert data == (set() if study.x else {data.key for data in study.data})
 
 
 def test_two_trainings_serve_four_columns_of_the_ablation():
@@ -193,6 +196,20 @@ def test_an_outer_heading_spans_its_columns(write):
     ]
 
 
+def test_a_figure_is_drawn_along_its_axis(write):
+    study = read_study(write({"x": "data", "published": {}}))
+    cells = {
+        ("one", "Joint", "All"): Cell(None, Number(61.5, 1.5), 3),
+        ("two", "Joint", "All"): Cell(None, Number(70.0), 1),
+        ("two", "Joint", "C"): Cell(None, None, 0, "no data"),
+    }
+    (line,) = draw(Table(study, cells)).data
+    assert line.name == "Joint, All"
+    assert line.x == ("Data 1", "Data_2")
+    assert line.y == (61.5, 70.0)
+    assert line.error_y.array == (1.5, 0)
+
+
 @pytest.mark.parametrize(
     ("study", "paper", "words"),
     [
@@ -201,6 +218,7 @@ def test_an_outer_heading_spans_its_columns(write):
         ({"data": ["one", "three"]}, {}, ("unknown data 'three'",)),
         ({"data": ["one", "one"]}, {}, ("'data' must be different names",)),
         ({"rows": ["data"]}, {}, ("share out data, variant, measure",)),
+        ({"x": "datum"}, {}, ("unknown x 'datum'; did you mean 'data'?",)),
         ({"seeds": 0}, {}, ("'seeds' must be a number of seeds",)),
         ({"variants": {"X": "jiont"}}, {}, ("variants: X", "did you mean 'joint'")),
         ({"variants": {"X": {"training": "joint", "fuse": "mean"}}}, {}, ("unknown key 'fuse'",)),
