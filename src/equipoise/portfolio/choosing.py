@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,8 @@ MOST = 40
 """The most candidates that weights are chosen for, the best by log-loss."""
 PARTS = 5
 """Parts of the held-out rows for the cross-fitted estimate, where there is one fold."""
+UNLIKELY = 4.0
+"""Standard errors by which validation rows are harder to predict before they count as different."""
 STACKED = 3
 """The most sets of members that are stacked, those with the best averages."""
 STACKING = 0.04
@@ -65,6 +67,7 @@ class Chosen:
         alone: {modality: (N, C) logits of its best member}.
         folds: that the rows come from.
         stacks: {candidate: what joins its parts}.
+        apart: the validation rows differ from the training rows, and were judged by alone.
     """
 
     recipe: Recipe
@@ -72,7 +75,8 @@ class Chosen:
     fused: np.ndarray
     alone: Mapping[str, np.ndarray]
     folds: Sequence[int]
-    stacks: Mapping[str, Stack] = field(default_factory=dict)
+    stacks: Mapping[str, Stack]
+    apart: bool
 
 
 def choose(search: Search, seconds: float = float("inf")) -> Chosen:
@@ -93,6 +97,9 @@ def choose(search: Search, seconds: float = float("inf")) -> Chosen:
         raise TrainingError(
             f"no member of the portfolio was fitted in time{reason}; give a longer --time-limit"
         )
+    apart = len(folds) > 1 and differs(search, names)
+    if apart:
+        names, folds = _looked_at(search), [search.first]
     rows = np.concatenate([material.looked_at[1] if k == LOOK else material.held(k) for k in folds])
     label = material.rows.label[rows]
     weight = material.weight[rows]
@@ -139,7 +146,7 @@ def choose(search: Search, seconds: float = float("inf")) -> Chosen:
         for m, (name, t) in opinions.items()
     }
     stacks = {c.name: c.stack for c in candidates if c.stack is not None}
-    return Chosen(recipe, rows, fused, alone, folds, stacks)
+    return Chosen(recipe, rows, fused, alone, folds, stacks, apart)
 
 
 def _finished(search: Search) -> tuple[list[str], list[int]]:
@@ -148,14 +155,51 @@ def _finished(search: Search) -> tuple[list[str], list[int]]:
     complete = search.complete()
     if complete:
         return complete, every
-    looked = [
+    return _looked_at(search), [search.first]
+
+
+def _looked_at(search: Search) -> list[str]:
+    """The members that have ended their first look."""
+    return [
         name
         for (name, fold), found in search.findings.items()
         if fold == search.first
         and not found.error
         and (fold != LOOK or search.members[name].family != NETWORK)
     ]
-    return looked, [search.first]
+
+
+def differs(search: Search, names: Sequence[str]) -> bool:
+    """True if the validation rows are clearly harder to predict than held-out training rows.
+
+    Then they come from elsewhere (other speakers, another year), as new rows will, and how well a
+    member predicts one training row from the others says little. They are judged by alone.
+
+    Args:
+        search: that ended.
+        names: members that have predicted every fold.
+    """
+    material = search.material
+    folds = range(material.folds)
+    rows = np.concatenate([material.held(k) for k in folds])
+    label = material.rows.label[rows]
+    known = np.zeros(len(rows))
+    total = np.zeros(len(rows))
+    for name in names:
+        logits = search.held(name, list(folds))
+        here = search.members[name].sees(
+            {m: found[rows] for m, found in material.features.present.items()}
+        )
+        log_p = log_softmax(logits / temperature(logits[here], label[here]))
+        total -= np.where(here, log_p[np.arange(len(rows)), label], 0)
+        known += here
+    loss = total[known > 0] / known[known > 0]
+    validation = material.fold[rows][known > 0] == 0
+    later, earlier = loss[validation], loss[~validation]
+    if min(len(later), len(earlier)) < 2:
+        return False
+    error = np.sqrt(later.var(ddof=1) / len(later) + earlier.var(ddof=1) / len(earlier))
+    return bool(later.mean() - earlier.mean() > UNLIKELY * error)
 
 
 def _candidates(

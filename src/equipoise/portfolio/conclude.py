@@ -208,7 +208,12 @@ def _how(chosen: Chosen) -> str:
             f"each row by members that were trained without its fold ({len(chosen.folds)} folds, "
             "of which the validation split is one), with weights chosen on the other folds"
         )
+    reason = (
+        "; validation rows are clearly harder to predict than held-out training rows, which "
+        "therefore chose nothing"
+    )
     return (
         "each row by members that were trained on the training split, with weights chosen on "
         f"{PARTS - 1} of {PARTS} parts of the validation split, the row in the other one"
+        + (reason if chosen.apart else "")
     )

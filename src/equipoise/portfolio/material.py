@@ -16,6 +16,9 @@ from equipoise.settings import Settings
 
 FEW = 3000
 """Labelled rows of training and validation up to which the training rows are cut into folds."""
+FEW_MEDIA = 500
+"""The same where networks read pictures, sounds or films, and take long for each fold."""
+MEDIA = ("audio", "image", "video", "flow")
 MOST_FOLDS = 5
 """The most folds, that of the validation split among them."""
 SAMPLE = 4000
@@ -110,7 +113,8 @@ def gather(settings: Settings, splits: Splits) -> Material:
     reader = Reader.fit(rows.take(np.arange(len(train))), settings.seed)
     fold = np.full(len(rows), -1)
     fold[len(train) :] = 0
-    if len(rows) <= FEW:
+    slow = any(spec.kind in MEDIA for spec in rows.specs.values())
+    if len(rows) <= (FEW_MEDIA if slow else FEW):
         count = int(np.clip(round(len(train) / len(later)), 2, MOST_FOLDS - 1))
         fold[: len(train)] = _cut(train, count, settings.seed)
     weight = weighted(rows, class_weights(settings.class_weight, train)).weight

@@ -175,11 +175,12 @@ class Search:
         if key in self.findings or key in self._running:
             return None
         if member.family != NETWORK:
-            trials = 1
+            cost = self._guess(member, fold)
             if fold == self.first:  # all that follows from it must be affordable, too
-                folds = self.material.folds - (self.first == 0)
-                trials += math.ceil((folds + 1) / self.workers)
-            return Trial(member, fold) if trials * self._guess(member, fold) < left else None
+                others = [k for k in range(self.material.folds) if k != fold]
+                following = [self._guess(member, k) for k in (*others, REFIT)]
+                cost += max(sum(following) / self.workers, *following)
+            return Trial(member, fold) if cost < left else None
         known = self.findings.get((member.name, 0))
         if fold > 0:
             if known is None or 1.1 * known.seconds > left:
@@ -216,7 +217,9 @@ class Search:
         return RESERVE * self.clock.limit
 
     def _reserve(self) -> float:
-        return self.ending() + sum(map(self.refit_seconds, self._survivors()[:FEWEST]))
+        refits = sorted(map(self.refit_seconds, self._survivors()))
+        # What takes longest weighs nothing in the end if the time does not allow it.
+        return self.ending() + sum(refits[:FEWEST])
 
     def _guess(self, member: Member, fold: int) -> float:
         rows = len(self.material.looked_at[0]) if fold == LOOK else len(self._rows(fold))

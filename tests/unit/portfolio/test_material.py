@@ -50,6 +50,14 @@ def test_many_rows_are_not_cut_into_folds(monkeypatch):
     assert (found.fold[: found.training] == -1).all()
 
 
+def test_modalities_of_slow_networks_are_cut_into_folds_only_where_rows_are_very_few(monkeypatch):
+    splits = small_splits(2, fresh_seed())
+    monkeypatch.setattr(material, "MEDIA", ("vector",))
+    assert gathered(splits).folds > 1
+    monkeypatch.setattr(material, "FEW_MEDIA", 10)
+    assert gathered(splits).folds == 1
+
+
 def test_rows_without_a_label_are_left_out():
     splits = small_splits(2, fresh_seed())
     label = splits.validation.label.copy()
