@@ -137,7 +137,12 @@ def fit_ours(task: Task, name: str, time_limit: float, folder: Path) -> dict[str
         run = equipoise.fit(frame, **given)
     else:
         run = equipoise.fit(frame, method=name, **given)
-    return {part: run.result[part]["fused"]["accuracy"] for part in ("validation", "test")}
+    fused = {part: run.result[part]["fused"] for part in ("validation", "test")}
+    return {
+        "validation": fused["validation"]["accuracy"],
+        "validation_log_loss": fused["validation"]["log_loss"],
+        "test": fused["test"]["accuracy"],
+    }
 
 
 # --- the alternatives ---

@@ -265,10 +265,12 @@ def evaluate(
         trust: code that the settings of a run folder import may run.
 
     Returns:
-        {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n}}, "count": N,
-        "intervals": {metric: [low, high]}, "classes": a dictionary for each class, "confusion":
-        counts (C, C) of true class by predicted class}. Intervals are at 95 %, and they, classes
-        and confusions are of the fused prediction. `pandas.DataFrame(found["classes"])` is a table.
+        {"fused": {metric: value}, "modalities": {name: {metric: value, "count": n, "intervals":
+        {metric: [low, high]}}}, "count": N, "intervals": {metric: [low, high]}, "classes": a
+        dictionary for each class, "confusion": counts (C, C) of true class by predicted class}.
+        Intervals are at 95 %; those outside "modalities", classes and confusions are of the fused
+        prediction.
+        `pandas.DataFrame(found["classes"])` is a table.
 
     Raises:
         ConfigError: no such split, a split of other data, `problems` or `allow_absent` for the

@@ -89,19 +89,23 @@ def print_assessment(measured: Mapping[str, Any], title: str | None = None) -> N
     """
     from equipoise.report.board import METRIC_TITLES, metrics_of
 
-    parts = ("fused", *measured["modalities"])
-    intervals = measured["intervals"]
+    intervals = {
+        "fused": measured["intervals"],
+        **{name: found["intervals"] for name, found in measured["modalities"].items()},
+    }
     rows = [
         [
             METRIC_TITLES[metric],
-            *(_number(metrics_of(measured, part).get(metric)) for part in parts),
-            _interval(intervals.get(metric)),
+            *(
+                f"{_number(metrics_of(measured, part).get(metric))} {_interval(of.get(metric))}"
+                for part, of in intervals.items()
+            ),
         ]
         for metric in METRIC_TITLES
     ]
     counts = [measured["count"], *(m["count"] for m in measured["modalities"].values())]
-    rows.append(["samples", *map(str, counts), ""])
-    print_table(("", *parts, "fused, 95 % interval"), rows, title)
+    rows.append(["samples", *map(str, counts)])
+    print_table(("95 % intervals", *intervals), rows, title)
     classes = measured["classes"]
     shown = sorted(classes, key=lambda entry: entry["f1"] or 0.0)[:MOST_CLASSES]
     lines = [

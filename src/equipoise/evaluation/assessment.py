@@ -22,15 +22,19 @@ def assess(predictions: Predictions) -> dict[str, Any]:
     """Measure a split, over the samples that have a label.
 
     Returns:
-        What `measure` returns, and of the fused prediction: "intervals", {metric: [low, high]} at
-        95 % (see `intervals`); "classes", for each class its name, its support, precision, recall,
-        F1, average precision, AUROC and mean log-loss, and the intervals of these; "confusion",
-        counts (C, C) of true class by predicted class. What is not defined is None.
+        What `measure` returns, with "intervals" beside the metrics of each modality, {metric: [low,
+        high]} at 95 % (see `intervals`); and of the fused prediction: "intervals"; "classes", for
+        each class its name, its support, precision, recall, F1, average precision, AUROC and mean
+        log-loss, and the intervals of these; "confusion", counts (C, C) of true class by predicted
+        class. What is not defined is None.
     """
     known = predictions.label >= 0
     label = predictions.label[known]
     logits = predictions.fused[known]
     measured = measure(predictions)
+    for modality, found in measured["modalities"].items():
+        rows = known & predictions.present[modality]
+        found["intervals"] = _intervals(predictions.logits[modality][rows], predictions.label[rows])
     if not len(label):
         return {**measured, "intervals": {}, "classes": [], "confusion": []}
     probability = softmax(logits)
@@ -54,6 +58,14 @@ def assess(predictions: Predictions) -> dict[str, Any]:
         "classes": classes,
         "confusion": pairs.reshape(size, size).tolist(),
     }
+
+
+def _intervals(logits: np.ndarray, label: np.ndarray) -> dict[str, list[float] | None]:
+    """{metric: its interval} of logits (N, C); empty without samples."""
+    if not len(label):
+        return {}
+    draws = resampled(softmax(logits), label, draw_counts(len(label)))
+    return {metric: interval(values) for metric, values in draws.overall.items()}
 
 
 def _by_class(probability: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:

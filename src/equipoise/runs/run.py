@@ -14,7 +14,7 @@ from equipoise import data
 from equipoise.data.decoding.cache import cache_folder
 from equipoise.data.table.loader import Loader
 from equipoise.data.table.table import Splits
-from equipoise.data.table.weights import class_weights, weighted
+from equipoise.data.table.weights import weighted_to_train
 from equipoise.errors import DataError, RunError
 from equipoise.model import Model
 from equipoise.runs.build import build_method, build_model, criterion_of
@@ -225,13 +225,15 @@ def _require_labels(splits: Splits) -> None:
 def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runtime) -> Context:
     """The context of a run. It gets no access to the validation and test splits."""
     ranks: dict[str, Any] = {"rank": runtime.rank, "world": runtime.world}
-    weights = class_weights(settings.class_weight, splits.train)
+    train, held = weighted_to_train(
+        splits.train, splits.holdout, settings.class_weight, settings.sampling
+    )
     lengths = lengths_of(settings, len(splits.train))
     holdout = None
-    if splits.holdout is not None:
+    if held is not None:
         # Another seed, so that the held-out batches do not follow the order of the training ones.
         holdout = Loader(
-            weighted(splits.holdout, weights),
+            held,
             lengths.batch_size,
             seed=settings.seed + 1,
             shuffle=True,
@@ -240,7 +242,7 @@ def make_context(settings: Settings, splits: Splits, model: Model, runtime: Runt
     return Context(
         model,
         Loader(
-            weighted(splits.train, weights),
+            train,
             lengths.batch_size,
             seed=settings.seed,
             shuffle=True,

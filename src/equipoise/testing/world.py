@@ -16,7 +16,7 @@ from equipoise.data.table.loader import Loader
 from equipoise.data.table.missing import mask
 from equipoise.data.table.splits import cut_holdout
 from equipoise.data.table.table import Splits
-from equipoise.data.table.weights import class_weights, weighted
+from equipoise.data.table.weights import weighted_to_train
 from equipoise.model import Model
 from equipoise.runs.build import build_method, build_model, criterion_of
 from equipoise.settings import Settings
@@ -140,9 +140,9 @@ class World:
             model = model.double()
             kind = CastLoader
         ranks: dict[str, Any] = {"rank": runtime.rank, "world": runtime.world}
-        weights = class_weights(settings.class_weight, splits.train)
-        train = weighted(splits.train, weights)
-        held = splits.holdout and weighted(splits.holdout, weights)
+        train, held = weighted_to_train(
+            splits.train, splits.holdout, settings.class_weight, settings.sampling
+        )
         ctx = Context(
             model,
             kind(

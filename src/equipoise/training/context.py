@@ -199,10 +199,13 @@ class Context:
         Args:
             values: (B, …), a row for each sample of this rank.
             where: bool (B,), the samples that count; None for all.
-            weight: float (B,), how much each counts, as `batch.weight`; None for all alike.
+            weight: float (B,), how much each counts, as `batch.weight`, whose mean over the
+                training samples is 1; None for all alike.
 
         Returns:
-            Mean over the first dimension (…), Σ w v / Σ w.
+            Mean over the first dimension (…), Σ w v / n of the n samples that count. It is not
+            divided by the weights of the batch: a batch of one class would then count as much
+            whatever that class weighs.
         """
         self._asked.weight = self._asked.weight or weight is not None
         return sample_mean(values, where, self.runtime, weight)

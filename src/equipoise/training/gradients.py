@@ -73,14 +73,9 @@ def sample_mean(
 ) -> Tensor:
     """Mean over the samples of all ranks; see `Context.sample_mean`."""
     if weight is not None:
-        shape = (-1, *(1,) * (values.dim() - 1))
-        weight = weight.to(values.dtype)
-        if where is not None:
-            weight = torch.where(where, weight, 0)
+        weight = weight.to(values.dtype).view(-1, *(1,) * (values.dim() - 1))
         # Not a product alone: a value of a sample that does not count may be NaN.
-        counted = (weight > 0).view(shape)
-        total = torch.where(counted, weight.view(shape) * values, 0).sum(0)
-        return _divided(total, weight.sum(), runtime)
+        values = torch.where(weight > 0, weight * values, 0)
     if where is None:
         if runtime.world == 1 and len(values):
             return values.mean(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,7 +116,15 @@ def test_an_assessment_holds_every_class_and_survives_json(
 ) -> None:
     seen = predictions(rng, classes)
     found = assess(seen)
-    assert {name: found[name] for name in ("fused", "modalities", "count")} == metrics.measure(seen)
+    alone = found["modalities"]["a"]["intervals"]
+    measured = metrics.measure(seen)
+    measured["modalities"]["a"]["intervals"] = alone
+    assert {name: found[name] for name in measured} == measured
+    for metric in alone.keys() - {"calibration_error"}:
+        low, high = alone[metric]
+        assert low <= found["modalities"]["a"][metric] <= high
+    hidden = np.where(seen.present["a"], seen.label, -1)
+    assert assess(replace(seen, label=hidden, fused=seen.logits["a"]))["intervals"] == alone
     assert [entry["class"] for entry in found["classes"]] == list(classes)
     known = seen.label >= 0
     label, predicted = seen.label[known], seen.fused[known].argmax(1)

@@ -58,7 +58,9 @@ def test_class_weights_are_those_of_torch(world: SimpleNamespace, count: int) ->
     model = world.model("concat", INPUTS[count])
     batch = world.batch(INPUTS[count], rows=20)
     of_class = torch.rand(world.classes) + 0.1
-    batch = weighted(batch, of_class[batch.label])
+    # Divided by their mean over the training samples, which are this batch.
+    weight = of_class[batch.label] / of_class[batch.label].mean()
+    batch = weighted(batch, weight)
     ctx = world.context(model, [batch])
     output = model(batch)
     expected = F.cross_entropy(output.fused, batch.label, weight=of_class)
@@ -69,11 +71,24 @@ def test_weights_and_presence_combine(world: SimpleNamespace) -> None:
     ctx = world.context(world.model("sum", INPUTS[2]), [])
     values, where, weight = torch.randn(9, 2), torch.rand(9) < 0.6, torch.rand(9)
     where[0] = True
-    expected = (values * weight[:, None])[where].sum(0) / weight[where].sum()
+    expected = (values * weight[:, None])[where].mean(0)
     torch.testing.assert_close(ctx.sample_mean(values, where, weight), expected)
     hidden = torch.where(where[:, None], values, torch.nan)
     torch.testing.assert_close(ctx.sample_mean(hidden, where, weight), expected)
     assert (ctx.sample_mean(values, where, torch.zeros(9)) == 0).all()
+
+
+def test_batches_of_one_class_count_by_its_weight(world: SimpleNamespace) -> None:
+    """The mean over batches is that over all samples, however the rare class falls on them."""
+    ctx = world.context(world.model("sum", INPUTS[2]), [])
+    label = torch.arange(40) % 20 == 0
+    weight = torch.where(label, 1000.0, 1.0)
+    weight = weight / weight.mean()
+    losses = torch.rand(40)
+    order = torch.randperm(40)
+    parts = [ctx.sample_mean(losses[rows], weight=weight[rows]) for rows in order.split(4)]
+    expected = (weight * losses).sum() / weight.sum()
+    torch.testing.assert_close(torch.stack(parts).mean(), expected)
 
 
 def after_a_step(method, head, batch, world, seed):
@@ -91,9 +106,10 @@ def after_a_step(method, head, batch, world, seed):
 def test_a_sample_of_weight_two_is_two_samples(
     world: SimpleNamespace, method: str, head: str, count: int
 ) -> None:
-    batch = world.batch(INPUTS[count], rows=6, absent={"a": [1]})
+    batch = world.batch(INPUTS[count], rows=6)
     weight = torch.ones(6)
     weight[2] = 2
+    weight = weight / weight.mean()
     twice = batch.rows(torch.tensor([0, 1, 2, 2, 3, 4, 5]))
     seed = int(torch.randint(1000, ()))
     one, other = (

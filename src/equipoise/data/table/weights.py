@@ -58,3 +58,37 @@ def weighted(table: Table, weights: np.ndarray | None) -> Table:
         return table
     own = 1.0 if table.weight is None else table.weight
     return replace(table, weight=weights[table.label] * own)
+
+
+def weighted_to_train(
+    train: Table, holdout: Table | None, setting: str | Mapping[str, Any], sampling: str
+) -> tuple[Table, Table | None]:
+    """The rows that train, each weighted by its class as well, and scaled to a mean weight of 1.
+
+    The loss of a batch is the plain mean of weighted losses, so that a batch of heavy rows moves
+    the network more than one of light rows. The scale keeps such steps as large on average as those
+    without weights.
+
+    Args:
+        train: the training rows.
+        holdout: rows that are kept back from them, whose weights get the same scale.
+        setting: "none", "balanced" or {class: weight}.
+        sampling: "uniform", or "balanced" where an epoch draws all classes equally often.
+
+    Raises:
+        ConfigError: as `class_weights`.
+    """
+    weights = class_weights(setting, train)
+    if weights is None and train.weight is None:
+        return train, holdout
+    factors = np.ones(len(train.classes)) if weights is None else weights
+    own = weighted(train, factors).weight
+    assert own is not None, "it has just been weighted"
+    sums = np.bincount(train.label, weights=own, minlength=len(train.classes))
+    counts = np.bincount(train.label, minlength=len(train.classes))
+    if sampling == "balanced":
+        mean = (sums[counts > 0] / counts[counts > 0]).mean()
+    else:
+        mean = sums.sum() / counts.sum()
+    factors = factors / mean
+    return weighted(train, factors), holdout and weighted(holdout, factors)

@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from equipoise import data
 from equipoise.data.datasets.synthetic import load
 from equipoise.data.table.loader import Loader
-from equipoise.data.table.weights import class_weights, weighted
+from equipoise.data.table.weights import class_weights, weighted, weighted_to_train
 from equipoise.errors import ConfigError, DataError
 from equipoise.settings import DataSettings, Settings
 
@@ -59,6 +59,24 @@ def test_named_weights(table):
         class_weights({"nobody": 1.0}, table)
     with pytest.raises(ConfigError, match="every class weighs 0"):
         class_weights(dict.fromkeys(names, 0.0), table)
+
+
+@pytest.mark.parametrize("setting", ["none", "balanced", {"class 0": 7.0, "class 2": 0.0}])
+def test_rows_that_train_have_a_mean_weight_of_one(table, rng, setting):
+    own = rng.random(len(table)).astype(np.float32)
+    for rows in (table, replace(table, weight=own)):
+        train, held = weighted_to_train(rows, rows, setting, "uniform")
+        if setting == "none" and rows is table:
+            assert train is held is table
+            continue
+        np.testing.assert_allclose(train.weight.mean(), 1, rtol=1e-6)
+        np.testing.assert_array_equal(train.weight, held.weight)
+        before = weighted(rows, class_weights(setting, rows)).weight
+        np.testing.assert_allclose(train.weight / train.weight.sum(), before / before.sum(), 1e-5)
+        drawn, none = weighted_to_train(rows, None, setting, "balanced")
+        assert none is None
+        means = [drawn.weight[table.label == c].mean() for c in np.unique(table.label)]
+        np.testing.assert_allclose(np.mean(means), 1, rtol=1e-6)
 
 
 def test_a_class_without_training_rows_has_no_weight(table):
