@@ -50,7 +50,7 @@ WHOSE = {
         "pieces": "BERT and other pretrained networks",
         "mla": "MLA with M3AE",
     },
-    "vector": {"vector": "files of numbers; columns of numbers need no transform"},
+    "vector": {"vector": "files of numbers; columns of numbers have `normalise` alone"},
     "tabular": {"tabular": "columns of numbers, booleans, categories and dates"},
     "array": {"array": "series of measurements, and maps"},
 }

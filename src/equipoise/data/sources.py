@@ -182,10 +182,12 @@ def read_table(
         data, facts = read_prepared(data)
         root = root or facts.get("root")
     columns = Columns(declared, preprocessing["label"])
-    # Number columns have no settings, and neither texts nor rows of a table are files.
+    # Number columns have one setting at most, and neither texts nor rows of a table are files.
     cells = ("text", "tabular")
     files = {
-        d.name for d in declared if d.kind not in cells and preprocessing["transforms"][d.name]
+        d.name
+        for d in declared
+        if d.kind not in cells and preprocessing["transforms"][d.name].keys() - {"normalise"}
     }
     manifest = read_manifest(
         data,

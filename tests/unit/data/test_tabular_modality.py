@@ -174,6 +174,35 @@ def test_types_can_be_given(frame):
         load(frame, TABULAR, options={"patient": {"types": {"agee": "category"}}})
 
 
+@pytest.mark.parametrize("normalise", ["auto", "fit", "none", [[1.0], [2.0]]])
+def test_number_columns_can_be_scaled_otherwise(frame, tmp_path, normalise):
+    frame[["x0", "x1"]] = 100 * frame[["x0", "x1"]] ** 3
+    declared = ["x=x0,x1:vector", "y=y0:vector"]
+    options = {"x": {"normalise": normalise}}
+    parts = load(frame, *declared, options=options)
+    raw = frame.loc[frame["part"] == "train", ["x0", "x1"]].to_numpy()
+    expected = {
+        "auto": ((raw - raw.mean(0)) / raw.std(0)).clip(-8, 8),
+        "fit": (raw - raw.mean(0)) / raw.std(0),
+        "none": raw,
+    }
+    found = vectors(parts.train, "x")
+    scaled = (raw - 1) / 2 if isinstance(normalise, list) else expected[normalise]
+    np.testing.assert_allclose(found, scaled, rtol=1e-4, atol=1e-5)
+    given = {"split": "part", "out": tmp_path / "run", "epochs": 1, "verbose": 0}
+    run = equipoise.fit(frame, modality=declared, **given, **{"data.options": options})
+    test = frame[frame["part"] == "test"].drop(columns=["label", "part"])
+    again = equipoise.predict(run, test.reset_index(drop=True))
+    assert len(again) == len(test)
+
+
+def test_number_columns_have_one_setting(frame):
+    with pytest.raises(ConfigError, match="no setting 'normalize'; did you mean 'normalise'"):
+        load(frame, "x=x0,x1:vector", "y=y0", options={"x": {"normalize": "fit"}})
+    with pytest.raises(ConfigError, match="made of one number, or of 2"):
+        load(frame, "x=x0,x1:vector", "y=y0", options={"x": {"normalise": [[1, 2, 3], [1, 1, 1]]}})
+
+
 def test_a_pattern_takes_neither_the_label_nor_the_columns_of_others(frame):
     parts = load(frame, "all=*:tabular", "x=x0,x1:vector", group="y0")
     columns = parts.preprocessing["modalities"][0]["columns"]

@@ -125,8 +125,12 @@ def _check_options(manifest: Manifest, options: Mapping[str, Mapping[str, Any]])
             )
         if not isinstance(settings, Mapping):
             raise invalid("data.options", modality, "settings by name", settings)
-        if settings and modality in manifest.numbers:
-            raise ConfigError(f"data.options.{modality}: number columns have no settings")
+        if modality in manifest.numbers and settings.keys() - {"normalise"}:
+            name = min(settings.keys() - {"normalise"})
+            raise ConfigError(
+                f"data.options.{modality}: number columns have no setting {name!r}"
+                f"{suggest(name, ['normalise'])}"
+            )
 
 
 def _listing(manifest: Manifest) -> str:

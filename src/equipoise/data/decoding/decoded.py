@@ -19,6 +19,7 @@ from equipoise.data.manifest.file_part import FilePart
 from equipoise.data.manifest.manifest import Manifest
 from equipoise.data.media import read_array
 from equipoise.data.modality import ModalitySpec
+from equipoise.data.transforms.array import Numbers
 from equipoise.data.transforms.base import Transform
 from equipoise.data.transforms.kinds import make_tabular, make_text, make_transform, name_of
 from equipoise.data.transforms.sizes import (
@@ -47,7 +48,7 @@ class DecodedModality:
         spec: of a sample as batches hold it.
         store: of N rows.
         present: bool (N,).
-        transform: finishes a row each time it is read; None of number columns.
+        transform: finishes a row each time it is read; None of number columns without settings.
         settings: of the transform, enough to read new data in the same way.
         bad: {row: reason} of cells that cannot be used.
         reading: the part of the training rows that is read.
@@ -84,7 +85,7 @@ def decode_modality(
     """
     modality = declaration.name
     if modality in manifest.numbers:
-        return _numbers(manifest.numbers[modality], declaration)
+        return _numbers(manifest.numbers[modality], declaration, options)
     if modality in manifest.texts:
         return _texts(manifest.texts[modality], declaration, options, manifest.training)
     if modality in manifest.cells:
@@ -131,12 +132,19 @@ def _check_arrays(
     )
 
 
-def _numbers(values: np.ndarray, declaration: Declaration) -> DecodedModality:
+def _numbers(
+    values: np.ndarray, declaration: Declaration, options: Mapping[str, Any]
+) -> DecodedModality:
+    """Read columns of numbers, of which `normalise` is the only setting."""
     spec = ModalitySpec(declaration.name, str(declaration.kind), values.shape[1:])
     present = ~np.isnan(values).any(axis=1)
     count = values.shape[1]
-    reading = Reading(f"{count} number{'s' * (count > 1)}, standardised")
-    return DecodedModality(spec, np.nan_to_num(values), present, None, {}, {}, reading)
+    normalise = options.get("normalise", "auto")
+    scaled = "as they are" if normalise == "none" else "standardised"
+    reading = Reading(f"{count} number{'s' * (count > 1)}, {scaled}")
+    transform = Numbers(count, normalise) if options else None
+    settings = dict(options)
+    return DecodedModality(spec, np.nan_to_num(values), present, transform, settings, {}, reading)
 
 
 def _tabular(

@@ -25,7 +25,7 @@ class Arrays:
     """Unfitted step of numbers, sounds and pictures: the transform's finish, then the scale.
 
     Args:
-        transform: None for number columns, which need no finish.
+        transform: None for number columns without settings, which need no finish.
         robust: cut what is far from the mean, and recognise counts.
     """
 
@@ -228,6 +228,10 @@ def fit_steps(parts: Splits, seed: int) -> Splits:
     for modality in reading:
         if learned.get(modality, {}).get("scale", {}).get("counts"):
             reading[modality] += " as counts"
+        step = parts.fitting.get(modality)
+        if isinstance(step, Rows):
+            remarks = step.transform.remarks(learned[modality])
+            reading[modality] = "; ".join([reading[modality], *remarks])
     if reading:
         preprocessing["reading"] = reading
     return replace(

@@ -83,7 +83,10 @@ class Numbers(ArrayFile):
 
     def __post_init__(self) -> None:
         require(self.kind, integer("length", self.length, 1))
-        self._known()
+        known = self._known()
+        fits = known is None or {*map(len, known)} <= {1, self.length}
+        expected = f"made of one number, or of {self.length}"
+        require(self.kind, ("normalise", fits, expected, self.normalise))
 
     @property
     def padded(self) -> bool:

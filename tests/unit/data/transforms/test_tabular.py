@@ -99,8 +99,35 @@ def test_an_empty_category_has_its_own_input():
 
 def test_the_most_frequent_values_are_kept(rng):
     codes = np.repeat(np.arange(9.0), np.arange(1, 10))[:, None]
-    inputs = fitted(codes, ["category"], rare=1, most=3)
+    inputs = fitted(codes, ["category"], rare=1, most=3, shared=1)
     assert inputs(np.arange(9.0)[:, None]).argmax(1).tolist() == [3] * 6 + [0, 1, 2]
+
+
+def test_values_beyond_the_most_frequent_share_inputs_evenly():
+    codes = np.repeat(np.arange(20.0), [1, *[5] * 12, *[9] * 7])[:, None]
+    inputs = fitted(codes, ["category"], most=7, shared=5)
+    found = inputs(np.array([[*np.arange(20.0), 99.0]]).T)
+    places = found.argmax(1)
+    assert inputs.width == 7 + 5 + 1
+    assert (found.sum(1) == 1).all()
+    assert places[13:20].tolist() == [*range(7)]
+    assert np.bincount(places[1:13] - 7).tolist() == [3, 3, 2, 2, 2]
+    assert places[[0, 20]].tolist() == [12, 12], "rare and new values share one"
+    transform = Tabular({"0": "category"}, most=7, shared=5)
+    (remark,) = transform.remarks(transform.learn(codes))
+    assert remark == "0: 19 values, 7 with an input each, the others share 5"
+
+
+def test_numbers_can_be_scaled_plainly_or_not_at_all(rng):
+    values = np.exp(rng.normal(3, 2, (50, 1)))
+    new = np.array([[1e6], [np.nan], [0.0]])
+    plain = fitted(values, ["number"], normalise="fit")
+    expected = (new - values.mean()) / values.std()
+    np.testing.assert_allclose(plain(new)[:, 0], np.nan_to_num(expected)[:, 0], rtol=1e-5)
+    assert fitted(values, ["number"], normalise="none")(new)[:, 0].tolist() == [1e6, 0, 0]
+    days = 86_400.0 * np.arange(20)[:, None]
+    dates = [fitted(days, ["date"], normalise=n)(days) for n in ("auto", "none")]
+    np.testing.assert_array_equal(*dates)
 
 
 def test_dates_are_points_on_circles():
@@ -129,7 +156,15 @@ def test_a_column_without_any_value_has_one_silent_input():
 
 
 @pytest.mark.parametrize(
-    "options", [{"types": {"x": "colour"}}, {"types": ["number"]}, {"rare": 0}, {"most": 1.5}]
+    "options",
+    [
+        {"types": {"x": "colour"}},
+        {"types": ["number"]},
+        {"rare": 0},
+        {"most": 1.5},
+        {"shared": 0},
+        {"normalise": "quartiles"},
+    ],
 )
 def test_bad_options(options):
     with pytest.raises(ConfigError, match="tabular: "):
