@@ -28,6 +28,7 @@ LAYERS = [
         "progress",
         "batch",
         "yaml_text",
+        "values",
         "settings",
         "registry",
     ),

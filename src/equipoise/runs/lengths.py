@@ -11,7 +11,8 @@ from typing import cast
 
 from equipoise.methods import METHODS
 from equipoise.registry import MethodEntry
-from equipoise.settings import AUTO, Settings, flat, settled
+from equipoise.settings import Settings, flat, settled
+from equipoise.values import AUTO
 
 STEPS = 2000
 """Steps after which networks of the default size have learned what small tables hold."""
