@@ -338,8 +338,10 @@ class Settings:
             out weighs 1.
         sampling: rows that an epoch draws: uniform (each once) or balanced (as many rows, evenly
             from all classes).
-        calibration: none, or temperature: after training, logits are divided by a number that is
-            fitted on validation, so that probabilities are neither too sure nor too unsure.
+        calibration: none, or temperature: logits are divided by a number of at least 1 that is
+            fitted on validation, so that probabilities are not too sure. Epochs are judged by the
+            log-loss that they have so, because training makes a network too sure long before it
+            stops learning. auto calibrates where `select` is log_loss.
         patience: stop when every modality has trained for this many epochs since the best one; 0
             trains to the end, auto waits for a fraction of the epochs. No epoch is chosen before
             all modalities have trained.
@@ -365,7 +367,7 @@ class Settings:
     label_smoothing: float = 0.0
     class_weight: str | dict[str, Any] = "none"
     sampling: str = "uniform"
-    calibration: str = "none"
+    calibration: str = AUTO
     patience: int | str = "auto"
     device: str = "auto"
     precision: str = "float32"
@@ -393,7 +395,11 @@ class Settings:
                 isinstance(self.class_weight, dict) or self.class_weight in ("none", "balanced"),
                 "none, balanced or {class: weight}",
             ),
-            ("calibration", self.calibration in ("none", "temperature"), "none or temperature"),
+            (
+                "calibration",
+                self.calibration in (AUTO, "none", "temperature"),
+                "auto, none or temperature",
+            ),
             ("sampling", self.sampling in ("uniform", "balanced"), "uniform or balanced"),
             ("patience", _is_auto_or_from(0, self.patience), "at least 0, or auto"),
             ("device", self.device in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),
@@ -401,6 +407,13 @@ class Settings:
             ("checkpoint_every", self.checkpoint_every >= 0, "at least 0"),
         ]
         _check("settings", self, checks)
+
+    @property
+    def calibrates(self) -> bool:
+        """True where logits are divided by temperatures that validation gives."""
+        if self.calibration == AUTO:
+            return self.select == "log_loss"
+        return self.calibration == "temperature"
 
     @staticmethod
     def _precisions() -> str:

@@ -46,7 +46,9 @@ def adopt(trial: Path, folder: Path, splits: Splits) -> dict[str, Any]:
     runtime = Runtime(device=pick_device(trained.settings.device))
     cache = cache_folder(trained.settings.data.cache)
     splits = cache_features(splits, trained.model, cache, runtime.device)
-    measured = read_splits(temporary, trained.model, splits, runtime, trained.settings.calibration)
+    measured = read_splits(
+        temporary, trained.model, splits, runtime, calibrate=trained.settings.calibrates
+    )
     result = {**trained.run.result, **measured}
     write_result(temporary, result)
     # A kill before this line leaves no cell, and the next call starts again from the trial.

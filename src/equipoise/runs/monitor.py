@@ -15,6 +15,7 @@ from torch import Tensor
 
 from equipoise.data.table.table import Table
 from equipoise.errors import Interrupted
+from equipoise.evaluation.calibration import with_fused_tempered
 from equipoise.evaluation.metrics import measure, worth
 from equipoise.evaluation.predict import predict
 from equipoise.files import force, in_haste, naming, replace_file
@@ -131,6 +132,10 @@ class Monitor:
                 when=f" on the validation split after epoch {at.epoch - 1}, step {at.step}",
                 remedy=remedy(self.settings.optimiser),
             )
+        # Judged as it will be used. Without the temperature, an early epoch would be chosen, after
+        # which predictions still improve, but the network is too sure of them.
+        if self.settings.calibrates:
+            predictions = with_fused_tempered(predictions)
         select = self.settings.select
         # No more than what chooses the epoch and what the curves of a report show: metrics of
         # ranks sort every class anew, which would be a good part of a short epoch.

@@ -54,7 +54,7 @@ def finish(
         "modalities": list(splits.train.modalities),
         "epochs": ctx.position.epoch,
         "best_epoch": monitor.best_epoch,
-        **read_splits(folder, ctx.model, splits, ctx.runtime, settings.calibration),
+        **read_splits(folder, ctx.model, splits, ctx.runtime, calibrate=settings.calibrates),
         "cost": _cost(ctx, monitor),
         "problems": len(splits.problems),
         "command": command(settings),
@@ -125,7 +125,7 @@ def _is_measured(part: Mapping[str, Any]) -> bool:
 
 
 def read_splits(
-    folder: Path, model: Model, splits: Splits, runtime: Runtime, calibration: str = "none"
+    folder: Path, model: Model, splits: Splits, runtime: Runtime, calibrate: bool = False
 ) -> dict[str, Any]:
     """Measure a model on validation and test, and save its predictions.
 
@@ -136,7 +136,7 @@ def read_splits(
         model: with its final weights.
         splits: of the run.
         runtime: its ranks divide the rows among themselves.
-        calibration: "temperature" to fit temperatures on validation and to apply them to both.
+        calibrate: fit temperatures on validation, and apply them to both.
 
     Returns:
         {"validation": metrics, "test": metrics, "contribution": {modality: Shapley value}}; a split
@@ -148,7 +148,7 @@ def read_splits(
         name: predict(model, table, runtime=runtime) for name, table in tables.items() if len(table)
     }
     found: dict[str, Any] = {}
-    if calibration == "temperature":
+    if calibrate:
         temperatures = fit_temperatures(parts["validation"])
         scaled = {name: tempered(predictions, temperatures) for name, predictions in parts.items()}
         losses = {

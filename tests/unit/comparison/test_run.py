@@ -279,7 +279,7 @@ def test_a_choice_is_adopted_whole_or_not_at_all(tmp_path, monkeypatch):
         {**SHARED, "methods": {"joint": None}, "seeds": [0], "grid": {"width": [4, 8]}}
     )
     with monkeypatch.context() as broken:
-        broken.setattr("equipoise.comparison.trials.read_splits", lambda *given: 1 / 0)
+        broken.setattr("equipoise.comparison.trials.read_splits", lambda *given, **named: 1 / 0)
         assert "ZeroDivisionError" in run_comparison(plan, tmp_path)[0].error
     assert not (tmp_path / "cells/joint/seed-0/config.yaml").exists()
     monkeypatch.setattr(cells_module.run, "train", None)  # it has been trained
