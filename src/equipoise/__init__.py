@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from equipoise import analyse
     from equipoise.api import Comparison, Run, auto, compare, doctor, evaluate, fit, load, predict
     from equipoise.errors import EquipoiseError
     from equipoise.estimator import EquipoiseClassifier
@@ -19,6 +20,7 @@ __all__ = [
     "EquipoiseError",
     "Run",
     "__version__",
+    "analyse",
     "auto",
     "compare",
     "doctor",
@@ -47,7 +49,10 @@ def __getattr__(name: str) -> Any:
     else:
         from importlib import import_module
 
-        value = getattr(import_module(f"equipoise.{_HOME.get(name, 'api')}"), name)
+        if name == "analyse":
+            value = import_module("equipoise.analyse")
+        else:
+            value = getattr(import_module(f"equipoise.{_HOME.get(name, 'api')}"), name)
     globals()[name] = value
     return value
 

@@ -16,12 +16,14 @@ from equipoise.runs import run as runs
 from equipoise.settings import DEFAULT_METHOD, Settings, flat
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from equipoise.comparison.cell import Outcome
     from equipoise.comparison.plan import Plan
     from equipoise.model import Model
-    from equipoise.runs.trained import Finished
+    from equipoise.runs.module import PlainModule
+    from equipoise.runs.trained import Finished, Trained
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Run(runs.Run):
         'index.html'
         >>> equipoise.load(run.folder).evaluate() == run.evaluate()
         True
+        >>> {name: features.shape[1] for name, features in run.features().items()}
+        {'easy': 8, 'hard': 8}
     """
 
     frame: pd.DataFrame | None = field(default=None, repr=False, compare=False)
@@ -52,12 +56,88 @@ class Run(runs.Run):
     @property
     def model(self) -> Model:
         """The trained network, an `nn.Module` in evaluation mode on the device of the run."""
+        return self._network().model
+
+    @property
+    def module(self) -> PlainModule:
+        """The trained network for other tools of PyTorch: {modality: tensor} in, logits out."""
+        return self._network().module
+
+    def features(self, data: Any = None, *, split: str | None = None) -> dict[str, np.ndarray]:
+        """The features that the trained encoders compute.
+
+        Args:
+            data: other data, all rows of it; the run's own by default.
+            split: of the run's own data; "test" by default.
+
+        Returns:
+            {modality: float32 (N, d_m)}, NaN in the rows that lack the modality. Rows are in the
+            order of the data.
+
+        Raises:
+            DataError: the data cannot be read.
+            RunError: the run is a search, which has no single network.
+        """
+        trained = self._network()
+        return trained.features(trained.table(_source(data), split))
+
+    def logits(self, data: Any = None, *, split: str | None = None) -> dict[str, np.ndarray]:
+        """The logits of the fused prediction and of each modality alone.
+
+        Args:
+            data: other data, all rows of it; the run's own by default.
+            split: of the run's own data; "test" by default.
+
+        Returns:
+            {"fused" or modality: float32 (N, C)}, NaN in the rows that lack the modality.
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+        import numpy as np
+
+        trained = _trained(self)
+        found = trained.predict(trained.table(_source(data), split))
+        alone = {
+            m: np.where(found.present[m][:, None], logits, np.nan).astype(np.float32)
+            for m, logits in found.logits.items()
+        }
+        return {"fused": found.fused, **alone}
+
+    def embed(self, data: Any = None, *, split: str | None = None) -> pd.DataFrame:
+        """The features as one table, for other programs.
+
+        Args:
+            data: other data, all rows of it; the run's own by default.
+            split: of the run's own data; "test" by default.
+
+        Returns:
+            A row per sample with its id as index, `label` (None where it is unknown), and a column
+            for each feature of each modality, such as `audio_0`.
+
+        Raises:
+            DataError: the data cannot be read.
+            RunError: the run is a search, which has no single network.
+        """
+        import pandas as pd
+
+        trained = self._network()
+        table = trained.table(_source(data), split)
+        index = pd.Index(table.ids, name="id")
+        label = [trained.classes[k] if k >= 0 else None for k in table.label]
+        parts = [
+            pd.DataFrame(z, index, [f"{modality}_{k}" for k in range(z.shape[1])])
+            for modality, z in trained.features(table).items()
+        ]
+        return pd.concat([pd.DataFrame({"label": label}, index), *parts], axis=1)
+
+    def _network(self) -> Trained:
         from equipoise.runs.trained import Trained
 
         trained = _trained(self)
         if not isinstance(trained, Trained):
             raise RunError(f"{self.folder}: a search stores many members, and no single network")
-        return trained.model
+        return trained
 
     @property
     def history(self) -> pd.DataFrame:
@@ -247,6 +327,7 @@ def evaluate(
     missing: float | None = None,
     problems: str | None = None,
     allow_absent: bool = False,
+    head: str | Mapping[str, Any] | None = None,
     trust: bool = False,
 ) -> dict[str, Any]:
     """Measure a finished run.
@@ -262,6 +343,8 @@ def evaluate(
             by default.
         allow_absent: other data may lack the columns of some modalities, which are then absent in
             every row.
+        head: options of the head that replace those of the run, such as {"fusion": "mean"}, or
+            another head of the same parts. Temperatures of the run then do not apply.
         trust: code that the settings of a run folder import may run.
 
     Returns:
@@ -287,7 +370,7 @@ def evaluate(
         >>> half["modalities"]["easy"]["count"] < half["count"]
         True
     """
-    return _trained(run, trust).evaluate(
+    return _trained(run, trust, head).evaluate(
         _source(data), split=split, missing=missing, problems=problems, allow_absent=allow_absent
     )
 
@@ -539,11 +622,14 @@ def _stem(source: Any) -> str:
     return Path(source).stem if isinstance(source, str | Path) else "data"
 
 
-def _trained(run: runs.Run | str | Path, trust: bool = False) -> Finished:
+def _trained(
+    run: runs.Run | str | Path, trust: bool = False, head: str | Mapping[str, Any] | None = None
+) -> Finished:
     """A run in use, which is trusted if the user says so, or trained it in this process."""
     from equipoise.portfolio.opened import open_run
 
+    options = {"name": head} if isinstance(head, str) else head
     if isinstance(run, str | Path):
-        return open_run(run, trust=trust)
+        return open_run(run, trust=trust, head=options)
     frame = run.frame if isinstance(run, Run) else None
-    return open_run(run.folder, trust=trust or run.trusted, frame=frame)
+    return open_run(run.folder, trust=trust or run.trusted, frame=frame, head=options)

@@ -191,10 +191,18 @@ class Registry:
         kind: of component, such as "method"; its plural names the entry points.
         entries: the library's own.
         entry: class of all entries.
+        plural: of `kind`, where it is not formed by an s.
     """
 
-    def __init__(self, kind: str, entries: Sequence[Entry], entry: type[Entry] = Entry) -> None:
+    def __init__(
+        self,
+        kind: str,
+        entries: Sequence[Entry],
+        entry: type[Entry] = Entry,
+        plural: str | None = None,
+    ) -> None:
         self.kind = kind
+        self.plural = plural or f"{kind}s"
         self.entry = entry
         self._own = {entry.name: entry for entry in entries}
         # Names of other packages that are left out, and why: the reason is given to whoever asks.
@@ -203,7 +211,7 @@ class Registry:
     @cached_property
     def _entries(self) -> dict[str, Entry]:
         merged = dict(self._own)
-        for point in entry_points(group=f"equipoise.{self.kind}s"):
+        for point in entry_points(group=f"equipoise.{self.plural}"):
             try:
                 entry = _load_entry(point, self.kind, self.entry)
             except ConfigError as error:
@@ -224,7 +232,7 @@ class Registry:
             ConfigError: it is not an entry of this kind; the class itself is not one, for example.
         """
         if not isinstance(entry, self.entry):
-            raise invalid(f"{self.kind}s", "entry", f"a {self.entry.__name__}", entry)
+            raise invalid(self.plural, "entry", f"a {self.entry.__name__}", entry)
         self._entries[entry.name] = entry
 
     def __iter__(self) -> Iterator[Entry]:

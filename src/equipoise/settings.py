@@ -39,6 +39,10 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flattened
 
 
+LAST = "last"
+"""The last epoch, among those whose weights are kept."""
+
+
 def _is_auto_or_from(least: int, value: int | str) -> bool:
     return value == AUTO if isinstance(value, str) else value >= least
 
@@ -350,6 +354,8 @@ class Settings:
         compile: compile every encoder.
         channels_last: memory format of the encoders' weights.
         checkpoint_every: also checkpoint after this many steps; 0 for the ends of epochs only.
+        keep_epochs: epochs whose weights are kept beside the best ones, counted from 1, such as
+            [1, 7, last]; analyses can look at them.
     """
 
     data: DataSettings = field(default_factory=DataSettings)
@@ -374,6 +380,7 @@ class Settings:
     compile: bool = False
     channels_last: bool = False
     checkpoint_every: int = 0
+    keep_epochs: list[int | str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         checks = [
@@ -405,6 +412,11 @@ class Settings:
             ("device", self.device in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),
             ("precision", self.precision in ("float32", "bfloat16"), self._precisions()),
             ("checkpoint_every", self.checkpoint_every >= 0, "at least 0"),
+            (
+                "keep_epochs",
+                all(e == LAST if isinstance(e, str) else e >= 1 for e in self.keep_epochs),
+                f"a list of epochs from 1 on, and {LAST} for the last one",
+            ),
         ]
         _check("settings", self, checks)
 

@@ -118,6 +118,13 @@ def _read_floats(name: str, value: object) -> list[float]:
     return [_read_float(name, item) for item in value]
 
 
+def _read_epochs(name: str, value: object) -> list[int | str]:
+    """A list of integers, and of the word for the last epoch; a single one is a list of one."""
+    value = plain(value, name)
+    items = value if isinstance(value, list) else [value]
+    return [item if isinstance(item, str) else _read_int(name, item) for item in items]
+
+
 def _read_mapping(name: str, value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _refuse(name, "a mapping", value)
@@ -149,6 +156,7 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "str": _read_text,
     "list[str]": _read_texts,
     "list[float]": _read_floats,
+    "list[int | str]": _read_epochs,
     "dict[str, Any]": _read_mapping,
     "str | dict[str, Any]": _read_class_weight,
 }

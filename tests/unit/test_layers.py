@@ -43,9 +43,10 @@ LAYERS = [
     ("comparison", "diagnosis"),
     ("portfolio",),
     ("report",),
+    ("analysis",),
     ("studies",),
     ("testing",),
-    ("api", "cli", "estimator"),
+    ("analyse", "api", "cli", "estimator"),
 ]
 DATA_LADDER = [
     "modality",
@@ -164,9 +165,9 @@ def test_one_file_speaks_to_the_other_ranks():
 def test_nobody_else_knows_a_method_by_name():
     """Defaults, the demo and a search name one; heads and transforms may share a method's name.
 
-    The weight of a sample or a member, and balanced classes, are not the methods.
+    The weight of a sample or a member, balanced classes and PDF files are not the methods.
     """
-    names = set(METHODS.names()) - {"weight", "balanced"}
+    names = set(METHODS.names()) - {"weight", "balanced", "pdf"}
     found = named(names, "methods", "cli/demo.py", "portfolio/", "data/transforms/")
     allowed = {(file, "joint") for file in ("settings.py", "api.py", "registry.py")}
     allowed.add(("registry.py", "concat"))  # the head of that name
@@ -178,9 +179,9 @@ def test_nobody_else_knows_a_method_by_name():
 def test_nobody_else_knows_a_head_by_name():
     """Only the default of a method's entry and the entries of methods name one.
 
-    The shared group, the cosine schedule, weights and balanced classes are not heads.
+    The shared group, the cosine schedule, weights, balanced classes and PDF files are not heads.
     """
-    names = set(HEADS.names()) - {"shared", "cosine", "weight", "balanced"}
+    names = set(HEADS.names()) - {"shared", "cosine", "weight", "balanced", "pdf"}
     found = named(names, "heads", "methods/", "portfolio/", "data/transforms/")
     assert found == {("registry.py", "concat")}
 

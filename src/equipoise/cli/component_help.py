@@ -27,6 +27,7 @@ LIBRARY_PARAMETERS = {
     "method": set[str](),
     "head": {"widths", "classes"},
     "encoder": {"shape", "vocabulary"},
+    "analysis": {"runs", "trust"},
 }
 """Parameters of a constructor that the library fills in; they are no options of the user."""
 
@@ -63,7 +64,7 @@ def component_options(entry: Entry, kind: str) -> Iterator[tuple[str, str, str]]
 
     Args:
         entry: of the registry.
-        kind: "method", "head" or "encoder".
+        kind: "method", "head", "encoder" or "analysis".
 
     Raises:
         ConfigError: the class cannot be imported.
@@ -100,10 +101,10 @@ def _find(kind: str, name: str) -> Entry:
     return {"method": METHODS, "head": HEADS, "encoder": ENCODERS}[kind][name]
 
 
-def _described(kind: type) -> dict[str, str]:
-    """{parameter: description} from the Args of a class; those of its base classes fill gaps."""
+def _described(kind: Any) -> dict[str, str]:
+    """{parameter: description} from the Args of a function, or of a class and its bases."""
     found: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
+    for base in reversed(kind.__mro__) if isinstance(kind, type) else [kind]:
         section = inspect.cleandoc(base.__doc__ or "").partition("\nArgs:\n")[2]
         section = re.split(r"\n(?=\S)", section)[0]  # up to the next section
         section = re.sub(r"\n {8,}", " ", section)  # continuation lines

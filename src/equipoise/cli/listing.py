@@ -1,4 +1,4 @@
-"""List methods, heads, encoders, data sets or presets."""
+"""List methods, heads, encoders, data sets, presets or analyses."""
 
 from __future__ import annotations
 
@@ -68,6 +68,12 @@ def _presets() -> Registry:
     return preset_registry()
 
 
+def _analyses() -> Registry:
+    from equipoise.analysis import ANALYSES
+
+    return ANALYSES
+
+
 EXTRA_COLUMNS: dict[str, dict[str, Callable[[Any], str]]] = {
     "methods": {
         "head": lambda e: e.head,
@@ -91,4 +97,5 @@ LISTED = {
     "encoders": _encoders,
     "datasets": _datasets,
     "presets": _presets,
+    "analyses": _analyses,
 }

@@ -137,7 +137,7 @@ def read_pairs(words: Iterable[str]) -> Iterator[tuple[str, Any]]:
             if text.startswith("--"):
                 raise ConfigError(f"--{name} needs a value, if it is an option at all; see --help")
         try:
-            yield name, _value(text)
+            yield name, read_value(text)
         except argparse.ArgumentTypeError as error:
             raise ConfigError(f"argument --{name}: {error}") from None
 
@@ -191,12 +191,13 @@ def _reader(declared: str) -> Any:
             return None if text == "null" else text
         if declared == "list[str]":
             return [text]
-        return _value(text)
+        return read_value(text)
 
     return read
 
 
-def _value(text: str) -> Any:
+def read_value(text: str) -> Any:
+    """The YAML value of a flag's text."""
     try:
         return parse_yaml(text)
     except yaml.YAMLError:

@@ -10,10 +10,12 @@ from typing import NoReturn
 
 import equipoise
 from equipoise.cli import (
+    analyse,
     auto,
     bench,
     demo,
     doctor,
+    embed,
     evaluate,
     listing,
     predict,
@@ -32,8 +34,10 @@ COMMANDS: dict[str, ModuleType] = {
     "auto": auto,
     "evaluate": evaluate,
     "predict": predict,
+    "embed": embed,
     "bench": bench,
     "reproduce": reproduce,
+    "analyse": analyse,
     "report": report,
     "list": listing,
 }
@@ -100,6 +104,8 @@ def parse_command(arguments: Sequence[str]) -> argparse.Namespace:
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         raise unknown("command", arguments[0], COMMANDS)
     top, commands = build_parser()
+    if arguments and arguments[0] == "analyse":
+        analyse.add_kind(commands["analyse"], arguments[1:])
     _describe_components(commands, arguments)
     found, rest = top.parse_known_args(arguments)
     if found.run is None:

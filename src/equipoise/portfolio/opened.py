@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 def open_run(
-    folder: str | Path, *, trust: bool = False, frame: pd.DataFrame | None = None
+    folder: str | Path,
+    *,
+    trust: bool = False,
+    frame: pd.DataFrame | None = None,
+    head: Mapping[str, Any] | None = None,
 ) -> Finished:
     """Open a finished run of either kind.
 
@@ -27,13 +31,17 @@ def open_run(
         folder: the run folder.
         trust: the settings of the run may import code.
         frame: the DataFrame that the run was made from, which no run folder holds.
+        head: options of the head that replace those of a training, see `Trained`.
 
     Raises:
-        ConfigError: the settings import code, and are not trusted.
+        ConfigError: the settings import code, and are not trusted, or the run does not fit `head`.
         RunError: no finished run there, or its files are damaged or do not belong together.
     """
-    kind = Searched if (Path(folder) / MEMBERS).is_file() else Trained
-    return kind(folder, trust=trust, frame=frame)
+    if not (Path(folder) / MEMBERS).is_file():
+        return Trained(folder, trust=trust, frame=frame, head=head)
+    if head:
+        raise ConfigError(f"{folder}: a search has no head that could be exchanged")
+    return Searched(folder, trust=trust, frame=frame)
 
 
 class Searched(Finished):

@@ -24,7 +24,7 @@ from equipoise.methods.parts.auxiliary import own_classifier
 from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.folder import resume_command
 from equipoise.runs.interrupt import Interrupt
-from equipoise.settings import Settings, settled
+from equipoise.settings import LAST, Settings, settled
 from equipoise.training.checkpoint import Checkpoint, Checkpoints
 from equipoise.training.context import Context
 from equipoise.training.finite import remedy
@@ -50,7 +50,7 @@ class Monitor:
         ctx: the training that is observed.
         method: its memory is saved with the model.
         validation: the split that selects the epoch; the monitor does not know the test split.
-        settings: of the run; `select`, `patience` and `checkpoint_every` are read.
+        settings: of the run; `select`, `patience`, `checkpoint_every` and `keep_epochs` are read.
         interrupt: says whether a signal came.
         callbacks: called with each epoch's record; may stop the training.
     """
@@ -162,6 +162,9 @@ class Monitor:
         epochs = self.ctx.position.epoch
         if epochs == 0:
             return
+        if LAST in self.settings.keep_epochs:
+            self._keep()
+        self._warn_of_epochs_that_never_came(epochs)
         if self.best_epoch >= 0:
             self._warn_of_unfinished_training()
             return
@@ -175,6 +178,23 @@ class Monitor:
                 stacklevel=2,
             )
         self.ctx.runtime.barrier()
+
+    def _keep(self) -> None:
+        """Keep the weights, as they were validated."""
+        if self.ctx.runtime.main:
+            with self.ctx.average.applied():
+                self.checkpoints.keep_epoch(self.ctx.position.epoch, self.ctx.model.state_dict())
+        self.ctx.runtime.barrier()
+
+    def _warn_of_epochs_that_never_came(self, done: int) -> None:
+        asked = self.settings.keep_epochs
+        missed = [epoch for epoch in asked if not isinstance(epoch, str) and epoch > done]
+        if missed and self.ctx.runtime.main:
+            warnings.warn(
+                f"the training ended after epoch {done}, so no weights of epoch "
+                f"{', '.join(map(str, missed))} are kept (keep_epochs)",
+                stacklevel=3,
+            )
 
     def _warn_of_unfinished_training(self) -> None:
         """Warn where the last epoch is the best, and those before it were clearly worse."""
@@ -226,6 +246,9 @@ class Monitor:
                 file.write(json.dumps(_finite(line), allow_nan=False) + "\n")
                 file.flush()
                 force(file.fileno())
+        # Before the checkpoint, so that a run that is killed in between keeps them once more.
+        if ctx.position.epoch in self.settings.keep_epochs:
+            self._keep()
         self.save()
         if ctx.runtime.main:
             # Only now: a checkpoint on disk names the best epoch, whose weights must be there.

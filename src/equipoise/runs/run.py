@@ -271,7 +271,7 @@ def _checkpoints(folder: Path, settings: Settings, splits: Splits, runtime: Runt
 def identity_of(settings: Settings) -> dict[str, Any]:
     """The settings that a checkpoint must agree with: all that change the result."""
     values = settings.to_dict()
-    for free in ("checkpoint_every", "device"):
+    for free in ("checkpoint_every", "device", "keep_epochs"):
         del values[free]
     values["data"] = {k: v for k, v in values["data"].items() if k != "cache"}
     return values

@@ -10,6 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from equipoise import data
@@ -23,10 +24,13 @@ from equipoise.encoders import ENOUGH
 from equipoise.errors import ConfigError, DataError, EquipoiseError, RunError, invalid
 from equipoise.evaluation.assessment import assess
 from equipoise.evaluation.calibration import tempered
+from equipoise.evaluation.features import features
 from equipoise.evaluation.predict import predict
 from equipoise.evaluation.predictions import load_predictions
-from equipoise.runs.build import build_method, build_model
+from equipoise.model import Model
+from equipoise.runs.build import build_method, build_model, head_of
 from equipoise.runs.folder import data_facts, digest, fact_digests, read_facts
+from equipoise.runs.module import PlainModule
 from equipoise.runs.run import Run, identity_of, load_splits
 from equipoise.settings import IN_MEMORY, Settings, require_trust
 from equipoise.training.checkpoint import Checkpoints
@@ -163,6 +167,25 @@ class Finished(ABC):
             )
         return table
 
+    def table(self, source: Any = None, split: str | None = None) -> Table:
+        """Other data, all rows of it, or a split of the run's own data.
+
+        Args:
+            source: a manifest, a DataFrame or a prepared folder; the run's own data by default.
+            split: of the run's own data; the test split by default.
+
+        Raises:
+            ConfigError: no such split, or a split of other data.
+            DataError: the data cannot be read.
+        """
+        if source is None:
+            return self.own(split or "test")
+        if split is not None:
+            raise ConfigError(
+                f"{split!r} is a split of the run's own data; leave out one of the two"
+            )
+        return self.read(source)
+
     def _stored(self, split: str) -> Predictions | None:
         """The predictions that the run kept of a split of a DataFrame, which is kept nowhere."""
         path = self.folder / "predictions" / f"{split}.npz"
@@ -277,33 +300,92 @@ class Trained(Finished):
         folder: the run folder.
         trust: the settings of the run may import code.
         frame: the DataFrame that the run was trained on, which no run folder holds.
+        head: options of the head that replace those of the run, such as {"fusion": "mean"}; with a
+            `name`, another head of the same parts.
+        epoch: one of the run's `keep_epochs`, whose weights are taken; the best one by default.
 
     Raises:
-        ConfigError: the settings import code, and are not trusted.
-        RunError: no finished run there, or its files are damaged or do not belong together.
+        ConfigError: the settings import code, and are not trusted, or the trained weights do not
+            fit the head.
+        RunError: no finished run there, or its files are damaged or do not belong together, or the
+            weights of the epoch were not kept.
     """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        trust: bool = False,
+        frame: pd.DataFrame | None = None,
+        head: Mapping[str, Any] | None = None,
+        epoch: int | None = None,
+    ) -> None:
+        self.exchanged = dict(head or {})
+        self.epoch = epoch
+        super().__init__(folder, trust=trust, frame=frame)
 
     def _stored_digests(self) -> Mapping[str, Any] | None:
         checkpoints = Checkpoints(
             self.folder / "checkpoints", {"settings": identity_of(self.settings)}
         )
-        self._best = checkpoints.load(checkpoints.best())
-        found: Mapping[str, Any] | None = self._best.identity.get("facts")
+        path = checkpoints.best() if self.epoch is None else checkpoints.kept(self.epoch)
+        self._chosen = checkpoints.load(path)
+        found: Mapping[str, Any] | None = self._chosen.identity.get("facts")
         return found
 
     def _build(self) -> None:
+        settings = self.settings
+        if self.exchanged:
+            own = head_of(settings)
+            same = self.exchanged.get("name", own["name"]) == own["name"]
+            settings = replace(settings, head={**(own if same else {}), **self.exchanged})
         # The weights drawn here are replaced at once; the caller's random state must not change.
         with torch.random.fork_rng():
-            model = build_model(self.settings, self.specs, self.classes, self.rows)
-        model.load_state_dict(self._best.model)
+            model = build_model(settings, self.specs, self.classes, self.rows)
+        if self.exchanged:
+            self._require_parts(model)
+        model.load_state_dict(self._chosen.model)
         self.model = model.to(pick_device(self.settings.device)).eval()
+
+    def _require_parts(self, model: Model) -> None:
+        """Refuse a head whose weights are not those that were trained."""
+        shapes = [
+            {name: tuple(tensor.shape) for name, tensor in state.items()}
+            for state in (self._chosen.model, model.state_dict())
+        ]
+        if shapes[0] != shapes[1]:
+            name = f"{self.exchanged.get('name', head_of(self.settings)['name'])!r}"
+            raise ConfigError(
+                f"{self.folder}: the trained weights do not fit head {name} with these options; "
+                "only how the parts of a head are fused can be exchanged after training"
+            )
+
+    @property
+    def temperatures(self) -> dict[str, Any] | None:
+        """The run's temperatures; None if it has none, or if they were fitted to other logits."""
+        if self.exchanged or self.epoch is not None:
+            return None
+        found: dict[str, Any] | None = self.run.result.get("temperature")
+        return found
+
+    def _stored(self, split: str) -> Predictions | None:
+        return None if self.exchanged or self.epoch is not None else super()._stored(split)
 
     def _load_splits(self, settings: Settings) -> Splits:
         return load_splits(settings, build_method(settings))
 
+    def features(self, table: Table) -> dict[str, np.ndarray]:
+        """The features {modality: (N, d_m)} of every row, NaN where the modality is absent."""
+        return features(self.model, table)
+
+    @property
+    def module(self) -> PlainModule:
+        """The network with tensors as inputs and fused logits as output."""
+        return PlainModule(self.model)
+
     def predict(self, table: Table) -> Predictions:
         """The logits of every row, fused and per modality, divided by the run's temperatures."""
-        return tempered(predict(self.model, table), self.run.result.get("temperature"))
+        return tempered(predict(self.model, table), self.temperatures)
 
 
 def _vocabularies(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,9 @@ from equipoise.settings import Settings, changes, flat
 
 Tensors = Mapping[str, Tensor]
 
+KEPT = "kept-epoch-"
+"""The beginning of the names of folders that `keep_epochs` asks for."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -148,6 +151,33 @@ class Checkpoints:
         if not found:
             raise RunError(f"{self.folder}: no best weights yet; train for at least one epoch")
         return found[-1]
+
+    def keep_epoch(self, epoch: int, model: Tensors) -> None:
+        """Write the weights after an epoch, counted from 1, which are never deleted."""
+        self.save(self._kept_name(epoch), model)
+
+    def kept(self, epoch: int) -> Path:
+        """The folder of the weights after an epoch, counted from 1.
+
+        Raises:
+            RunError: they were not kept.
+        """
+        path = self.folder / self._kept_name(epoch)
+        if not path.is_dir():
+            known = ", ".join(map(str, self.kept_epochs())) or "none"
+            raise RunError(
+                f"{path}: the weights after epoch {epoch} were not kept (kept: {known}); train "
+                f"again with --keep_epochs '[{epoch}]'"
+            )
+        return path
+
+    def kept_epochs(self) -> list[int]:
+        """The epochs, counted from 1, whose weights are kept."""
+        return sorted(int(path.name[len(KEPT) :]) for path in self.folder.glob(f"{KEPT}*"))
+
+    @staticmethod
+    def _kept_name(epoch: int) -> str:
+        return f"{KEPT}{epoch:05d}"
 
     def prune_best(self, keep: str) -> None:
         """Delete all best weights but those in the folder named `keep`."""
