@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +106,7 @@ def open_runs(runs: Runs, trust: bool = False) -> list[Opened]:
 
 
 def drawn_rows(table: Table, samples: int, seed: int, labelled: bool = True) -> Table:
-    """Some rows of a table.
+    """Some rows of a table, without augmentation.
 
     Args:
         table: the split.
@@ -117,4 +117,4 @@ def drawn_rows(table: Table, samples: int, seed: int, labelled: bool = True) -> 
     rows = np.flatnonzero(table.label >= 0) if labelled else np.arange(len(table))
     if len(rows) > samples:
         rows = np.sort(np.random.default_rng(seed).choice(rows, samples, replace=False))
-    return table.take(rows)
+    return replace(table.take(rows), augment=None)

@@ -5,6 +5,15 @@ look at is listed by: equipoise list analyses. More on one: equipoise analyse KI
 
 examples:
   equipoise analyse gap runs/joint runs/mla
+  equipoise analyse landscape runs/joint runs/mie --points 11
+  equipoise analyse spectrum runs/joint runs/mie
+  equipoise analyse alpha runs/lfm runs/lfm-lb --curves heuristic,polynomial
+  equipoise analyse phases runs/mie
+  equipoise analyse sensitivity runs/mie --setting method.rho --values 0.01,0.05,0.1
+  equipoise analyse shapley runs/comparison
+  equipoise analyse confusion-difference runs/joint runs/mla
+  equipoise analyse disagreement runs/mla --show 4
+  equipoise analyse gradcam runs/lfm --epochs 1,7,30 --ids clip7,clip9
 """
 
 from __future__ import annotations
