@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -64,11 +63,6 @@ def _check_loss(name: str, method: Method, settings: Settings) -> None:
 def criterion_of(settings: Settings) -> Criterion:
     """The loss of a sample."""
     gamma = settings.focal_gamma if settings.loss == "focal" else 0.0
-    if settings.label_smoothing == 1:
-        warnings.warn(
-            "label_smoothing 1 makes all labels uniform: the training cannot learn the classes",
-            stacklevel=2,
-        )
     return Criterion(gamma, settings.label_smoothing)
 
 
