@@ -156,6 +156,8 @@ class MethodEntry(Entry):
         ordered: True if the order of the modalities matters by design.
         advises: {dotted setting: value} that its authors rely on; holds where neither a preset nor
             the user gives another.
+        left_out: why a comparison of all methods leaves it out, such as "equal to film"; "" for a
+            method that is part of it.
     """
 
     modalities: str = "any"
@@ -168,6 +170,7 @@ class MethodEntry(Entry):
     neutral_of: str = "joint"
     ordered: bool = False
     advises: Mapping[str, Any] = field(default_factory=dict)
+    left_out: str = ""
 
     @property
     def advice(self) -> str:

@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         metavar="LIST",
-        help="all; or names and settings files, each with or without label=, separated by commas",
+        help="all (but those whose rows equal another one's); or names and settings files, each "
+        "with or without label=, separated by commas",
     )
     parser.add_argument("--seeds", metavar="SEEDS", help="a list such as 0,1,2, or how many [3]")
     parser.add_argument(

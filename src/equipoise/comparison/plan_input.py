@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -15,6 +15,7 @@ from equipoise.comparison.plan import Changes, Plan
 from equipoise.configuration.layers import PRESET, nest, overlay
 from equipoise.errors import ConfigError, shown
 from equipoise.methods import METHODS
+from equipoise.registry import MethodEntry
 from equipoise.settings import MOST_SEED, require_trust
 from equipoise.yaml_text import parse_yaml, read_yaml
 
@@ -107,7 +108,7 @@ def _read_folds(value: Any) -> int:
 
 def _which_methods(seeds: int) -> str:
     """The refusal of a comparison that names no method: all of them are too many to start."""
-    count = len(METHODS.names())
+    count = sum(not cast(MethodEntry, METHODS[name]).left_out for name in METHODS.names())
     return (
         "name the methods to compare: --methods joint,mla,lfm,mie for a first look; --methods all "
         f"for all {count} ({count * seeds} trainings with {seeds} seeds); or recipes, --methods "
@@ -194,6 +195,8 @@ def read_methods(
 ) -> dict[str, Changes]:
     """{label: changes} from `all`, a comma-separated list, a list, or the mapping of a bench file.
 
+    `all` leaves out methods whose rows would say nothing, and warns of it.
+
     Raises:
         ConfigError: an item cannot be read, or two have the same label.
     """
@@ -206,7 +209,7 @@ def read_methods(
     else:
         raise ConfigError(f"methods must be names or a mapping, found {shown(value)}")
     found: dict[str, Changes] = {}
-    for item in METHODS.names() if items == ["all"] else items:
+    for item in _all_methods() if items == ["all"] else items:
         if not isinstance(item, str):
             raise ConfigError(f"methods: {shown(item)} is no name of a method")
         label, changes = method_changes(item, trust=trust)
@@ -214,6 +217,15 @@ def read_methods(
             raise ConfigError(f"two methods are called {label!r}; tell them apart with label=name")
         found[label] = changes
     return found
+
+
+def _all_methods() -> list[str]:
+    """The names that `all` stands for."""
+    left_out = {name: cast(MethodEntry, METHODS[name]).left_out for name in METHODS.names()}
+    reasons = ", ".join(f"{name} ({why})" for name, why in left_out.items() if why)
+    if reasons:
+        warnings.warn(f"all methods but {reasons}; name these to include them", stacklevel=3)
+    return [name for name, why in left_out.items() if not why]
 
 
 def method_changes(item: str, *, trust: bool = False) -> tuple[str, Changes]:

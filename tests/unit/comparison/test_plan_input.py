@@ -3,6 +3,7 @@ import pytest
 from equipoise.comparison.plan_input import plan_from, read_grid, read_methods, read_seeds
 from equipoise.configuration.layers import make_settings, nest
 from equipoise.errors import ConfigError
+from equipoise.heads import HEADS
 from equipoise.methods import METHODS
 from equipoise.yaml_text import parse_yaml
 
@@ -20,7 +21,24 @@ def test_methods_as_names_labels_and_files(tmp_path):
         "optimiser": {"lr": 0.01},
         "data": {"source": "elsewhere.csv"},  # until `plan_from` makes them everybody's
     }
-    assert list(read_methods("all")) == METHODS.names()
+
+
+def test_all_methods_leave_out_rows_that_say_nothing():
+    with pytest.warns(UserWarning, match=r"all methods but .*affine \(equal to film\).*name these"):
+        found = list(read_methods("all"))
+    left = set(METHODS.names()) - set(found)
+    assert left == {"concat", "unimodal", "linear-probe", "compose", "affine"}
+    assert list(read_methods("affine")) == ["affine"]
+
+
+@pytest.mark.parametrize("name", [e.name for e in METHODS if e.left_out.startswith("equal to ")])
+def test_a_row_that_is_left_out_is_equal_by_construction(name):
+    entry = METHODS[name]
+    twin = METHODS[entry.left_out.split()[2]]
+    assert not twin.left_out
+    assert HEADS[entry.head].target == HEADS[twin.head].target
+    # The conformance suite compares the weights of the two where a neutral setting says so.
+    assert entry.target == twin.target or (entry.neutral == {} and entry.neutral_of == twin.name)
 
 
 def test_methods_of_a_bench_file():
@@ -216,7 +234,7 @@ def test_a_comparison_without_methods_is_refused_with_three_choices():
     with pytest.raises(ConfigError) as caught:
         plan_from({"data": "digits"}, seeds=2)
     message = str(caught.value)
-    count = len(METHODS.names())
+    count = sum(not entry.left_out for entry in METHODS)
     assert f"--methods all for all {count} ({2 * count} trainings with 2 seeds)" in message
     assert "--methods joint,mla,lfm,mie" in message
     assert "recipes/crema-d/mie.yaml" in message

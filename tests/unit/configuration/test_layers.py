@@ -39,8 +39,8 @@ def test_advice_lies_over_the_defaults():
 def test_the_user_and_presets_lie_over_advice():
     settings = made(**{"optimiser.lr": 0.5, "batch_size": 32})
     assert (settings.optimiser.name, settings.optimiser.lr, settings.batch_size) == ("sgd", 0.5, 32)
-    preset = make_settings([{"preset": "av-digits"}])
-    assert made(preset="av-digits").optimiser == preset.optimiser
+    preset = make_settings([{"preset": "crema-d"}])
+    assert made(preset="crema-d").optimiser == preset.optimiser
 
 
 def test_another_optimiser_takes_nothing_of_what_is_advised_for_a_third():
@@ -66,6 +66,7 @@ def test_an_optimiser_brings_its_own_rate():
         {"method": "advised", "optimiser.name": "adamw", "optimiser.lr": 0.25, "batch_size": 7},
         {"optimiser.name": "sgd", "optimiser.lr": 0.001, "optimiser.weight_decay": 0.01},
         {"method": "advised", "batch_size": "auto", "epochs": 3},
+        {"preset": "crema-d", "method": "advised"},
         {"preset": "av-digits", "method": "advised"},
         {"optimiser.betas": [0.8, 0.95]},
     ],

@@ -26,7 +26,8 @@ OGM_PAPER = (
     "CVPR 2022"
 )
 SCALES_GRADIENTS = {"optimiser.name": "sgd", "optimiser.lr": 0.03}
-"""Advice of methods that make gradients smaller or larger, which Adam would divide out again."""
+"""Advice of methods that make gradients smaller or larger, which Adam would divide out again. They
+were published with SGD, CGGM on one of its data sets."""
 
 ENTRIES: list[MethodEntry] = [
     MethodEntry(
@@ -182,6 +183,7 @@ ENTRIES: list[MethodEntry] = [
         head="boosted-sum",
         forward_passes=None,
         ordered=True,
+        advises={"optimiser.clip": 1.0},
     ),
     MethodEntry(
         "mmpareto",
@@ -301,10 +303,10 @@ ENTRIES: list[MethodEntry] = [
         year=2023,
         url="https://arxiv.org/abs/2308.07686",
         code="https://github.com/lihong2303/AGM_ICCV2023",
-        memory="the head's graph for every set of modalities",
+        memory="the head's graph for every set of modalities, where its logits are no sum",
         forward_passes=2.0,
         backward_passes=2.0,
-        neutral={"alpha": 0.0},
+        neutral={"alpha": 0.0, "clip": 0.0},
         advises=SCALES_GRADIENTS,
     ),
     MethodEntry(
@@ -340,7 +342,8 @@ ENTRIES: list[MethodEntry] = [
         url="https://arxiv.org/abs/2503.18595",
         code="https://github.com/GeWu-Lab/InfoReg_CVPR2025",
         memory="a copy of the encoders",
-        neutral={"strength": 0.0},
+        neutral={"strength": 0.0, "unimodal_weight": 0.0},
+        advises=SCALES_GRADIENTS,
     ),
     MethodEntry(
         "bss",
@@ -449,6 +452,7 @@ ENTRIES: list[MethodEntry] = [
         url="https://arxiv.org/abs/2507.10203",
         code="https://github.com/shicaiwei123/ICCV2025-ARL",
         neutral={"gamma": 0.0, "weights": "none", "warm_up": 0.0},
+        advises=SCALES_GRADIENTS,
     ),
     MethodEntry(
         "di-mml",
@@ -473,6 +477,7 @@ ENTRIES: list[MethodEntry] = [
         code="https://github.com/zrguo/CGGM",
         head="auxiliary",
         neutral={"rho": 0.0, "direction": 0.0},
+        advises=SCALES_GRADIENTS,
     ),
     MethodEntry(
         "amss",
@@ -483,6 +488,7 @@ ENTRIES: list[MethodEntry] = [
         url="https://arxiv.org/abs/2404.08347",
         code="https://github.com/njustkmg/TPAMI-AMSS",
         neutral={"bounds": [1.0, 1.0]},
+        advises=SCALES_GRADIENTS,
     ),
     MethodEntry(
         "amss-plus",
@@ -493,11 +499,13 @@ ENTRIES: list[MethodEntry] = [
         url="https://arxiv.org/abs/2404.08347",
         code="https://github.com/njustkmg/TPAMI-AMSS",
         neutral={"bounds": [1.0, 1.0]},
+        advises=SCALES_GRADIENTS,
     ),
     MethodEntry(
         "compose",
         "equipoise.methods.balance.compose:Compose",
         "any combination of the ingredients of MLA, LFM and MIE",
         neutral={},
+        left_out="equal to joint until ingredients are chosen",
     ),
 ]

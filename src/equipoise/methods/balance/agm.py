@@ -36,14 +36,27 @@ Equations:
     coefficient of $f(S)$ in $o_m$. The passes with zeros keep their graph; without it every encoder
     would be scaled by the same factor.
 
-    The head reads $2^M - 1$ subsets. An encoder runs on zeros for one sample only, in evaluation
-    mode, because the result is the same for all samples. Cost: two forward and two backward passes
-    per encoder and step.
+    An encoder runs on zeros for one sample only, in evaluation mode, because the result is the same
+    for all samples. Cost: two forward and two backward passes per encoder and step.
+
+    Where the fused logits are a sum of one part $v_m$ per modality, as those of `concat` and `sum`
+    are, the head reads nothing again: with $v_m^0$ the part for an input of zeros,
+
+    $$o_m = v_m - v_m^0 + \frac{1}{M} \Big(f(\mathrm{all}) - \sum_j (v_j - v_j^0)\Big)$$
+
+    Any other head reads $2^M - 2$ more sets for up to four modalities. For more of them that would
+    cost more than all encoders together. Then each sample has one order in which its modalities are
+    added to the zeros, $o_m$ is what $m$ adds in it, and the head reads $M$ more sets. The orders
+    are the $M$ rotations of one that is drawn for each batch, so that every place in an order is
+    equally likely and the responses are right on average.
 
     A modality that the batches so far have lacked has no running mean. Our choice: when it first
     appears, $s_m$ stands for $\hat s_m$. A mean of 0 would make all others look extremely weak
     ($\kappa = e^{10}$ at the default cap). At the very first step, when no modality has a mean, all
     means are 0 and $\tau_m = 1$, as published.
+
+    In a step in which an entry of the head's gradient leaves $[-1, 1]$, the whole gradient is
+    clipped to norm 1 (`clip`), as in the authors' code.
 
     The $\alpha$ of the paper for each data set is not confirmed; 1 is the default of the code.
 
@@ -52,8 +65,9 @@ Where published code departs:
     in evaluation mode                                       not offered: features are read again
     published: caps 10 (CREMA-D), 7 (UR-Funny) and none
     (others)                                                 `cap`
-    published: the gradient is clipped to norm 1 where an
-    entry of the last layer's exceeds 1                      setting `optimiser.clip`
+    published: the last layer, of which an entry beyond
+    [−1, 1] has the gradient clipped; here the whole head    not offered
+    published: all subsets, of up to three modalities        not offered
     published: modulates in epochs 1 to 20, counted
     from 1                                                   `window`, from 0: one epoch more
     BalanceBenchmark: the sign is reversed, so that the
@@ -63,6 +77,8 @@ Where published code departs:
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -71,12 +87,16 @@ from torch import Tensor
 from equipoise.batch import Batch, Output, map_input
 from equipoise.checks import epochs, not_negative, require
 from equipoise.evaluating import evaluating
-from equipoise.evaluation.shapley import Subset, coefficient, shapley_value, subsets
+from equipoise.evaluation.shapley import shapley_value, subsets
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.parts.features import features_here
 from equipoise.methods.parts.idle import warn_of_one_modality, warn_of_scaling
 from equipoise.methods.parts.losses import mean_loss, true_probability
+from equipoise.model import Model
 from equipoise.training.context import Context
+
+MOST_EXACT = 4
+"""The most modalities of which a head is read for every set."""
 
 
 def relative(scores: Tensor) -> Tensor:
@@ -102,6 +122,61 @@ def one_zero(tensor: Tensor) -> Tensor:
     return tensor.new_zeros((1, *tensor.shape[1:]), device="cpu")
 
 
+def separate_responses(
+    logits: Sequence[Tensor], blank: Sequence[Tensor], present: Sequence[Tensor], fused: Tensor
+) -> Tensor:
+    """o (M, B, C), where the fused logits are a sum over modalities.
+
+    Args:
+        logits: v_m (B, C) of each modality.
+        blank: v_m of an input of zeros, (1, C).
+        present: bool (B,), the samples that have the modality.
+        fused: f(all) (B, C).
+    """
+    gains = torch.stack(
+        [
+            torch.where(there.unsqueeze(1), v - v0, 0.0)
+            for v, v0, there in zip(logits, blank, present, strict=True)
+        ]
+    )
+    return gains + (fused - gains.sum(0)) / len(gains)
+
+
+def ordered_responses(levels: Tensor, place: Tensor) -> Tensor:
+    """o (M, B, C) from one order of the modalities for each sample.
+
+    Args:
+        levels: logits (M + 1, B, C) with the first 0, 1, … M modalities of the order of a sample.
+        place: int64 (M, B), from 0, the place of each modality in the order of each sample.
+    """
+    rows = torch.arange(levels.shape[1], device=levels.device)
+    added = levels[place + 1, rows] - levels[place, rows]
+    return added + levels[0] / len(place)
+
+
+def fused_of(
+    inside: Mapping[str, Tensor],
+    blank: Mapping[str, Tensor],
+    output: Output,
+    batch: Batch,
+    model: Model,
+) -> Tensor:
+    """f(S) (B, C), where a modality outside S has the feature of an input of zeros.
+
+    Args:
+        inside: {modality: bool (B,)}, the samples in whose set S it is; left out for none.
+        blank: {modality: feature (1, d_m)} of an input of zeros.
+        output: of the model on the batch.
+        batch: the samples.
+        model: reads the features.
+    """
+    features = {}
+    for m, z in features_here(output, batch).items():
+        zero = blank[m] * batch.present[m].unsqueeze(1)
+        features[m] = torch.where(inside[m].unsqueeze(1), z, zero) if m in inside else zero
+    return model.read(features, batch.present).fused
+
+
 class AGM(Joint):
     """Adaptive gradient modulation.
 
@@ -109,6 +184,8 @@ class AGM(Joint):
         alpha: α, the strength of the modulation; 0 modulates nothing.
         cap: largest value of τ − r; `.inf` for no limit.
         window: [first, last] epoch of the modulation, from 0, both included.
+        clip: norm to which the gradient is clipped in a step in which an entry of the head's
+            gradient is beyond 1 or −1; 0 for never.
 
     Attributes:
         mean_score: ŝ (M,).
@@ -119,7 +196,11 @@ class AGM(Joint):
     steps: Tensor
 
     def __init__(
-        self, alpha: float = 1.0, cap: float = 10.0, window: Sequence[int] = (0, 20)
+        self,
+        alpha: float = 1.0,
+        cap: float = 10.0,
+        window: Sequence[int] = (0, 20),
+        clip: float = 1.0,
     ) -> None:
         super().__init__()
         require(
@@ -127,10 +208,12 @@ class AGM(Joint):
             not_negative("alpha", alpha),
             not_negative("cap", cap, infinite=True),
             epochs("window", window),
+            not_negative("clip", clip),
         )
         self.alpha = alpha
         self.cap = cap
         self.window = (window[0], window[1])
+        self.clip = clip
         self._zeros: Batch | None = None
 
     def setup(self, ctx: Context) -> None:
@@ -145,6 +228,13 @@ class AGM(Joint):
         if self.alpha:
             warn_of_scaling("method 'agm'", ctx)
             warn_of_one_modality("method 'agm'", ctx)
+            if count > MOST_EXACT and not ctx.model.head.decomposable:
+                warnings.warn(
+                    f"method 'agm': head {type(ctx.model.head).__name__} would be read for "
+                    f"{2**count - 1} sets of {count} modalities, so their responses are estimated "
+                    "from one order for each sample; with head 'concat' or 'sum' they are exact",
+                    stacklevel=2,
+                )
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         """Cross-entropy of the fused logits, whose gradient reaches f(S) with the weight of S."""
@@ -152,53 +242,74 @@ class AGM(Joint):
         inside = self.window[0] <= ctx.epoch <= self.window[1]
         if not self.alpha or len(shown) < 2 or not inside:
             return super().loss(output, batch, ctx)
-        fused = self.fused_of_subsets(shown, output, batch, ctx)
-        factors = self.factors(shown, self.scores(shown, fused, batch, ctx), ctx)
-        pairs = list(zip(shown, factors, strict=True))
-        terms = [
-            sum(k * coefficient(m, s, len(shown)) for m, k in pairs) * f for s, f in fused.items()
-        ]
-        mixed = torch.stack(terms).sum(0)
-        # The value is that of f(all), the gradient that of the weighted sum.
-        logits = fused[tuple(shown)].detach() + (mixed - mixed.detach())
+        responses = self.responses(shown, output, batch, ctx)
+        factors = self.factors(shown, self.scores(shown, responses, batch, ctx), ctx)
+        mixed = (factors.view(-1, 1, 1) * responses).sum(0)
+        # The value is that of f(all), the gradient that of the responses, each times its factor.
+        logits = output.fused.detach() + (mixed - mixed.detach())
         return mean_loss(logits, batch, ctx)
 
-    def fused_of_subsets(
-        self, shown: Sequence[str], output: Output, batch: Batch, ctx: Context
-    ) -> dict[Subset, Tensor]:
-        """f(S) (B, C) of every subset but the empty one.
+    @torch.no_grad()
+    def edit_gradients(self, output: Output, batch: Batch, ctx: Context) -> None:
+        """Clip the gradient if that of the head has a large entry."""
+        if not self.clip:
+            return
+        of_head = [p.grad for p in ctx.model.head.parameters() if p.grad is not None]
+        everything = [p.grad for p in ctx.model.parameters() if p.grad is not None]
+        if not of_head:
+            return
+        largest = torch.stack(torch._foreach_norm(of_head, math.inf)).max()
+        norm = torch.stack(torch._foreach_norm(everything)).norm()
+        factor = torch.where(largest > 1, (self.clip / norm).clamp_max(1.0), 1.0)
+        torch._foreach_mul_(everything, factor)
+        ctx.log(clipped=(factor < 1).to(norm.dtype))
 
-        A modality outside S has the feature that its encoder computes from zeros.
-        """
-        given = features_here(output, batch)
-        blank = self.blank_features(shown, batch, ctx)
-        found = {}
-        for subset in subsets(shown):
-            features = {
-                m: z if m in subset else blank[m] * batch.present[m].unsqueeze(1)
-                for m, z in given.items()
-            }
-            found[subset] = ctx.model.read(features, batch.present).fused
-        return found
+    def responses(self, shown: Sequence[str], output: Output, batch: Batch, ctx: Context) -> Tensor:
+        """o (M, B, C) of the modalities that some sample of the batch has."""
+        model = ctx.model
+        count = len(shown)
+        features, logits = self.blank(shown, batch, ctx)
+        if model.head.decomposable:
+            own = [output.logits[m] for m in shown]
+            present = [batch.present[m] for m in shown]
+            return separate_responses(own, [logits[m] for m in shown], present, output.fused)
+        if count > MOST_EXACT:
+            order = torch.randperm(count, generator=ctx.rng).to(batch.index.device)
+            # By the row of a sample, so that its order does not depend on the rank that has it.
+            place = (order.unsqueeze(1) + batch.index) % count
+            levels = [
+                fused_of(dict(zip(shown, place < k, strict=True)), features, output, batch, model)
+                for k in range(count)
+            ]
+            return ordered_responses(torch.stack([*levels, output.fused]), place)
+        everywhere = torch.ones_like(batch.index, dtype=torch.bool)
+        fused = {
+            s: fused_of(dict.fromkeys(s, everywhere), features, output, batch, model)
+            for s in subsets(shown)[:-1]
+        }
+        fused[tuple(shown)] = output.fused
+        return torch.stack([shapley_value(m, fused, count) for m in shown])
 
-    def blank_features(self, shown: Sequence[str], batch: Batch, ctx: Context) -> dict[str, Tensor]:
-        """Features {modality: (1, d_m)} of an input of zeros, with their graph."""
+    def blank(
+        self, shown: Sequence[str], batch: Batch, ctx: Context
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Features (1, d_m) of each modality for an input of zeros, and logits (1, C) if needed."""
         if self._zeros is None:
             zeros = {m: map_input(x, one_zero) for m, x in batch.inputs.items()}
             everything = {m: torch.ones(1, dtype=torch.bool) for m in zeros}
             row = torch.zeros(1, dtype=torch.int64)
             self._zeros = Batch(zeros, everything, row, row).to(ctx.runtime.device)
         with evaluating(ctx.model):
-            return dict(ctx.model(self._zeros, only=shown).features)
+            output = ctx.model(self._zeros, only=shown)
+            # Read here, as logits are computed when they are asked for.
+            logits = {m: output.logits[m] for m in shown} if ctx.model.head.decomposable else {}
+            return dict(output.features), logits
 
     @torch.no_grad()
-    def scores(
-        self, shown: Sequence[str], fused: Mapping[Subset, Tensor], batch: Batch, ctx: Context
-    ) -> Tensor:
+    def scores(self, shown: Sequence[str], responses: Tensor, batch: Batch, ctx: Context) -> Tensor:
         """s (M,), the cross-entropy of each response over the samples of all ranks that have it."""
         found = []
-        for modality in shown:
-            response = shapley_value(modality, fused, len(shown))
+        for modality, response in zip(shown, responses, strict=True):
             losses = -true_probability(response, batch.label).clamp_min(1e-8).log()
             found.append(ctx.sample_mean(losses, batch.present[modality]))
         return ctx.mean(torch.stack(found))

@@ -25,12 +25,16 @@ Equations:
     $$L = \mathrm{CE}(f, y) + \sum_m \mathrm{CE}(v_m, y), \qquad
     f = \mathrm{Linear}\left(\sum_m v_m\right)$$
 
+    Dependence reads the $v_m$ as the loss has read them, with the mask: a modality that was hidden
+    looks less dependent, and is shown again in the next batch. Read without the mask, as its score
+    of the label grows without bound, one modality would be hidden for good.
+
     The masses of the blocks add up to 1, so that $\sigma = 1$ never masks. A modality that a sample
     lacks has no mass in it. The only modality of a sample has all of it, which says that it is
     present, not that the prediction depends on it, and does not count. From epoch 1 on all classes
-    of a dependent modality are masked after $10 \epsilon / e$ batches: then it learns nothing, and
-    only the losses of the others move the encoders, until dependence has shifted. Every batch has
-    one mask for all its samples.
+    of a dependent modality are masked after $10 \epsilon / e$ batches: then it learns nothing in
+    the batch, and only the losses of the others move the encoders. Every batch has one mask for all
+    its samples.
 
     Some modality always has a mass of $1/M$ or more. With that as $\sigma$, and with the 1/2 of the
     re-implementation for two, one modality is masked in almost every batch, and the fused
@@ -38,10 +42,7 @@ Equations:
     The default is a fifth of the way from $1/M$ to 1, that is 0.6 for two. Cost: as joint training.
 
 Where published code departs:
-    the authors published no code; BalanceBenchmark takes
-    dependence from the masked logits, in which a masked
-    modality hardly looks dependent                            not offered
-    BalanceBenchmark: a modality stays marked until the
+    the authors published no code; BalanceBenchmark: a modality stays marked until the
     epoch ends                                                 not offered
     BalanceBenchmark: at most one modality is marked in a
     batch                                                      not offered
@@ -138,7 +139,8 @@ class AMCo(Method):
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         shown = self.shown(output, batch, ctx)
-        self.remember(output, batch, ctx)
+        # The masked logits, so that a modality is not hidden twice in a row for one lead.
+        self.remember(shown, batch, ctx)
         weights = dict.fromkeys(ctx.present_in(batch), 1.0)
         return auxiliary_loss(weights, shown, batch, ctx)
 
@@ -164,7 +166,13 @@ class AMCo(Method):
 
     @torch.no_grad()
     def remember(self, output: Output, batch: Batch, ctx: Context) -> None:
-        """Keep the dependence of this batch for the next one."""
+        """Keep the dependence of this batch for the next one.
+
+        Args:
+            output: with the logits that the loss reads.
+            batch: the samples.
+            ctx: takes the mean over all ranks.
+        """
         logits = torch.stack(list(output.logits.values()))
         present = torch.stack([batch.present[m] for m in output.logits])
         found = masses(logits, present).T

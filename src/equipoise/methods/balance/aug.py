@@ -30,8 +30,9 @@ Equations:
     0, and its term could be lowered without end by unlearning the label; here it stops at 0, where
     nothing is left to learn.
 
-    After every `every` epochs $s_m$ is the mean probability of the true class over the last epoch,
-    and the weak modality gets another classifier if
+    After the first epoch, and then at every tenth of the training (`every`), $s_m$ is the mean
+    probability of the true class over the last epoch, and the weak modality gets another classifier
+    if
 
     $$s_{\mathrm{strong}} - \sigma \, s_{\mathrm{weak}} > \tau$$
 
@@ -47,13 +48,12 @@ Where published code departs:
     shared layer                                            not offered: they step together
     the check compares the ratio of the summed
     probabilities with 1 ± 0.01                             not offered
-    it does so every tenth of the training and after the
-    first epoch                                             `every`
     the best epoch is chosen on the test split              not offered
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 
@@ -61,7 +61,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, inside, integer, not_negative, positive, require
+from equipoise.checks import choice, inside, not_negative, positive, require
 from equipoise.errors import ConfigError
 from equipoise.heads.sustained import Sustained
 from equipoise.methods.parts.idle import warn_of_a_short_run, warn_of_one_modality
@@ -120,7 +120,8 @@ class AUG(Method):
         residual_weight: λ, the part of what earlier classifiers know that is left out, in [0, 1].
         residual: "each" takes the softmax of each earlier classifier (paper), "sum" that of the sum
             of their logits (published code).
-        every: epochs from one comparison of the modalities to the next.
+        every: fraction of the epochs from one comparison of the modalities to the next; they are
+            compared after the first epoch, too.
         factor: σ, by which the weak modality's score is multiplied, positive.
         margin: τ, the lead from which the weak modality gets another classifier, at least 0.
 
@@ -136,7 +137,7 @@ class AUG(Method):
         self,
         residual_weight: float = 0.5,
         residual: str = "each",
-        every: int = 20,
+        every: float = 0.1,
         factor: float = 1.0,
         margin: float = 0.01,
     ) -> None:
@@ -145,7 +146,7 @@ class AUG(Method):
             "AUG",
             inside("residual_weight", residual_weight, "[0, 1]"),
             choice("residual", residual, RESIDUALS),
-            integer("every", every, 1),
+            inside("every", every, "(0, 1]"),
             positive("factor", factor),
             not_negative("margin", margin),
         )
@@ -167,17 +168,24 @@ class AUG(Method):
                 "any; use head 'sustained'"
             )
         if self.factor < 1 or not warn_of_one_modality("method 'aug'", ctx):
-            warn_of_a_short_run("aug", self.every, "every", ctx)
+            warn_of_a_short_run("aug", 1, "every", ctx)
         reference = next(ctx.model.parameters())
         self.register_buffer("confidence", reference.new_zeros(2, len(ctx.model.modalities)))
 
     def on_epoch_start(self, ctx: Context) -> None:
-        if ctx.epoch and ctx.epoch % self.every == 0:
+        if self.compares(ctx):
             scores = self.confidence[0] / self.confidence[1].clamp_min(1)
             weakest = lagging(scores, self.factor, self.margin)
             if weakest is not None:
                 self.assign(ctx.model.modalities[weakest], ctx)
         self.confidence.zero_()
+
+    def compares(self, ctx: Context) -> bool:
+        """True after the first epoch, and after the last one of each part of the training."""
+        length = max(self.every * ctx.epochs, 1)
+        # Rounded first: the quotient of an epoch that ends a part may lie just below an integer.
+        parts = [math.floor(round(epoch / length, 9)) for epoch in (ctx.epoch - 1, ctx.epoch)]
+        return ctx.epoch == 1 or (ctx.epoch > 1 and parts[0] < parts[1])
 
     def assign(self, modality: str, ctx: Context) -> None:
         """Give a modality another classifier; warns once where it may have no more."""

@@ -14,21 +14,26 @@ Equations:
 
     $$\mathrm{conf}(S) = \max_k \, \mathrm{softmax}(f(S))[k]$$
 
-    $$L_{\mathrm{cal}} = \sum_j \sum_i
+    $$L_{\mathrm{cal}} = \sum_j \mathrm{mean}_i \, c_{ij} \,
     \mathrm{relu}\left(\mathrm{conf}_i(S_{j+1}) - \mathrm{conf}_i(S_j)\right)$$
 
     $$L = \mathrm{mean}_j \, \mathrm{CE}(f(S_j), y) + \lambda \, L_{\mathrm{cal}}$$
 
-    The sum over the samples $i$ of the batch makes $\lambda$ weigh more in larger batches;
-    $\lambda = 0.1$ is BalanceBenchmark's. A sample counts in $S_j$ where it has one of those
-    modalities. Any head and any number of modalities will do. Cost: every encoder runs once, and
-    the head reads the same features $M$ times.
+    where $c_{ij}$ is 1 for the samples that $S_j$ classifies rightly, else 0. To calibrate the
+    others too would punish a modality for being surer of the right class than all together are,
+    which is what balanced training is after. The mean is over the samples $i$ that have a modality
+    of $S_{j+1}$, so that $\lambda$ weighs the same in batches of any size; $\lambda = 0.1$ is
+    BalanceBenchmark's. A sample counts in $S_j$ where it has one of those modalities. Any head and
+    any number of modalities will do. Cost: every encoder runs once, and the head reads the same
+    features $M$ times.
 
 Where published code departs:
-    published, for classifiers of incomplete views: the
-    hinge applies where the larger set is right              `where: correct`
+    the equation of the paper calibrates all samples; its
+    code, for classifiers of incomplete views, where the
+    larger set is right                                      `where: all`
     published: and, with a second weight, where both are
     wrong                                                    not offered
+    the equation sums over samples                           not offered
     BalanceBenchmark: the hinge of the batch's summed
     differences, in which one sample's fall makes up for
     another's rise                                           not offered
@@ -77,11 +82,11 @@ class CML(Method):
 
     Args:
         weight: λ, the weight of the calibration, at least 0.
-        where: samples that are calibrated: "all", or the "correct" ones, which the larger set
-            classifies rightly.
+        where: samples that are calibrated: the "correct" ones, which the larger set classifies
+            rightly, or "all".
     """
 
-    def __init__(self, weight: float = 0.1, where: str = "all") -> None:
+    def __init__(self, weight: float = 0.1, where: str = "correct") -> None:
         super().__init__()
         require("CML", not_negative("weight", weight), choice("where", where, WHERE))
         self.weight = weight
@@ -103,27 +108,27 @@ class CML(Method):
         classification = torch.stack(losses).mean()
         if self.weight == 0 or len(sets) == 1:
             return classification
-        summed = [
+        risen = [
             self.calibration(before, after, some, batch, ctx)
             for (before, after), some in zip(pairwise(fused), counted[1:], strict=True)
         ]
-        calibration = torch.stack(summed).sum()
+        calibration = torch.stack(risen).sum()
         ctx.log(calibration=calibration)
         return classification + self.weight * calibration
 
     def calibration(
         self, larger: Tensor, smaller: Tensor, some: Tensor, batch: Batch, ctx: Context
     ) -> Tensor:
-        """Sum () of the rises of confidence over the samples of all ranks that count.
+        """Mean () of the rises of confidence over the samples of all ranks that have the next set.
 
         Args:
             larger: logits (B, C) of one set.
             smaller: logits (B, C) of the next.
             some: bool (B,), the samples that have a modality of the next.
             batch: the samples.
-            ctx: sums over ranks.
+            ctx: takes the mean over the samples of all ranks.
         """
-        counted = some if self.where == "all" else some & (larger.argmax(1) == batch.label)
-        values = torch.where(counted, rises(larger, smaller), 0.0)
-        # A mean times its count: ranks average their gradients, which a plain sum would not allow.
-        return ctx.sample_mean(values) * ctx.sum(values.new_full((), len(values)))
+        values = rises(larger, smaller)
+        if self.where == "correct":
+            values = torch.where(larger.argmax(1) == batch.label, values, 0.0)
+        return ctx.sample_mean(values, some)

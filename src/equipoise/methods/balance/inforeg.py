@@ -36,14 +36,15 @@ Equations:
     with $\theta_m^{start}$ the encoder at the start of the epoch. The epochs with $G_m > K$ are the
     prime learning window. The first two, which have no growth to look at, belong to it.
 
-    The paper has $c = 1$ and results with and without the unimodal losses. Its $\beta$, $K$ and
+    The paper has $c = 1$ and results with and without the unimodal losses, $a = 1$ and $a = 0$.
+    They are always on in the code, and here by default: the pull alone takes from one modality what
+    it does not give to another. Its $\beta$, $K$ and
     smoothing of $T$ are unverified. The defaults are those of the code: $c = 0.95$, $\beta = 1$,
     $K = 0.05$, and a mean over the last ten epochs.
 
 Where published code departs:
     c is 0.95 for audio and 0.1 for video, and a branch that
     is never taken leaves only audio to be held back            `strength`, one for all
-    the unimodal losses are always on                           `unimodal_weight: 1`
     the growth is that of the audio encoder for both            not offered
     the trace is a sum of mean squares over the layers          not offered
     Δ comes from sums over the batch, so that tanh is ±1;
@@ -53,6 +54,8 @@ Where published code departs:
 """
 
 from __future__ import annotations
+
+import warnings
 
 import torch
 from torch import Tensor
@@ -105,6 +108,17 @@ def leads(scores: Tensor) -> Tensor:
     return (scores - scores.mean()) * count / (count - 1)
 
 
+def warn_of_adaptive_pull(ctx: Context) -> None:
+    """Warn where the pull is not the gradient of the proximal term that it stands for."""
+    if ctx.adaptive:
+        name = ctx.optimisers.settings.name
+        warnings.warn(
+            f"method 'inforeg' adds a pull to gradients, and {name} divides the sum of both by its "
+            "scale, so that the pull is weak where gradients are large; use optimiser 'sgd'",
+            stacklevel=3,
+        )
+
+
 class InfoReg(Method):
     """Regulation of information acquisition.
 
@@ -127,7 +141,7 @@ class InfoReg(Method):
         beta: float = 1.0,
         threshold: float = 0.05,
         smoothing: int = 10,
-        unimodal_weight: float = 0.0,
+        unimodal_weight: float = 1.0,
     ) -> None:
         super().__init__()
         require(
@@ -164,6 +178,7 @@ class InfoReg(Method):
         self.start = EncoderCopy(ctx.model)
         if self.strength and not warn_of_frozen_encoders("regulation", ctx):
             warn_of_one_modality("regulation", ctx)
+            warn_of_adaptive_pull(ctx)
 
     @torch.no_grad()
     def on_epoch_start(self, ctx: Context) -> None:

@@ -33,8 +33,8 @@ Equations:
     gradient of $L$.
 
 Where published code departs:
-    each tensor is rescaled by a factor of its own, after which neither
-    inequality needs to hold; here there is one factor per encoder          not offered
+    each tensor is rescaled by a factor of its own, at least 1, after which
+    neither inequality needs to hold                                        `rescale: tensor`
     opposed gradients divide 0 by 0; here they cancel                       not offered
     BalanceBenchmark reads g and u after both were added up, and so never
     finds a conflict                                                        not offered
@@ -48,19 +48,15 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch
-from equipoise.checks import positive, require
+from equipoise.checks import choice, positive, require
 from equipoise.methods.parts.auxiliary import auxiliary_loss, require_own_classifiers
 from equipoise.methods.parts.losses import unimodal_loss
 from equipoise.training.context import Context
 from equipoise.training.method import Method
 
+RESCALES = ("encoder", "tensor")
 EDGE = 1e-3
 """The smallest weight that either gradient has in their combination."""
-
-
-def dot(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
-    """Inner product of two gradients given tensor by tensor."""
-    return torch.stack([(a * b).sum() for a, b in zip(first, second, strict=True)]).sum()
 
 
 def fused_weight(gg: Tensor, uu: Tensor, gu: Tensor) -> Tensor:
@@ -77,29 +73,45 @@ def fused_weight(gg: Tensor, uu: Tensor, gu: Tensor) -> Tensor:
 
 
 def combine_gradients(
-    fused: Sequence[Tensor], own: Sequence[Tensor], gamma: float
-) -> tuple[list[Tensor], Tensor]:
-    """The combined gradient of one encoder.
+    total: Sequence[Tensor], own: Sequence[Tensor], gamma: float, rescale: str = "encoder"
+) -> Tensor:
+    """Turn the summed gradient of one encoder into the combined one.
+
+    Both gradients are overwritten, so that no third one is held.
 
     Args:
-        fused: g, tensor by tensor.
-        own: u, tensor by tensor.
+        total: g + u, tensor by tensor; becomes ĥ.
+        own: u, tensor by tensor; is used up.
         gamma: γ.
+        rescale: "encoder" or "tensor", the part whose length is restored at once.
 
     Returns:
-        ĥ, tensor by tensor, and the weight a.
+        The weight a ().
     """
-    gg = dot(fused, fused)
-    uu = dot(own, own)
-    gu = dot(fused, own)
-    a = fused_weight(gg, uu, gu)
-    combined = [2 * a * g + 2 * (1 - a) * u for g, u in zip(fused, own, strict=True)]
-    length = dot(combined, combined).sqrt()
-    whole = (gg + uu + 2 * gu).clamp_min(0).sqrt()
+    products = []
+    for t, u in zip(total, own, strict=True):
+        g = t - u
+        products.append(torch.stack([g.square().sum(), u.square().sum(), (g * u).sum()]))
+    gg, uu, gu = torch.stack(products, 1)
+    a = fused_weight(gg.sum(), uu.sum(), gu.sum())
+    wholes = []
+    lengths = []
+    for t, u in zip(total, own, strict=True):
+        wholes.append(t.square().sum())
+        t.sub_(u).mul_(2 * a).add_(u.mul_(2 * (1 - a)))
+        lengths.append(t.square().sum())
+    squares = torch.stack([torch.stack(wholes), torch.stack(lengths), gg, uu])
+    if rescale == "encoder":
+        squares = squares.sum(1, keepdim=True).expand(-1, len(total))
+    whole, length, g_length, u_length = squares.sqrt()
     # Two opposed gradients leave nothing but rounding, which must not be enlarged to their length.
-    meant = length > torch.finfo(gg.dtype).eps ** 0.5 * (gg.sqrt() + uu.sqrt())
-    restored = torch.where(meant & (gu <= 0), whole / length, 1.0)
-    return [gamma * restored * h for h in combined], a
+    meant = length > torch.finfo(gg.dtype).eps ** 0.5 * (g_length + u_length)
+    # Of a whole encoder the ratio is at least 1 by itself, of a tensor it need not be.
+    ratio = (whole / length).clamp_min(1)
+    restored = torch.where(meant & (gu.sum() <= 0), ratio, 1.0)
+    for t, factor in zip(total, restored, strict=True):
+        t.mul_(gamma * factor)
+    return a
 
 
 class MMPareto(Method):
@@ -107,14 +119,17 @@ class MMPareto(Method):
 
     Args:
         gamma: γ, the factor on the encoders' gradients; above 1 it adds to the noise of the steps.
+        rescale: part whose length is restored at once: the whole "encoder", or each "tensor" of it,
+            as published.
     """
 
     compilable = False
 
-    def __init__(self, gamma: float = 1.5) -> None:
+    def __init__(self, gamma: float = 1.5, rescale: str = "encoder") -> None:
         super().__init__()
-        require("MMPareto", positive("gamma", gamma))
+        require("MMPareto", positive("gamma", gamma), choice("rescale", rescale, RESCALES))
         self.gamma = gamma
+        self.rescale = rescale
 
     def setup(self, ctx: Context) -> None:
         """Check the head.
@@ -135,13 +150,14 @@ class MMPareto(Method):
             if trained[m]
         }
         ctx.backward(auxiliary_loss(dict.fromkeys(shown, 1.0), output, batch, ctx))
-        for modality, u in own.items():
-            total = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained[modality]]
-            combined, a = combine_gradients(
-                [t - x for t, x in zip(total, u, strict=True)], u, self.gamma
-            )
-            for parameter, gradient in zip(trained[modality], combined, strict=True):
-                if parameter.grad is not None:
-                    parameter.grad = gradient
-            ctx.log(**{f"fused_share/{modality}": a})
+        for modality, gradients in own.items():
+            pairs = [
+                (p.grad, gradient)
+                for p, gradient in zip(trained[modality], gradients, strict=True)
+                if p.grad is not None
+            ]
+            if pairs:
+                total, u = zip(*pairs, strict=True)
+                a = combine_gradients(total, u, self.gamma, self.rescale)
+                ctx.log(**{f"fused_share/{modality}": a})
         ctx.update()

@@ -16,9 +16,9 @@ Idea:
     since the best epoch is chosen anyhow.
 
     No code of the authors is known, and only the abstract of the paper was read: the weights, the
-    smoothing and the patience are unconfirmed. Any number of modalities; a sample that lacks
-    modality $m$ does not count for $V_m$. The cost is a pass over the held-out samples per epoch,
-    and a copy of each encoder.
+    smoothing and the patience, here a fraction of the epochs, are unconfirmed. Any number of
+    modalities; a sample that lacks modality $m$ does not count for $V_m$. The cost is a pass over
+    the held-out samples per epoch, and a copy of each encoder.
 
 Equations:
     Over the modalities that still train,
@@ -36,7 +36,7 @@ Equations:
 
 Where published code departs:
     AGM's repository: no unimodal losses, a sum of classifiers          `weight: 0`, head `sum`
-    AGM's: patience 80 (CREMA-D), 30 (UR-Funny), 10 (AV-MNIST)          `patience`
+    AGM's: patience 80 (CREMA-D), 30 (UR-Funny), 10 (AV-MNIST) epochs   `patience`, a fraction
     AGM's: a stop rewinds the whole model with the other modalities     not offered
     AGM's: a stopped modality has its gradient multiplied by 0, and so
     drifts by momentum and weight decay, and moves again after epoch 20  not offered
@@ -73,8 +73,8 @@ class MSES(Method):
     Args:
         weight: λ, the weight of the modalities' own losses.
         smoothing: μ, the fraction of the epoch before in the monitored loss.
-        patience: P, the number of epochs without improvement after which a modality stops; `.inf`
-            for never.
+        patience: P, the fraction of the epochs without improvement after which a modality stops;
+            `.inf` for never.
     """
 
     previous: Tensor
@@ -82,13 +82,13 @@ class MSES(Method):
     best_epoch: Tensor
     stopped: Tensor
 
-    def __init__(self, weight: float = 1.0, smoothing: float = 0.6, patience: float = 10) -> None:
+    def __init__(self, weight: float = 1.0, smoothing: float = 0.6, patience: float = 0.2) -> None:
         super().__init__()
         require(
             "MSES",
             not_negative("weight", weight),
             inside("smoothing", smoothing, "[0, 1)"),
-            not_negative("patience", patience, infinite=True),
+            ("patience", patience == math.inf or 0 <= patience <= 1, "in [0, 1] or .inf", patience),
         )
         self.weight = weight
         self.smoothing = smoothing
@@ -115,7 +115,7 @@ class MSES(Method):
                 "method 'mses' monitors held-out samples and there are none; set 'data.holdout'"
             )
         if self.needs_holdout:  # epoch 1 is the first that can be best, and P may pass after it
-            warn_of_a_short_run("mses", math.floor(self.patience) + 2, "patience", ctx)
+            warn_of_a_short_run("mses", self.epochs_of_patience(ctx) + 2, "patience", ctx)
         count = len(modalities)
         self.register_buffer("previous", torch.full((count,), torch.nan, dtype=torch.float64))
         self.register_buffer("best", torch.full((count,), torch.inf, dtype=torch.float64))
@@ -130,18 +130,23 @@ class MSES(Method):
         if self.needs_holdout and ctx.epoch > 0 and ctx.holdout is not None:
             losses = table_means(ctx, ctx.holdout, sample_losses)[:-1]
             before = self.stopped.tolist()
-            self.judge(losses, ctx.epoch)
+            self.judge(losses, ctx.epoch, self.epochs_of_patience(ctx))
             stops = zip(ctx.model.modalities, before, self.stopped.tolist(), strict=True)
             ctx.restart_average([m for m, was, now in stops if now and not was])
             named = zip(ctx.model.modalities, losses, strict=True)
             ctx.log(**{f"held_out_loss/{m}": loss for m, loss in named})
 
-    def judge(self, losses: Tensor, epoch: int) -> None:
+    def epochs_of_patience(self, ctx: Context) -> int:
+        """P in epochs."""
+        return round(self.patience * ctx.epochs)
+
+    def judge(self, losses: Tensor, epoch: int, patience: int) -> None:
         """Keep the modalities that are at their best, and stop those that have not been for long.
 
         Args:
             losses: V (M,), NaN where nothing could be measured.
             epoch: e, the number of finished epochs.
+            patience: P, in epochs.
         """
         before = torch.where(self.previous.isnan(), losses, self.previous)
         smooth = self.smoothing * before + (1 - self.smoothing) * losses
@@ -149,7 +154,7 @@ class MSES(Method):
         self.previous.copy_(losses)
         self.best.copy_(torch.where(better, smooth, self.best))
         self.best_epoch[better | losses.isnan()] = epoch
-        late = (epoch - self.best_epoch > self.patience) & ~self.stopped
+        late = (epoch - self.best_epoch > patience) & ~self.stopped
         self.stopped |= late
         verdicts = zip(self.snapshots, better.tolist(), late.tolist(), strict=True)
         for snapshot, improved, stops in verdicts:

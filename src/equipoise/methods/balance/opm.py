@@ -49,7 +49,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import inside, integer, not_negative, require
+from equipoise.checks import inside, not_negative, require
 from equipoise.methods.baselines.joint import Joint
 from equipoise.methods.parts.auxiliary import require_decomposable
 from equipoise.methods.parts.draws import sample_uniform
@@ -117,11 +117,11 @@ class OPM(Joint):
         lead: λ, the growth of the drop rate with the lead.
         probability: p, the fraction of the batches in which anything is dropped; 0 is joint
             training.
-        warm_up: number of epochs of joint training before anything is dropped.
+        warm_up: fraction of the epochs, of joint training, before anything is dropped.
     """
 
     def __init__(
-        self, base: float = 0.5, lead: float = 0.5, probability: float = 0.7, warm_up: int = 5
+        self, base: float = 0.5, lead: float = 0.5, probability: float = 0.7, warm_up: float = 0.05
     ) -> None:
         super().__init__()
         require(
@@ -129,7 +129,7 @@ class OPM(Joint):
             inside("base", base, "[0, 1]"),
             not_negative("lead", lead),
             inside("probability", probability, "[0, 1]"),
-            integer("warm_up", warm_up, 0),
+            inside("warm_up", warm_up, "[0, 1]"),
         )
         self.base = base
         self.lead = lead
@@ -144,13 +144,17 @@ class OPM(Joint):
         """
         require_decomposable("method 'opm' compares", ctx.model.head)
         if self.probability and self.base and not warn_of_one_modality("method 'opm'", ctx):
-            warn_of_a_short_run("opm", self.warm_up, "warm_up", ctx)
+            warn_of_a_short_run("opm", self.first(ctx), "warm_up", ctx)
+
+    def first(self, ctx: Context) -> int:
+        """Number of the first epoch in which features are dropped."""
+        return round(self.warm_up * ctx.epochs)
 
     def loss(self, output: Output, batch: Batch, ctx: Context) -> Tensor:
         shown = ctx.present_in(batch)
         # Drawn in every step, so that the stream of numbers does not depend on the batches.
         spared = float(torch.rand((), generator=ctx.rng)) >= self.probability
-        if spared or ctx.epoch < self.warm_up or len(shown) < 2:
+        if spared or ctx.epoch < self.first(ctx) or len(shown) < 2:
             return fused_loss(output, batch, ctx)
         ratio = ratios(true_class_scores(shown, output, batch, ctx))
         rates = drop_rates(ratio, self.base, self.lead)

@@ -24,7 +24,7 @@ Equations:
     $q = \mathrm{softmax}(b \sum_{m \neq k} v_m)$ of the other modalities,
     $p = \mathrm{softmax}(v_k)$, and $p'$ the same of the modality trained before,
 
-    $$L = (w_1 - w_2 \, q[y]) \, \mathrm{CE}(v_k, y) \,/\, C + \alpha \, \mathrm{MSE}(p, p')$$
+    $$L = (w_1 - w_2 \, q[y]) \, \mathrm{CE}(v_k, y) \,/\, d + \alpha \, \mathrm{MSE}(p, p')$$
 
     The first term is a cross-entropy that counts less where the others are right already (the
     reconcilement). The second keeps to the modality trained before (the memory consolidation), and
@@ -32,11 +32,16 @@ Equations:
 
     $$L = \mathrm{CE}(F, y)$$
 
+    The published $d$ is the number of classes $C$, which makes the alternation slower the more
+    classes there are. The default is the published value for the six classes of CREMA-D, for any
+    number of classes.
+
     $w_2 / w_1$ is the weight of the KL reconcilement, of which the code keeps the true class. The
     whole divergence against $q$ would be unbounded below, as a wrong class of which the others are
     sure may be made ever less likely.
 
 Where published code departs:
+    the alternation is divided by the number of classes, d = C            `divisor: classes`
     both sides of the consolidation are detached, and it does nothing     `consolidation: 0`
     before the first stage the others' F is a random constant, here that
     of the untrained others                                               not offered
@@ -54,7 +59,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import integer, not_negative, positive, require
+from equipoise.checks import integer, is_number, not_negative, positive, require
 from equipoise.errors import ConfigError
 from equipoise.evaluating import evaluating
 from equipoise.heads.boosted_sum import BoostedSum
@@ -71,9 +76,10 @@ def reconciled(
     label: Tensor,
     strength: float,
     reconcilement: float,
+    divisor: float,
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
 ) -> Tensor:
-    """(w_1 − w_2 q[y]) CE(v_k, y) / C, (B,).
+    """(w_1 − w_2 q[y]) CE(v_k, y) / d, (B,).
 
     Args:
         logits: v_k (B, C).
@@ -81,11 +87,12 @@ def reconciled(
         label: y (B,).
         strength: w_1.
         reconcilement: w_2.
+        divisor: d.
         loss: of a sample, from logits and label.
     """
     right = true_probability(others, label)
     losses = loss(logits, label)
-    return (strength - reconcilement * right) * losses / logits.shape[1]
+    return (strength - reconcilement * right) * losses / divisor
 
 
 def consolidated(logits: Tensor, before: Tensor) -> Tensor:
@@ -101,6 +108,8 @@ class ReconBoost(Method):
         reconcilement: w_2, the reduction of that weight where the others are right, at most w_1; 0
             trains each modality for itself.
         consolidation: α, the weight of the distance from the modality trained before.
+        divisor: d, by which the cross-entropy of the alternation is divided, positive; "classes"
+            for the number of classes, as published.
         alternation: E_1, the number of epochs of a modality on its own.
         rectification: E_2, the number of epochs of all modalities together.
     """
@@ -110,6 +119,7 @@ class ReconBoost(Method):
         strength: float = 5.0,
         reconcilement: float = 1.0,
         consolidation: float = 0.5,
+        divisor: float | str = 6.0,
         alternation: int = 4,
         rectification: int = 4,
     ) -> None:
@@ -124,12 +134,19 @@ class ReconBoost(Method):
                 reconcilement,
             ),
             not_negative("consolidation", consolidation),
+            (
+                "divisor",
+                divisor == "classes" or (is_number(divisor) and divisor > 0),
+                "positive or classes",
+                divisor,
+            ),
             integer("alternation", alternation, 1),
             integer("rectification", rectification, 0),
         )
         self.strength = strength
         self.reconcilement = reconcilement
         self.consolidation = consolidation
+        self.divisor = divisor
         self.lengths = (alternation, rectification)
         self.plan: list[Phase] = []
 
@@ -181,6 +198,7 @@ class ReconBoost(Method):
             batch.label,
             self.strength,
             self.reconcilement,
+            logits.shape[1] if isinstance(self.divisor, str) else self.divisor,
             ctx.sample_loss,
         )
         loss = ctx.sample_mean(losses, there, batch.weight)

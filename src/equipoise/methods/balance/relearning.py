@@ -19,9 +19,10 @@ Idea:
 
 Equations:
     The loss is $L = \mathrm{CE}(f, y)$. After the epochs $e = E, 2E, \ldots, K E$ (counted from 0),
-    for each modality on its own, $P_m$ of a table is the fraction of its samples that have the
-    majority label of their cluster, where k-means divides the features $z_m$, each dimension scaled
-    to $[-1, 1]$, into $C$ clusters:
+    where $E$ is a fraction of all epochs (`every`; 20 of 90 as published), for each modality on its
+    own, $P_m$ of a table is the fraction of its samples that have the majority label of their
+    cluster, where k-means divides the features $z_m$, each dimension scaled to $[-1, 1]$, into $C$
+    clusters:
 
     $$w_m = \tanh( \lambda \, | P_m(\mathrm{train}) - P_m(\mathrm{held\ out}) | )$$
 
@@ -35,7 +36,7 @@ Where published code departs:
     is free to choose the epoch                                             not offered
     BalanceBenchmark takes whatever validation table it has, the test
     split if there is none                                                  not offered
-    BalanceBenchmark has E = 15 and K = 2                                   `every`, `times`
+    BalanceBenchmark has E = 15 and K = 2                                   `times: 2`
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ import numpy as np
 import torch
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import integer, not_negative, require
+from equipoise.checks import inside, integer, not_negative, require
 from equipoise.data.table.loader import Loader
 from equipoise.errors import ConfigError
 from equipoise.methods.baselines.joint import Joint
@@ -84,18 +85,18 @@ class Relearning(Joint):
     Args:
         strength: λ, the growth of the re-initialisation with the gap between the purities; 0
             re-initialises nothing.
-        every: E, the number of epochs between two events.
+        every: E, the fraction of the epochs between two events.
         times: K, the number of events.
     """
 
     needs_holdout = True
 
-    def __init__(self, strength: float = 3.0, every: int = 20, times: int = 3) -> None:
+    def __init__(self, strength: float = 3.0, every: float = 0.22, times: int = 3) -> None:
         super().__init__()
         require(
             "Relearning",
             not_negative("strength", strength),
-            integer("every", every, 1),
+            inside("every", every, "(0, 1]"),
             integer("times", times, 0),
         )
         self.strength = strength
@@ -116,13 +117,18 @@ class Relearning(Joint):
         self.initial = EncoderCopy(ctx.model)
         acts = self.strength and self.times
         if acts and not warn_of_frozen_encoders("method 'relearning'", ctx):
-            warn_of_a_short_run("relearning", self.every + 1, "every", ctx)
+            warn_of_a_short_run("relearning", self.length(ctx) + 1, "every", ctx)
+
+    def length(self, ctx: Context) -> int:
+        """E in epochs, at least one."""
+        return max(round(self.every * ctx.epochs), 1)
 
     @torch.no_grad()
     def on_epoch_start(self, ctx: Context) -> None:
         """Measure the purities and move the encoders, if the last epoch was one of an event."""
         finished = ctx.epoch - 1  # number of the last epoch
-        if finished < self.every or finished % self.every or finished // self.every > self.times:
+        length = self.length(ctx)
+        if finished < length or finished % length or finished // length > self.times:
             return
         assert ctx.holdout is not None, "needs_holdout"
         train = self.purities(ctx.train, ctx)

@@ -4,12 +4,11 @@ Wei, Feng, Wang, Hu. Enhancing Multimodal Cooperation via Sample-level Modality 
 2024.
 Code: github.com/GeWu-Lab/Valuate-and-Enhance-Multimodal-Cooperation
 
-Idea:
-    The contribution of each modality is valued sample by sample, and the one that contributes
+    Idea: The contribution of each modality is valued sample by sample, and the one that contributes
     little is trained more: the table of joint training grows by samples of which only this modality
     is kept, while the features of the others are zero. This happens before every epoch, after a
-    warm-up. `smv-sample` decides for each sample and modality by itself, `smv-modality` for one
-    modality at a time.
+    warm-up (5 of 60 epochs as published, here a fraction). `smv-sample` decides for each sample and
+    modality by itself, `smv-modality` for one modality at a time.
 
     With more than two modalities the Shapley values are over all $2^M - 1$ sets, and $p$ comes from
     the largest minus the smallest gap. A sample that lacks a modality is valued, and copied, for
@@ -57,7 +56,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, inside, integer, is_integer, not_negative, require
+from equipoise.checks import choice, inside, is_integer, not_negative, require
 from equipoise.data.table.loader import Loader
 from equipoise.evaluation.shapley import shapley_value, subsets
 from equipoise.methods.baselines.joint import Joint
@@ -123,7 +122,7 @@ class Valuation(Joint):
 
     Args:
         name: of the method.
-        warm_up: number of epochs on the plain table.
+        warm_up: fraction of the epochs on the plain table.
 
     Attributes:
         idle: True where the options add nothing.
@@ -132,20 +131,24 @@ class Valuation(Joint):
     idle = False
     chooses_rows = True
 
-    def __init__(self, name: str, warm_up: int) -> None:
+    def __init__(self, name: str, warm_up: float) -> None:
         super().__init__()
-        require(type(self).__name__, integer("warm_up", warm_up, 0))
+        require(type(self).__name__, inside("warm_up", warm_up, "[0, 1]"))
         self.name = name
         self.warm_up = warm_up
 
     def setup(self, ctx: Context) -> None:
         """Warn where the training ends within the warm-up."""
         if not self.idle:
-            warn_of_a_short_run(self.name, self.warm_up, "warm_up", ctx)
+            warn_of_a_short_run(self.name, self.first(ctx), "warm_up", ctx)
+
+    def first(self, ctx: Context) -> int:
+        """Number of the first epoch before which the table grows."""
+        return round(self.warm_up * ctx.epochs)
 
     def on_epoch_start(self, ctx: Context) -> None:
         """Value the modalities with the model as it is, and add the samples to the table."""
-        if self.idle or ctx.epoch < self.warm_up:
+        if self.idle or ctx.epoch < self.first(ctx):
             return
         rows, kept = self.added(ctx)
         count = len(ctx.train.table)
@@ -179,12 +182,12 @@ class SampleValuation(Valuation):
     """Re-sampling at the level of samples.
 
     Args:
-        warm_up: number of epochs on the plain table.
+        warm_up: fraction of the epochs on the plain table.
         copies: three numbers: the times that a sample is added for a modality whose value is less
             than 1, at most 0.4, and less than −0.1.
     """
 
-    def __init__(self, warm_up: int = 5, copies: Sequence[int] = (1, 2, 3)) -> None:
+    def __init__(self, warm_up: float = 0.08, copies: Sequence[int] = (1, 2, 3)) -> None:
         super().__init__("smv-sample", warm_up)
         counts = len(copies) == 3 and all(is_integer(c, 0) for c in copies)
         require(type(self).__name__, ("copies", counts, "three integers, at least 0", copies))
@@ -208,7 +211,7 @@ class ModalityValuation(Valuation):
     """Re-sampling at the level of modalities.
 
     Args:
-        warm_up: number of epochs on the plain table.
+        warm_up: fraction of the epochs on the plain table.
         part: size of Z, as a fraction of the table.
         alpha: α, the growth of the table with the gap between the modalities; 0 adds nothing.
         curve: p as a function of d = ⅔ |g_a − g_v|: "linear" for α d, "tanh" for tanh(α d), or
@@ -216,7 +219,7 @@ class ModalityValuation(Valuation):
     """
 
     def __init__(
-        self, warm_up: int = 5, part: float = 0.2, alpha: float = 1.0, curve: str = "linear"
+        self, warm_up: float = 0.08, part: float = 0.2, alpha: float = 1.0, curve: str = "linear"
     ) -> None:
         super().__init__("smv-modality", warm_up)
         require(

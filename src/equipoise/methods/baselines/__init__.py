@@ -16,6 +16,7 @@ ENTRIES: list[MethodEntry] = [
         "equipoise.methods.baselines.joint:Joint",
         "joint training of one linear classifier on the concatenated features",
         neutral={},
+        left_out="equal to joint",
     ),
     MethodEntry(
         "sum",
@@ -78,6 +79,7 @@ ENTRIES: list[MethodEntry] = [
         head="late",
         neutral={},
         neutral_of="late",
+        left_out="equal to late",
     ),
     MethodEntry(
         "linear-probe",
@@ -89,5 +91,6 @@ ENTRIES: list[MethodEntry] = [
         url="https://arxiv.org/abs/1610.01644",
         head="auxiliary",
         backward_passes=0.0,
+        left_out="a probe of encoders that start at random",
     ),
 ]

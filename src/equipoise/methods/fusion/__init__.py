@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from equipoise.registry import MethodEntry
 
+CLIPPED = {"optimiser.clip": 1.0}
+"""Advice of methods whose losses or factors have no bound, and that diverge unclipped."""
+
 ENTRIES = [
     MethodEntry(
         "tmc",
@@ -37,6 +40,7 @@ ENTRIES = [
         code="https://github.com/QingyangZhang/QMF",
         memory="one number per modality and training sample",
         head="qmf",
+        advises={"optimiser.name": "adam"},
     ),
     MethodEntry(
         "pdf",
@@ -58,6 +62,7 @@ ENTRIES = [
         url="https://doi.org/10.1145/3503161.3548203",
         code="https://github.com/njustkmg/MM22_DOMFN",
         head="domfn",
+        advises=CLIPPED,
     ),
     MethodEntry(
         "film",
@@ -68,6 +73,7 @@ ENTRIES = [
         year=2018,
         url="https://arxiv.org/abs/1709.07871",
         head="film",
+        advises=CLIPPED,
         code="https://github.com/ethanjperez/film",
         ordered=True,
     ),
@@ -80,7 +86,9 @@ ENTRIES = [
         year=2018,
         url="https://arxiv.org/abs/1709.07871",
         head="affine",
+        advises=CLIPPED,
         ordered=True,
+        left_out="equal to film",
     ),
     MethodEntry(
         "bigated",

@@ -22,8 +22,9 @@ Equations:
 
     $$L = \sum_m \ell(\alpha_m) + \ell(\alpha_{ps}) + \ell(\alpha)$$
 
-    with $\ell$, and $\lambda_t$ over the epochs, as in `tmc`. The defaults are those of the
-    published code: $T = 10$, and $t$ from 0, so that $\lambda$ is 0 in the first epoch.
+    with $\ell$, and $\lambda_t$ over the epochs, as in `tmc`. As in the published code $t$ is
+    counted from 0, so that $\lambda$ is 0 in the first epoch. Its $T = 10$ is a tenth of the epochs
+    here.
 
 Where published code departs:
     No departure of the published code is known.
@@ -44,7 +45,7 @@ class ETMC(TMC):
     """TMC's losses, and one more for the pseudo-view.
 
     Args:
-        annealing_epochs: T, the epochs until misleading evidence has its full price.
+        annealing: T, the fraction of the epochs until misleading evidence has its full price.
         annealing_start: number of the first epoch; with 0 misleading evidence costs nothing in it.
         fit: "cross-entropy" (paper) or "squared-error" (option of the published code).
     """
@@ -53,9 +54,9 @@ class ETMC(TMC):
     kind = evidential.ETMC
 
     def __init__(
-        self, annealing_epochs: int = 10, annealing_start: int = 0, fit: str = "cross-entropy"
+        self, annealing: float = 0.1, annealing_start: int = 0, fit: str = "cross-entropy"
     ) -> None:
-        super().__init__(annealing_epochs, annealing_start, fit)
+        super().__init__(annealing, annealing_start, fit)
 
     def opinions(self, output: Output, batch: Batch, ctx: Context) -> Opinions:
         head = cast(evidential.ETMC, self.head(ctx.model))

@@ -38,10 +38,11 @@ Equations:
 
     $$L = \sum_m \ell(\alpha_m) + \ell(\alpha) \qquad \lambda_t = \min(1, \, t / T)$$
 
-    The defaults are those of the ICLR code, which counts $t$ from 1 with $T = 50$.
+    $T$ is a fraction of all epochs, so that misleading evidence gets its price in a run of any
+    length. The ICLR code, after which $t$ is counted from 1, has $T = 50$ of 500 epochs.
 
 Where published code departs:
-    the TPAMI code counts t from 0 with T = 10          `annealing_start: 0`, `annealing_epochs: 10`
+    the TPAMI code counts t from 0                      `annealing_start: 0`
     both codes hold a squared-error form of A           `fit: squared-error`
     the ICLR code stacks linear layers without anything
     between them, which is one linear layer             not offered
@@ -55,7 +56,7 @@ import torch
 from torch import Tensor
 
 from equipoise.batch import Batch, Output
-from equipoise.checks import choice, integer, require
+from equipoise.checks import choice, inside, integer, require
 from equipoise.heads import evidential
 from equipoise.heads.base import Head
 from equipoise.heads.parts.opinions import uncertainty
@@ -119,12 +120,12 @@ def opinion_loss(
     return error(alpha, label) + weight * misleading_evidence(alpha, label)
 
 
-def annealed(epoch: int, epochs: int, first: int) -> float:
+def annealed(epoch: int, epochs: float, first: int) -> float:
     """λ = min(1, t / T).
 
     Args:
         epoch: number of the epoch, from 0.
-        epochs: T.
+        epochs: T; at less than 1 the price is full as soon as t is 1.
         first: value of t in the first epoch.
     """
     return min(1.0, (epoch + first) / epochs)
@@ -134,7 +135,7 @@ class TMC(OwnHead[Head]):
     """One evidential loss for each opinion, and one for their combination.
 
     Args:
-        annealing_epochs: T, the epochs until misleading evidence has its full price.
+        annealing: T, the fraction of the epochs until misleading evidence has its full price.
         annealing_start: number of the first epoch; with 0 misleading evidence costs nothing in it.
         fit: "cross-entropy" (paper) or "squared-error" (option of the published code).
     """
@@ -144,16 +145,16 @@ class TMC(OwnHead[Head]):
     takes_loss = False
 
     def __init__(
-        self, annealing_epochs: int = 50, annealing_start: int = 1, fit: str = "cross-entropy"
+        self, annealing: float = 0.1, annealing_start: int = 1, fit: str = "cross-entropy"
     ) -> None:
         super().__init__()
         require(
             type(self).__name__,
-            integer("annealing_epochs", annealing_epochs, 1),
+            inside("annealing", annealing, "(0, 1]"),
             integer("annealing_start", annealing_start, 0),
             choice("fit", fit, EVIDENCE_LOSSES),
         )
-        self.annealing_epochs = annealing_epochs
+        self.annealing = annealing
         self.annealing_start = annealing_start
         self.fit = fit
 
@@ -169,7 +170,7 @@ class TMC(OwnHead[Head]):
             for name, (o, where) in opinions.items()
         }
         ctx.log(**{f"uncertainty/{name}": value for name, value in doubt.items()})
-        weight = annealed(ctx.epoch, self.annealing_epochs, self.annealing_start)
+        weight = annealed(ctx.epoch, self.annealing * ctx.epochs, self.annealing_start)
         losses = [
             ctx.sample_mean(opinion_loss(o, batch.label, weight, self.fit), where, batch.weight)
             for o, where in opinions.values()

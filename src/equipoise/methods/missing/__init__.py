@@ -7,6 +7,9 @@ from equipoise.registry import MethodEntry
 LATE_CLASSIFIER = {"optimiser.name": "adamw", "optimiser.lr": 0.01}
 """Advice of methods whose classifier begins to learn in the second stage."""
 
+PUBLISHED_WITH_ADAM = {"optimiser.name": "adam"}
+"""Advice of methods that SGD moves slowly: networks of many layers restore the absent features."""
+
 ENTRIES: list[MethodEntry] = [
     MethodEntry(
         "cca",
@@ -63,6 +66,7 @@ ENTRIES: list[MethodEntry] = [
         head="ae",
         forward_passes=None,  # a second one where content is hidden
         neutral={"weight": 0.0, "hide": 0.0, "clip": 0.0},
+        advises=PUBLISHED_WITH_ADAM,
     ),
     MethodEntry(
         "cra",
@@ -77,6 +81,7 @@ ENTRIES: list[MethodEntry] = [
         head="cra",
         forward_passes=None,  # a second one where content is hidden
         neutral={"weight": 0.0, "hide": 0.0, "clip": 0.0},
+        advises=PUBLISHED_WITH_ADAM,
     ),
     MethodEntry(
         "mmin",
@@ -90,6 +95,7 @@ ENTRIES: list[MethodEntry] = [
         head="mmin",
         forward_passes=1.5,
         memory="a copy of the network",
+        advises=PUBLISHED_WITH_ADAM,
     ),
     MethodEntry(
         "if-mmin",
@@ -103,6 +109,7 @@ ENTRIES: list[MethodEntry] = [
         head="if-mmin",
         forward_passes=1.5,
         memory="a copy of the network",
+        advises=PUBLISHED_WITH_ADAM,
     ),
     MethodEntry(
         "cpm-net",
@@ -129,5 +136,6 @@ ENTRIES: list[MethodEntry] = [
         head="tate",
         forward_passes=1.5,
         memory="a copy of the network",
+        advises=PUBLISHED_WITH_ADAM,
     ),
 ]

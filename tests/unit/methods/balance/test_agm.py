@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from itertools import permutations
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,13 @@ from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
 from equipoise.evaluation.shapley import shapley_value, subsets
-from equipoise.methods.balance.agm import AGM, relative, response_factors
+from equipoise.methods.balance.agm import (
+    AGM,
+    fused_of,
+    ordered_responses,
+    relative,
+    response_factors,
+)
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -81,7 +88,7 @@ def test_coefficients_by_hand(seed: int) -> None:
     assert relative(three).tolist() == pytest.approx(pairs)
 
 
-@pytest.mark.parametrize("head", ["concat", "late"])
+@pytest.mark.parametrize("head", ["concat", "sum", "late"])
 @pytest.mark.parametrize("count", [2, 3])
 def test_gradients_are_those_of_scaled_responses(
     seed: int, world: SimpleNamespace, head: str, count: int
@@ -125,9 +132,9 @@ def test_additive_and_without_biases_an_encoder_is_scaled_by_its_coefficient(
     method, ctx = set_up(world, model, batch, alpha=0.5)
     plain = gradients(F.cross_entropy(model(batch).fused, batch.label), model)
     output = model(batch)
-    fused = method.fused_of_subsets(list(INPUTS), output, batch, ctx)
+    responses = method.responses(list(INPUTS), output, batch, ctx)
     kappa = response_factors(
-        method.scores(list(INPUTS), fused, batch, ctx), torch.zeros(3), 0.5, 10.0
+        method.scores(list(INPUTS), responses, batch, ctx), torch.zeros(3), 0.5, 10.0
     )
     found = gradients(method.loss(output, batch, ctx), model)
     factors = {**dict(zip(INPUTS, kappa, strict=True)), "bias": kappa.mean()}
@@ -136,6 +143,86 @@ def test_additive_and_without_biases_an_encoder_is_scaled_by_its_coefficient(
             1 if name.startswith("encoders") else -1 if name == "head.bias" else 2
         ]
         torch.testing.assert_close(gradient, factors[part] * plain[name], msg=name)
+
+
+MANY = dict.fromkeys("abcdef", 3)
+
+
+@pytest.mark.parametrize("head", ["concat", "sum"])
+def test_many_modalities_of_a_sum_have_exact_responses(
+    seed: int, world: SimpleNamespace, head: str
+) -> None:
+    model = world.model(head, MANY).double()
+    batch = world.batch(MANY, absent={"b": [2], "e": [2, 5]}).apply(
+        lambda t: t.double() if t.is_floating_point() else t
+    )
+    method, ctx = set_up(world, model, batch)
+    output = model(batch)
+    found = method.responses(list(MANY), output, batch, ctx)
+    blank = method.blank(list(MANY), batch, ctx)[0]
+    everywhere = torch.ones(8, dtype=torch.bool)
+    fused = {
+        s: fused_of(dict.fromkeys(s, everywhere), blank, output, batch, model)
+        for s in subsets(tuple(MANY))
+    }
+    for modality, response in zip(MANY, found, strict=True):
+        torch.testing.assert_close(response, shapley_value(modality, fused, len(MANY)))
+
+
+def test_orders_of_many_modalities_are_right_on_average(seed: int, world: SimpleNamespace) -> None:
+    """Over all orders; every response adds to the prediction in each of them."""
+    inputs = dict.fromkeys("abcde", 3)
+    model = world.model("late", inputs).double()
+    batch = world.batch(inputs, absent={"b": [2]}).apply(
+        lambda t: t.double() if t.is_floating_point() else t
+    )
+    with pytest.warns(UserWarning, match="head Late would be read for 31 sets of 5 modalities"):
+        method, ctx = set_up(world, model, batch)
+    output = model(batch)
+    blank = method.blank(list(inputs), batch, ctx)[0]
+    levels = []
+    total = torch.zeros(5, 8, world.classes, dtype=torch.float64)
+    for order in permutations(range(5)):
+        place = torch.tensor(order).unsqueeze(1).expand(-1, 8)
+        levels = [
+            fused_of(dict(zip(inputs, place < k, strict=True)), blank, output, batch, model)
+            for k in range(6)
+        ]
+        total += ordered_responses(torch.stack(levels), place)
+    everywhere = torch.ones(8, dtype=torch.bool)
+    fused = {
+        s: fused_of(dict.fromkeys(s, everywhere), blank, output, batch, model)
+        for s in subsets(tuple(inputs))
+    }
+    for modality, response in zip(inputs, total / 120, strict=True):
+        torch.testing.assert_close(response, shapley_value(modality, fused, 5))
+    one = method.responses(list(inputs), output, batch, ctx)
+    torch.testing.assert_close(one.sum(0), output.fused)
+    assert not torch.allclose(one, total / 120)
+
+
+@pytest.mark.parametrize("scale", [0.1, 30.0])
+def test_a_large_gradient_of_the_head_is_clipped(
+    seed: int, world: SimpleNamespace, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = world.model("concat", INPUTS)
+    batch = world.batch(INPUTS)
+    with torch.no_grad():
+        for encoder in model.encoders.values():
+            encoder.layers[2].weight.mul_(scale)
+    found = {}
+    for clip in (0.0, 1.0):
+        method, ctx = set_up(world, model, batch, clip=clip)
+        monkeypatch.setattr(ctx, "update", lambda: None)
+        model.zero_grad()
+        method.step(batch, ctx)
+        found[clip] = {name: p.grad.clone() for name, p in model.named_parameters()}
+    of_head = max(float(g.abs().max()) for n, g in found[0.0].items() if n.startswith("head"))
+    norm = math.sqrt(sum(float(g.square().sum()) for g in found[0.0].values()))
+    assert (of_head > 1) == (scale > 1)
+    factor = 1 / norm if scale > 1 else 1.0
+    for name, gradient in found[1.0].items():
+        torch.testing.assert_close(gradient, factor * found[0.0][name], msg=name)
 
 
 def test_remembers_the_mean_of_all_scores(seed: int, world: SimpleNamespace) -> None:
@@ -151,8 +238,8 @@ def test_remembers_the_mean_of_all_scores(seed: int, world: SimpleNamespace) -> 
     seen: dict[str, list[float]] = {m: [] for m in INPUTS}
     for batch in batches:
         shown = [m for m in INPUTS if batch.counts[m]]
-        fused = method.fused_of_subsets(shown, model(batch), batch, ctx)
-        for modality, score in zip(shown, method.scores(shown, fused, batch, ctx), strict=True):
+        own = method.responses(shown, model(batch), batch, ctx)
+        for modality, score in zip(shown, method.scores(shown, own, batch, ctx), strict=True):
             seen[modality].append(float(score))
         method.step(batch, ctx)
     assert method.mean_score.tolist() == pytest.approx(
@@ -210,7 +297,7 @@ def test_passes_of_zeros_drop_nothing_out(seed: int, world: SimpleNamespace) -> 
         encoder.layers.append(nn.Dropout(0.5))
     batch = world.batch(INPUTS, absent={"c": list(range(8))})
     method, ctx = set_up(world, model, batch)
-    first, second = (method.blank_features(["a", "b"], batch, ctx) for _ in range(2))
+    first, second = (method.blank(["a", "b"], batch, ctx)[0] for _ in range(2))
     assert list(first) == ["a", "b"]
     assert all(torch.equal(first[m], second[m]) and first[m].shape == (1, 5) for m in first)
     assert model.training

@@ -109,14 +109,13 @@ def test_the_default_threshold_is_above_an_equal_mass(seed: int, world: SimpleNa
         assert [bool(shown.logits[m].any()) for m in INPUTS] == [not masked, True, True]
 
 
-def test_dependence_is_remembered_from_the_whole_logits(seed: int, world: SimpleNamespace) -> None:
+def test_dependence_is_remembered_from_the_masked_logits(seed: int, world: SimpleNamespace) -> None:
     batch = world.batch(INPUTS, absent={"a": [0, 2], "b": [1, 2], "c": [3]})
     method, ctx, output = build(world, batch)
-    method.dependence.fill_(0.9)  # everything is masked
+    method.dependence.copy_(torch.tensor([0.9, 0.1, 0.0]))  # all classes of a are masked
     method.loss(output, batch, ctx)
-    found = masses(
-        torch.stack(list(output.logits.values())), torch.stack(list(batch.present.values()))
-    )
+    read = {**output.logits, "a": torch.zeros_like(output.logits["a"])}
+    found = masses(torch.stack(list(read.values())), torch.stack(list(batch.present.values())))
     expected = found[:, [0, 1, 3, 4, 5, 6, 7]].mean(1)  # all but the sample with c alone
     torch.testing.assert_close(method.dependence, expected)
     assert float(method.dependence.sum()) == pytest.approx(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -73,7 +74,13 @@ def test_the_weakest_lags_behind_by_more_than_the_margin() -> None:
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_weak_modality_gets_another_classifier(seed: int, count: int) -> None:
     method, ctx = World(
-        "aug", count, seed % 9999, options={"every": 2}, missing=0.2, precision="float64"
+        "aug",
+        count,
+        seed % 9999,
+        options={"every": 0.25, "margin": 0.35},
+        epochs=8,
+        missing=0.2,
+        precision="float64",
     ).build()
     head = ctx.model.head
     fit(method, ctx, 2)
@@ -91,8 +98,29 @@ def test_the_weak_modality_gets_another_classifier(seed: int, count: int) -> Non
     assert head.counts.tolist() == [1] * (count - 1) + [2], "only every second epoch"
 
 
+@pytest.mark.parametrize(
+    ("every", "epochs", "expected"),
+    [
+        (0.1, 50, [1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50]),
+        (0.1, 15, [1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15]),
+        (0.1, 4, [1, 2, 3, 4]),
+        (0.3, 10, [1, 3, 6, 9]),
+    ],
+)
+def test_compares_after_the_first_epoch_and_at_each_part(
+    world: SimpleNamespace, every: float, epochs: int, expected: list[int]
+) -> None:
+    ctx = world.context(world.model("sustained", {"a": 3, "b": 4}), [], epochs=epochs)
+    found = []
+    for epoch in range(epochs + 1):
+        ctx.position.epoch = epoch
+        if AUG(every=every).compares(ctx):
+            found.append(epoch)
+    assert found == expected
+
+
 def test_a_modality_that_has_all_classifiers_is_warned_of_once(seed: int) -> None:
-    method, ctx = World("aug", 2, seed % 9999, options={"every": 1}).build()
+    method, ctx = World("aug", 2, seed % 9999, options={"every": 0.5}).build()
     head = ctx.model.head
     while head.add("beta"):
         pass
@@ -157,7 +185,14 @@ def test_the_number_of_classifiers_is_saved_with_the_weights(seed: int) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"residual_weight": 1.1}, {"residual": "mean"}, {"every": 0}, {"factor": 0}, {"margin": -1}],
+    [
+        {"residual_weight": 1.1},
+        {"residual": "mean"},
+        {"every": 0},
+        {"every": 2},
+        {"factor": 0},
+        {"margin": -1},
+    ],
 )
 def test_refuses_bad_options(options: dict[str, object], seed: int) -> None:
     with pytest.raises(ConfigError, match=f"AUG: '{next(iter(options))}' must be"):

@@ -25,7 +25,7 @@ def looped(
     """The loss one sample and one set at a time, for the head concat."""
     z, blocks, bias = model(batch).features, model.head.blocks, model.head.bias
     entropy: list[list[float]] = [[] for _ in sets]
-    calibration = 0.0
+    risen: list[list[float]] = [[] for _ in sets]
     for i, label in enumerate(batch.label.tolist()):  # type: ignore[attr-defined]
         before = None
         for j, kept in enumerate(sets):
@@ -35,9 +35,11 @@ def looped(
             logits = sum(z[m][i] @ blocks[m].weight.T for m in there) + bias
             p = logits.softmax(0)
             entropy[j].append(-p[label].log().item())
-            if before is not None and (where == "all" or int(before.argmax()) == label):
-                calibration += max(0.0, (p.max() - before.max()).item())
+            if before is not None:
+                counts = where == "all" or int(before.argmax()) == label
+                risen[j].append(max(0.0, (p.max() - before.max()).item()) if counts else 0.0)
             before = p
+    calibration = sum(sum(r) / len(r) for r in risen[1:])
     return sum(sum(e) / len(e) for e in entropy) / len(sets) + weight * calibration
 
 
@@ -86,19 +88,17 @@ def test_rises_worked_out_by_hand() -> None:
     assert float(rises(logits(0.2), logits(0.7))) == 0.0  # 0.8 for the other class
 
 
-def test_calibration_is_a_sum_over_samples(seed: int, world: SimpleNamespace) -> None:
+def test_calibration_is_a_mean_over_samples(seed: int, world: SimpleNamespace) -> None:
     batch = world.batch(INPUTS)
     ctx = world.context(world.model("concat", INPUTS), [batch])
     larger, smaller = torch.randn(2, 8, 4, dtype=torch.float64) * 3
-    some = torch.rand(8) > 0.3
-    method = CML()
-    whole = method.calibration(larger, smaller, some, batch, ctx)
-    parts = [
-        method.calibration(larger[s], smaller[s], some[s], batch.rows(s), ctx)
-        for s in (slice(0, 3), slice(3, 8))
-    ]
-    torch.testing.assert_close(whole, parts[0] + parts[1])
-    torch.testing.assert_close(whole, rises(larger, smaller)[some].sum())
+    some = torch.arange(8) > 2
+    risen = rises(larger, smaller)
+    found = CML(where="all").calibration(larger, smaller, some, batch, ctx)
+    torch.testing.assert_close(found, risen[some].mean())
+    right = larger.argmax(1) == batch.label
+    found = CML().calibration(larger, smaller, some, batch, ctx)
+    torch.testing.assert_close(found, (risen * right)[some].mean())
 
 
 def test_the_chain_shrinks_by_one_whatever_the_order_of_declaration(

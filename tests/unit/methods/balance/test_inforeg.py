@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
@@ -162,7 +163,7 @@ def test_strength_zero_is_joint_training(seed: int, world: SimpleNamespace) -> N
     model = world.model("concat", INPUTS)
     other = copy.deepcopy(model)
     batches = [world.batch(INPUTS) for _ in range(3)]
-    world.train("inforeg", world.context(model, batches), 2, strength=0.0)
+    world.train("inforeg", world.context(model, batches), 2, strength=0.0, unimodal_weight=0.0)
     world.train("joint", world.context(other, batches), 2)
     assert all(
         torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True)
@@ -186,6 +187,23 @@ def test_a_head_whose_classifiers_the_fused_loss_trains_is_welcome(
     world.train("inforeg", world.context(world.model("sum", INPUTS), [world.batch(INPUTS)]))
 
 
+def test_the_unimodal_losses_are_on_by_default(seed: int, world: SimpleNamespace) -> None:
+    model = world.model("concat", INPUTS)
+    batch = world.batch(INPUTS)
+    ctx = world.context(model, [batch])
+    method = InfoReg()
+    method.setup(ctx)
+    output = model(batch)
+    parts = [output.fused, *output.logits.values()]
+    expected = sum(F.cross_entropy(logits, batch.label) for logits in parts)
+    torch.testing.assert_close(method.loss(output, batch, ctx), expected)
+
+
+def test_warns_under_adam(world: SimpleNamespace) -> None:
+    with pytest.warns(UserWarning, match="method 'inforeg' adds a pull .* use optimiser 'sgd'"):
+        InfoReg().setup(world.context(world.model("concat", INPUTS), [], name="adam"))
+
+
 @pytest.mark.parametrize(
     "options",
     [{"strength": -1}, {"beta": -1}, {"threshold": -1}, {"smoothing": 0}, {"unimodal_weight": -1}],
@@ -194,4 +212,4 @@ def test_refuses_bad_options(options: dict[str, object], world: SimpleNamespace)
     with pytest.raises(ConfigError, match=f"InfoReg: '{next(iter(options))}' must be"):
         InfoReg(**options)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="'unimodal_weight' above 0"):
-        InfoReg().setup(world.context(world.model("auxiliary", INPUTS), []))
+        InfoReg(unimodal_weight=0).setup(world.context(world.model("auxiliary", INPUTS), []))

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import ConfigError
-from equipoise.methods.balance.mmpareto import MMPareto, combine_gradients, dot, fused_weight
+from equipoise.methods.balance.mmpareto import MMPareto, combine_gradients, fused_weight
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -21,6 +21,18 @@ def vectors(conflict: bool) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     if (float(dot(g, u)) < 0) != conflict:
         u = [-x for x in u]
     return g, u
+
+
+def dot(first: list[torch.Tensor], second: list[torch.Tensor]) -> torch.Tensor:
+    return flat(first) @ flat(second)
+
+
+def combined_of(
+    g: list[torch.Tensor], u: list[torch.Tensor], gamma: float, rescale: str = "encoder"
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    total = [x + y for x, y in zip(g, u, strict=True)]
+    a = combine_gradients(total, [y.clone() for y in u], gamma, rescale)
+    return total, a
 
 
 def flat(tensors: object) -> torch.Tensor:
@@ -52,7 +64,7 @@ def test_in_conflict_the_combination_is_the_shortest(seed: int) -> None:
 def test_in_conflict_neither_loss_is_harmed_and_length_is_restored(seed: int) -> None:
     for _ in range(20):
         g, u = vectors(conflict=True)
-        combined, a = combine_gradients(g, u, 1.5)
+        combined, a = combined_of(g, u, 1.5)
         found, h = flat(combined), 2 * a * flat(g) + 2 * (1 - a) * flat(u)
         assert float(found @ flat(g)) >= 0
         assert float(found @ flat(u)) >= 0
@@ -64,7 +76,7 @@ def test_in_conflict_neither_loss_is_harmed_and_length_is_restored(seed: int) ->
 
 def test_in_agreement_it_is_the_sum(seed: int) -> None:
     g, u = vectors(conflict=False)
-    combined, a = combine_gradients(g, u, 1.5)
+    combined, a = combined_of(g, u, 1.5)
     assert float(a) == 0.5
     torch.testing.assert_close(flat(combined), 1.5 * (flat(g) + flat(u)))
 
@@ -73,14 +85,25 @@ def test_in_agreement_it_is_the_sum(seed: int) -> None:
 def test_opposed_gradients_cancel(seed: int, factor: float) -> None:
     for dtype in (torch.float32, torch.float64):
         g = [torch.randn(40, dtype=dtype)]
-        combined, _ = combine_gradients(g, [factor * x for x in g], 1.5)
+        combined, _ = combined_of(g, [factor * x for x in g], 1.5)
         expected = 1.5 * g[0] if factor == 0 else torch.zeros(40, dtype=dtype)
         torch.testing.assert_close(combined[0], expected, rtol=1e-3, atol=1e-4)
 
 
+def test_tensors_may_be_rescaled_one_by_one(seed: int) -> None:
+    g, u = vectors(conflict=True)
+    combined, a = combined_of(g, u, 1.5, "tensor")
+    for x, y, found in zip(g, u, combined, strict=True):
+        h = 2 * a * x + 2 * (1 - a) * y
+        factor = max(1.0, float((x + y).norm() / h.norm()))
+        torch.testing.assert_close(found, 1.5 * factor * h)
+    whole, _ = combined_of(g, u, 1.5)
+    assert not torch.allclose(flat(combined), flat(whole))
+
+
 def test_two_zero_gradients_stay_zero() -> None:
     zero = [torch.zeros(3)]
-    assert not combine_gradients(zero, zero, 1.5)[0][0].any()
+    assert not combined_of(zero, zero, 1.5)[0][0].any()
 
 
 @pytest.mark.parametrize("names", ["ab", "abc"])

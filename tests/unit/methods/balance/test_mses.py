@@ -35,12 +35,12 @@ def test_stops_after_the_fifth_epoch_and_goes_back_to_the_second(
     seed: int, world: SimpleNamespace
 ) -> None:
     """The scripted case of the reference: V = 1, 0.9, 0.95, 1, 1.1 with P = 2 and no smoothing."""
-    method, ctx = set_up(world, smoothing=0.0, patience=2)
+    method, ctx = set_up(world, smoothing=0.0)
     states, stops = [], []
     for epoch, loss in enumerate([1.0, 0.9, 0.95, 1.0, 1.1], start=1):
         states.append(scramble(ctx.model))
         falling = 1.0 / epoch
-        method.judge(torch.tensor([falling, loss, falling], dtype=torch.float64), epoch)
+        method.judge(torch.tensor([falling, loss, falling], dtype=torch.float64), epoch, 2)
         stops.append(method.stopped.tolist())
     assert [s[1] for s in stops] == [False, False, False, False, True]
     assert not any(s[0] or s[2] for s in stops)
@@ -55,7 +55,7 @@ def test_smoothing_is_a_mean_of_two_epochs(seed: int, world: SimpleNamespace) ->
     method, _ = set_up(world, smoothing=0.25)
     losses = torch.rand(3, 3, dtype=torch.float64).sort(0, descending=True).values
     for epoch, row in enumerate(losses, start=1):
-        method.judge(row, epoch)
+        method.judge(row, epoch, 10)
     smooth = torch.stack(
         [losses[0], 0.25 * losses[0] + 0.75 * losses[1], 0.25 * losses[1] + 0.75 * losses[2]]
     )
@@ -64,9 +64,9 @@ def test_smoothing_is_a_mean_of_two_epochs(seed: int, world: SimpleNamespace) ->
 
 
 def test_what_cannot_be_measured_does_not_stop(seed: int, world: SimpleNamespace) -> None:
-    method, _ = set_up(world, patience=0)
+    method, _ = set_up(world)
     for epoch in range(1, 5):
-        method.judge(torch.tensor([torch.nan, 1.0, 1.0]), epoch)
+        method.judge(torch.tensor([torch.nan, 1.0, 1.0]), epoch, 0)
     assert method.stopped.tolist() == [False, True, True]
 
 
@@ -77,8 +77,8 @@ def test_a_stopped_modality_does_not_move_at_all(seed: int, world: SimpleNamespa
         model, [world.batch(INPUTS) for _ in range(3)], momentum=0.9, weight_decay=0.1
     )
     method = world.train(MSES(patience=0, smoothing=0.0), ctx)
-    method.judge(torch.tensor([2.0, 2.0, 2.0]), 1)
-    method.judge(torch.tensor([1.0, 3.0, 1.0]), 2)
+    method.judge(torch.tensor([2.0, 2.0, 2.0]), 1, 0)
+    method.judge(torch.tensor([1.0, 3.0, 1.0]), 2, 0)
     before = snapshot(model)
     ctx.model.train()
     for batch in ctx.train.all:
@@ -127,8 +127,8 @@ def test_monitors_held_out_samples_only(seed: int, world: SimpleNamespace) -> No
 def test_a_stop_survives_a_checkpoint(seed: int) -> None:
     world = World("mses", 2, seed, {"patience": 0, "smoothing": 0.0})
     method, ctx = world.train()
-    method.judge(torch.tensor([0.0, 0.0]), 3)
-    method.judge(torch.tensor([9.0, -1.0]), 4)
+    method.judge(torch.tensor([0.0, 0.0]), 3, 0)
+    method.judge(torch.tensor([9.0, -1.0]), 4, 0)
     other, twin = world.build()
     other.load_state_dict(method.state_dict())
     assert other.active(twin) == method.active(ctx) == (ctx.model.modalities[1],)

@@ -54,7 +54,7 @@ def test_encoders_move_towards_their_initial_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     method, ctx = World(
-        "relearning", 2, seed % 9999, options={"every": 1, "strength": scale}
+        "relearning", 2, seed % 9999, options={"every": 0.5, "strength": scale}
     ).build()
     purity = purity or {"alpha": (0.9, 0.6), "beta": (0.9, 0.8)}
     monkeypatch.setattr(
@@ -83,7 +83,9 @@ def test_encoders_move_towards_their_initial_weights(
 def test_happens_after_the_epochs_of_the_schedule(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    method, ctx = World("relearning", 2, seed % 9999, options={"every": 3, "times": 2}).build()
+    method, ctx = World(
+        "relearning", 2, seed % 9999, options={"every": 0.2, "times": 2}, epochs=15
+    ).build()
     asked = []
 
     def purities(loader: object, _: object) -> dict[str, float]:
@@ -112,7 +114,7 @@ def test_purities_are_of_the_samples_that_have_the_modality(seed: int) -> None:
 def test_a_modality_that_cannot_be_judged_is_left_alone(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    method, ctx = World("relearning", 2, seed % 9999, options={"every": 1}, epochs=3).build()
+    method, ctx = World("relearning", 2, seed % 9999, options={"every": 0.3}, epochs=3).build()
     ctx.holdout.table.present["beta"][:] = False
     fit(method, ctx, 2)
     assert set(method.purities(ctx.holdout, ctx)) == {"alpha"}

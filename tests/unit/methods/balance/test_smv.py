@@ -175,7 +175,7 @@ def test_who_adds_nothing_values_nothing(seed: int, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_warm_up_reads_the_plain_table(seed: int) -> None:
-    method, ctx = World("smv-sample", 2, seed % 9999, options={"warm_up": 2}).build()
+    method, ctx = World("smv-sample", 2, seed % 9999, options={"warm_up": 0.5}, epochs=4).build()
     lengths = []
     for epoch in range(3):
         ctx.position.epoch = epoch
@@ -185,7 +185,7 @@ def test_the_warm_up_reads_the_plain_table(seed: int) -> None:
     assert lengths[2] > len(ctx.train), "an untrained model is wrong somewhere"
 
 
-@pytest.mark.parametrize("wrong", [{"warm_up": 0.5}, {"copies": [1, 2]}, {"copies": [1, 2, -1]}])
+@pytest.mark.parametrize("wrong", [{"warm_up": 1.5}, {"copies": [1, 2]}, {"copies": [1, 2, -1]}])
 def test_refuses_bad_options(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"SampleValuation: '{next(iter(wrong))}'"):
         SampleValuation(**wrong)  # type: ignore[arg-type]

@@ -80,4 +80,5 @@ def test_the_chosen_fit_is_the_one_used(seed: int) -> None:
 
 def test_annealing() -> None:
     assert [annealed(epoch, 4, 1) for epoch in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert [annealed(epoch, 0.8, 1) for epoch in range(2)] == [1.0, 1.0]
     assert [annealed(epoch, 4, 0) for epoch in (0, 1, 4, 9)] == [0.0, 0.25, 1.0, 1.0]
