@@ -116,7 +116,8 @@ class IFMMIN(Imagination[Head]):
         teacher: fraction of the epochs that train the teacher; it gets at least one where there are
             two.
         include_complete: let the student see complete samples too; false is the published draw.
-        clip: largest norm of the gradient, 1 as published; 0 for no limit.
+        clip: largest norm of the gradient of each encoder and each part of the head, 1 as
+            published; 0 for no limit.
     """
 
     name = "if-mmin"

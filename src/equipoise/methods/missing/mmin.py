@@ -101,7 +101,8 @@ class Imagination(TeacherStudent[_Head]):
         imagination: α, the weight of MSE(Ê, T).
         teacher: fraction of the epochs that train the teacher.
         include_complete: let the student see complete samples too.
-        clip: largest norm of the gradient; 0 for no limit.
+        clip: largest norm of the gradient of each encoder and each part of the head; 0 for no
+            limit.
     """
 
     def __init__(
@@ -131,7 +132,8 @@ class MMIN(Imagination[Head]):
         teacher: fraction of the epochs that train the teacher; it gets at least one where there are
             two.
         include_complete: let the student see complete samples too; false is the published draw.
-        clip: largest norm of the gradient, 1 as published; 0 for no limit.
+        clip: largest norm of the gradient of each encoder and each part of the head, 1 as
+            published; 0 for no limit.
     """
 
     name = "mmin"

@@ -29,6 +29,18 @@ def clip_gradients(limit: float, ctx: Context) -> None:
         torch.nn.utils.clip_grad_norm_(ctx.model.parameters(), limit)
 
 
+def clip_networks(limit: float, ctx: Context) -> None:
+    """Shrink the gradients of each encoder and of each part of the head by itself; 0 for no limit.
+
+    Together, a part with large gradients would leave next to nothing of those of the others.
+    """
+    if limit:
+        for network in (*ctx.model.encoders.values(), *ctx.model.head.children()):
+            moved = [p for p in network.parameters() if p.grad is not None]
+            if moved:
+                torch.nn.utils.clip_grad_norm_(moved, limit)
+
+
 def cell_errors(
     estimates: Mapping[str, Tensor], targets: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from equipoise.batch import Batch
 from equipoise.checks import flag, inside, not_negative, require
 from equipoise.evaluating import evaluating
 from equipoise.methods.parts.own_head import H, OwnHead
-from equipoise.methods.parts.reconstruction import clip_gradients
+from equipoise.methods.parts.reconstruction import clip_networks
 from equipoise.methods.parts.snapshot import Snapshot
 from equipoise.model import Model
 from equipoise.training.context import Context
@@ -67,7 +67,8 @@ class TeacherStudent(OwnHead[H]):
         teacher: fraction of the epochs that train the teacher; it gets at least one epoch where
             there are two.
         include_complete: let the student see complete samples too; false is the published draw.
-        clip: largest norm of the gradient, 1 as published; 0 for no limit.
+        clip: largest norm of the gradient of each encoder and each part of the head, 1 as
+            published; 0 for no limit.
     """
 
     teacher: Teacher
@@ -109,5 +110,5 @@ class TeacherStudent(OwnHead[H]):
     def step(self, batch: Batch, ctx: Context) -> None:
         teaching = ctx.position.phase == 0
         ctx.backward(self.teach(batch.revealed(), ctx) if teaching else self.study(batch, ctx))
-        clip_gradients(self.clip, ctx)
+        clip_networks(self.clip, ctx)
         ctx.update()

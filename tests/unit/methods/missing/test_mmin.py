@@ -210,6 +210,32 @@ def pair(rows: dict, full: dict, ctx: object) -> torch.Tensor:
     return total
 
 
+@pytest.mark.parametrize("name", list(KINDS))
+def test_each_network_is_clipped_by_itself(
+    seed: int, world: SimpleNamespace, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    model = world.model(name, INPUTS)
+    batch = masked(world)
+    for clip in (0.0, 1e-4):
+        method, ctx = KINDS[name](clip=clip), world.context(model, [batch])
+        method.setup(ctx)
+        ctx.position.phase = 1  # the student's
+        monkeypatch.setattr(ctx, "update", lambda: None)
+        model.zero_grad()
+        method.step(batch, ctx)
+        found[clip] = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    networks = {".".join(n.split(".")[:2]) for n in found[0.0]}
+    assert len(networks) > len(INPUTS) + 1
+    for network in networks:
+        whole, clipped = (
+            torch.cat([g.flatten() for n, g in of.items() if n.startswith(f"{network}.")])
+            for of in found.values()
+        )
+        expected = whole * min(1.0, 1e-4 / float(whole.norm()))
+        torch.testing.assert_close(clipped, expected, rtol=1e-2, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
