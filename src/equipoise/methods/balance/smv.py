@@ -4,7 +4,8 @@ Wei, Feng, Wang, Hu. Enhancing Multimodal Cooperation via Sample-level Modality 
 2024.
 Code: github.com/GeWu-Lab/Valuate-and-Enhance-Multimodal-Cooperation
 
-    Idea: The contribution of each modality is valued sample by sample, and the one that contributes
+Idea:
+    The contribution of each modality is valued sample by sample, and the one that contributes
     little is trained more: the table of joint training grows by samples of which only this modality
     is kept, while the features of the others are zero. This happens before every epoch, after a
     warm-up (5 of 60 epochs as published, here a fraction). `smv-sample` decides for each sample and
