@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import equipoise
 from equipoise import EquipoiseClassifier
 from equipoise.errors import ConfigError
+from equipoise.estimator.rows import divide_rows
 
 ADAM = {"optimiser": {"name": "adamw", "lr": 0.02}}
 QUICK = {"epochs": 15, "random_state": 0, "settings": ADAM}
@@ -222,16 +223,15 @@ def test_a_class_of_one_row_is_trained_on():
 
 
 def test_rows_are_kept_back_in_proportion():
-    model = EquipoiseClassifier(validation_fraction=0.2)
     codes = np.random.default_rng().permutation(np.repeat([0, 1, 2, 3], [500, 300, 199, 1]))
     rows = np.arange(1000)
-    train, validation = model._divide_rows(rows, codes, np.ones(1000), 3)
+    train, validation = divide_rows(rows, codes, np.ones(1000), 0.2, 3, searched=False)
     assert sorted([*train, *validation]) == list(rows)
     assert np.abs(np.bincount(codes[validation], minlength=4) - [100, 60, 40, 0]).max() <= 1
     assert set(codes[train]) == {0, 1, 2, 3}
-    every = model._divide_rows(rows, rows, np.ones(1000), 3)
+    every = divide_rows(rows, rows, np.ones(1000), 0.2, 3, searched=False)
     assert list(every[0]) == list(every[1]) == list(rows), "no class has a row to spare"
-    train, validation = model._divide_rows(rows[:40], codes, np.ones(1000), 3)
+    train, validation = divide_rows(rows[:40], codes, np.ones(1000), 0.2, 3, searched=False)
     assert list(train) == list(validation) == list(rows[:40])
 
 

@@ -27,7 +27,7 @@ WHOLE: Mapping[str, tuple[int, str, Mapping[str, Any]]] = {
     "linear-rows": (0, "linear", {"scaling": "rows", "C": 30.0}),
     "kernel": (0, "kernel", {"scaling": "columns", "C": 3.0}),
     "linear-weak": (0, "linear", {"scaling": "columns", "C": 300.0}),
-    "kernel-weak": (0, "kernel", {"scaling": "columns", "C": 30.0}),
+    "kernel-weak": (0, "kernel", {"scaling": "columns", "C": 100.0}),
     "linear-rows-weak": (0, "linear", {"scaling": "rows", "C": 300.0}),
     "kernel-rows": (0, "kernel", {"scaling": "rows", "C": 3.0}),
     "extra-trees": (1, "extra_trees", {"scaling": "none", "n_estimators": 100}),

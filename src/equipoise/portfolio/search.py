@@ -35,6 +35,8 @@ SURVIVORS = 0.5
 """Fraction of the candidates that survive the first look."""
 FEWEST = 8
 """The fewest candidates that survive."""
+REFITS = 0.25
+"""Fraction of the time that is kept for the last fits at most."""
 
 
 @dataclass(frozen=True)
@@ -217,9 +219,9 @@ class Search:
         return RESERVE * self.clock.limit
 
     def _reserve(self) -> float:
-        refits = sorted(map(self.refit_seconds, self._survivors()))
-        # What takes longest weighs nothing in the end if the time does not allow it.
-        return self.ending() + sum(refits[:FEWEST])
+        refits = sum(map(self.refit_seconds, self._survivors(FEWEST)))
+        # What takes longer weighs nothing in the end.
+        return self.ending() + min(refits, REFITS * self.clock.limit)
 
     def _guess(self, member: Member, fold: int) -> float:
         rows = len(self.material.looked_at[0]) if fold == LOOK else len(self._rows(fold))
@@ -277,14 +279,18 @@ class Search:
         tempered = logits / temperature(logits, label, weight)
         return log_loss(np.exp(log_softmax(tempered)), label, weight)
 
-    def _survivors(self) -> list[str]:
-        """The members of the better half, the best first; whole sets of averaged members."""
+    def _survivors(self, most: int | None = None) -> list[str]:
+        """The members of the better half, the best first; whole sets of averaged members.
+
+        Args:
+            most: take so many members or sets instead of half.
+        """
         ranked = sorted(self._losses, key=lambda name: self._losses[name])
         best: dict[str, str] = {}
         for name in ranked:
             if name in self.members:
                 best.setdefault(self.members[name].family, name)
-        count = max(FEWEST, math.ceil(SURVIVORS * len(ranked)))
+        count = most or max(FEWEST, math.ceil(SURVIVORS * len(ranked)))
         kept = [*ranked[:count], *best.values()]
         return list(dict.fromkeys(part for name in kept for part in self._late.get(name, [name])))
 

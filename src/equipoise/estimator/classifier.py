@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,11 +27,20 @@ from equipoise.checks import is_number
 from equipoise.configuration.layers import make_settings, nest
 from equipoise.data.arrays import array_splits, array_table, restored_steps
 from equipoise.data.manifest.declaration import Declaration
-from equipoise.data.manifest.labels import Label
 from equipoise.data.sources import complete, load
 from equipoise.data.table.table import Splits
-from equipoise.diagnosis.inference import take_columns
 from equipoise.errors import Interrupted
+from equipoise.estimator.columns import (
+    as_table,
+    column_numbers,
+    free_name,
+    has_partial_gaps,
+    inferred,
+    is_numeric,
+    is_table,
+    plain_classes,
+)
+from equipoise.estimator.rows import Arrays, check_weights, differ, divide_rows, merge
 from equipoise.evaluation.metrics import softmax
 from equipoise.files import hastily
 from equipoise.portfolio.opened import open_run
@@ -44,18 +51,10 @@ from equipoise.runs.build import build_method
 from equipoise.runs.progress import TrainingProgress
 from equipoise.runs.run import train
 from equipoise.runs.trained import Finished
-from equipoise.settings import IN_MEMORY, DataSettings, Settings
+from equipoise.settings import IN_MEMORY, Settings
 
 if TYPE_CHECKING:
     from equipoise.api import Run
-
-Arrays = dict[str, np.ndarray]
-"""{modality: float32 (N, …)}"""
-
-FEWEST = 10
-"""Validation rows under which a choice of epochs is chance."""
-REPEATED = 8
-"""Rows that stand for a validation row of mean weight."""
 
 
 class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -159,7 +158,7 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X, y = self._read_training(X, y)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
-        weight = _weights(sample_weight, len(codes))
+        weight = check_weights(sample_weight, len(codes))
         if len(np.unique(codes[weight > 0])) < 2:
             counted = "" if sample_weight is None else " of rows with a weight"
             raise ValueError(
@@ -177,7 +176,7 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 chosen, splits = self._frame_splits(X, declared, codes, weight, chosen)
             self._train(chosen, splits)
         names = list(splits.train.classes)
-        self._order = [names.index(label) for label in _plain(self.classes_)]
+        self._order = [names.index(label) for label in plain_classes(self.classes_)]
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -230,8 +229,8 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns:
             `X` as a DataFrame, a float32 array or {modality: float32 array}; and y (N,).
         """
-        X = _as_table(X)
-        if not _is_table(X):
+        X = as_table(X)
+        if not is_table(X):
             X, y = validate_data(
                 self, X, y, dtype=np.float32, ensure_all_finite="allow-nan", ensure_min_samples=1
             )
@@ -254,7 +253,7 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _read(self, X: Any) -> Any:
         """Check new data; they are returned as `_read_training` does."""
-        X = _as_table(X)
+        X = as_table(X)
         if self._shapes is not None:
             if not isinstance(X, Mapping) or issparse(X):
                 raise ValueError("X must be a dict of arrays, as it was in training")
@@ -311,7 +310,7 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         if self.modalities is not None:
             columns = {
-                str(modality): _column_numbers(modality, chosen, X.shape[1], names)
+                str(modality): column_numbers(modality, chosen, X.shape[1], names)
                 for modality, chosen in self.modalities.items()
             }
             if not columns or not all(columns.values()):
@@ -319,7 +318,7 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         elif names is None:
             return {"all": list(range(X.shape[1]))}, None
         else:
-            declared = _inferred(X)
+            declared = inferred(X)
             if not all(d.kind == "vector" for d in declared):
                 return None, declared
             columns = {d.name: [names.index(column) for column in d.columns] for d in declared}
@@ -327,8 +326,8 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return columns, None
         used = sorted({number for chosen in columns.values() for number in chosen})
         # A gap inside a row is a value of a tabular modality, and of no vector.
-        tabular = [m for m, ks in columns.items() if _is_numeric(X, ks) and _partly(X, ks)]
-        if _is_numeric(X, used) and not tabular:
+        tabular = [m for m, ks in columns.items() if is_numeric(X, ks) and has_partial_gaps(X, ks)]
+        if is_numeric(X, used) and not tabular:
             return columns, None
         return None, [
             Declaration(m, [names[k] for k in ks], "tabular" if m in tabular else None)
@@ -377,8 +376,8 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         method = build_method(settings)
         rows = np.flatnonzero(weight > 0)
         if method.takes_weight:
-            rows, weight = _merge(arrays, codes, weight)
-        train_rows, validation = self._divide_rows(rows, codes, weight, settings.seed)
+            rows, weight = merge(arrays, codes, weight)
+        train_rows, validation = self._divide(rows, codes, weight, settings.seed)
         names = None
         if self._columns is not None:
             known = getattr(self, "feature_names_in_", None)
@@ -387,12 +386,12 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         parts = array_splits(
             arrays,
             codes,
-            _plain(self.classes_),
+            plain_classes(self.classes_),
             train=train_rows,
             validation=validation,
             columns=names,
         )
-        if _differ(weight[train_rows]):
+        if differ(weight[train_rows]):
             settings = replace(settings, data=replace(settings.data, weight="sample_weight"))
             # The mean is 1, so that a learning rate means the same with weights and without.
             scaled = weight / weight[train_rows].mean()
@@ -416,15 +415,17 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> tuple[Settings, Splits]:
         """The splits of a DataFrame, and the settings that belong to them."""
         rows = np.flatnonzero(weight > 0)
-        train_rows, validation = self._divide_rows(rows, codes, weight, settings.seed)
+        train_rows, validation = self._divide(rows, codes, weight, settings.seed)
         taken = np.concatenate([train_rows, validation])
         frame = X.rename(columns=str).iloc[taken].reset_index(drop=True)
-        label, split, name = (_free(name, frame) for name in ("label", "split", "sample_weight"))
-        frame[label] = [_plain(self.classes_)[code] for code in codes[taken]]
+        label, split, name = (
+            free_name(name, frame) for name in ("label", "split", "sample_weight")
+        )
+        frame[label] = [plain_classes(self.classes_)[code] for code in codes[taken]]
         frame[split] = ["train"] * len(train_rows) + ["validation"] * len(validation)
         modality = [str(declaration) for declaration in declared]
         data = replace(settings.data, source=frame, modality=modality, label=label, split=split)
-        if _differ(weight[train_rows]):
+        if differ(weight[train_rows]):
             frame[name] = weight[taken] / weight[train_rows].mean()
             data = replace(data, weight=name)
         settings = replace(settings, data=data)
@@ -433,44 +434,13 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         splits: Splits = load(data, data.holdout or default)
         return settings, splits
 
-    def _divide_rows(
+    def _divide(
         self, rows: np.ndarray, codes: np.ndarray, weight: np.ndarray, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Keep rows of every class back for validation, in proportion.
-
-        Args:
-            rows: (n,) to divide.
-            codes: (N,) labels.
-            weight: (N,).
-            seed: of the draw.
-
-        Returns:
-            Training rows, and validation rows. These are repeated in proportion to their weights,
-            except in a search, which weights them itself and trains on them in the end.
-
-        Raises:
-            ValueError: too few rows for a search.
-        """
-        rng = np.random.default_rng(seed)
-        count = round(self.validation_fraction * len(rows))
-        chosen = np.zeros(len(rows), dtype=bool)
-        if count:
-            order = np.lexsort((rng.random(len(rows)), codes[rows]))
-            places = ((np.arange(count) + rng.random()) * len(rows) / count).astype(np.int64)
-            chosen[order[places]] = True
-        # Every class keeps a row to train on.
-        for code in np.setdiff1d(codes[rows], codes[rows][~chosen]):
-            chosen[np.flatnonzero(codes[rows] == code)[0]] = False
-        if self.time_limit is not None:
-            if chosen.sum() < len(np.unique(codes[rows])):
-                raise ValueError(
-                    f"{len(rows)} rows are too few for a search; leave out time_limit, or take a "
-                    "larger validation_fraction"
-                )
-            return rows[~chosen], rows[chosen]
-        if chosen.sum() < FEWEST:
-            return rows, _repeat(rows, weight)
-        return rows[~chosen], _repeat(rows[chosen], weight)
+        fraction = self.validation_fraction
+        return divide_rows(
+            rows, codes, weight, fraction, seed, searched=self.time_limit is not None
+        )
 
     def _train(self, settings: Settings, splits: Splits) -> None:
         with hastily(), tempfile.TemporaryDirectory(prefix="equipoise-") as scratch:
@@ -502,141 +472,6 @@ class EquipoiseClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 _write(self._files, Path(scratch) / "run")
                 self._trained = open_run(Path(scratch) / "run", trust=True)
         return self._trained
-
-
-def _is_numeric(X: pd.DataFrame, columns: Sequence[int]) -> bool:
-    return all(pd.api.types.is_numeric_dtype(X.iloc[:, number].dtype) for number in columns)
-
-
-def _partly(X: pd.DataFrame, columns: Sequence[int]) -> bool:
-    """True if some row has a gap in one of the columns, and none in another."""
-    gaps = X.iloc[:, list(columns)].isna()
-    return bool((gaps.any(axis=1) & ~gaps.all(axis=1)).any())
-
-
-def _as_table(X: Any) -> Any:
-    """A list with a dict for each row as a DataFrame; anything else as it is."""
-    if isinstance(X, list | tuple) and X and all(isinstance(row, Mapping) for row in X):
-        X = pd.DataFrame(list(X))
-    if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
-        twice = X.columns[X.columns.duplicated()][0]
-        raise ValueError(f"X has two columns of the name {twice!r}")
-    return X
-
-
-def _is_table(X: Any) -> bool:
-    """True for a DataFrame or a dict of arrays; some sparse arrays are dicts, too."""
-    return isinstance(X, pd.DataFrame | Mapping) and not issparse(X)
-
-
-def _weights(sample_weight: Any, count: int) -> np.ndarray:
-    """Check the weights of rows; all are 1 where none are given."""
-    if sample_weight is None:
-        return np.ones(count)
-    if isinstance(sample_weight, Number):
-        sample_weight = np.full(count, sample_weight)
-    weight = check_array(
-        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
-    )
-    if weight.shape != (count,):
-        raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(count,)}")
-    if (weight < 0).any():
-        raise ValueError("Negative values in data passed to `sample_weight`")
-    if not weight.any():
-        raise ValueError("every sample_weight is zero")
-    return cast(np.ndarray, weight)
-
-
-def _differ(weight: np.ndarray) -> bool:
-    return bool((weight != weight[0]).any())
-
-
-def _merge(arrays: Arrays, codes: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Let the first of all rows that are alike, with the same label, stand for them.
-
-    Args:
-        arrays: of N rows.
-        codes: (N,) labels.
-        weight: (N,).
-
-    Returns:
-        The rows that stay, in an order that does not depend on the order of the rows; and (N,)
-        weights, in which theirs are the sums.
-    """
-    rows = np.flatnonzero(weight > 0)
-    keys = np.empty(len(rows), dtype=np.uint64)
-    for k, row in enumerate(rows):
-        content = hashlib.blake2b(codes[row].tobytes(), digest_size=8)
-        for array in arrays.values():
-            content.update(array[row].tobytes())
-        keys[k] = int.from_bytes(content.digest(), "big")
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    summed = np.zeros(len(weight))
-    summed[rows[first]] = np.bincount(group, weights=weight[rows])
-    return rows[first], summed
-
-
-def _repeat(rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Repeat rows in proportion to their weights, since a metric counts every row once."""
-    if not _differ(weight[rows]):
-        return rows
-    total = np.cumsum(weight[rows])
-    ends = np.floor(total / total[-1] * REPEATED * len(rows) + 0.5).astype(np.int64)
-    return np.repeat(rows, np.diff(ends, prepend=0))
-
-
-def _inferred(X: pd.DataFrame) -> list[Declaration]:
-    """The modalities of a DataFrame, as `equipoise doctor` suggests them."""
-    frame = X.rename(columns=str)
-    label = _free("label", frame)
-    frame[label] = "class"
-    taken = take_columns(DataSettings(source=frame, label=label))
-    return [Declaration.parse(text) for text in taken.modality]
-
-
-def _column_numbers(
-    modality: str, chosen: Any, width: int, names: Sequence[str] | None
-) -> list[int]:
-    """The numbers of a modality's columns.
-
-    Args:
-        modality: its name, for the message.
-        chosen: a slice, a column, or several.
-        width: number of columns of the table.
-        names: of the columns; None where they have none.
-
-    Raises:
-        ValueError: no such column.
-    """
-    if isinstance(chosen, slice):
-        return list(range(width)[chosen])
-    several = chosen if isinstance(chosen, Iterable) and not isinstance(chosen, str) else [chosen]
-    found = []
-    for column in several:
-        if names is not None and str(column) in names:
-            found.append(names.index(str(column)))
-        elif isinstance(column, int | np.integer) and -width <= column < width:
-            found.append(int(column) % width)
-        else:
-            raise ValueError(f"modality {modality!r}: X has no column {column!r}")
-    return found
-
-
-def _plain(classes: np.ndarray) -> list[Label]:
-    """Classes as a run names them: Python's integers, booleans and texts."""
-    values = [c.item() if isinstance(c, np.generic) else c for c in classes]
-    if all(isinstance(value, int) for value in values):
-        return values
-    if all(isinstance(value, float) and value.is_integer() for value in values):
-        return [int(value) for value in values]
-    return [str(value) for value in values]
-
-
-def _free(name: str, frame: pd.DataFrame) -> str:
-    """The name, or one like it that no column has."""
-    while name in frame.columns:
-        name += "_"
-    return name
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

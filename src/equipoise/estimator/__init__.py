@@ -1,0 +1,5 @@
+"""The scikit-learn front door."""
+
+from equipoise.estimator.classifier import EquipoiseClassifier
+
+__all__ = ["EquipoiseClassifier"]
