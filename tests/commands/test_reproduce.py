@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from equipoise.studies.study import study_names
+from equipoise.studies.study import read_study, study_names
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # miniatures are very small
 
@@ -22,6 +22,10 @@ def check(folder, command, name):
             assert record["difference"] == pytest.approx(record["ours"] - record["published"])
     lines = list(csv.reader((folder / "out" / name / "table.csv").open(encoding="utf-8")))
     assert len({len(line) for line in lines}) == 1
+    study = read_study(name)
+    if study.look is not None:
+        for data in study.data:
+            assert (folder / "out" / name / data.key / f"{study.look.kind}.csv").is_file()
     page = (folder / "out" / name / "index.html").read_text(encoding="utf-8")
     assert "the numbers mean nothing" in page
     return records
@@ -110,6 +114,7 @@ variants:
   Both: both
   Average: {training: alone, fusion: mean}
   Sure: {training: alone, fusion: entropy}
+analysis: {kind: gap}
 published: {theirs: {Both: [50, 1], Average: [60, 2], Sure: [61, 3]}}
 """
 
@@ -143,6 +148,8 @@ def test_the_rows_of_a_study_run_on_data_of_your_own(command, own):
         alone = [values[variant, f"{m} macro-F1"] for m in "xy"]
         assert values[variant, "Gap macro-F1"] == pytest.approx(abs(alone[0] - alone[1]))
     assert len(list(own.rglob("result.json"))) == 2  # two trainings serve three rows
+    (gap,) = own.rglob("gap.csv")
+    assert [row["method"] for row in csv.DictReader(gap.open())] == ["both", "alone"]
 
 
 def test_more_seeds_keep_those_that_are_there(command, own):

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     studies = [read_study(name, trust=args.trust) for name in names]
     tables = [_reproduce(study, args) for study in studies]
     if args.json:
-        print_json([record | {"study": t.study.name} for t in tables for record in t.records()])
+        print_json([record | {"study": t.study.name} for t in tables for record in t.to_records()])
     return 1 if any(_failed(table) for table in tables) else 0
 
 
@@ -125,14 +125,14 @@ def _reproduce(study: Study, args: argparse.Namespace) -> Table:
 
 
 def _lines(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Header and rows for a terminal; a cell is published, ours and the difference."""
+    """Header and rows for a terminal."""
     study = table.study
     header = [""] * len(study.rows)
     header += [" ".join(table.titles(study.columns, column)) for column in table.columns]
     rows = []
     for row in table.rows:
         cells = [table.cell(row, column) for column in table.columns]
-        texts = ["" if cell is None else " | ".join(cell.texts()) for cell in cells]
+        texts = ["" if cell is None else " | ".join(table.texts(cell)) for cell in cells]
         rows.append([*table.titles(study.rows, row), *texts])
     return header, rows
 

@@ -27,8 +27,8 @@ def write_page(table: Table, folder: Path) -> Path:
         folder: made if need be; earlier files of these names are replaced.
 
     Returns:
-        Path of `index.html`, beside which lie table.csv, table.tex and table.json, and for a figure
-        plotly.min.js.
+        Path of `index.html`, beside which lie table.csv, table.tex and table.json. A figure has
+        plotly.min.js, too, and for each data set a folder with what the analysis found.
 
     Raises:
         RunError: a file cannot be written.
@@ -38,12 +38,14 @@ def write_page(table: Table, folder: Path) -> Path:
         "table.tex": table.to_latex(),
         "table.json": table.to_json(),
         "index.html": _page(table),
-        **({"plotly.min.js": plotly_script()} if table.study.x else {}),
+        **({"plotly.min.js": plotly_script()} if _is_figure(table) else {}),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             replace_file(folder / name, text.encode())
+        for data, record in table.records.items():
+            record.save(folder / data)
     except OSError as error:
         raise RunError(
             f"{folder}: cannot write the page ({error.strerror}); choose another --out"
@@ -64,10 +66,20 @@ def _page(table: Table) -> str:
     return environment.get_template("study.html.j2").render(
         table=table,
         study=table.study,
+        is_figure=_is_figure(table),
         figure=html_of(draw(table)) if table.study.x else "",
+        looks=[
+            (data.title, html_of(table.records[data.key].figure()), data.key)
+            for data in table.study.data
+            if data.key in table.records
+        ],
         version=version("equipoise"),
         time=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def _is_figure(table: Table) -> bool:
+    return table.study.x is not None or bool(table.records)
 
 
 def draw(table: Table) -> go.Figure:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from equipoise.analysis import ANALYSES
+from equipoise.analysis.record import Record
 from equipoise.batch import Predictions
 from equipoise.comparison.cell import Outcome
 from equipoise.comparison.plan import Plan
@@ -92,7 +94,33 @@ def reproduce(
                     "stopped by a signal; give the same command again to go on"
                 ) from None
     table = read_table(study, places, count, smoke=smoke)
-    return replace(table, failed=any(outcome.error for outcome in outcomes))
+    records, flaws = look_into(study, places, smoke=smoke, trust=trust)
+    failed = any(outcome.error for outcome in outcomes) or bool(flaws)
+    return replace(table, failed=failed, records=records, flaws=flaws)
+
+
+def look_into(
+    study: Study, places: Mapping[str, Place], *, smoke: bool = False, trust: bool = False
+) -> tuple[dict[str, Record], dict[str, str]]:
+    """Run the analysis of a figure on the first seed of every variant that has trained.
+
+    Returns:
+        {data: record} and {data: why there is none}; data sets that are not there are in neither.
+    """
+    records: dict[str, Record] = {}
+    flaws: dict[str, str] = {}
+    if study.look is None:
+        return records, flaws
+    options = {**study.look.options, **(study.look.smoke if smoke else {})}
+    for key, place in places.items():
+        folders = (place.folder / "cells" / t.key / "seed-0" for t in study.trainings_on(key))
+        runs = [folder for folder in folders if (folder / "result.json").is_file()]
+        if runs:
+            try:
+                records[key] = ANALYSES[study.look.kind].load()(runs, trust=trust, **options)
+            except EquipoiseError as error:
+                flaws[key] = str(error)
+    return records, flaws
 
 
 def plan_of(

@@ -33,7 +33,8 @@ A table names some of them, and holds the published numbers:
     published:                              # data, variant, a number for each measure
       crema-d: {MLA (Ours): [59.27, 79.70 ± 0.87]}
     notes: what a reader must know
-    x: data                                 # of a figure: the axis that is drawn from left to right
+    x: data                                 # of a figure: the axis drawn from left to right
+    analysis: {kind: gap, options: {}}      # of a figure: a look into the trained runs
 
 A measure is `part.metric`. A part is `fused`, a modality, or `gap`: the largest difference between
 two modalities. Numbers are in percent; `null` where the paper prints none.
@@ -51,6 +52,7 @@ from typing import Any
 
 import yaml
 
+from equipoise.analysis import ANALYSES
 from equipoise.comparison.plan_input import MOST_SEEDS
 from equipoise.configuration.layers import nest
 from equipoise.configuration.presets import preset_names
@@ -155,6 +157,21 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Look:
+    """An analysis of the first seed of every variant, on each data set.
+
+    Attributes:
+        kind: name of the analysis.
+        options: of it.
+        smoke: more options for a miniature.
+    """
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    smoke: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Study:
     """A table of a paper.
 
@@ -174,7 +191,8 @@ class Study:
         measures: {data: numbers that are read}.
         published: {(data, variant title, measure title): number}.
         notes: for the reader of the page.
-        x: axis of a figure that is drawn from left to right; None for a table.
+        x: axis of a figure that is drawn from left to right; None for any other.
+        look: analysis of a figure; None for any other.
     """
 
     name: str
@@ -193,6 +211,7 @@ class Study:
     published: Mapping[tuple[str, str, str], Number]
     notes: tuple[str, ...] = ()
     x: str | None = None
+    look: Look | None = None
 
     def wanted(self, data: str, variant: Variant) -> bool:
         """True if the paper prints a number of this variant on this data set."""
@@ -327,6 +346,7 @@ def _study(name: str, shared: _Part, own: _Part) -> Study:
         "published",
         "notes",
         "x",
+        "analysis",
     )
     data_sets = {key: _data(key, shared.part("data")) for key in shared.part("data").values}
     trainings = {
@@ -360,6 +380,7 @@ def _study(name: str, shared: _Part, own: _Part) -> Study:
         published=_published(own.part("published", {}), variants, measures),
         notes=notes,
         x=own.one_of("x", AXES) if "x" in own.values else None,
+        look=_look(own.part("analysis")) if "analysis" in own.values else None,
     )
 
 
@@ -398,6 +419,15 @@ def _variant(title: str, of: _Part, trainings: Iterable[str]) -> Variant:
     own.known("training", "fusion")
     fusion = own.text("fusion") if "fusion" in own.values else None
     return Variant(title, own.one_of("training", trainings), fusion)
+
+
+def _look(own: _Part) -> Look:
+    own.known("kind", "options", "smoke")
+    kind = own.one_of("kind", ANALYSES.names())
+    options, smoke = own.part("options", {}), own.part("smoke", {})
+    for part in (options, smoke):
+        part.known(*ANALYSES[kind].parameters())
+    return Look(kind, options.values, smoke.values)
 
 
 def _measures(own: _Part, data: StudyData) -> tuple[Measure, ...]:

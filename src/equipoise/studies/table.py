@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, product
 
 from equipoise import spreadsheet
+from equipoise.analysis.record import Record
 from equipoise.report.tables import escape_latex
 from equipoise.studies.study import Number, Study
 
@@ -57,13 +58,17 @@ class Table:
         study: whose layout it has.
         cells: {(data, variant title, measure title): cell}.
         smoke: the numbers are those of miniatures, and mean nothing.
-        failed: a training ended in an error.
+        failed: a training or an analysis ended in an error.
+        records: {data: what the study's analysis found in its runs}.
+        flaws: {data: why there is no record}.
     """
 
     study: Study
     cells: Mapping[Key, Cell]
     smoke: bool = False
     failed: bool = False
+    records: Mapping[str, Record] = field(default_factory=dict)
+    flaws: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -80,6 +85,10 @@ class Table:
         place = dict(zip(self.study.rows, row, strict=True))
         place |= dict(zip(self.study.columns, column, strict=True))
         return self.cells.get((place["data"], place["variant"], place["measure"]))
+
+    def texts(self, cell: Cell) -> tuple[str, ...]:
+        """The texts of a cell; ours alone where the paper prints no number."""
+        return cell.texts() if self.study.published else cell.texts()[1:2]
 
     def titles(self, axes: Sequence[str], headings: Sequence[str]) -> tuple[str, ...]:
         """The headings as the paper writes them: data sets have a title beside their key."""
@@ -108,6 +117,8 @@ class Table:
                 place = f"{variant} on {titles[data]}"
                 if place not in places:
                     places.append(place)
+        for data, reason in self.flaws.items():
+            found.setdefault(reason, []).append(f"the figure of {titles[data]}")
         return found
 
     def _headings(self, axes: Sequence[str]) -> list[tuple[str, ...]]:
@@ -168,15 +179,22 @@ class Table:
         lines.append(r"\midrule")
         for row in self.rows:
             texts = [escape_latex(text) for text in self.titles(self.study.rows, row)]
-            texts += [_latex(self.cell(row, column)) for column in self.columns]
+            texts += [self._latex(self.cell(row, column)) for column in self.columns]
             lines.append(" & ".join(texts) + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
+    def _latex(self, cell: Cell | None) -> str:
+        if cell is None:
+            return ""
+        texts = [escape_latex(text).replace("−", "$-$") for text in self.texts(cell)]
+        head = " / ".join(texts[:2])
+        return head if cell.difference is None else f"{head} ({texts[2]})"
+
     def to_json(self) -> str:
         """Every cell with its numbers and the reason why one is missing."""
-        return json.dumps({"study": self.study.name, "cells": list(self.records())}, indent=1)
+        return json.dumps({"study": self.study.name, "cells": list(self.to_records())}, indent=1)
 
-    def records(self) -> Iterator[dict[str, object]]:
+    def to_records(self) -> Iterator[dict[str, object]]:
         """A mapping for each cell."""
         for (data, variant, measure), cell in self.cells.items():
             published, published_std, ours, std, difference = _all_numbers(cell)
@@ -213,11 +231,3 @@ def _numbers(cell: Cell | None) -> list[str]:
 def _latex_head(title: str, span: int) -> str:
     text = escape_latex(title)
     return text if span == 1 else rf"\multicolumn{{{span}}}{{c}}{{{text}}}"
-
-
-def _latex(cell: Cell | None) -> str:
-    if cell is None:
-        return ""
-    published, ours, difference = (escape_latex(text) for text in cell.texts())
-    tail = "" if cell.difference is None else f" ({difference.replace('−', '$-$')})"
-    return f"{published} / {ours}{tail}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,13 +101,14 @@ def test_every_training_of_every_study_could_start(name, check_inputs):
 
 @pytest.mark.parametrize("name", study_names())
 def test_every_table_prints_numbers_in_percent_of_every_variant(name):
-    """A figure of curves has none: it is drawn along an axis."""
+    """A figure has none."""
     study = read_study(name)
     assert all(0 <= number.mean <= 100 for number in study.published.values())
+    figure = study.x is not None or study.look is not None
     printed = {variant for _, variant, _ in study.published}
-    assert printed == (set() if study.x else {variant.title for variant in study.variants})
+    assert printed == (set() if figure else {variant.title for variant in study.variants})
     data = {data for data, _, _ in study.published}
-    assert data == (set() if study.x else {data.key for data in study.data})
+    assert data == (set() if figure else {data.key for data in study.data})
 
 
 def test_two_trainings_serve_four_columns_of_the_ablation():
@@ -185,6 +187,9 @@ def test_a_table_has_the_layout_of_the_paper(write):
     assert r"61.50 / 60.00 $\pm$ 1.25 ($-$1.50)" in latex
     assert r"Late \& co" in latex
     assert r"Data\_2" in latex
+    alone = {("one", "Joint", "All"): replace(ours, published=None)}
+    unpublished = Table(replace(study, published={}), alone)
+    assert r"& 60.00 $\pm$ 1.25 &" in unpublished.to_latex()
     assert table.reasons() == {"no data": ["Joint on Data 1"]}
 
 
@@ -218,6 +223,12 @@ def test_a_figure_is_drawn_along_its_axis(write):
         ({"data": ["one", "three"]}, {}, ("unknown data 'three'",)),
         ({"data": ["one", "one"]}, {}, ("'data' must be different names",)),
         ({"rows": ["data"]}, {}, ("share out data, variant, measure",)),
+        ({"analysis": {"kind": "gaps"}}, {}, ("analysis", "did you mean 'gap'")),
+        (
+            {"analysis": {"kind": "gap", "options": {"sample": 3}}},
+            {},
+            ("analysis: options", "did you mean 'samples'"),
+        ),
         ({"x": "datum"}, {}, ("unknown x 'datum'; did you mean 'data'?",)),
         ({"seeds": 0}, {}, ("'seeds' must be a number of seeds",)),
         ({"variants": {"X": "jiont"}}, {}, ("variants: X", "did you mean 'joint'")),
