@@ -14,6 +14,7 @@ from equipoise.batch import Batch, Fusion, Output, WhenRead, map_input
 from equipoise.errors import ConfigError, TrainingError, suggest
 from equipoise.evaluating import evaluating
 from equipoise.heads.base import Head
+from equipoise.heads.parts.presence import Presence, complete_in
 
 T = TypeVar("T")
 
@@ -162,7 +163,8 @@ class Model(nn.Module):
             An `Output` whose features and logits hold the modalities that were run.
         """
         chosen = self._check(only)
-        return self.read(self.encode(batch, chosen), batch.present, chosen)
+        complete = {m for m in chosen if batch.counts[m] == len(batch)}
+        return self.read(self.encode(batch, chosen), Presence(batch.present, complete), chosen)
 
     def read(
         self,
@@ -186,9 +188,13 @@ class Model(nn.Module):
             TrainingError: by the output, if it is first read later.
         """
         chosen = self._check(only)
-        shown = {
-            m: present[m] if m in chosen else torch.zeros_like(present[m]) for m in self.modalities
-        }
+        shown = Presence(
+            {
+                m: present[m] if m in chosen else torch.zeros_like(present[m])
+                for m in self.modalities
+            },
+            complete_in(present) & {*chosen},
+        )
         given = {m: features[m] for m in chosen if m in features}
         output: Output = self.head(given, shown)
         device = next(iter(present.values())).device
@@ -202,6 +208,8 @@ class Model(nn.Module):
                     "logits of a batch were first asked for after the optimiser moved the weights; "
                     "a method reads from an output all that it needs before ctx.update()"
                 )
+            if self.precision == "float32" and torch.is_grad_enabled() == graph:
+                return compute()
             with self._autocast(device), torch.set_grad_enabled(graph):
                 return compute()
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from equipoise.heads.base import Head
+from equipoise.heads.parts.presence import masked
 
 
 class Concat(Head):
@@ -48,6 +49,6 @@ class Concat(Head):
     ) -> tuple[Tensor, Tensor | None]:
         fused = self.bias.expand(len(next(iter(present.values()))), -1)
         for modality, feature in features.items():
-            shown = feature * present[modality].unsqueeze(-1)
+            shown = masked(modality, feature, present)
             fused = fused + F.linear(shown, self.blocks[modality].weight)  # type: ignore[arg-type]
         return fused, None

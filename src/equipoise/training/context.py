@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from equipoise.batch import Batch
 from equipoise.data.table.loader import Loader
@@ -209,6 +210,27 @@ class Context:
         """
         self._asked.weight = self._asked.weight or weight is not None
         return sample_mean(values, where, self.runtime, weight)
+
+    def mean_loss(
+        self,
+        logits: Tensor,
+        label: Tensor,
+        where: Tensor | None = None,
+        weight: Tensor | None = None,
+    ) -> Tensor:
+        """`sample_mean` of `sample_loss`, in one operation where the settings ask for no more.
+
+        Args:
+            logits: (B, C).
+            label: int64 (B,).
+            where: bool (B,), the samples that count; None for all.
+            weight: float (B,), how much each counts; None for all alike.
+        """
+        plain = self._criterion.is_cross_entropy and where is None and weight is None
+        if plain and self.runtime.world == 1 and len(label):
+            self._asked.loss = True
+            return F.cross_entropy(logits, label)
+        return self.sample_mean(self.sample_loss(logits, label), where, weight)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over ranks, without gradient."""

@@ -151,14 +151,16 @@ class Optimisers:
         calls: dict[object, tuple[list[Tensor], list[Tensor], list[Memory], float]] = {}
         for name in names:
             rate = self._rates[name]
+            kind: tuple[object, object] | None = None
             for parameter, memory in zip(self.groups[name], self._memories[name], strict=True):
-                if parameter.grad is not None:
-                    key = (rate, parameter.device, parameter.dtype)
-                    if key not in calls:
-                        calls[key] = ([], [], [], rate)
-                    calls[key][0].append(parameter)
-                    calls[key][1].append(parameter.grad)
-                    calls[key][2].append(memory)
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                if kind != (kind := (gradient.device, gradient.dtype)):
+                    call = calls.setdefault((rate, *kind), ([], [], [], rate))
+                call[0].append(parameter)
+                call[1].append(gradient)
+                call[2].append(memory)
         for call in calls.values():
             self._rule(*call)
         for name in names:

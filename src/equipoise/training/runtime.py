@@ -18,16 +18,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from equipoise.errors import SIGNS, ConfigError, LostRankError, TrainingError
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 CPU = torch.device("cpu")
 
@@ -312,6 +312,11 @@ def launch(
         TrainingError: a rank was killed, or gave no sign of life.
         ConfigError: the machine has fewer GPUs, or processor cores, than asked for.
     """
+    # Not at the top: they take longer to import than a small training takes.
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
     place = pick_device(device)
     available = torch.cuda.device_count() if place.type == "cuda" else os.cpu_count() or 1
     if not 1 <= devices <= available:

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor
+
+
+class Presence(dict[str, Tensor]):
+    """{modality: bool (B,)}, and the modalities that every row has, as far as the host knows.
+
+    Args:
+        present: {modality: bool (B,)}.
+        complete: modalities that every row has. One may be left out, at the price of a product with
+            ones.
+    """
+
+    def __init__(self, present: Mapping[str, Tensor], complete: Collection[str]) -> None:
+        super().__init__(present)
+        self.complete = frozenset(complete)
+
+
+def complete_in(present: Mapping[str, Tensor]) -> frozenset[str]:
+    """The modalities that every row is known to have without asking the device."""
+    return present.complete if isinstance(present, Presence) else frozenset()
+
+
+def masked(modality: str, values: Tensor, present: Mapping[str, Tensor]) -> Tensor:
+    """Values (B, …) with zeros in the rows that lack the modality; as they are where none does."""
+    if modality in complete_in(present):
+        return values
+    return values * present[modality].view(-1, *(1,) * (values.dim() - 1))
 
 
 def only(modality: str, modalities: Iterable[str], features: Tensor) -> dict[str, Tensor]:

@@ -75,6 +75,7 @@ from equipoise.checks import (
 )
 from equipoise.errors import ConfigError, suggest
 from equipoise.methods.parts.auxiliary import require_fused_classifiers
+from equipoise.methods.parts.losses import unimodal_loss
 from equipoise.methods.parts.projection.flat import FlatMemory, statistic_loader
 from equipoise.methods.parts.projection.layers import deepest_layers, require_head_per_modality
 from equipoise.methods.parts.sharpness import backward_nearby
@@ -108,6 +109,8 @@ class Blend:
 
         Their mean is taken over the samples of all ranks that have the modality.
         """
+        if self.partner_label is self.batch.label:  # nothing is mixed
+            return unimodal_loss(modality, output, self.batch, ctx)
         logits = output.logits[modality]
         own = ctx.sample_loss(logits, self.batch.label)
         partner = ctx.sample_loss(logits, self.partner_label)

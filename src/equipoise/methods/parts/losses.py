@@ -33,7 +33,7 @@ def mean_loss(logits: Tensor, batch: Batch, ctx: Context, where: Tensor | None =
         ctx: knows the loss of a sample, and takes the mean.
         where: bool (B,), the samples that count; None for all.
     """
-    return ctx.sample_mean(ctx.sample_loss(logits, batch.label), where, batch.weight)
+    return ctx.mean_loss(logits, batch.label, where, batch.weight)
 
 
 def fused_loss(output: Output, batch: Batch, ctx: Context) -> Tensor:
