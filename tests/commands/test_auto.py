@@ -17,8 +17,8 @@ from equipoise.errors import DataError, RunError
 from equipoise.portfolio import material
 from equipoise.portfolio import run as searching
 from equipoise.portfolio.classical import Classical
-from equipoise.portfolio.members import Member
 from equipoise.testing.world import fresh_seed
+from portfolios import few
 
 SPLITS = np.array(["train"] * 90 + ["validation"] * 30 + ["test"] * 30)
 MODALITIES = {"first": "first=a0,a1,a2:vector", "second": "second=b0,b1:vector"}
@@ -36,19 +36,6 @@ def table(rng, gaps=True):
     if gaps:
         rows.loc[rng.random(len(rows)) < 0.2, ["b0", "b1"]] = np.nan
     return rows
-
-
-def few(modalities, methods):
-    """A portfolio of a second."""
-    linear = {"scaling": "columns", "C": 10.0}
-    return [
-        *(
-            Member(f"linear-of-{k}", "linear", (m,), linear, "late")
-            for k, m in enumerate(modalities)
-        ),
-        Member("trees", "extra_trees", tuple(modalities), {"scaling": "none", "n_estimators": 10}),
-        Member("net", "network", tuple(modalities), {"method": {"name": "late"}, "epochs": 3}),
-    ]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +19,10 @@ from safetensors.torch import load_file
 
 import equipoise
 from equipoise.data import load
+from equipoise.portfolio import run as searching
+from equipoise.portfolio.classical import Classical
 from equipoise.settings import DataSettings
+from portfolios import few
 from videos import write_video
 
 WORDS = ("so", "bright", "dark", "calm", "loud", "rain", "sun", "wind")
@@ -258,6 +262,27 @@ def test_no_weight_follows_validation_or_test(clean, odd, train, method, more):
     assert found[0].result["validation"] != found[1].result["validation"]
 
 
+def test_lengths_follow_the_number_of_training_rows(clean, train):
+    """Epochs, batch and patience of a training that leaves them open."""
+    open_ones = dict.fromkeys(("epochs", "batch_size", "patience"), "auto")
+    few = clean[clean["split"] != "train"]
+    rows = [clean[clean["split"] == "train"]] * 12
+    found = []
+    for later in ([few], [few] * 9):
+        frame = pd.concat([*rows, *later], ignore_index=True)
+        frame["id"] = frame.index
+        numbers = {"modality": ["numbers=a,b:vector"], "weight": None, **open_ones}
+        run = train(frame, str(len(frame)), "joint", callbacks=[stop], **numbers)
+        found.append({name: getattr(run.settings, name) for name in open_ones})
+    assert found[0]["batch_size"] == 30
+    assert found[0] == found[1]
+
+
+def stop(line) -> bool:
+    """A callback that ends a training after its first epoch."""
+    return True
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_nothing_that_is_chosen_or_calibrated_follows_test(clean, odd, train):
     more = {"calibration": "temperature", "select": "macro_f1", "patience": 1, "epochs": 4}
@@ -268,4 +293,40 @@ def test_nothing_that_is_chosen_or_calibrated_follows_test(clean, odd, train):
         result["temperature"].pop("log_loss")
         for name in ("test", "contribution", "cost", "command", "problems"):
             del result[name]
+    assert not difference(*found)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nothing_that_a_search_learns_follows_test(clean, odd, folder, tmp_path, monkeypatch):
+    """Neither vocabularies and scales nor members and their weights."""
+    monkeypatch.setattr(searching, "portfolio", few)
+    kinds = (":image", ":text", ":tabular", "a,b:vector")
+    found = []
+    for name, frame in (("one", clean), ("two", poisoned(clean, odd, "test"))):
+        run = equipoise.auto(
+            frame,
+            600,
+            tmp_path / name,
+            workers=1,
+            verbose=0,
+            modality=[m for m in MODALITIES if m.endswith(kinds)],
+            label="label",
+            split="split",
+            width=8,
+            problems="absent",
+            **{"data.root": str(folder), "data.cache": str(folder / "cache")},
+        )
+        learned = {}
+        for path in sorted(run.folder.rglob("*")):
+            where = str(path.relative_to(run.folder))
+            if path.suffix == ".safetensors":
+                learned[where] = load_file(path)
+            elif path.suffix == ".skops":
+                learned[where] = joblib.hash(Classical.load(path.parent).estimator)
+            elif path.suffix == ".npz" and "predictions" not in where:
+                learned[where] = dict(np.load(path))
+        members = [{k: v for k, v in m.items() if k != "seconds"} for m in run.result["members"]]
+        validation = run.result["validation"]
+        found.append({"learned": learned, "members": members, "validation": validation})
+    assert {Path(name).suffix for name in learned} == {".safetensors", ".skops", ".npz"}
     assert not difference(*found)

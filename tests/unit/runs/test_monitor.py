@@ -13,6 +13,7 @@ from equipoise.data.table.table import Table
 from equipoise.errors import Interrupted, RunError
 from equipoise.methods.baselines.joint import Joint
 from equipoise.runs import run
+from equipoise.runs.monitor import Monitor
 from equipoise.settings import METRICS
 from equipoise.testing.world import differing
 from equipoise.training.context import Context
@@ -190,6 +191,22 @@ def test_a_single_epoch_of_each_of_three_modalities(settings, tmp_path):
     done = run.train(short, tmp_path / "run")
     assert done.result["epochs"] == 3
     assert done.result["best_epoch"] == 2
+
+
+def test_a_resumed_run_knows_its_best_epoch_as_before(settings, stopped, monkeypatch):
+    """Its log-loss too, by which the next of equals would be chosen."""
+    known = []
+
+    def restore(monitor, checkpoint):
+        original(monitor, checkpoint)
+        known.extend([checkpoint.state["monitor"], monitor.state_dict()])
+
+    original = Monitor.restore
+    monkeypatch.setattr(Monitor, "restore", restore)
+    run.train(settings, stopped, resume=True)
+    assert known[0] == known[1]
+    assert np.isfinite([known[0]["best_metric"], known[0]["best_loss"]]).all()
+    assert known[0]["best_epoch"] >= known[0]["improved_epoch"] >= 0
 
 
 def test_patience_in_turns_survives_a_stop(settings, splits, tmp_path, final):
