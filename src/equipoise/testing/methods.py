@@ -222,29 +222,48 @@ def check_order(entry: MethodEntry, count: int, seed: int) -> None:
     assert worst < ROUNDING, f"declared in reverse the modalities end {worst:.1e} apart"
 
 
-def check_test_split(entry: MethodEntry, count: int, seed: int) -> None:
-    """8. Training does not read the test split.
+class _Alone(Silent):
+    """Keeps weights and memory at the end of each epoch, and has no validation split to read."""
 
-    Reading it raises here, and nothing may raise before training is over.
+    def __init__(self, method: Method, ctx: Context) -> None:
+        self.method = method
+        self.ctx = ctx
+        self.asked = False
+        self.end: dict[str, torch.Tensor] = {}
+
+    def best_weights(self) -> None:
+        self.asked = True
+
+    def record(self) -> None:
+        self.end = {**snapshot(self.ctx.model), **snapshot(self.method)}
+
+
+def check_test_split(entry: MethodEntry, count: int, seed: int) -> None:
+    """8. Training does not read the test split, and weights do not follow the validation split.
+
+    Reading the test split raises here, and nothing may raise before training is over. Weights and
+    memory are those of a training without validation, unless it goes on from the best epoch.
     """
     world = World(entry.name, count, seed, missing=0.2)
     splits = world.data()
     poisoned = replace(splits, test=_CountingTable.of(splits.test, limit=0))
     lines: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "run"
         try:
-            train(
-                world.run_settings(),
-                Path(scratch) / "run",
-                splits=poisoned,
-                callbacks=[lines.append],
-            )
+            train(world.run_settings(), folder, splits=poisoned, callbacks=[lines.append])
         except _Killed:
             pass
         else:
             raise AssertionError("the test split was never read, not even at the end")
-    _, ctx = world.train()
+        end = {n: tensor for n, tensor in _final(folder).items() if not n.startswith("kept.")}
+    with torch.random.fork_rng():
+        method, ctx = world.build()
+        ctx.observer = alone = _Alone(method, ctx)
+        _fit(method, ctx, world.epochs)
     assert len(lines) == ctx.position.epoch, "the test split was read before training was over"
+    moved = [] if alone.asked else differing(alone.end, end)
+    assert not moved, f"without a validation split {moved[0]} ends otherwise"
 
 
 def check_cost(entry: MethodEntry, count: int, seed: int) -> None:
