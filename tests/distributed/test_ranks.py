@@ -31,28 +31,16 @@ def load_cases():
 cases = load_cases()
 
 
-@pytest.fixture(scope="module")
-def seed_of_all():
-    return fresh_seed()
-
-
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory, seed_of_all):
-    """The answers of both ranks, {case: [of rank 0, of rank 1]}; the processes start once."""
-    folder = tmp_path_factory.mktemp("ranks")
+def run_ranks(*arguments):
+    """Run Python with these arguments as two ranks of one training; both must end well."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    shared = {
-        **os.environ,
-        "WORLD_SIZE": str(RANKS),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-    }
+    shared = {"WORLD_SIZE": str(RANKS), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     processes = [
         subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(folder), str(seed_of_all)],
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            [sys.executable, *arguments],
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -64,6 +52,18 @@ def answers(tmp_path_factory, seed_of_all):
         for process in processes:
             process.kill()
     assert all(process.returncode == 0 for process in processes), "\n".join(said)
+
+
+@pytest.fixture(scope="module")
+def seed_of_all():
+    return fresh_seed()
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory, seed_of_all):
+    """The answers of both ranks, {case: [of rank 0, of rank 1]}; the processes start once."""
+    folder = tmp_path_factory.mktemp("ranks")
+    run_ranks(str(SCRIPT), str(folder), str(seed_of_all))
     return {
         name: [torch.load(folder / f"{name}-{rank}.pt", weights_only=True) for rank in range(RANKS)]
         for name in cases.CASES
@@ -96,6 +96,7 @@ def weights(folder):
 
 
 def line(method, folder, devices, epochs=2):
+    """A training of encoders without dropout, whose draws differ between ranks."""
     return [
         *(
             "train",
@@ -118,6 +119,7 @@ def line(method, folder, devices, epochs=2):
             "cpu",
             "--json",
         ),
+        *("--encoder.easy", "mlp", "--encoder.hard", "mlp"),
         *(f"--devices={devices}", "--out", str(folder)),
     ]
 
@@ -172,25 +174,7 @@ runtime.stop()
 @pytest.mark.slow
 def test_a_callback_stops_all_ranks_after_the_same_epoch(tmp_path):
     """Only the first rank calls it. A rank that trained on would wait for the others for ever."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", STOPPED, str(tmp_path / "run")],
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        said = [process.communicate(timeout=120)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert all(process.returncode == 0 for process in processes), "\n".join(said)
+    run_ranks("-c", STOPPED, str(tmp_path / "run"))
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["epochs"] == 2
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
