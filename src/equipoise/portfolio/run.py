@@ -293,6 +293,12 @@ def _command(settings: Settings, time_limit: float) -> str:
 
 def _write_metrics(folder: Path, result: dict[str, Any]) -> None:
     """A single line, as a training of one epoch would write it, for the report."""
+    measured = result["validation"]
+    # An epoch has no intervals.
+    modalities = {
+        modality: {name: value for name, value in found.items() if name != "intervals"}
+        for modality, found in measured["modalities"].items()
+    }
     line = {
         "epoch": 0,
         "phase": 0,
@@ -302,7 +308,11 @@ def _write_metrics(folder: Path, result: dict[str, Any]) -> None:
         "loss": None,
         "learning_rate": None,
         "method": {},
-        "validation": result["validation"],
+        "validation": {
+            "count": measured["count"],
+            "fused": measured["fused"],
+            "modalities": modalities,
+        },
         "selectable": True,
     }
     replace_file(folder / "metrics.jsonl", (json.dumps(line) + "\n").encode())
