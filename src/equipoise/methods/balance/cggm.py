@@ -56,7 +56,6 @@ from equipoise.batch import Batch, Output
 from equipoise.checks import flag, not_negative, require
 from equipoise.errors import ConfigError
 from equipoise.heads.auxiliary import Auxiliary
-from equipoise.methods.parts.features import features_here
 from equipoise.methods.parts.idle import warn_of_scaling
 from equipoise.methods.parts.losses import fused_loss, mean_loss
 from equipoise.training.context import Context
@@ -146,12 +145,11 @@ class CGGM(Method):
         if not self.acts:
             return loss
         head = self.head(ctx)
-        for modality, z in features_here(output, batch).items():
-            own = mean_loss(
-                head.unimodal(modality, z.detach()), batch, ctx, batch.present[modality]
-            )
-            loss = loss + own
         shown = ctx.present_in(batch)
+        # A rank without such a sample takes part in the exchange all the same.
+        for modality in shown:
+            own = head.unimodal(modality, output.features[modality].detach())
+            loss = loss + mean_loss(own, batch, ctx, batch.present[modality])
         if self.direction and len(shown) > 1:
             cosines = torch.stack([self.cosine(m, head) for m in shown])
             loss = loss + self.direction * direction(self.factor[self.rows(shown, ctx)], cosines)
