@@ -13,20 +13,14 @@ from equipoise.heads.concat import Concat
 from equipoise.methods import METHODS
 from equipoise.methods.baselines.joint import Joint
 from equipoise.registry import Entry, MethodEntry
-from equipoise.testing import CHECKS, ROUNDING, World, check_head, check_method, rank_difference
-from equipoise.testing.world import fresh_seed
+from equipoise.testing import CHECKS, check_head, check_method
 
-FILE = '''"""A method and a head in a file that the library does not know."""
-from equipoise.heads.linear import Sum
+FILE = '''"""A method in a file that the library does not know."""
 from equipoise.methods.baselines.joint import Joint
 from equipoise.testing import check_method
 
 
 class Mine(Joint):
-    pass
-
-
-class Plus(Sum):
     pass
 
 
@@ -38,14 +32,6 @@ def registries(monkeypatch):
     """Remove the entries of a test when it has ended."""
     for registry in (METHODS, HEADS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-
-
-def test_ranks_know_what_was_added_at_run_time(tmp_path, monkeypatch):
-    (tmp_path / "added_classes.py").write_text(FILE, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    HEADS.add(Entry("plus", "added_classes:Plus", "a head"))
-    METHODS.add(MethodEntry("mine", "added_classes:Mine", "a method", head="plus"))
-    assert rank_difference([World("mine", 2, fresh_seed(), precision="float64")])[0] < ROUNDING
 
 
 def test_a_script_that_is_not_guarded_is_told_so(tmp_path):

@@ -9,12 +9,28 @@ from __future__ import annotations
 import pytest
 
 from active import ACTIVE
+from equipoise.heads import HEADS
 from equipoise.methods import METHODS
+from equipoise.registry import Entry, MethodEntry
 from equipoise.testing import ROUNDING, World, rank_difference
-from equipoise.testing.world import fresh_seed
+from equipoise.testing.world import OPTIMISER, fresh_seed, small_splits
 
 # Ranks that wait for each other are many times slower where other processes use the cores too.
 PATIENT = pytest.mark.timeout(900)
+
+FILE = """
+from equipoise.heads.linear import Sum
+from equipoise.methods.baselines.joint import Joint
+
+class Mine(Joint):
+    pass
+
+class Plus(Sum):
+    pass
+"""
+
+WARM = {"optimiser": {**OPTIMISER, "name": "adamw", "lr": 0.01, "warmup": 0.5}}
+WARMED = ("joint", "mla")
 
 OPTIONS = [
     ("lfm", {"alignment": "js", "loss_scale": 2.0}),
@@ -46,25 +62,47 @@ def with_options(seed):
 
 def at_their_defaults(seed, first):
     """All methods, with `first` modalities and the other number in turn."""
+    splits = {count: small_splits(count, seed, missing=0.4, samples=140) for count in (2, 3)}
+    counts = [2 + (first + k) % 2 for k in range(len(list(METHODS)))]
     return [
-        World(entry.name, 2 + (first + k) % 2, seed, missing=0.4, precision="float64")
-        for k, entry in enumerate(METHODS)
+        World(entry.name, count, seed, precision="float64", splits=splits[count])
+        for entry, count in zip(METHODS, counts, strict=True)
     ]
 
 
 def require_equal(worlds):
     differences = rank_difference(worlds)
     apart = {
-        f"{world.method} {dict(world.options)}, {world.count} modalities": difference
-        for world, difference in zip(worlds, differences, strict=True)
-        if difference > ROUNDING
+        f"{world.method} {dict(world.options)}, {world.count} modalities, {dict(world.settings)}": d
+        for world, d in zip(worlds, differences, strict=True)
+        if d > ROUNDING
     }
     assert not apart, f"seed {worlds[0].seed}: {apart}"
 
 
+@pytest.fixture
+def added(tmp_path, monkeypatch):
+    """The name of a method that was added at run time, with a head, from a file."""
+    (tmp_path / "added_classes.py").write_text(FILE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for registry in (METHODS, HEADS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    HEADS.add(Entry("plus", "added_classes:Plus", "a head"))
+    METHODS.add(MethodEntry("mine", "added_classes:Mine", "a method", head="plus"))
+    return "mine"
+
+
 @PATIENT
-def test_methods():
-    require_equal(at_their_defaults(fresh_seed(), 2))
+def test_methods(added):
+    """The registered ones, and one that was added at run time, of which new processes must hear.
+
+    Joint training and MLA once more, with a warm-up beside the moving average of all.
+    """
+    seed = fresh_seed()
+    worlds = at_their_defaults(seed, 2)
+    assert added in {world.method for world in worlds}
+    warm = [World(m, 3, seed, missing=0.4, precision="float64", settings=WARM) for m in WARMED]
+    require_equal([*worlds, *warm])
 
 
 @PATIENT

@@ -13,7 +13,6 @@ from equipoise.evaluation.predict import predict
 from equipoise.model import Model
 from equipoise.runs import run
 from equipoise.testing.methods import resumes
-from equipoise.testing.ranks import ROUNDING, rank_difference
 from equipoise.testing.world import NAMES, OPTIMISER, World, differing, snapshot
 from equipoise.training.average import WeightAverage
 from equipoise.training.context import Context
@@ -148,14 +147,6 @@ WARM = {"optimiser": {**OPTIMISER, "name": "adamw", "lr": 0.01, "warmup": 0.5}}
 def test_killed_and_resumed_it_ends_the_same(method, seed):
     settings = {"checkpoint_every": 2, **WARM}
     resumes(World(method, 2, seed, missing=0.2, epochs=3, settings=settings))
-
-
-def test_it_and_a_warm_up_are_the_same_on_two_ranks(seed):
-    worlds = [
-        World(method, 3, seed, missing=0.4, precision="float64", settings=WARM)
-        for method in ("joint", "mla")
-    ]
-    assert max(rank_difference(worlds)) < ROUNDING
 
 
 def test_without_decay_nothing_is_held(seed):
