@@ -94,10 +94,13 @@ class Runtime:
         """
         if self.world == 1:
             return tensor
-        rows = [0] * self.world
+        counts = torch.zeros(self.world, dtype=torch.int64, device=self.device)
+        counts[self.rank] = len(tensor)
         with answered():
-            dist.all_gather_object(rows, len(tensor))
-        gathered: Tensor = _Gather.apply(tensor, tuple(rows), self.rank)  # type: ignore[no-untyped-call]
+            dist.all_reduce(counts)
+        gathered: Tensor = _Gather.apply(  # type: ignore[no-untyped-call]
+            tensor, tuple(counts.tolist()), self.rank
+        )
         return gathered
 
     def objects(self, value: Any) -> list[Any]:
@@ -111,7 +114,13 @@ class Runtime:
 
     def any(self, flag: bool) -> bool:
         """True on every rank if it is True on at least one."""
-        return flag if self.world == 1 else any(self.objects(flag))
+        if self.world == 1:
+            return flag
+        # A number, not an object: this is asked in every step.
+        total = torch.tensor(int(flag), device=self.device)
+        with answered():
+            dist.all_reduce(total)
+        return bool(total)
 
     def barrier(self) -> None:
         """Wait until every rank has come here."""
