@@ -348,8 +348,14 @@ def before(groups: dict[str, Results]) -> str:
     return wrapped(text) + "\n\n" + table(["method", "version 0.1", "now"], rows)
 
 
+README_TEXT = (
+    "The numbers are test accuracies in percent, mean ± standard deviation of three seeds. Learning"
+    " rate and epoch are chosen on validation."
+)
+
+
 def readme_table(groups: dict[str, Results]) -> str:
-    """The rows of the README; the best number of each column is bold."""
+    """The sentence and the rows of the README; the best number of each column is bold."""
     held = [m for m in IN_README if m in groups]
     parts = [*groups[held[0]][0]["modalities"], "fused"]
     scores = {m: [values(groups[m], part, "accuracy") for part in parts] for m in held}
@@ -361,7 +367,7 @@ def readme_table(groups: dict[str, Results]) -> str:
             text = shown(numbers)
             cells.append(f"**{text}**" if fmean(numbers) == most else text)
         rows.append([IN_README[m], *cells])
-    return table(["method", *parts], rows)
+    return f"{wrapped(README_TEXT)}\n\n{table(['method', *parts], rows)}"
 
 
 def write(out: Path, page: Path, readme: Path) -> None:
