@@ -34,7 +34,8 @@ class Sustained(SeparateHead):
         fusion_weights: {modality: weight} for "fixed"; null for every other rule.
 
     Attributes:
-        counts: int64 (M,), the number of classifiers that are on; saved with the weights.
+        counts: int64 (M,), the number of classifiers that are on, in the alphabetical order of the
+            modalities; saved with the weights.
     """
 
     counts: Tensor
@@ -84,7 +85,7 @@ class Sustained(SeparateHead):
         if self._active[modality] == self.most:
             return False
         self._active[modality] += 1
-        self.counts[self.modalities.index(modality)] += 1
+        self.counts[sorted(self.modalities).index(modality)] += 1
         return True
 
 
@@ -97,4 +98,4 @@ def _layer(width: int, hidden: int) -> nn.Linear:
 
 def _read_counts(head: nn.Module, _: Any) -> None:
     assert isinstance(head, Sustained)
-    head._active = dict(zip(head.modalities, head.counts.tolist(), strict=True))
+    head._active = dict(zip(sorted(head.modalities), head.counts.tolist(), strict=True))

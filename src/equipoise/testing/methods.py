@@ -31,6 +31,7 @@ from equipoise.testing.ranks import ROUNDING, leave_if_starting, rank_difference
 from equipoise.testing.registered import registered
 from equipoise.testing.world import (
     NAMES,
+    OPTIMISER,
     World,
     differing,
     farthest,
@@ -48,10 +49,19 @@ Check = Callable[[MethodEntry, int, int], None]
 def check_trains(entry: MethodEntry, count: int, seed: int) -> None:
     """1. It learns easy data in float32, float64 and bfloat16 autocast; parameters stay finite.
 
-    In float32 it trains to the end, in the others until it has learned.
+    In float32 it trains to the end, in the others until it has learned. Gradients are clipped if
+    the entry of the method advises it.
     """
+    optimiser = {**OPTIMISER, "clip": entry.advises.get("optimiser.clip", OPTIMISER["clip"])}
     for precision in ("float32", "float64", "bfloat16"):
-        world = World(entry.name, count, seed, precision=precision, epochs=12)
+        world = World(
+            entry.name,
+            count,
+            seed,
+            precision=precision,
+            epochs=12,
+            settings={"optimiser": optimiser},
+        )
         with torch.random.fork_rng():
             method, ctx = world.build()
             if precision != "float32":

@@ -367,6 +367,7 @@ ENTRIES: list[MethodEntry] = [
         code="https://github.com/njustkmg/NeurIPS25-AUG",
         memory="each modality's classifiers that are not in use yet",
         head="sustained",
+        advises={"optimiser.clip": 1.0},
     ),
     MethodEntry(
         "greedy",

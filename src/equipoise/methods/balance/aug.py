@@ -70,6 +70,8 @@ from equipoise.training.context import Context
 from equipoise.training.method import Method
 
 RESIDUALS = ("each", "sum")
+LEAST_EPOCHS = 2
+"""Fewest epochs between two comparisons, so that a new classifier has learned before the next."""
 
 
 def boosting_losses(
@@ -120,8 +122,8 @@ class AUG(Method):
         residual_weight: λ, the part of what earlier classifiers know that is left out, in [0, 1].
         residual: "each" takes the softmax of each earlier classifier (paper), "sum" that of the sum
             of their logits (published code).
-        every: fraction of the epochs from one comparison of the modalities to the next; they are
-            compared after the first epoch, too.
+        every: fraction of the epochs from one comparison of the modalities to the next, which is at
+            least two epochs long; they are compared after the first epoch, too.
         factor: σ, by which the weak modality's score is multiplied, positive.
         margin: τ, the lead from which the weak modality gets another classifier, at least 0.
 
@@ -182,7 +184,7 @@ class AUG(Method):
 
     def compares(self, ctx: Context) -> bool:
         """True after the first epoch, and after the last one of each part of the training."""
-        length = max(self.every * ctx.epochs, 1)
+        length = max(self.every * ctx.epochs, LEAST_EPOCHS)
         # Rounded first: the quotient of an epoch that ends a part may lie just below an integer.
         parts = [math.floor(round(epoch / length, 9)) for epoch in (ctx.epoch - 1, ctx.epoch)]
         return ctx.epoch == 1 or (ctx.epoch > 1 and parts[0] < parts[1])

@@ -203,7 +203,11 @@ class SampleValuation(Valuation):
             added=float(times.sum()) / len(times),
             **{f"value/{m}": value for m, value in named},
         )
-        rows, kept = times.nonzero(as_tuple=True)
+        # In alphabetical order, so that the batches do not depend on the order of declaration.
+        names = ctx.model.modalities
+        order = torch.tensor(sorted(range(len(names)), key=names.__getitem__))
+        rows, place = times[:, order].nonzero(as_tuple=True)
+        kept = order[place]
         repeats = times[rows, kept]
         return rows.repeat_interleave(repeats), kept.repeat_interleave(repeats)
 
@@ -249,8 +253,11 @@ class ModalityValuation(Valuation):
         # A modality that Z lacks altogether is neither ahead nor behind.
         known = present.any(0)
         gaps = (1 - found.sum(0) / present.sum(0).clamp_min(1))[known]
-        weakest = int(known.nonzero()[gaps.argmax()])
-        count = int(len(table) * growth_of_table(gaps, self.alpha, self.curve))
+        # Of equal gaps, up to rounding, the first by name: not by the order of declaration.
+        largest = known.nonzero().squeeze(1)[gaps > gaps.max() - 1e-9].tolist()
+        weakest = min(largest, key=ctx.model.modalities.__getitem__)
+        # Without the small addend rounding takes one off where the product is an integer.
+        count = int(len(table) * float(growth_of_table(gaps, self.alpha, self.curve)) + 1e-9)
         ctx.log(added=count / len(table))
         here = torch.from_numpy(table.present[ctx.model.modalities[weakest]])
         (having,) = here.nonzero(as_tuple=True)
