@@ -146,14 +146,23 @@ def _number(value: float | None) -> str:
 
 
 def print_leaderboard(board: Board, title: str | None = None) -> None:
-    """Print a row per method: fused and per-modality accuracy, and fused accuracy on validation."""
+    """Print a row per method.
+
+    It has the accuracy of the fused prediction and of each modality, the largest difference between
+    two modalities (GAP), and the fused accuracy on validation.
+    """
+    from equipoise.report.board import GAP
+
+    gap = ("GAP",) if len(board.modalities) > 1 else ()
     rows = []
     for method in board.methods:
         scores = [board.score(method, part) for part in ("fused", *board.modalities)]
+        scores += [board.score(method, metric=GAP) for _ in gap]
         scores.append(board.score(method, split="validation"))
         texts = [score.text() for score in scores]
         rows.append([method, str(board.seeds(method)), *texts])
-    print_table(("method", "seeds", "fused", *board.modalities, "fused, validation"), rows, title)
+    header = ("method", "seeds", "fused", *board.modalities, *gap, "fused, validation")
+    print_table(header, rows, title)
 
 
 def print_sweep(board: Board, title: str | None = None) -> None:

@@ -32,6 +32,12 @@ METRIC_TITLES = {
     "calibration_error": "calibration error",
 }
 
+GAP = "gap"
+"""The largest difference between the accuracies of two modalities, beside the metrics above."""
+
+OF_MODALITIES = ("accuracy", "macro_f1", "mean_average_precision")
+"""The metrics of each modality that page and tables show."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -67,7 +73,7 @@ class BoardColumn:
     Attributes:
         title: heading.
         part: "fused" or a modality.
-        metric: a key of `METRIC_TITLES`.
+        metric: a key of `METRIC_TITLES`, or `GAP`.
         rate: missing rate, on the board of a sweep.
     """
 
@@ -128,14 +134,14 @@ class Board:
         Args:
             method: label.
             part: "fused" or a modality.
-            metric: a key of `METRIC_TITLES`.
+            metric: a key of `METRIC_TITLES`, or `GAP`, which is of all modalities.
             rate: missing rate, on the board of a sweep.
             split: "validation"; the reported split by default.
         """
         values = []
         for result in self._rows.get((rate, method), []):
             measured = result[split] if split else reported(result)
-            value = metrics_of(measured, part).get(metric)
+            value = gap_of(measured) if metric == GAP else metrics_of(measured, part).get(metric)
             if value is not None:
                 values.append(float(value))
         percent = metric != "log_loss"
@@ -149,15 +155,21 @@ class Board:
     def columns(self) -> list[BoardColumn]:
         """The columns of page and tables.
 
-        They are the fused prediction under every metric and each modality's accuracy; of a sweep,
-        the fused accuracy at each rate.
+        They are the fused prediction under every metric, the gap between the modalities, and each
+        modality's accuracy, macro-F1 and mAP; of a sweep, the fused accuracy at each rate.
         """
         if self.rates:
             return [BoardColumn(f"missing {rate:g}", rate=rate) for rate in self.rates]
         fused = [
             BoardColumn(f"fused {title}", metric=metric) for metric, title in METRIC_TITLES.items()
         ]
-        return [*fused, *(BoardColumn(f"{m} accuracy", part=m) for m in self.modalities)]
+        alone = [
+            BoardColumn(f"{m} {METRIC_TITLES[metric]}", part=m, metric=metric)
+            for metric in OF_MODALITIES
+            for m in self.modalities
+        ]
+        gap = [BoardColumn("GAP", metric=GAP)] if len(self.modalities) > 1 else []
+        return [*fused, *gap, *alone]
 
     def rows(self) -> dict[str, list[Score]]:
         """{method: a score for each of `columns`}, with places."""
@@ -167,7 +179,8 @@ class Board:
                 self.score(method, column.part, column.metric, rate=column.rate)
                 for method in self.methods
             ]
-            places = _places([s.mean for s in scores], column.metric in SMALLER_IS_BETTER)
+            smaller = column.metric in SMALLER_IS_BETTER or column.metric == GAP
+            places = _places([s.mean for s in scores], smaller)
             for method, score, place in zip(self.methods, scores, places, strict=True):
                 rows[method].append(replace(score, place=place))
         return rows
@@ -181,19 +194,26 @@ class Board:
     def to_frame(self) -> pd.DataFrame:
         """Accuracy as a table: a row per method, or per method and missing rate.
 
-        The columns are ("fused" or a modality, "mean" or "std"); what was not measured is NaN.
+        The columns are ("fused" or a modality, "mean" or "std"), and those of the gap between the
+        modalities and of macro-F1 and mAP, as ("GAP", "mean") and ("fused mAP", "mean"). What was
+        not measured is NaN.
         """
         import pandas as pd
 
         parts = ("fused", *self.modalities)
+        named = {part: (part, "accuracy") for part in parts}
+        if len(self.modalities) > 1:
+            named["GAP"] = ("fused", GAP)
+        for metric in OF_MODALITIES[1:]:
+            named |= {f"{part} {METRIC_TITLES[metric]}": (part, metric) for part in parts}
         keys: list[Any] = []
         rows = []
         for rate, method in self._rows:
             keys.append((method, rate) if self.rates else method)
-            scores = [self.score(method, part, rate=rate) for part in parts]
+            scores = [self.score(method, *measure, rate=rate) for measure in named.values()]
             numbers = [number for score in scores for number in (score.mean, score.deviation)]
             rows.append([math.nan if number is None else number for number in numbers])
-        columns = pd.MultiIndex.from_product([parts, ("mean", "std")])
+        columns = pd.MultiIndex.from_product([named, ("mean", "std")])
         if self.rates:
             index: pd.Index = pd.MultiIndex.from_tuples(keys, names=["method", "missing"])
         else:
@@ -217,6 +237,20 @@ def metrics_of(measured: Mapping[str, Any], part: str) -> Mapping[str, Any]:
     found: Mapping[str, Any]
     found = measured["fused"] if part == "fused" else measured["modalities"].get(part, {})
     return found
+
+
+def gap_of(measured: Mapping[str, Any]) -> float | None:
+    """The largest difference between the accuracies of two modalities.
+
+    Args:
+        measured: the metrics of a split.
+
+    Returns:
+        The difference; None where fewer than two modalities were measured.
+    """
+    found = [values.get("accuracy") for values in measured["modalities"].values()]
+    known = [float(value) for value in found if value is not None]
+    return max(known) - min(known) if len(known) > 1 else None
 
 
 def _places(means: Sequence[float | None], lower_is_better: bool) -> list[int]:

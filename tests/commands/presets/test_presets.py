@@ -15,12 +15,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:no group of class:UserWarning") 
 DATA = {
     "iemocap-features": ("iemocap --features",),
     "sarcasm": ("sarcasm", "--images pictures"),
+    "sarcasm-clip": ("sarcasm", "--images pictures"),
     "twitter2015": ("twitter2015", "--images pictures"),
+    "twitter2015-clip": ("twitter2015", "--images pictures"),
 }
 """{preset: data set and flags of prepare}, where the name of the preset does not say them."""
-VARIANTS = ("-mla", "-cav-mae", "-words")
+VARIANTS = ("-mla", "-cav-mae", "-words", "-clip")
 TINY_BERT = (
     '{"num_hidden_layers":1,"hidden_size":16,"num_attention_heads":2,"intermediate_size":16}'
+)
+TINY_CLIP = (
+    '{"num_hidden_layers":1,"hidden_size":16,"num_attention_heads":2,"intermediate_size":16,'
+    '"projection_dim":16}'
 )
 SMALL = {  # flags by transform
     "log-stft": "seconds 0.2",
@@ -57,6 +63,9 @@ def flags(preset, tokenizer, full):
         if encoder["name"] == "bert":
             yield f"--encoder.{modality}.weights null --encoder.{modality}.config "
             yield '{"vocab_size":30522}' if full else TINY_BERT
+        if encoder["name"].startswith("clip"):
+            yield f"--encoder.{modality}.weights null"
+            yield "" if full else f"--encoder.{modality}.config {TINY_CLIP}"
         if not full:
             yield from small(modality, encoder, inputs)
 
