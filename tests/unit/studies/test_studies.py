@@ -154,6 +154,7 @@ def test_settings_of_a_data_set_lie_over_those_of_a_training(write):
     assert plans[1].settings("late", 4).epochs == 7
     assert plans[1].settings("joint", 4).epochs != 7
     assert plans[1].seeds == (0, 4)
+    assert {plan.settings("joint", 0).calibration for plan in plans} == {"none"}
 
 
 def test_a_table_has_the_layout_of_the_paper(write):
