@@ -136,6 +136,10 @@ def _are_betas(values: Sequence[float]) -> bool:
     return len(values) == 2 and all(0 <= value < 1 for value in values)
 
 
+def _ascend(values: Sequence[int]) -> bool:
+    return list(values) == sorted({*values}) and min(values, default=1) >= 1
+
+
 @dataclass(frozen=True)
 class OptimiserSettings:
     """The optimiser, the schedule of its learning rate, and the average of the weights.
@@ -146,12 +150,14 @@ class OptimiserSettings:
         momentum: momentum of SGD.
         betas: decay rates of the two moments of Adam and AdamW.
         weight_decay: L2 penalty (decoupled under adamw); 0.0001 under sgd, 0 under adam.
-        warmup: fraction of the epochs over which the learning rate of a modality rises from zero,
-            step by step, to what the schedule gives; 0 for none.
-        schedule: none, step (times gamma every step_size epochs), cosine (to zero) or plateau
-            (times gamma after step_size epochs without a better value of plateau_on). All three
-            count the epochs in which a modality trains; shared parameters follow the modality that
-            trains.
+        warmup: fraction of the epochs over which the learning rate of a modality rises, step by
+            step, to what the schedule gives; 0 for none.
+        warmup_from: fraction of the learning rate from which it rises.
+        schedule: none, step (times gamma every step_size epochs), milestones (times gamma after
+            each of these epochs), cosine (to zero) or plateau (times gamma after step_size epochs
+            without a better value of plateau_on). All of them count the epochs in which a modality
+            trains; shared parameters follow the modality that trains.
+        milestones: numbers of epochs, ascending, see schedule.
         plateau_on: value that plateau watches: loss (of training, as in the papers of LFM and MIE)
             or metric (of validation, see select).
         step_size: number of epochs, see schedule.
@@ -167,7 +173,9 @@ class OptimiserSettings:
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
     weight_decay: float = 0.01
     warmup: float = 0.05
+    warmup_from: float = 0.0
     schedule: str = "cosine"
+    milestones: list[int] = field(default_factory=list)
     plateau_on: str = "loss"
     step_size: int = 30
     gamma: float = 0.1
@@ -175,7 +183,7 @@ class OptimiserSettings:
     average: float = 0.99
 
     def __post_init__(self) -> None:
-        schedules = ("none", "step", "cosine", "plateau")
+        schedules = ("none", "step", "milestones", "cosine", "plateau")
         checks = [
             ("name", self.name in ("sgd", "adam", "adamw"), "sgd, adam or adamw"),
             ("lr", self.lr > 0, "positive"),
@@ -183,7 +191,14 @@ class OptimiserSettings:
             ("betas", _are_betas(self.betas), "two numbers in [0, 1)"),
             ("weight_decay", self.weight_decay >= 0, "at least 0"),
             ("warmup", 0 <= self.warmup <= 1, "in [0, 1]"),
+            ("warmup_from", 0 <= self.warmup_from <= 1, "in [0, 1]"),
             ("schedule", self.schedule in schedules, "one of " + ", ".join(schedules)),
+            (
+                "milestones",
+                bool(self.milestones) or self.schedule != "milestones",
+                "given under the schedule milestones",
+            ),
+            ("milestones", _ascend(self.milestones), "ascending numbers of epochs, from 1"),
             ("plateau_on", self.plateau_on in ("loss", "metric"), "loss or metric"),
             ("step_size", self.step_size >= 1, "at least 1"),
             ("gamma", 0 < self.gamma <= 1, "in (0, 1]"),

@@ -118,6 +118,13 @@ def _read_floats(name: str, value: object) -> list[float]:
     return [_read_float(name, item) for item in value]
 
 
+def _read_ints(name: str, value: object) -> list[int]:
+    value = plain(value, name)
+    if not isinstance(value, list):
+        raise _refuse(name, "a list of integers", value)
+    return [_read_int(name, item) for item in value]
+
+
 def _read_epochs(name: str, value: object) -> list[int | str]:
     """A list of integers, and of the word for the last epoch; a single one is a list of one."""
     value = plain(value, name)
@@ -155,6 +162,7 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "float": _read_float,
     "str": _read_text,
     "list[str]": _read_texts,
+    "list[int]": _read_ints,
     "list[float]": _read_floats,
     "list[int | str]": _read_epochs,
     "dict[str, Any]": _read_mapping,

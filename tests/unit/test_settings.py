@@ -84,6 +84,13 @@ def test_short_names_are_data_settings():
         ({"epochs": 0}, ["'epochs'", "at least 1", "0"]),
         ({"optimiser.average": 1.0}, ["average", "[0, 1)"]),
         ({"optimiser.warmup": 1.5}, ["warmup", "[0, 1]"]),
+        ({"optimiser.warmup_from": -0.1}, ["warmup_from", "[0, 1]"]),
+        ({"optimiser.milestones": 3}, ["optimiser.milestones", "a list of integers", "3"]),
+        ({"optimiser.schedule": "milestones"}, ["milestones", "given under the schedule"]),
+        (
+            {"optimiser": {"schedule": "milestones", "milestones": [5, 3]}},
+            ["milestones", "ascending", "[5, 3]"],
+        ),
         ({"optimiser.betas": [0.9]}, ["betas", "two numbers", "[0.9]"]),
         ({"optimiser.betas": 0.9}, ["optimiser.betas", "a list of numbers", "0.9"]),
         ({"optimiser.betas": [0.9, "x"]}, ["optimiser.betas", "finite number", "'x'"]),

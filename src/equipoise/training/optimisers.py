@@ -2,17 +2,18 @@
 
 Stepping one group does not affect the others. All groups that move together move in one fused call.
 
-A step or cosine schedule counts the epochs in which its modality trains, and a plateau schedule
-looks at these epochs. A warm-up counts them too, and the steps within an epoch. The shared group
-trains with every modality: where M modalities take turns, M times as often as each of them. A count
-of its own would run through the schedule M times too fast. Instead, the shared group follows the
-modalities that it trains with, so that every modality meets the same learning rates in the shared
-group as in its own.
+A schedule by steps, milestones or cosine counts the epochs in which its modality trains, and a
+plateau schedule looks at these epochs. A warm-up counts them too, and the steps within an epoch.
+The shared group trains with every modality: where M modalities take turns, M times as often as each
+of them. A count of its own would run through the schedule M times too fast. Instead, the shared
+group follows the modalities that it trains with, so that every modality meets the same learning
+rates in the shared group as in its own.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -261,7 +262,9 @@ class Optimisers:
         rate = self.settings.lr * self._factors.get(name, 1.0) * self._decay(name)
         if not self._warmup:
             return rate
-        return rate * min((self._trained[name] + self._within) / self._warmup, 1.0)
+        risen = min((self._trained[name] + self._within) / self._warmup, 1.0)
+        start = self.settings.warmup_from
+        return rate * (start + (1 - start) * risen)
 
     def _decay(self, name: str) -> float:
         """The factor of the schedule on the learning rate of a group."""
@@ -270,6 +273,8 @@ class Optimisers:
             return 1.0
         if self.settings.schedule == "step":
             return self.settings.gamma ** (trained // self.settings.step_size)
+        if self.settings.schedule == "milestones":
+            return self.settings.gamma ** bisect_right(self.settings.milestones, trained)
         if self.settings.schedule == "plateau":
             return self.settings.gamma ** self._plateaus[name].drops
         return (1 + math.cos(math.pi * min(trained / self._epochs, 1.0))) / 2

@@ -51,23 +51,29 @@ def rates(optimisers, name, metrics=None, modalities=NAMES[:3]):
 @pytest.mark.parametrize("name", [NAMES[0], SHARED])
 def test_closed_forms_of_the_schedules(build, name):
     lr, size, gamma = random.uniform(0.01, 1), random.randrange(1, 5), random.uniform(0.1, 0.9)
+    milestones = sorted(random.sample(range(1, EPOCHS), 3))
     forms = {
         "none": lambda e: lr,
         "step": lambda e: lr * gamma ** (e // size),
+        "milestones": lambda e: lr * gamma ** sum(e >= m for m in milestones),
         "cosine": lambda e: lr * (1 + math.cos(math.pi * e / EPOCHS)) / 2,
     }
     for schedule, form in forms.items():
-        optimisers = build(lr=lr, schedule=schedule, step_size=size, gamma=gamma)[1]
+        given = milestones if schedule == "milestones" else []
+        optimisers = build(lr=lr, schedule=schedule, step_size=size, gamma=gamma, milestones=given)[
+            1
+        ]
         assert rates(optimisers, name) == pytest.approx(
             [form(e) for e in range(EPOCHS)], rel=1e-6, abs=1e-9
         ), schedule
 
 
+@pytest.mark.parametrize("start", [0.0, 1 / 3])
 @pytest.mark.parametrize("schedule", ["none", "cosine"])
-def test_a_warm_up_rises_step_by_step_below_the_schedule(build, schedule):
+def test_a_warm_up_rises_step_by_step_below_the_schedule(build, schedule, start):
     """Each modality has its own, over the epochs that it trains in itself."""
     warmup, steps = random.choice([0.1, 0.25, 0.5]), random.randrange(2, 6)
-    optimisers = build(lr=1.0, schedule=schedule, warmup=warmup)[1]
+    optimisers = build(lr=1.0, schedule=schedule, warmup=warmup, warmup_from=start)[1]
     met = {name: [] for name in NAMES[:2]}
     for name in NAMES[:2] * EPOCHS:
         for step in range(steps):
@@ -80,7 +86,8 @@ def test_a_warm_up_rises_step_by_step_below_the_schedule(build, schedule):
         "cosine": lambda e: (1 + math.cos(math.pi * e / EPOCHS)) / 2,
     }
     form = [
-        schedules[schedule](s // steps) * min((s + 1) / steps / (warmup * EPOCHS), 1.0)
+        schedules[schedule](s // steps)
+        * (start + (1 - start) * min((s + 1) / steps / (warmup * EPOCHS), 1.0))
         for s in range(EPOCHS * steps)
     ]
     assert met[NAMES[0]] == met[NAMES[1]] == pytest.approx(form)
@@ -93,6 +100,20 @@ def test_a_restored_warm_up_goes_on(build):
     for one in (optimisers, other):
         one.step(NAMES[:3], 1.0)
     assert optimisers.learning_rate(SHARED) == other.learning_rate(SHARED) == pytest.approx(1 / 6)
+
+
+def test_the_schedule_of_a_code_that_steps_it_before_the_epoch_is_told_by_milestones(build):
+    """StepLR(3), stepped before each epoch: the fourth epoch is not the first at the lower rate."""
+    parameter = [torch.nn.Parameter(torch.zeros(1))]
+    theirs = torch.optim.SGD(parameter, lr=1.0)
+    scheduler = torch.optim.lr_scheduler.StepLR(theirs, 3, 0.1)
+    expected = []
+    for _ in range(EPOCHS):
+        theirs.step()
+        scheduler.step()
+        expected.append(theirs.param_groups[0]["lr"])
+    optimisers = build(lr=1.0, schedule="milestones", milestones=[2, 5, 8, 11], gamma=0.1)[1]
+    assert rates(optimisers, NAMES[0]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("schedule", ["step", "cosine"])
