@@ -33,7 +33,8 @@ WARM = {"optimiser": {**OPTIMISER, "name": "adamw", "lr": 0.01, "warmup": 0.5}}
 WARMED = ("joint", "mla")
 
 OPTIONS = [
-    ("lfm", {"alignment": "js", "loss_scale": 2.0}),
+    ("lfm", {"alignment": "kl-mean", "loss_scale": 2.0}),
+    ("lfm-lb", {"hypergradient": "minres", "outer_data": "train"}),
     (
         "lfm-lb",
         {"hypergradient": "neumann", "alignment": "js", "outer_every": 2, "outer_batch_size": 7},

@@ -14,7 +14,8 @@ from equipoise.batch import Batch
 from equipoise.errors import TrainingError
 from equipoise.evaluation.predict import predict
 from equipoise.methods.balance.lfm_learned import implicit_gradient
-from equipoise.methods.parts.losses import fused_loss, unimodal_loss
+from equipoise.methods.parts.alignment import Softmax
+from equipoise.methods.parts.losses import cross_entropy, fused_loss, unimodal_loss
 from equipoise.testing.world import NAMES, World, small_splits
 from equipoise.training import runtime
 
@@ -129,38 +130,44 @@ def gathered_twice(here, seed):
 
 
 def hypergradients(here, seed):
-    """Eq. 3 of LFM by every solver; one of the inner losses has samples on one rank only.
+    """Eq. 3 of LFM by every solver; one of the inner losses compares the samples of all ranks.
 
-    Well damped: conjugate gradients on an ill-conditioned system depend on the last bit of every
-    sum.
+    A further one has samples on one rank only. Well damped: solutions of an ill-conditioned system
+    depend on the last bit of every sum.
     """
     ctx = context(here, seed)
-    weight, other = nn.Parameter(drawn(5)), nn.Parameter(drawn(5))
-    samples, targets, held = drawn(ROWS, 5), drawn(ROWS), drawn(ROWS, 5)
+    weight, other = nn.Parameter(drawn(5, 3)), nn.Parameter(drawn(5, 3))
+    samples, held = drawn(ROWS, 5), drawn(ROWS, 5)
+    label = own_rows(torch.randint(3, (ROWS,)), here)
     lonely = own_rows(torch.arange(ROWS) >= CUT, here)
 
-    def squares(inputs, goal, where=None):
-        return ctx.sample_mean((inputs @ (weight + 0.3 * other) - goal).square(), where)
+    def logits(inputs):
+        return torch.tanh(own_rows(inputs, here) @ weight) + own_rows(inputs, here) @ other
 
     answers = {}
-    for solver in ("cg", "neumann", "identity"):
+    for solver in ("cg", "minres", "neumann", "identity"):
+        classes = Softmax(logits(samples), ctx.sample_mean)
+        one = Softmax(logits(samples), lambda rows: ctx.sample_mean(rows, lonely))
+        features = ctx.gather(torch.tanh(own_rows(samples, here) @ weight))
+        pairs = Softmax(features @ features.T, torch.mean)
+        matching = pairs.reduce(cross_entropy(pairs.logits, torch.arange(ROWS)))
         inner = (
-            squares(own_rows(samples, here), own_rows(targets, here)),
-            ctx.sample_mean(torch.cosh(own_rows(samples, here) @ weight), lonely),
+            classes.reduce(cross_entropy(classes.logits, label)),
+            matching + one.reduce(cross_entropy(one.logits, label)),
         )
-        outer = squares(own_rows(held, here), own_rows(targets, here))
-        alpha = torch.tensor(0.4, dtype=torch.float64)
-        answers[solver] = implicit_gradient(
+        outer = ctx.sample_mean(cross_entropy(logits(held), label))
+        answers[solver], solved = implicit_gradient(
             inner,
-            alpha,
+            ([classes], [pairs, one]),
+            torch.tensor(0.4, dtype=torch.float64),
             outer,
             [weight, other],
             ctx,
             solver=solver,
             damping=1.0,
             iterations=5,
-            step=0.01,
         )
+        answers[f"{solver}, residual"] = solved.residual
     return answers
 
 

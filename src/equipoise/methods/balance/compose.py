@@ -53,7 +53,12 @@ from equipoise.evaluating import evaluating
 from equipoise.heads.base import Head
 from equipoise.heads.parts.checks import one_width
 from equipoise.methods.baselines.late import update_apart
-from equipoise.methods.parts.alignment import ALIGNMENTS, alignment_loss, require_partners
+from equipoise.methods.parts.alignment import (
+    ALIGNMENTS,
+    DIVERGENCES,
+    alignment_loss,
+    require_partners,
+)
 from equipoise.methods.parts.auxiliary import require_fused_classifiers, require_trained_classifiers
 from equipoise.methods.parts.losses import fused_loss, unimodal_loss
 from equipoise.methods.parts.projection.flat import FlatMemory, statistic_loader
@@ -69,7 +74,7 @@ from equipoise.methods.parts.projection.orthogonal import (
     alpha_rule,
     mean_rows,
 )
-from equipoise.methods.parts.schedules import SCHEDULES, VALUED
+from equipoise.methods.parts.schedules import SCHEDULES, VALUED, warn_of_schedule
 from equipoise.methods.parts.schedules import schedule as weight_schedule
 from equipoise.methods.parts.sharpness import backward_nearby
 from equipoise.methods.parts.stages import turns
@@ -225,7 +230,7 @@ class Compose(Method):
             others, which allow no other.
         projection: of the gradient of the head: "none", "orthogonal" (MLA) or "flat" (MIE).
         flatness: "none", or "sam" for gradients at the worst point nearby (MIE).
-        alignment: loss between modalities: "none", "infonce" (LFM) or "js" (LFM's code).
+        alignment: loss between modalities: "none", "infonce" (LFM), "js" or "kl-mean" (LFM's code).
         cycles: number of phases of every modality, each of epochs/cycles epochs.
         projection_alpha: α of the orthogonal projection, or "epoch-decay"; see method `mla`.
         projection_order: "current" or "previous"; see method `mla`.
@@ -234,7 +239,7 @@ class Compose(Method):
         statistic_batch: samples of a batch mean of the flat projection.
         rho: radius ρ of the perturbation of "sam".
         alpha: course of the weight α of the alignment over the epochs: "heuristic", "constant",
-            "stepwise" or "polynomial"; see method `lfm`.
+            "stepwise", "polynomial", "polynomial-printed" or "released"; see method `lfm`.
         alpha_value: α of "constant", p of "stepwise".
         temperature: τ of InfoNCE.
     """
@@ -297,6 +302,7 @@ class Compose(Method):
         self.alignment = alignment
         self.cycles = cycles
         self.rho = rho
+        self.course = alpha
         self.weight = weight_schedule(alpha, alpha_value)
         self.temperature = temperature
         self.projection = HeadProjection()
@@ -318,13 +324,15 @@ class Compose(Method):
         self.modalities = ctx.model.modalities
         if self.alignment != "none":
             require_partners("Compose", ctx, "set 'alignment' to none")
+            warn_of_schedule(self.course, ctx.epochs)
         if self.separate:
             require_fused_classifiers("method 'compose' with separate losses", head, "sum")
         if self.alignment == "infonce":
             one_width("InfoNCE", head.widths)
-        if self.alignment == "js" and not self.separate:
+        if self.alignment in DIVERGENCES and not self.separate:
             remedy = "use head 'concat' or 'sum', or 'alignment' infonce"
-            require_trained_classifiers("method 'compose' with alignment 'js'", head, remedy)
+            owner = f"method 'compose' with alignment {self.alignment!r}"
+            require_trained_classifiers(owner, head, remedy)
         self.projection.setup(ctx)
 
     def phases(self, epochs: int) -> Iterator[Phase]:

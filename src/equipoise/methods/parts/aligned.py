@@ -23,7 +23,7 @@ class Aligned(Method):
 
     Args:
         alignment: "infonce" compares features (paper), "js" compares logits by the Jensen-Shannon
-            divergence (published code).
+            divergence, "kl-mean" by their divergence from the mean of both (published code).
         temperature: τ of InfoNCE.
         loss_scale: factor on the whole loss.
     """
@@ -57,7 +57,7 @@ class Aligned(Method):
         else:
             remedy = "use head 'concat' or 'sum', or 'alignment' infonce"
             require_trained_classifiers(
-                f"{type(self).__name__}: alignment 'js'", ctx.model.head, remedy
+                f"{type(self).__name__}: alignment {self.alignment!r}", ctx.model.head, remedy
             )
 
     @abstractmethod

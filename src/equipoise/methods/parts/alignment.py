@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import torch
@@ -13,7 +16,12 @@ from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.training.context import Context
 
-ALIGNMENTS = ("infonce", "js")
+ALIGNMENTS = ("infonce", "js", "kl-mean")
+
+
+def similarities(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Cosines (N, N) between two modalities' features (N, d) of the same N samples, over τ."""
+    return F.normalize(first, dim=1) @ F.normalize(second, dim=1).T / temperature
 
 
 def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
@@ -21,20 +29,52 @@ def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
     Similarity is the cosine over the temperature τ.
     """
-    similarity = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T / temperature
+    similarity = similarities(first, second, temperature)
     partner = torch.arange(len(first), device=first.device)
     return (F.cross_entropy(similarity, partner) + F.cross_entropy(similarity.T, partner)) / 2
 
 
-def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
-    """Jensen-Shannon divergence (B,) between the softmax of two modalities' logits (B, C), in nats.
-
-    LFM's published code uses it.
-    """
+def _with_mean(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log p, log q (B, C) of two modalities' logits (B, C), and log m of m = (p + q) / 2."""
     p = first.log_softmax(1)
     q = second.log_softmax(1)
-    middle = torch.stack([p, q]).logsumexp(0) - torch.tensor(2.0, dtype=p.dtype).log()
-    return ((p.exp() * (p - middle)).sum(1) + (q.exp() * (q - middle)).sum(1)) / 2
+    return p, q, torch.stack([p, q]).logsumexp(0) - math.log(2)
+
+
+def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
+    """Jensen-Shannon divergence (B,) between the softmax of two modalities' logits (B, C).
+
+    It is ½ [KL(p ‖ m) + KL(q ‖ m)] with m = (p + q) / 2, in nats, and at most log 2.
+    """
+    p, q, m = _with_mean(first, second)
+    return ((p.exp() * (p - m)).sum(1) + (q.exp() * (q - m)).sum(1)) / 2
+
+
+def mean_divergence(first: Tensor, second: Tensor) -> Tensor:
+    """½ [KL(m ‖ p) + KL(m ‖ q)] (B,) of the softmax of two modalities' logits (B, C), m their mean.
+
+    LFM's published code uses it. The arguments of the divergences are the other way round than in
+    Jensen-Shannon's, and it has no upper bound.
+    """
+    p, q, m = _with_mean(first, second)
+    return (m.exp() * (2 * m - p - q)).sum(1) / 2
+
+
+DIVERGENCES = {"js": jensen_shannon, "kl-mean": mean_divergence}
+"""{name: loss (B,) of two modalities' logits}"""
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """A softmax inside a loss: the loss is `reduce` of one value for each row of logits.
+
+    Attributes:
+        logits: (N, K).
+        reduce: (N,) → (), linear.
+    """
+
+    logits: Tensor
+    reduce: Callable[[Tensor], Tensor]
 
 
 def alignment_loss(
@@ -50,7 +90,8 @@ def alignment_loss(
     A sample enters a pair only where both are present.
 
     Args:
-        kind: "infonce" compares features, against the samples of all ranks; "js" compares logits.
+        kind: "infonce" compares features, against the samples of all ranks; "js" and "kl-mean"
+            compare logits.
         output: of the model on the batch.
         batch: the samples.
         ctx: exchanges between ranks.
@@ -59,34 +100,57 @@ def alignment_loss(
     """
     pairs = list(combinations(ctx.training, 2)) if pairs is None else pairs
     total = output.fused.new_zeros(())
-    for pair in pairs:
-        both = batch.present[pair[0]] & batch.present[pair[1]]
-        if kind == "js":
-            total = total + ctx.sample_mean(
-                jensen_shannon(output.logits[pair[0]], output.logits[pair[1]]), both
-            )
+    for first, second in pairs:
+        if kind == "infonce":
+            features = _gathered((first, second), output, batch, ctx)
+            if len(features[0]):
+                total = total + info_nce(*features, temperature)
         else:
-            total = total + _info_nce_over_ranks(pair, output, both, batch, ctx, temperature)
+            both = batch.present[first] & batch.present[second]
+            divergence = DIVERGENCES[kind](output.logits[first], output.logits[second])
+            total = total + ctx.sample_mean(divergence, both)
     return total / max(len(pairs), 1)
 
 
-def _info_nce_over_ranks(
-    pair: tuple[str, str],
-    output: Output,
-    both: Tensor,
-    batch: Batch,
-    ctx: Context,
-    temperature: float,
-) -> Tensor:
-    """InfoNCE of one pair over the samples of all ranks.
+def alignment_softmaxes(
+    kind: str, output: Output, batch: Batch, ctx: Context, temperature: float
+) -> list[Softmax]:
+    """The softmaxes of `alignment_loss` over all pairs of modalities that train."""
+    pairs = list(combinations(ctx.training, 2))
+    half = 0.5 / max(len(pairs), 1)
+    found = []
+    for first, second in pairs:
+        if kind == "infonce":
+            features = _gathered((first, second), output, batch, ctx)
+            if len(features[0]):
+                similarity = similarities(*features, temperature)
+                for logits in (similarity, similarity.T):
+                    found.append(Softmax(logits, _scaled(half, torch.mean)))
+        else:
+            both = batch.present[first] & batch.present[second]
+            mean = partial(ctx.sample_mean, where=both)
+            for modality in (first, second):
+                found.append(Softmax(output.logits[modality], _scaled(half, mean)))
+    return found
+
+
+def _scaled(factor: float, reduce: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda rows: factor * reduce(rows)
+
+
+def _gathered(
+    pair: tuple[str, str], output: Output, batch: Batch, ctx: Context
+) -> tuple[Tensor, Tensor]:
+    """Features (N, d) of both modalities of the samples of all ranks that have both.
 
     Every rank computes the whole loss from the rows of all ranks, so that the mean of their
     gradients is exact.
     """
+    both = batch.present[pair[0]] & batch.present[pair[1]]
     complete = all(batch.counts[m] == len(batch) for m in pair)
     rows = slice(None) if complete else both.nonzero(as_tuple=True)[0]
     first, second = (ctx.gather(_attached(m, output, ctx)[rows]) for m in pair)
-    return info_nce(first, second, temperature) if len(first) else output.fused.new_zeros(())
+    return first, second
 
 
 def _attached(modality: str, output: Output, ctx: Context) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,15 +16,19 @@ from torch import nn
 from torch.nn import functional as F
 
 import equipoise
+from equipoise.batch import Batch
 from equipoise.data.modality import ModalitySpec
 from equipoise.data.table.loader import Loader
 from equipoise.data.table.table import Table
 from equipoise.errors import ConfigError
 from equipoise.methods import METHODS
 from equipoise.methods.balance import lfm_learned
+from equipoise.methods.balance.compose import Compose
 from equipoise.methods.balance.lfm import LFM
-from equipoise.methods.balance.lfm_learned import LFMLearned
+from equipoise.methods.balance.lfm_learned import LFMLearned, Solution
+from equipoise.methods.parts.aligned import Aligned
 from equipoise.methods.parts.alignment import info_nce
+from equipoise.methods.parts.losses import fused_loss
 from equipoise.training.context import Context
 from plain import plain
 
@@ -123,13 +128,17 @@ def test_the_weight_is_logged_for_every_epoch(seed: int, world: SimpleNamespace)
 
 
 @pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("solver", ["cg", "neumann", "identity"])
+@pytest.mark.parametrize("solver", ["cg", "minres", "neumann", "identity"])
 def test_learned_weight_stays_in_its_bounds(
     seed: int, world: SimpleNamespace, count: int, solver: str
 ) -> None:
     for lr in (1e3, -1e3):
         method = LFMLearned(
-            hypergradient=solver, alpha_init=0.5, alpha_bounds=(0.2, 0.7), outer_every=1
+            hypergradient=solver,
+            alpha_init=0.5,
+            alpha_bounds=(0.2, 0.7),
+            alpha_reach=math.inf,
+            outer_every=1,
         )
         method.alpha_lr = lr  # to either side, far too fast
         ctx = held_out_context(world.model("concat", named(count)))
@@ -141,13 +150,113 @@ def test_learned_weight_stays_in_its_bounds(
 def test_learned_weight_moves_against_the_hypergradient(
     seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = iter([0.4, -1.0, 2.0])
-    monkeypatch.setattr(
-        lfm_learned, "implicit_gradient", lambda *args, **kwargs: torch.tensor(next(given))
-    )
-    method = LFMLearned(alpha_init=0.5, alpha_lr=0.1, alpha_halving=1)
+    pretend(monkeypatch, [0.4, -1.0, 2.0])
+    method = LFMLearned(alpha_init=0.5, alpha_lr=0.1, alpha_halving=1, alpha_reach=math.inf)
     world.train(method, held_out_context(world.model("concat", named(2))), 3)
     assert float(method.alpha) == pytest.approx(0.5 - 0.1 * 0.4 + 0.05 * 1.0 - 0.025 * 2.0)
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, gradients: list[float]) -> None:
+    """Let the outer iterations find these hypergradients."""
+    given = iter(gradients)
+    nothing = Solution(torch.zeros(1), torch.tensor(0.0), 0)
+    monkeypatch.setattr(
+        lfm_learned,
+        "implicit_gradient",
+        lambda *args, **kwargs: (torch.tensor(next(given)), nothing),
+    )
+
+
+@pytest.mark.parametrize(("every", "iterations"), [(0, 4), (1, 12)])
+def test_no_outer_iteration_moves_the_weight_by_more_than_its_part_of_the_reach(
+    seed: int,
+    world: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    every: int,
+    iterations: int,
+) -> None:
+    pretend(monkeypatch, [5.0, -0.01] * (iterations // 2))
+    method = LFMLearned(alpha_init=0.9, alpha_lr=1.0, alpha_reach=0.6, outer_every=every)
+    world.train(method, held_out_context(world.model("concat", named(2)), epochs=4), 4)
+    expected = 0.9 - (iterations / 2) * (0.6 / iterations - 0.01)
+    assert float(method.alpha) == pytest.approx(expected)
+
+
+def dense(
+    method: LFMLearned, ctx: Context, batch: Batch, others: Batch, alpha: float, damping: float
+) -> float:
+    """dα of Eq. 3 with the Hessian of the whole network written out."""
+    model = ctx.model
+    names = [name for name, _ in model.named_parameters()]
+    shapes = [p.shape for p in model.parameters()]
+    theta = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+
+    def losses(at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        parts = at.split([math.prod(shape) for shape in shapes])
+        given = {n: x.view(s) for n, x, s in zip(names, parts, shapes, strict=True)}
+        output = torch.func.functional_call(model, given, (batch,))
+        matching = info_nce(output.features["a"], output.features["b"], method.temperature)
+        classification = F.cross_entropy(output.fused, batch.label)
+        outer = torch.func.functional_call(model, given, (others,))
+        return classification, matching, F.cross_entropy(outer.fused, others.label)
+
+    def slope(which: int) -> torch.Tensor:
+        at = theta.clone().requires_grad_()
+        return torch.autograd.grad(losses(at)[which], at)[0]
+
+    def total(at: torch.Tensor) -> torch.Tensor:
+        classification, matching, _ = losses(at)
+        return (1 - alpha) * classification + alpha * matching
+
+    hessian = torch.autograd.functional.hessian(total, theta)
+    largest = lfm_learned.largest_curvature(lambda v: hessian @ v, slope(2))
+    matrix = hessian + damping * largest * torch.eye(len(theta))
+    return float(-(slope(1) - slope(0)) @ torch.linalg.solve(matrix, slope(2)))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("outer_data", ["holdout", "train"])
+def test_a_step_on_the_weight_is_equation_3_of_the_network(
+    seed: int, world: SimpleNamespace, alpha: float, outer_data: str
+) -> None:
+    """Also at α = 0, where the alignment has no part in the loss but may have one again."""
+    model = world.model("concat", named(2))
+    ctx = held_out_context(model, rows=40)
+    method = LFMLearned(
+        hypergradient="minres", iterations=500, damping=0.3, alpha_init=alpha, outer_data=outer_data
+    )
+    method.setup(ctx)
+    batch = method.draw(ctx.train, 0, ctx, stream=0)
+    loader = ctx.holdout if outer_data == "holdout" else ctx.train
+    others = method.draw(loader, 0, ctx, stream=1)
+    expected = dense(method, ctx, batch, others, alpha, 0.3)
+    method.learn(ctx)
+    journal = ctx.read_journal()
+    assert journal["method/dalpha"] == pytest.approx(expected, rel=0.05, abs=2e-3)
+    assert journal["method/residual"] < 2e-3
+    assert not torch.equal(batch.index, others.index)
+
+
+def test_the_outer_loss_is_on_samples_held_out_unless_it_is_to_be_on_training_samples(
+    seed: int, world: SimpleNamespace
+) -> None:
+    def gradients(outer_data: str, turn: str) -> float:
+        torch.manual_seed(seed)
+        ctx = held_out_context(world.model("concat", named(2)))
+        turned = (ctx.holdout if turn == "holdout" else ctx.train).table.label
+        turned[:] = (turned + 1) % 4
+        method = LFMLearned(outer_data=outer_data)
+        method.setup(ctx)
+        # Only the outer loss reads labels at α = 1, so long as the hypergradient is not projected.
+        others = method.draw(method.outer_loader(ctx), 0, ctx, stream=1)
+        return float(fused_loss(ctx.model(others), others, ctx))
+
+    assert gradients("holdout", "train") != gradients("holdout", "holdout")
+    same = LFMLearned(outer_data="train")
+    ctx = held_out_context(world.model("concat", named(2)))
+    assert same.outer_loader(ctx) is ctx.train
+    assert not same.needs_holdout
+    assert LFMLearned().needs_holdout
 
 
 def test_without_curvature_a_step_on_the_weight_is_a_product_of_gradients(
@@ -155,10 +264,13 @@ def test_without_curvature_a_step_on_the_weight_is_a_product_of_gradients(
 ) -> None:
     model = world.model("concat", named(2))
     ctx = held_out_context(model)
-    method = LFMLearned(hypergradient="identity", alpha_init=0.5, alpha_lr=1e-3)
+    method = LFMLearned(
+        hypergradient="identity", alpha_init=0.5, alpha_lr=1e-3, alpha_reach=math.inf
+    )
     method.setup(ctx)
-    batch = next(ctx.batches(ctx.train))
-    held = method.held_out(ctx)
+    batch = method.draw(ctx.train, 0, ctx, stream=0)
+    held = method.draw(ctx.holdout, 0, ctx, stream=1)
+    assert not set(held.inputs["a"].flatten().tolist()) & set(ctx.train.table.arrays["a"].flat)
     parameters = list(model.parameters())
     classification, matching = method.terms(model(batch), batch, ctx)
     outer = F.cross_entropy(model(held).fused, held.label)
@@ -167,7 +279,7 @@ def test_without_curvature_a_step_on_the_weight_is_a_product_of_gradients(
         torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, parameters, **options)])
         for loss in (classification, matching, outer)
     ]
-    method.learn(batch, ctx)
+    method.learn(ctx)
     expected = 0.5 + 1e-3 * (slopes[1] - slopes[0]) @ slopes[2]
     torch.testing.assert_close(method.alpha, expected.detach(), rtol=1e-5, atol=1e-7)
 
@@ -201,25 +313,56 @@ def test_outer_batches_differ_and_have_the_size_asked_for(
 ) -> None:
     ctx = held_out_context(world.model("concat", named(2)))
     method = LFMLearned(outer_batch_size=5)
-    first = method.held_out(ctx)
-    again = method.held_out(ctx)
+    first = method.draw(method.outer_loader(ctx), method.outer_batch_size, ctx, stream=1)
+    again = method.draw(method.outer_loader(ctx), method.outer_batch_size, ctx, stream=1)
     ctx.position.step += 1
-    second = method.held_out(ctx)
+    second = method.draw(method.outer_loader(ctx), method.outer_batch_size, ctx, stream=1)
     assert len(first) == 5
     assert torch.equal(first.index, again.index)
     assert not torch.equal(first.index, second.index)
-    assert len(LFMLearned().held_out(ctx)) == ctx.train.batch_size
+
+
+def test_inner_and_outer_batches_are_whole(
+    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last batch of an epoch has 3 rows here, and it is after that one that α moves."""
+    sizes: list[int] = []
+    monkeypatch.setattr(
+        LFMLearned,
+        "terms",
+        lambda self, output, batch, ctx: (
+            sizes.append(len(batch)) or Aligned.terms(self, output, batch, ctx)
+        ),
+    )
+    ctx = held_out_context(world.model("concat", named(2)), rows=19)
+    world.train(LFMLearned(iterations=1), ctx)
+    assert sizes == [8, 8, 3, 8]
 
 
 def test_without_held_out_samples_it_says_what_to_set(world: SimpleNamespace) -> None:
     ctx = world.context(world.model("concat", named(2)), [world.batch(named(2))])
     ctx.holdout = None
-    with pytest.raises(ConfigError, match=r"set 'data\.holdout'"):
-        LFMLearned().held_out(ctx)
+    with pytest.raises(ConfigError, match=r"set 'data\.holdout', or 'outer_data' to train"):
+        LFMLearned().outer_loader(ctx)
+
+
+def test_the_printed_polynomial_warns_where_it_ends_the_classification(
+    world: SimpleNamespace,
+) -> None:
+    ctx = world.context(world.model("concat", named(2)), [], epochs=38)
+    with pytest.warns(UserWarning, match="from epoch 38 on α is 1 and nothing is learned"):
+        LFM(alpha="polynomial-printed").setup(ctx)
+    with pytest.warns(UserWarning, match="from epoch 38 on α is 1 and nothing is learned"):
+        Compose(alignment="infonce", alpha="polynomial-printed").setup(ctx)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LFM(alpha="polynomial").setup(ctx)
+        ctx.epochs = 37
+        LFM(alpha="polynomial-printed").setup(ctx)
 
 
 @pytest.mark.parametrize("build", [LFM, LFMLearned])
-@pytest.mark.parametrize("alignment", ["infonce", "js"])
+@pytest.mark.parametrize("alignment", ["infonce", "js", "kl-mean"])
 def test_a_single_modality_is_refused(world: SimpleNamespace, build: type, alignment: str) -> None:
     ctx = world.context(world.model("concat", named(1)), [])
     with pytest.raises(
@@ -250,6 +393,9 @@ def test_a_single_modality_is_refused(world: SimpleNamespace, build: type, align
         (LFMLearned, "outer_batch_size", 4.5),
         (LFMLearned, "alpha_halving", 2.5),
         (LFMLearned, "alpha_lr", math.inf),
+        (LFMLearned, "alpha_reach", 0.0),
+        (LFMLearned, "alpha_reach", math.nan),
+        (LFMLearned, "outer_data", "validation"),
         (LFMLearned, "damping", math.inf),
     ],
 )
@@ -263,7 +409,6 @@ def test_refuses_bad_options(build: type, option: str, value: object) -> None:
     [
         (LFM, {"alpha": "constant"}, "alpha_value", 0.5, 1.5),
         (LFM, {"alpha": "stepwise"}, "alpha_value", 0.5, -0.5),
-        (LFMLearned, {"hypergradient": "neumann"}, "neumann_step", 0.1, 0.0),
     ],
 )
 def test_refuses_bad_options_where_they_have_an_effect(
@@ -284,10 +429,9 @@ IDENTITY = {"hypergradient": "identity"}
         ("lfm", {"alpha": "polynomial"}, "alpha_value", 0.5, "'alpha' is constant or stepwise"),
         ("lfm", {"alignment": "js"}, "temperature", 0.1, "'alignment' is infonce"),
         ("lfm-lb", {"alignment": "js"}, "temperature", 0.1, "'alignment' is infonce"),
-        ("lfm-lb", {}, "neumann_step", 0.1, "'hypergradient' is neumann"),
-        ("lfm-lb", IDENTITY, "neumann_step", 0.1, "'hypergradient' is neumann"),
-        ("lfm-lb", IDENTITY, "iterations", 10, "'hypergradient' is cg or neumann"),
-        ("lfm-lb", IDENTITY, "damping", 0.01, "'hypergradient' is cg or neumann"),
+        ("lfm", {"alignment": "kl-mean"}, "temperature", 0.1, "'alignment' is infonce"),
+        ("lfm-lb", IDENTITY, "iterations", 10, "'hypergradient' is cg or minres or neumann"),
+        ("lfm-lb", IDENTITY, "damping", 0.01, "'hypergradient' is cg or minres or neumann"),
     ],
 )
 def test_refuses_options_without_effect(

@@ -10,11 +10,19 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
+from scipy.stats import entropy
 
 from equipoise.batch import Batch
 from equipoise.errors import ConfigError
 from equipoise.heads.parts.checks import one_width
-from equipoise.methods.parts.alignment import alignment_loss, info_nce, jensen_shannon
+from equipoise.methods.parts.alignment import (
+    DIVERGENCES,
+    alignment_loss,
+    alignment_softmaxes,
+    info_nce,
+    jensen_shannon,
+    mean_divergence,
+)
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -74,8 +82,46 @@ def test_jensen_shannon_is_the_divergence_of_the_softmax_outputs(seed: int) -> N
     assert float(jensen_shannon(*apart)) == pytest.approx(math.log(2))
 
 
+@pytest.mark.parametrize("scale", [0.5, 2.0, 10.0])
+def test_mean_divergence_is_from_the_mean_to_the_softmax_outputs(seed: int, scale: float) -> None:
+    first, second = scale * torch.randn(2, 7, 4, dtype=torch.float64)
+    p, q = first.softmax(1), second.softmax(1)
+    m = (p + q) / 2
+    expected = (entropy(m.numpy(), p.numpy(), axis=1) + entropy(m.numpy(), q.numpy(), axis=1)) / 2
+    found = mean_divergence(first, second)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-8)
+    torch.testing.assert_close(found, mean_divergence(second, first))
+    apart = torch.tensor([[50.0, 0.0]]), torch.tensor([[0.0, 50.0]])
+    assert float(mean_divergence(*apart)) == pytest.approx(25 - math.log(2))  # and no bound
+
+
 @pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("kind", ["infonce", "js"])
+@pytest.mark.parametrize("kind", ["infonce", "js", "kl-mean"])
+def test_the_softmaxes_of_the_loss_have_its_curvature(
+    seed: int, world: SimpleNamespace, count: int, kind: str
+) -> None:
+    inputs = named(count)
+    model = world.model("sum", inputs)
+    batch = world.batch(inputs, absent={"a": [0, 3], "b": [1]})
+    output = model(batch)
+    ctx = world.context(model, [batch])
+    found = alignment_softmaxes(kind, output, batch, ctx, 0.2)
+    pairs = count * (count - 1) // 2
+    assert len(found) == 2 * pairs
+    if kind == "infonce":
+        partners = [torch.arange(len(s.logits)) for s in found]
+        losses = [
+            s.reduce(torch.nn.functional.cross_entropy(s.logits, k, reduction="none"))
+            for s, k in zip(found, partners, strict=True)
+        ]
+        torch.testing.assert_close(sum(losses), alignment_loss(kind, output, batch, ctx, 0.2))
+    else:
+        weights = [s.reduce(torch.ones(len(s.logits))) for s in found]
+        torch.testing.assert_close(torch.stack(weights), torch.full((len(found),), 0.5 / pairs))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("kind", ["infonce", "js", "kl-mean"])
 def test_the_loss_is_the_mean_over_pairs_of_the_samples_that_have_both(
     seed: int, world: SimpleNamespace, count: int, kind: str
 ) -> None:
@@ -86,12 +132,9 @@ def test_the_loss_is_the_mean_over_pairs_of_the_samples_that_have_both(
     losses = []
     for first, second in combinations(inputs, 2):
         both = batch.present[first] & batch.present[second]
-        if kind == "js":
-            losses.append(
-                float(
-                    jensen_shannon(output.logits[first][both], output.logits[second][both]).mean()
-                )
-            )
+        if kind in DIVERGENCES:
+            apart = DIVERGENCES[kind](output.logits[first][both], output.logits[second][both])
+            losses.append(float(apart.mean()))
         else:
             pair = (output.features[m][both].detach() for m in (first, second))
             losses.append(by_hand(*pair, 0.2))
@@ -99,7 +142,7 @@ def test_the_loss_is_the_mean_over_pairs_of_the_samples_that_have_both(
     assert found.item() == pytest.approx(np.mean(losses), rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["infonce", "js"])
+@pytest.mark.parametrize("kind", ["infonce", "js", "kl-mean"])
 def test_absent_content_and_absent_modalities_say_nothing(
     seed: int, world: SimpleNamespace, kind: str
 ) -> None:
@@ -121,7 +164,7 @@ def test_absent_content_and_absent_modalities_say_nothing(
 def test_a_batch_without_any_pair_costs_nothing(seed: int, world: SimpleNamespace) -> None:
     model = world.model("sum", named(2))
     batch = world.batch(named(2), absent={"a": [0, 1, 2, 3], "b": [4, 5, 6, 7]})
-    for kind in ("infonce", "js"):
+    for kind in ("infonce", "js", "kl-mean"):
         assert (
             float(alignment_loss(kind, model(batch), batch, world.context(model, [batch]), 0.1))
             == 0

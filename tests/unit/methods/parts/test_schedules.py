@@ -23,13 +23,32 @@ def test_stepwise_changes_after_the_first_half(epochs: int, first: int) -> None:
     )
 
 
-def test_polynomial_is_the_reported_fit_clipped() -> None:
-    alpha = schedule("polynomial", 0.5)
+def test_the_printed_polynomial_is_the_reported_fit_clipped() -> None:
+    alpha = schedule("polynomial-printed", 0.5)
     assert alpha(1, 40) == 1  # 1.0257 before clipping
     assert alpha(10, 40) == pytest.approx(0.15 - 0.65 + 0.32 + 1)
     assert alpha(20, 40) == pytest.approx(1.2 - 2.6 + 0.64 + 1)
     assert alpha(25, 40) == pytest.approx(1.5e-4 * 15625 - 6.5e-3 * 625 + 0.8 + 1)
     assert all(0 <= alpha(t, 200) <= 1 for t in range(1, 201))
+    assert alpha(37, 200) < 1
+    assert {alpha(t, 200) for t in range(38, 201)} == {1.0}
+
+
+@pytest.mark.parametrize("epochs", [5, 26, 200])
+def test_the_polynomial_falls_over_the_whole_run(epochs: int) -> None:
+    alpha = schedule("polynomial", 0.5)
+    course = [alpha(t, epochs) for t in range(1, epochs + 1)]
+    assert course == sorted(course, reverse=True)
+    assert course[-1] == pytest.approx(0.0742, abs=1e-4)
+    # In a run as long as the fall of the printed one it is the printed one.
+    assert alpha(13, 26) == pytest.approx(schedule("polynomial-printed", 0.5)(13, 26), abs=0.01)
+
+
+def test_the_released_polynomial_is_that_of_the_code() -> None:
+    alpha = schedule("released", 0.5)
+    found = [round(alpha(e + 1, 200), 3) for e in (0, 50, 100, 199)]
+    assert found == [0.795, 0.563, 0.461, 0.084]
+    assert alpha(11, 20) == pytest.approx(alpha(101, 200))
 
 
 def test_constant_is_constant() -> None:
