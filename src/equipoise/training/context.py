@@ -270,12 +270,14 @@ class Context:
         """Give these modalities fresh optimisers and learning-rate schedules."""
         self.optimisers.reset(modalities)
 
-    def forget_momentum(self) -> None:
-        """Clear the momentum of the groups that train in this phase and of the shared group.
+    def forget_momentum(self, groups: Sequence[str] | None = None) -> None:
+        """Clear the momentum of groups; their learning-rate schedules go on.
 
-        Their learning-rate schedules go on.
+        Args:
+            groups: names of modalities, and `SHARED`; None for those that train in this phase and
+                the shared one.
         """
-        self.optimisers.forget([*self.training, SHARED])
+        self.optimisers.forget([*self.training, SHARED] if groups is None else groups)
 
     def reload_best(self) -> None:
         """Load the weights of the best epoch so far.

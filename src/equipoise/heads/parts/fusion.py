@@ -26,7 +26,7 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def entropy_weights(logits: Tensor, present: Tensor) -> Tensor:
-    """Weights λ (M, B) of MLA, Eq. 6-7: softmax over the present modalities of max_v e_v − e_m.
+    """Weights λ (M, B) of MLA, Eq. 7-8: softmax over the present modalities of max_v e_v − e_m.
 
     e_m is the entropy of modality m. The maximum cancels: λ = softmax(−e).
     """
@@ -46,7 +46,7 @@ def batch_entropy_weights(logits: Tensor, present: Tensor) -> Tensor:
 
 
 def weigh(logits: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Σ_m λ_m f_m (B, C) of logits (M, B, C) (MLA Eq. 8), and the weights (M, B) as (B, M)."""
+    """Σ_m λ_m f_m (B, C) of logits (M, B, C) (MLA Eq. 6), and the weights (M, B) as (B, M)."""
     return (weights.unsqueeze(-1) * logits).sum(0), weights.T
 
 

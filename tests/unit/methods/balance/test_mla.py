@@ -24,9 +24,18 @@ def named(count: int) -> dict[str, int]:
 
 
 def algorithm_1(
-    model: Model, batches: list, alpha: float, lr: float, order: str, normalize: bool
+    model: Model,
+    batches: list,
+    alpha: float,
+    lr: float,
+    order: str,
+    normalize: bool,
+    plug_in: bool = False,
 ) -> None:
-    """Algorithm 1 of the paper with plain gradient descent, without the library's methods."""
+    """Algorithm 1 of the paper with plain gradient descent, without the library's methods.
+
+    With the plug-in of the published code instead of Eq. 5, if so asked.
+    """
     weight, bias = model.head.classifier.weight, model.head.classifier.bias
     projection = torch.eye(weight.shape[1])
     seen, t = None, 0
@@ -37,7 +46,12 @@ def algorithm_1(
             own = list(encoder.parameters())
             *gradients, g_weight, g_bias = torch.autograd.grad(loss, [*own, weight, bias])
             r = z.detach().mean(0, keepdim=True).T if order == "current" else seen
-            if r is not None:
+            if plug_in and t > 0:
+                k = projection @ r
+                projection = projection - (k @ k.T) / (alpha + k @ r.T)
+                if normalize:
+                    projection = projection / projection.norm()
+            elif not plug_in and r is not None:
                 q = projection @ r / (alpha + r.T @ projection @ r)
                 projection = projection - q @ r.T @ projection
                 if normalize:
@@ -46,7 +60,7 @@ def algorithm_1(
             with torch.no_grad():
                 for p, g in zip(own, gradients, strict=True):
                     p -= lr * g
-                weight -= lr * (g_weight if t == 0 else g_weight @ projection)
+                weight -= lr * (g_weight if t == 0 else g_weight @ projection.T)
                 bias -= lr * g_bias
             t += 1
 
@@ -66,6 +80,52 @@ def test_equals_algorithm_1(
     algorithm_1(other, batches, 0.3, 0.2, order, normalize)
     for (name, p), q in zip(model.named_parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(p, q, msg=name, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_plug_in_is_that_of_the_published_code(
+    seed: int, world: SimpleNamespace, count: int, normalize: bool
+) -> None:
+    model = world.model("shared", named(count))
+    other = copy.deepcopy(model)
+    batches = [world.batch(named(count)) for _ in range(2)]
+    ctx = world.context(model, batches, lr=0.2, momentum=0.0, weight_decay=0.0)
+    options = {"normalize_projection": normalize, "projection_form": "plug-in"}
+    method = world.train("mla", ctx, alpha=1.3, **options)
+    algorithm_1(other, batches, 1.3, 0.2, "current", normalize, plug_in=True)
+    for (name, p), q in zip(model.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p, q, msg=name, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(method.memory.projection, method.memory.projection.T, atol=1e-4)
+
+
+@pytest.mark.parametrize(("momentum", "leaks"), [("reset", False), ("keep", True)])
+def test_without_its_momentum_the_head_moves_across_what_was_seen(
+    seed: int, world: SimpleNamespace, momentum: str, leaks: bool
+) -> None:
+    """The protected direction is the mean feature of the modality before, at a small α."""
+    model = world.model("shared", named(2))
+    batches = [world.batch(named(2)) for _ in range(6)]
+    # A slow encoder and a large α in the first steps would hide what momentum does.
+    ctx = world.context(model, batches, lr=0.05, momentum=0.9, weight_decay=0.0)
+    method = MLA(alpha=1e-4, momentum=momentum)
+    method.setup(ctx)
+    along = []
+    for batch in ctx.steps():
+        before = model.head.classifier.weight.detach().clone()
+        with torch.no_grad():
+            seen = model.encoders["a"](batch.inputs["a"]).mean(0)
+        ctx.phase = Phase(1, ("a",))
+        method.step(batch, ctx)
+        step = model.head.classifier.weight.detach() - before
+        along.append(float((step @ seen).norm() / (step.norm() * seen.norm())))
+    assert (max(along[1:]) > 0.05) == leaks, along
+
+
+def test_the_momentum_of_adam_is_not_forgotten(world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("shared", named(2)), [world.batch(named(2))], name="adam")
+    with pytest.raises(ConfigError, match="'momentum' reset is for SGD; set --optim"):
+        MLA(momentum="reset").setup(ctx)
 
 
 def test_with_one_modality_and_infinite_alpha_it_is_plain_training(
@@ -178,6 +238,8 @@ def test_wants_one_head_for_all(world: SimpleNamespace) -> None:
         {"projection_order": "next"},
         {"projection": "no"},
         {"normalize_projection": "no"},
+        {"projection_form": "code"},
+        {"momentum": "none"},
     ],
 )
 def test_refuses_bad_options(options: dict[str, object]) -> None:
@@ -187,7 +249,12 @@ def test_refuses_bad_options(options: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("alpha", 0.1), ("projection_order", "current"), ("normalize_projection", True)],
+    [
+        ("alpha", 0.1),
+        ("projection_order", "current"),
+        ("normalize_projection", True),
+        ("projection_form", "plug-in"),
+    ],
 )
 def test_refuses_options_without_effect(option: str, value: object) -> None:
     METHODS.build("mla", {option: value})

@@ -33,6 +33,16 @@ def orthogonal_update_(projection: Tensor, mean_feature: Tensor, alpha: float) -
     return projection.addcmul_(scaled.unsqueeze(1), scaled, value=-1)
 
 
+def plug_in_update(projection: Tensor, mean_feature: Tensor, alpha: float) -> Tensor:
+    """The next P (d, d) as MLA's published plug-in computes it, from P (d, d) and r (d,).
+
+    It divides every entry of P r rᵀ Pᵀ by that of the matrix α + P r rᵀ, where Eq. 5 divides by the
+    number α + rᵀ P r. The result is neither symmetric nor a projection.
+    """
+    image = projection @ mean_feature
+    return projection - torch.outer(image, image) / (alpha + torch.outer(image, mean_feature))
+
+
 def flat_projection(second_moment: Tensor, tau: float) -> Tensor:
     """MIE Eq. 7: T (d, d) from Ȳ (d, d). It does not depend on the scale of Ȳ.
 

@@ -10,11 +10,17 @@ from torch import Tensor, nn
 
 from equipoise.batch import Batch
 from equipoise.checks import Rule, is_number
-from equipoise.methods.parts.projection.matrices import orthogonal_update_, project, quantiles
+from equipoise.methods.parts.projection.matrices import (
+    orthogonal_update_,
+    plug_in_update,
+    project,
+    quantiles,
+)
 from equipoise.training.context import Context
 
 EPOCH_DECAY = "epoch-decay"
 ORDERS = ("current", "previous")
+FORMS = ("equation", "plug-in")
 
 
 def alpha_rule(option: str, alpha: float | str) -> Rule:
@@ -42,20 +48,31 @@ class OrthogonalMemory(nn.Module):
         order: "current" updates P with the features of the modality that trains before its gradient
             is projected (Algorithm 1); "previous" updates it afterwards, so that only earlier
             modalities are protected (text of section 3.2).
+        form: "equation" is Eq. 5, "plug-in" MLA's published code: another denominator, the product
+            with the transpose of a P that is not symmetric, and no update of P at the first step.
     """
 
     projection: Tensor
     updates: Tensor
 
-    def __init__(self, like: Tensor, *, normalize: bool = False, order: str = "current") -> None:
+    def __init__(
+        self,
+        like: Tensor,
+        *,
+        normalize: bool = False,
+        order: str = "current",
+        form: str = "equation",
+    ) -> None:
         super().__init__()
         dtype = torch.promote_types(like.dtype, torch.float32)
         self.register_buffer(
             "projection", torch.eye(like.shape[1], dtype=dtype, device=like.device)
         )
+        # Of the mean features met, the first of which the plug-in leaves out.
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64, device=like.device))
         self.normalize = normalize
         self.order = order
+        self.form = form
         self._begun = False
         # A memory that is loaded may be one without updates.
         self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
@@ -73,8 +90,12 @@ class OrthogonalMemory(nn.Module):
 
     def update(self, mean_feature: Tensor, alpha: float) -> None:
         """Update P with a mean feature (d,)."""
-        orthogonal_update_(self.projection, mean_feature.to(self.projection.dtype), alpha)
-        if self.normalize:
+        feature = mean_feature.to(self.projection.dtype)
+        if self.form == "equation":
+            orthogonal_update_(self.projection, feature, alpha)
+        elif self._has_begun():
+            self.projection.copy_(plug_in_update(self.projection, feature, alpha))
+        if self.normalize and (self.form == "equation" or self._has_begun()):
             self.projection.div_(self.projection.norm())
         self.updates.add_(1)
 
@@ -94,13 +115,16 @@ class OrthogonalMemory(nn.Module):
         if self.order == "current":
             for mean in mean_features:
                 self.update(mean, alpha)
+        factor = self.projection if self.form == "equation" else self.projection.T
         for weight in weights:
             if begun and weight.grad is not None:
-                weight.grad = project(weight.grad, self.projection)
+                weight.grad = project(weight.grad, factor)
         if self.order == "previous":
             for mean in mean_features:
                 self.update(mean, alpha)
 
     def spectrum(self, points: int = 16) -> list[float]:
-        """Quantiles of the eigenvalues of P, ascending."""
-        return quantiles(torch.linalg.eigvalsh(self.projection), points)
+        """Quantiles of the eigenvalues of P, ascending; of the singular values of the plug-in's."""
+        if self.form == "equation":
+            return quantiles(torch.linalg.eigvalsh(self.projection), points)
+        return quantiles(torch.linalg.svdvals(self.projection), points)
