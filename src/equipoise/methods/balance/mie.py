@@ -29,8 +29,11 @@ Equations:
     $$T = V \exp\!\left(-\tau \, \frac{\Lambda - \lambda_{\min}}{\lambda_{\max} - \lambda_{\min}}
     \right) V^\top \qquad \text{(Eq. 7)}$$
 
-    `scope` widens Eq. 8 from the head to deeper layers (Table 4). The default of `rho` is the
-    customary radius of SAM, since the paper states none.
+    `scope` widens Eq. 8 from the head to deeper layers (Table 4). The paper states
+    $\rho = 10^{-15}$ for image and text and $10^{-10}$ for audio, which is so small that single
+    precision rounds most of $\epsilon^*$ away: the network is trained as without sharpness-aware
+    minimisation. The default of `rho` is the customary radius of that method, and
+    `rho: {image: 1e-15, audio: 1e-10}` is the paper's.
 
     `igm` is MIE under its later name, with the settings that the published code runs by default.
 
@@ -39,16 +42,20 @@ Equations:
 
 Where published code departs:
     only the head is run again, on the features of the
-    first pass, with ρ = 1e-10 or 1e-15: no change       `sam: head`, `rho`
-    the perturbation is scaled per tensor and stays      not offered
-    the loss is 0.7 L(θ) + 0.3 L(θ + ε)                  `flat_weight: 0.3`
-    mixup with Beta(1, 1) in every phase, images only    `mixup_alpha: 1`, all but token ids
-    the loss at θ + ε takes unmixed labels               not offered
-    only gradients of nn.Linear are modified             `scope: 0`
-    phases of given lengths, each a fresh optimiser      `phases`, `fresh_optimiser`
-    the best weights so far are loaded between phases,
-    and T is computed with them (here not before every
-    modality has had a phase: until then none is best)   `reload_best`
+    first pass; ε is scaled for each tensor by itself; the
+    loss at θ + ε takes the labels before mixup            `sam: head`
+    ε stays in the weights, which at the published ρ
+    changes none of them                                   not offered
+    the loss is 0.7 L(θ) + 0.3 L(θ + ε)                    `flat_weight: 0.3`
+    mixup with Beta(1, 1) (Twitter2015: 0.9) in every
+    phase but those of text                                `mixup_alpha: 1`, all but token ids
+    only gradients of nn.Linear are modified               `scope: 0`
+    phases of given lengths, each a fresh optimiser        `phases`, `fresh_optimiser`
+    NVGesture's phases begin with depth                    `order: [depth]`
+    the best weights so far, by macro-F1, are loaded
+    between phases, and T is computed with them (here not
+    before every modality has had a phase: until then none
+    is best)                                               `reload_best`, setting `select: macro_f1`
 """
 
 from __future__ import annotations
@@ -65,6 +72,7 @@ from torch import Tensor
 
 from equipoise.batch import Batch, Input, Output, map_input
 from equipoise.checks import (
+    Rule,
     choice,
     flag,
     inside,
@@ -103,6 +111,10 @@ class Blend:
     partner_label: Tensor
     fraction: Tensor
     partner_weight: Tensor | None = None
+
+    def own_loss(self, modality: str, output: Output, ctx: Context) -> Tensor:
+        """The loss of the samples' own labels alone, as MIE's published code has it at θ + ε."""
+        return unimodal_loss(modality, output, self.batch, ctx)
 
     def loss(self, modality: str, output: Output, ctx: Context) -> Tensor:
         """Losses of the two labels, blended as the inputs are.
@@ -177,8 +189,8 @@ def sharp_backward(
         modality: j, the one that trains.
         blend: its samples, mixed or not.
         ctx: takes the gradients.
-        sam: "full", "head" (only the head moves, and reads the features of the first pass again) or
-            "none".
+        sam: "full", "head" (published code: only the head moves, by ρ in each of its tensors, reads
+            the features of the first pass again, and is compared with unmixed labels) or "none".
         rho: radius ρ of the perturbation.
         flat_weight: fraction of the gradient at θ_j + ε*.
     """
@@ -196,24 +208,30 @@ def sharp_backward(
 
     def loss_of_head() -> Tensor:
         again = ctx.model.read(output.features, blend.batch.present, (modality,))
-        return blend.loss(modality, again, ctx)
+        return blend.own_loss(modality, again, ctx)
 
     if sam == "full":
         backward_nearby(loss, moved, plain, rho, ctx)
     else:
-        backward_nearby(loss_of_head, group.head, plain[-len(group.head) :], rho, ctx)
+        own = [p for p in group.head if p.requires_grad]
+        backward_nearby(loss_of_head, own, plain[-len(own) :], rho, ctx, per_tensor=True)
     for parameter, gradient in zip(moved, plain, strict=True):
         if flat_weight < 1 and parameter.grad is not None:
             parameter.grad = flat_weight * parameter.grad + (1 - flat_weight) * gradient
 
 
 def check_modalities(
-    named: Sequence[str], lengths: Sequence[int] | None, fresh_optimiser: bool, ctx: Context
+    named: Sequence[str],
+    turns_of: Sequence[str],
+    lengths: Sequence[int] | None,
+    fresh_optimiser: bool,
+    ctx: Context,
 ) -> None:
     """Warn where the phases do not fit the learning-rate schedule.
 
     Args:
         named: modalities that an option names.
+        turns_of: all modalities, in the order of their turns.
         lengths: epochs of each phase in turn; None where all are of equal length.
         fresh_optimiser: every phase starts the schedule anew.
         ctx: knows the modalities and the schedule.
@@ -221,18 +239,18 @@ def check_modalities(
     Raises:
         ConfigError: no such modality, or one without a phase.
     """
-    modalities = ctx.model.modalities
+    known = ctx.model.modalities
     for name in named:
-        if name not in modalities:
-            raise ConfigError(f"method 'mie': no modality {name!r}{suggest(name, modalities)}")
+        if name not in known:
+            raise ConfigError(f"method 'mie': no modality {name!r}{suggest(name, known)}")
     if lengths is None:
         return
-    count = len(modalities)
+    count = len(turns_of)
     require(
         "MIE",
         ("phases", len(lengths) >= count, f"at least {count}, one for each modality", lengths),
     )
-    sums = {m: sum(lengths[k::count]) for k, m in enumerate(modalities)}
+    sums = {m: sum(lengths[k::count]) for k, m in enumerate(turns_of)}
     fits = fresh_optimiser or set(sums.values()) == {ctx.epochs}
     if ctx.optimisers.settings.schedule == "cosine" and not fits:
         found = ", ".join(f"{m!r} for {n}" for m, n in sums.items())
@@ -244,13 +262,28 @@ def check_modalities(
         )
 
 
+def radius_rules(rho: object) -> list[Rule]:
+    """The rules of ρ: a number, or one for each modality."""
+    if not isinstance(rho, Mapping):
+        return [not_negative("rho", rho)]
+    return [("rho", len(rho) > 0, "a number, or {modality: number}", rho)] + [
+        not_negative(f"rho.{modality}", radius) for modality, radius in rho.items()
+    ]
+
+
+def _are_names(values: Sequence[str]) -> bool:
+    is_list = isinstance(values, list | tuple) and all(isinstance(v, str) for v in values)
+    return is_list and len(set(values)) == len(values)
+
+
 class MIE(Method):
     """Modal-aware interactive enhancement.
 
     Args:
-        rho: radius ρ of the perturbation.
+        rho: radius ρ of the perturbation, or {modality: ρ}.
         tau: τ of Eq. 7; 0 switches the modification of gradients off.
-        sam: "full", "head" (only the head is perturbed and run again, as published) or "none".
+        sam: "full", "head" (published code: only the head is perturbed, each tensor by itself, and
+            run again, on labels without mixup) or "none".
         flat_weight: fraction of the gradient that is taken at θ + ε*, the rest at θ; 1 is the
             paper's.
         scope: fraction of the parameters whose gradients are modified, from the deepest on (Table
@@ -260,6 +293,7 @@ class MIE(Method):
             before it.
         mixup_alpha: a of Beta(a, a), the distribution of mixup; 0 for no mixup. Token ids are
             never mixed.
+        order: modalities that take the first turns; the others follow in the order of the data.
         cycles: number of phases of every modality, each of epochs/cycles epochs.
         phases: epochs of each phase in turn, instead of `cycles`, at least one phase for each
             modality. The setting `epochs` is then the length of the learning-rate schedule only.
@@ -280,13 +314,14 @@ class MIE(Method):
 
     def __init__(
         self,
-        rho: float = 0.05,
+        rho: float | Mapping[str, float] = 0.05,
         tau: float = 0.4,
         sam: str = "full",
         flat_weight: float = 1.0,
         scope: float = 0.0,
         one_direction: Sequence[str] | None = None,
         mixup_alpha: float = 0.0,
+        order: Sequence[str] = (),
         cycles: int = 3,
         phases: Sequence[int] | None = None,
         fresh_optimiser: bool = False,
@@ -297,13 +332,14 @@ class MIE(Method):
         pair = one_direction is None or (len(one_direction) == 2 and len(set(one_direction)) == 2)
         require(
             "MIE",
-            not_negative("rho", rho),
+            *radius_rules(rho),
             not_negative("tau", tau),
             choice("sam", sam, SAM),
             inside("flat_weight", flat_weight, "[0, 1]"),
             inside("scope", scope, "[0, 1]"),
             ("one_direction", pair, "two different modalities", one_direction),
             not_negative("mixup_alpha", mixup_alpha),
+            ("order", _are_names(order), "a list of different modalities", order),
             integer("cycles", cycles, 1),
             flag("fresh_optimiser", fresh_optimiser),
             flag("reload_best", reload_best),
@@ -318,6 +354,7 @@ class MIE(Method):
         self.scope = scope
         self.one_direction = one_direction
         self.mixup_alpha = mixup_alpha
+        self.order = list(order)
         self.cycles = cycles
         self.lengths = phases
         self.fresh_optimiser = fresh_optimiser
@@ -331,13 +368,18 @@ class MIE(Method):
 
         Raises:
             ConfigError: the head does not fuse a part for each modality, an option names none, or
-                one has no phase.
+                one has no phase or no ρ.
         """
         model = ctx.model
-        self.modalities = ctx.model.modalities
         require_fused_classifiers("method 'mie'", model.head, "per-modality")
         require_head_per_modality("method 'mie'", model.head)
-        check_modalities(self.one_direction or (), self.lengths, self.fresh_optimiser, ctx)
+        radii = self.rho if isinstance(self.rho, Mapping) else {}
+        named = [*(self.one_direction or ()), *self.order, *radii]
+        self.modalities = (*self.order, *(m for m in model.modalities if m not in self.order))
+        check_modalities(named, self.modalities, self.lengths, self.fresh_optimiser, ctx)
+        if radii and set(radii) != set(model.modalities):
+            missing = next(m for m in model.modalities if m not in radii)
+            raise ConfigError(f"method 'mie': 'rho' gives no radius for {missing!r}")
         self.memory = FlatMemory(
             {m: deepest_layers(model, m, self.scope) for m in model.modalities}, self.tau
         )
@@ -368,9 +410,8 @@ class MIE(Method):
         if not ctx.anyone_has(modality, batch):
             return
         blend = mixup(modality, batch, self.mixup_alpha, ctx)
-        sharp_backward(
-            modality, blend, ctx, sam=self.sam, rho=self.rho, flat_weight=self.flat_weight
-        )
+        rho = self.rho[modality] if isinstance(self.rho, Mapping) else self.rho
+        sharp_backward(modality, blend, ctx, sam=self.sam, rho=rho, flat_weight=self.flat_weight)
         if (source := self.source(modality, ctx)) is not None:
             self.memory.modify(modality, source)
         ctx.update((modality,))
@@ -389,13 +430,14 @@ class IGM(MIE):
 
     def __init__(
         self,
-        rho: float = 1e-10,
+        rho: float | Mapping[str, float] = 1e-10,
         tau: float = 0.4,
         sam: str = "head",
         flat_weight: float = 0.3,
         scope: float = 0.0,
         one_direction: Sequence[str] | None = None,
         mixup_alpha: float = 1.0,
+        order: Sequence[str] = (),
         cycles: int = 3,
         phases: Sequence[int] | None = None,
         fresh_optimiser: bool = True,
@@ -410,6 +452,7 @@ class IGM(MIE):
             scope,
             one_direction,
             mixup_alpha,
+            order,
             cycles,
             phases,
             fresh_optimiser,

@@ -15,11 +15,21 @@ from torch import Tensor, nn
 from equipoise.training.context import Context
 
 
-def perturbation(gradients: Sequence[Tensor], rho: float) -> list[Tensor]:
-    """ε* = ρ ∇L / ‖∇L‖₂, the norm over all parameters together; zero for a zero gradient."""
-    norm = torch.stack([g.norm() for g in gradients]).norm()
-    scale = rho / norm.clamp_min(torch.finfo(norm.dtype).tiny)
-    return [g * scale for g in gradients]
+def perturbation(
+    gradients: Sequence[Tensor], rho: float, *, per_tensor: bool = False
+) -> list[Tensor]:
+    """ε* = ρ ∇L / ‖∇L‖₂; zero for a zero gradient.
+
+    Args:
+        gradients: ∇L, a tensor for each parameter.
+        rho: ρ.
+        per_tensor: the norm is that of each tensor by itself (MIE's published code), not that of
+            all together.
+    """
+    norms = torch.stack([g.norm() for g in gradients])
+    norms = norms if per_tensor else norms.norm().expand_as(norms)
+    scales = rho / norms.clamp_min(torch.finfo(norms.dtype).tiny)
+    return [g * scale for g, scale in zip(gradients, scales, strict=True)]
 
 
 @contextmanager
@@ -63,6 +73,8 @@ def backward_nearby(
     gradients: Sequence[Tensor],
     rho: float,
     ctx: Context,
+    *,
+    per_tensor: bool = False,
 ) -> None:
     """Back-propagate the loss at θ + ε*.
 
@@ -72,6 +84,8 @@ def backward_nearby(
         gradients: ∇L at θ, which give ε*.
         rho: radius ρ of the perturbation.
         ctx: takes the gradients.
+        per_tensor: see `perturbation`.
     """
-    with perturbed(parameters, perturbation(gradients, rho)), frozen_statistics(ctx.model):
+    offsets = perturbation(gradients, rho, per_tensor=per_tensor)
+    with perturbed(parameters, offsets), frozen_statistics(ctx.model):
         ctx.backward(loss())

@@ -21,7 +21,7 @@ from equipoise.data.table.table import Table
 from equipoise.errors import ConfigError
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
-from equipoise.methods.balance.mie import MIE
+from equipoise.methods.balance.mie import MIE, mixup
 from equipoise.methods.parts.projection.layers import deepest_layers
 from equipoise.methods.parts.projection.matrices import flat_projection
 from equipoise.methods.parts.stages import cycle_lengths
@@ -176,10 +176,9 @@ def test_sam_of_the_head_goes_by_the_features_of_the_first_pass(
     first = torch.autograd.grad(
         F.cross_entropy(head(features), batch.label[rows]), head.parameters(), retain_graph=True
     )
-    norm = torch.cat([g.reshape(-1) for g in first]).norm()
     with torch.no_grad():
         for p, g in zip(head.parameters(), first, strict=True):
-            p += 0.2 * g / norm
+            p += 0.2 * g / g.norm()  # each tensor by itself
     F.cross_entropy(head(features), batch.label[rows]).backward()
     found = gradients(ready(MIE(rho=0.2, sam="head"), ctx, 0), ctx, monkeypatch)
     for name, parameter in other.named_parameters():
@@ -188,6 +187,70 @@ def test_sam_of_the_head_goes_by_the_features_of_the_first_pass(
                 found.pop(name), parameter.grad, rtol=1e-4, atol=1e-6, msg=name
             )
     assert not found
+
+
+def test_sam_of_the_head_compares_mixed_inputs_with_unmixed_labels(
+    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So long as ρ is nothing, the loss is 0.7 of that of both labels and 0.3 of that of one."""
+    model = normalised(world, named(2))
+    ctx = context(model, vectors(named(2)))
+    batch = next(ctx.batches(ctx.train))
+    ctx.seed_generators("step")
+    blend = mixup("a", batch, 1.0, ctx)
+    rows, other = batch.present["a"], copy.deepcopy(model)
+    logits = other.head.blocks["a"](other.encoders["a"](blend.batch.inputs["a"][rows]))
+    part = blend.fraction[rows]
+    own, partner = (
+        F.cross_entropy(logits, label[rows], reduction="none")
+        for label in (batch.label, blend.partner_label)
+    )
+    (0.7 * (part * own + (1 - part) * partner) + 0.3 * own).mean().backward()
+    method = ready(MIE(rho=0.0, sam="head", flat_weight=0.3, mixup_alpha=1.0), ctx, 0)
+    found = gradients(method, ctx, monkeypatch)
+    for name, parameter in other.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(found.pop(name), parameter.grad, msg=name)
+    assert not found
+    assert not torch.equal(blend.partner_label, batch.label)
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+def test_every_modality_has_its_own_radius(
+    seed: int, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, phase: int
+) -> None:
+    model = normalised(world, named(2))
+    ctx = context(model, vectors(named(2)))
+    batch = next(ctx.batches(ctx.train))
+    radii = {"a": 0.3, "b": 0.02}
+    found = gradients(ready(MIE(rho=radii, tau=0.0), ctx, phase), ctx, monkeypatch)
+    modality = "ab"[phase]
+    expected = two_lines(model, batch, modality, radii[modality])
+    assert set(found) == set(expected)
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_radii_are_for_all_modalities_of_the_data(world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("per-modality", named(2), **HIDDEN), [])
+    with pytest.raises(ConfigError, match="'rho' gives no radius for 'b'"):
+        MIE(rho={"a": 0.1}).setup(ctx)
+    with pytest.raises(ConfigError, match="no modality 'z'"):
+        MIE(rho={"a": 0.1, "z": 0.1}).setup(ctx)
+
+
+def test_turns_are_taken_in_the_order_asked_for(world: SimpleNamespace) -> None:
+    ctx = world.context(world.model("per-modality", INPUTS, **HIDDEN), [])
+    method = MIE(order=["c"], phases=[1, 2, 3, 4])
+    method.setup(ctx)
+    phases = [Phase(n, (m,)) for n, m in zip((1, 2, 3, 4), "cabc", strict=True)]
+    assert list(method.phases(9)) == phases
+    sources = []
+    for ctx.position.phase, modality in enumerate("cabc"):
+        sources.append(method.source(modality, ctx))
+    assert sources == [None, "c", "a", "b"]
+    with pytest.raises(ConfigError, match="no modality 'z'"):
+        MIE(order=["z"]).setup(ctx)
 
 
 def test_the_second_pass_leaves_no_trace_in_the_batch_statistics(
@@ -559,6 +622,9 @@ def test_one_direction_names_modalities_of_the_data(world: SimpleNamespace) -> N
     [
         ("rho", -0.1),
         ("rho", math.inf),
+        ("rho", {}),
+        ("order", "a"),
+        ("order", ["a", "a"]),
         ("tau", -1.0),
         ("tau", math.inf),
         ("sam", "asam"),
