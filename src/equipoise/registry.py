@@ -127,6 +127,7 @@ class EncoderEntry(Entry):
         width: of the feature, with default options.
         size: number of parameters, with default options.
         needs: the extra that installs the packages it is built on; "" for none.
+        pretrained: True if its authors published it with weights, which the option `weights` takes.
     """
 
     kinds: tuple[str, ...] = ()
@@ -136,6 +137,7 @@ class EncoderEntry(Entry):
     width: int = 0
     size: int = 0
     needs: str = ""
+    pretrained: bool = False
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ ENCODERS = Registry(
             width=768,
             size=108_891_648,
             needs="transformers",
+            pretrained=True,
         ),
         EncoderEntry(
             "vit",
@@ -129,6 +130,7 @@ ENCODERS = Registry(
             width=768,
             size=85_798_656,
             needs="transformers",
+            pretrained=True,
         ),
         EncoderEntry(
             "ast",
@@ -144,6 +146,7 @@ ENCODERS = Registry(
             width=768,
             size=86_187_264,
             needs="transformers",
+            pretrained=True,
         ),
         EncoderEntry(
             "clip-image",
@@ -160,6 +163,7 @@ ENCODERS = Registry(
             width=512,
             size=87_849_216,
             needs="transformers",
+            pretrained=True,
         ),
         EncoderEntry(
             "clip-text",
@@ -176,6 +180,7 @@ ENCODERS = Registry(
             width=512,
             size=63_428_096,
             needs="transformers",
+            pretrained=True,
         ),
         EncoderEntry(
             "hf",
@@ -185,6 +190,7 @@ ENCODERS = Registry(
             inputs="token ids (length,), waveforms (samples,), (channels, height, width), or "
             "frames of it",
             needs="transformers",
+            pretrained=True,
         ),
         EncoderEntry(
             "m3ae",
@@ -202,6 +208,7 @@ ENCODERS = Registry(
             shape=(3, 256, 256),
             width=768,
             size=85_648_128,
+            pretrained=True,
         ),
         EncoderEntry(
             "cav-mae",
@@ -217,6 +224,7 @@ ENCODERS = Registry(
             shape=(1, 128, 1024),
             width=768,
             size=85_721_088,
+            pretrained=True,
         ),
         EncoderEntry(
             "i3d",
@@ -233,6 +241,7 @@ ENCODERS = Registry(
             shape=(64, 3, 224, 224),
             width=1024,
             size=12_287_264,
+            pretrained=True,
         ),
     ],
     entry=EncoderEntry,
@@ -328,3 +337,20 @@ def _parameters(name: str) -> Mapping[str, object]:
             f"encoder {name!r} needs {error.name}, which is not installed; "
             f"pip install 'equipoise[{entry.needs}]'"
         ) from None
+
+
+def starts_unlike_published(name: str, options: Mapping[str, object]) -> bool:
+    """True for an encoder that is used with pretrained weights and starts from random ones.
+
+    It was published with weights, or the settings leave a place for them. A network of a shape of
+    its own, as an option `config` describes it, has none to take.
+
+    Args:
+        name: of the encoder.
+        options: that the settings give.
+    """
+    if name not in ENCODERS or "config" in options or options.get("weights") is not None:
+        return False
+    entry = ENCODERS[name]
+    assert isinstance(entry, EncoderEntry)
+    return "weights" in options or entry.pretrained

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -10,7 +11,12 @@ from torch import nn
 
 from equipoise.data.manifest.labels import Label
 from equipoise.data.modality import ModalitySpec
-from equipoise.encoders import build_encoder, can_read, default_encoder
+from equipoise.encoders import (
+    build_encoder,
+    can_read,
+    default_encoder,
+    starts_unlike_published,
+)
 from equipoise.errors import ConfigError, suggest
 from equipoise.heads import HEADS
 from equipoise.methods import METHODS
@@ -101,6 +107,25 @@ def build_model(
         HEADS.build(head["name"], options, widths=widths, classes=len(classes)),
         precision=settings.precision,
     )
+
+
+def warn_of_random_weights(settings: Settings, specs: Mapping[str, ModalitySpec]) -> None:
+    """Warn of encoders that are used with pretrained weights and start from random ones.
+
+    Args:
+        settings: of the run.
+        specs: the modalities of the data.
+    """
+    for modality, encoder in named_encoders(settings.encoder, specs).items():
+        options = {k: v for k, v in encoder.items() if k != "name"}
+        if starts_unlike_published(encoder["name"], options):
+            warnings.warn(
+                f"{modality}: encoder {encoder['name']!r} starts from random weights, and numbers "
+                "were published with pretrained ones; give them with "
+                f"--encoder.{modality}.weights",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
 
 def named_encoders(
