@@ -100,7 +100,9 @@ class CellRunner:
 
     def _load(self, settings: Settings) -> Splits:
         method = build_method(settings)
-        key = json.dumps([settings.to_dict()["data"], method.needs_holdout], default=repr)
+        key = json.dumps(
+            [settings.to_dict()["data"], method.needs_holdout, method.holdout], default=repr
+        )
         if key not in self._splits:
             self._splits[key] = run.load_splits(settings, method)
         return self._splits[key]

@@ -17,7 +17,12 @@ from equipoise.data.table.table import Splits
 from equipoise.data.table.weights import weighted_to_train
 from equipoise.errors import DataError, RunError
 from equipoise.model import Model
-from equipoise.runs.build import build_method, build_model, criterion_of
+from equipoise.runs.build import (
+    build_method,
+    build_model,
+    criterion_of,
+    warn_of_random_weights,
+)
 from equipoise.runs.callbacks import Callbacks
 from equipoise.runs.folder import create_folder, data_facts, fact_digests, resume_command
 from equipoise.runs.frozen_features import cache_features
@@ -118,6 +123,8 @@ def train(
         model = build_model(
             settings, splits.train.specs, splits.train.classes, len(splits.train)
         ).to(runtime.device)
+        if runtime.main and not resume:
+            warn_of_random_weights(settings, splits.train.specs)
         inputs = describe_inputs(settings, splits, dict(model.encoders.items()))
         splits = cache_features(splits, model, cache_folder(settings.data.cache), runtime.device)
         ctx = make_context(settings, splits, model, runtime)
@@ -206,10 +213,10 @@ def resume_settings(folder: str | Path, *, trust: bool = False) -> Settings:
 def load_splits(settings: Settings, method: Method) -> Splits:
     """The splits that a run needs.
 
-    A method that estimates on held-out data gets 15 % of the training split for it, unless the
-    settings say otherwise.
+    A method that estimates on held-out data gets a part of the training split for it, whose size it
+    knows, unless the settings say otherwise.
     """
-    default = 0.15 if method.needs_holdout else 0.0
+    default = method.holdout if method.needs_holdout else 0.0
     splits: Splits = data.load(settings.data, settings.data.holdout or default)
     return splits
 

@@ -22,6 +22,7 @@ class Method(nn.Module, ABC):
 
     Attributes:
         needs_holdout: True where the method, as constructed, estimates something on `ctx.holdout`.
+        holdout: fraction of the training samples that is then kept back, unless the settings say.
         compilable: False where the method, as constructed, differentiates one pass of an encoder
             more than once; a compiled encoder allows one backward pass only.
         takes_loss: False where the method, as constructed, has a loss of its own, which the
@@ -34,6 +35,7 @@ class Method(nn.Module, ABC):
     """
 
     needs_holdout = False
+    holdout = 0.15
     compilable = True
     takes_loss = True
     takes_weight = True

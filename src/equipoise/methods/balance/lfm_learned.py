@@ -404,6 +404,8 @@ class LFMLearned(Aligned):
         "damping": ("hypergradient", {"cg", "minres", "neumann"}),
     }
 
+    # An outer iteration reads one batch: every further sample that is held out only trains less.
+    holdout = 0.05
     compilable = False
     alpha: Tensor
     outer_iterations: Tensor

@@ -29,6 +29,8 @@ from equipoise.methods.balance.lfm_learned import LFMLearned, Solution
 from equipoise.methods.parts.aligned import Aligned
 from equipoise.methods.parts.alignment import info_nce
 from equipoise.methods.parts.losses import fused_loss
+from equipoise.runs import run
+from equipoise.settings import Settings
 from equipoise.training.context import Context
 from plain import plain
 
@@ -467,3 +469,12 @@ def test_alpha_is_learned_through_attention_and_recurrence(tmp_path):
     )
     (line,) = (run.folder / "metrics.jsonl").read_text().splitlines()
     assert json.loads(line)["method"]["alpha"] != 0.95
+
+
+def test_a_twentieth_of_the_training_samples_is_held_out_unless_the_outer_loss_is_on_them_too():
+    for options, part in (({}, 0.05), ({"outer_data": "train"}, 0.0)):
+        settings = Settings.from_dict({"data": "digits", "method": {"name": "lfm-lb", **options}})
+        method = METHODS.build("lfm-lb", options)
+        splits = run.load_splits(settings, method)
+        held = 0 if splits.holdout is None else len(splits.holdout)
+        assert held == pytest.approx(part * (held + len(splits.train)), abs=1)
