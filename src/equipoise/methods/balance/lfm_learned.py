@@ -22,9 +22,9 @@ Equations:
 
     The last gradient is taken on samples held out from training: on training samples, as Eq. 2 is
     printed, the outer loss would reward overfitting (`outer_data: train`). The paper says neither
-    where $\alpha$ starts nor how fast it moves. The start is that of the code, the speed is ours:
-    an outer iteration moves $\alpha$ by at most `alpha_reach` over their number, so that it changes
-    gradually in a run of any length.
+    where $\alpha$ starts nor how fast it moves. The start is that of the code. The speed is ours,
+    chosen on the validation splits of `digits` and `av-digits`: an outer iteration moves $\alpha$
+    by at most `alpha_reach` over their number, so that it changes gradually in a run of any length.
 
     The Hessian of a network is not positive, and Eq. 3 is the derivative of Eq. 2 at a minimum
     only. It is therefore solved with the Gauss-Newton matrix $G$, the Hessian without the second
@@ -420,7 +420,7 @@ class LFMLearned(Aligned):
         damping: float = 0.1,
         alpha_init: float = 0.95,
         alpha_bounds: Sequence[float] = (0.0, 1.0),
-        alpha_lr: float = 0.3,
+        alpha_lr: float = 1.0,
         alpha_halving: int = 0,
         alpha_reach: float = 1.0,
         outer_data: str = "holdout",
