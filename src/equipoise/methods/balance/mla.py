@@ -89,7 +89,8 @@ class MLA(Method):
         projection_order: "current" updates P before the projection (Algorithm 1), "previous" after
             it (text of section 3.2).
         normalize_projection: divide P by its Frobenius norm after every update.
-        projection_form: "equation" (Eq. 5) or "plug-in" (the published code as it is written).
+        projection_form: "equation" (Eq. 5) or "plug-in" (the published code as it is written, which
+            needs `normalize_projection`: its denominators may be zero, and P grows without it).
         momentum: "keep", or "reset" to forget that of the head before every step; under SGD only.
     """
 
