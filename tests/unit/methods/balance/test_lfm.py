@@ -184,11 +184,23 @@ def test_no_outer_iteration_moves_the_weight_by_more_than_its_part_of_the_reach(
     assert float(method.alpha) == pytest.approx(expected)
 
 
+class Read(nn.Module):
+    """Reads the logits at once: an output computes them when they are asked for."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        output = self.model(batch)
+        return output.fused, output.features["a"], output.features["b"]
+
+
 def dense(
     method: LFMLearned, ctx: Context, batch: Batch, others: Batch, alpha: float, damping: float
 ) -> float:
     """dα of Eq. 3 with the Hessian of the whole network written out."""
-    model = ctx.model
+    model = Read(ctx.model)
     names = [name for name, _ in model.named_parameters()]
     shapes = [p.shape for p in model.parameters()]
     theta = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
@@ -196,11 +208,11 @@ def dense(
     def losses(at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         parts = at.split([math.prod(shape) for shape in shapes])
         given = {n: x.view(s) for n, x, s in zip(names, parts, shapes, strict=True)}
-        output = torch.func.functional_call(model, given, (batch,))
-        matching = info_nce(output.features["a"], output.features["b"], method.temperature)
-        classification = F.cross_entropy(output.fused, batch.label)
-        outer = torch.func.functional_call(model, given, (others,))
-        return classification, matching, F.cross_entropy(outer.fused, others.label)
+        fused, first, second = torch.func.functional_call(model, given, (batch,))
+        matching = info_nce(first, second, method.temperature)
+        classification = F.cross_entropy(fused, batch.label)
+        outer, _, _ = torch.func.functional_call(model, given, (others,))
+        return classification, matching, F.cross_entropy(outer, others.label)
 
     def slope(which: int) -> torch.Tensor:
         at = theta.clone().requires_grad_()
