@@ -332,7 +332,7 @@ def run(args: argparse.Namespace, cells: list[Cell]) -> None:
 
     torch.set_num_threads(1)
     known = {(*cell_of(line), line["who"]) for line in lines(args.results)}
-    theirs = {} if args.ours_only else alternatives()
+    theirs = {who: fit for who, fit in alternatives().items() if who in args.theirs}
     for cell in cells:
         wanted = [who for who in (*args.ours, *theirs) if (*cell, who) not in known]
         if not wanted:
@@ -482,13 +482,16 @@ def main() -> int:
     parser.add_argument("--conditions", type=names, default=names(CONDITIONS))
     parser.add_argument("--splits", type=numbers, default=[0, 1, 2, 3, 4], help="0-4, or 0,2")
     parser.add_argument("--ours", type=names, default=names(OURS), help="'' for none")
-    parser.add_argument("--ours-only", action="store_true", help="fit no alternatives")
+    parser.add_argument("--theirs", type=names, default=[*alternatives()], help="'' for none")
     parser.add_argument("--time-limit", type=float, default=60, help="of auto, in seconds")
     parser.add_argument("--show", action="store_true", help="fit nothing, print the tables")
     args = parser.parse_args()
     for condition in args.conditions:
         if condition not in CONDITIONS.split(","):
             parser.error(f"no condition {condition!r}; there are {CONDITIONS}")
+    for who in args.theirs:
+        if who not in alternatives():
+            parser.error(f"no alternative {who!r}; there are {', '.join(alternatives())}")
     cells = [(s, c, k) for k, c, s in product(args.splits, args.conditions, args.sets)]
     if not args.show:
         run(args, cells)
