@@ -25,6 +25,15 @@ DATASETS = Registry(
             licence="CC BY 4.0",
         ),
         Entry(
+            "spoken-digits",
+            "equipoise.data.datasets.spoken_digits:load",
+            "real spoken digits, each with the upper half of a written one; comes with the package",
+            paper="Jackson et al. Free Spoken Digit Dataset; digit images as in `digits`",
+            year=2018,
+            url="https://github.com/Jakobovski/free-spoken-digit-dataset",
+            licence="CC BY-SA 4.0",
+        ),
+        Entry(
             "av-digits",
             "equipoise.data.datasets.av_digits:prepare",
             "a spoken digit with a handwritten one of the same class; speakers held out",
