@@ -28,7 +28,7 @@ def test_help_of_a_method_lists_its_options():
     )
     shown = " ".join(done.stdout.split())
     assert "options of method mie: modalities in turn" in shown
-    assert "--method.rho RHO radius ρ of the perturbation [0.05]" in shown
+    assert "--method.rho RHO radius ρ of the perturbation, or {modality: ρ} [0.05]" in shown
     assert "--method.reload_best RELOAD_BEST end a phase with the weights of the best" in shown
     assert "--optimiser.lr LR learning rate" in shown
 

@@ -87,6 +87,9 @@ def test_one_interrupt_ends_with_a_checkpoint_and_two_end_at_once(tmp_path):
 
 
 def test_a_second_signal_says_how_to_go_on(capfd):
+    # A shell starts its background jobs with SIGINT ignored, and tests may be such a job.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def ask_twice():
         with Interrupt("go on so") as interrupt:
             os.kill(os.getpid(), signal.SIGINT)
@@ -95,8 +98,11 @@ def test_a_second_signal_says_how_to_go_on(capfd):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
 
-    with pytest.raises(KeyboardInterrupt, match="ended at once; go on so"):
-        ask_twice()
+    try:
+        with pytest.raises(KeyboardInterrupt, match="ended at once; go on so"):
+            ask_twice()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def shell(command, folder):

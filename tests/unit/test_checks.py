@@ -93,7 +93,13 @@ def test_choices_of_any_type_are_refused_in_one_sentence(wrong):
         checks.require("Owner", checks.choice("x", wrong, {"a": 1, "b": 2}))
 
 
-UNBOUNDED = {("agm", "cap"), ("greedy", "tolerance"), ("mla", "alpha"), ("mses", "patience")}
+UNBOUNDED = {
+    ("agm", "cap"),
+    ("greedy", "tolerance"),
+    ("lfm-lb", "alpha_reach"),
+    ("mla", "alpha"),
+    ("mses", "patience"),
+}
 """Options whose infinity means something, and is documented."""
 
 

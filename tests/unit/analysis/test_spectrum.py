@@ -6,7 +6,7 @@ import torch
 
 from equipoise.analysis.spectrum import effective_rank, projection_eigenvalues, spectrum
 from equipoise.data.table.loader import Loader
-from equipoise.methods.parts.projection.matrices import orthogonal_update
+from equipoise.methods.parts.projection.matrices import orthogonal_update_
 from equipoise.runs.trained import Trained
 
 
@@ -22,7 +22,7 @@ def test_the_projection_is_where_the_updates_of_mla_end():
     means = rng.normal(size=(9, 5))
     matrix = torch.eye(5, dtype=torch.float64)
     for mean in means:
-        matrix = orthogonal_update(matrix, torch.from_numpy(mean), 0.1)
+        orthogonal_update_(matrix, torch.from_numpy(mean), 0.1)
     found = projection_eigenvalues(means.T @ means, 0.1)
     assert np.allclose(found, np.linalg.eigvalsh(matrix.numpy()))
 

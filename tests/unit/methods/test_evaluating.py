@@ -93,7 +93,7 @@ def others(ctx: Context) -> Tensor:
 
 
 def blank(ctx: Context) -> Tensor:
-    return joined(AGM().blank_features(ctx.model.modalities, first(ctx), ctx)).detach()
+    return joined(AGM().blank(ctx.model.modalities, first(ctx), ctx)[0])
 
 
 def directions(ctx: Context) -> Tensor:

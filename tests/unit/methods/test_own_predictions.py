@@ -21,7 +21,7 @@ INPUTS = {"a": 3, "b": 4, "c": 2}
 REASON = "goes by classifiers of .* that only unimodal losses train, of which there are none; "
 FUSED_LOSS = [
     ("mslr", {"window": 1}),
-    ("inforeg", {}),
+    ("inforeg", {"unimodal_weight": 0.0}),
     ("mses", {"weight": 0.0}),
     ("mbsd", {"unimodal_weight": 0.0}),
     ("lfm", {"alignment": "js"}),
@@ -30,7 +30,7 @@ FUSED_LOSS = [
 ]
 OTHERWISE = [  # they train what they go by, or do not go by it
     ("mslr", {"strategy": "keep", "rates": {"a": 0.5}}),
-    ("inforeg", {"unimodal_weight": 1.0}),
+    ("inforeg", {}),
     ("mses", {}),
     ("mbsd", {}),
     ("mbsd", {"unimodal_weight": 0.0, "distillation_weight": 0.0}),
