@@ -198,9 +198,9 @@ class Monitor:
 
     def _warn_of_unfinished_training(self) -> None:
         """Warn where the last epoch is the best, and those before it were clearly worse."""
-        planned = sum(phase.epochs for phase in self.ctx.plan.phases)
         done = self.ctx.position.epoch
-        ended = done >= planned and self.best_epoch == done - 1
+        ended = done >= sum(phase.epochs for phase in self.ctx.plan.phases)
+        ended = ended and self.best_epoch == done - 1
         if not ended or done < FEWEST_TO_JUDGE or not self.ctx.runtime.main:
             return
         lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -209,10 +209,12 @@ class Monitor:
         now = losses[-1]
         if before is None or now is None or before - now < max(CLEARLY[0] * before, CLEARLY[1]):
             return
+        # A method in turns splits the epochs that were asked for into more, shorter ones.
+        planned = settled(self.settings.epochs)
         warnings.warn(
             f"the last of {done} epochs is the best, and the log-loss on validation was still "
-            f"falling ({before:.3g} → {now:.3g}): train for longer, with --epochs "
-            f"{2 * settled(self.settings.epochs)}, or faster, with a larger --optimiser.lr",
+            f"falling ({before:.3g} → {now:.3g}): train for longer, with --epochs {2 * planned} "
+            f"instead of {planned}, or faster, with a larger --optimiser.lr",
             RuntimeWarning,
             stacklevel=3,
         )
