@@ -91,6 +91,8 @@ def test_mean_divergence_is_from_the_mean_to_the_softmax_outputs(seed: int, scal
     found = mean_divergence(first, second)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-8)
     torch.testing.assert_close(found, mean_divergence(second, first))
+    assert DIVERGENCES["kl-mean"] is mean_divergence
+    assert DIVERGENCES["js"] is jensen_shannon
     apart = torch.tensor([[50.0, 0.0]]), torch.tensor([[0.0, 50.0]])
     assert float(mean_divergence(*apart)) == pytest.approx(25 - math.log(2))  # and no bound
 
