@@ -1,13 +1,13 @@
-"""Make docs/results.md and the table of the README: train every method on two real data sets.
+"""Make docs/results.md: train every method on two real data sets.
 
     python benchmarks/results.py --data DOWNLOADS --out runs/results --jobs 2
 
 DOWNLOADS holds `fsdd/recordings` (wav files of the Free Spoken Digit Dataset) and `sarcasm` (the
 text files of data-of-multimodal-sarcasm-detection). Each method is trained with the optimiser that
 it advises, at its default learning rate, a third and three times of it, with seed 0. The rate with
-the best validation accuracy is then trained with the other seeds. The pages are written after each
+the best validation accuracy is then trained with the other seeds. The page is written after each
 data set, from whatever has finished. The same command goes on after an interruption; `--write`
-trains nothing, and writes the pages from what there is.
+trains nothing, and writes the page from what there is.
 """
 
 from __future__ import annotations
@@ -62,20 +62,6 @@ BEFORE = {
     "mses": "98.4 ± 0.3",
 }
 """Fused accuracy on av-digits of version 0.1: 15 epochs, SGD with 0.03, three seeds."""
-
-IN_README = {
-    "joint": "joint training (concat)",
-    "late": "late fusion",
-    "joint-uniform": "joint training with unimodal losses",
-    "ogm-ge": "OGM-GE",
-    "mla": "MLA",
-    "lfm": "LFM, heuristic",
-    "lfm-lb": "LFM, learned",
-    "mie": "MIE",
-    "qmf": "QMF",
-    "balanced": "the default of Equipoise",
-}
-MARKS = ("<!-- results: begin -->\n", "<!-- results: end -->")
 
 
 @dataclass(frozen=True)
@@ -348,43 +334,13 @@ def before(groups: dict[str, Results]) -> str:
     return wrapped(text) + "\n\n" + table(["method", "version 0.1", "now"], rows)
 
 
-README_TEXT = (
-    "The numbers are test accuracies in percent, mean ± standard deviation of three seeds. Learning"
-    " rate and epoch are chosen on validation."
-)
-
-
-def readme_table(groups: dict[str, Results]) -> str:
-    """The sentence and the rows of the README; the best number of each column is bold."""
-    held = [m for m in IN_README if m in groups]
-    parts = [*groups[held[0]][0]["modalities"], "fused"]
-    scores = {m: [values(groups[m], part, "accuracy") for part in parts] for m in held}
-    best = [max(fmean(scores[m][k]) for m in held) for k in range(len(parts))]
-    rows = []
-    for m in held:
-        cells = []
-        for numbers, most in zip(scores[m], best, strict=True):
-            text = shown(numbers)
-            cells.append(f"**{text}**" if fmean(numbers) == most else text)
-        rows.append([IN_README[m], *cells])
-    return f"{wrapped(README_TEXT)}\n\n{table(['method', *parts], rows)}"
-
-
-def write(out: Path, page: Path, readme: Path) -> None:
-    """Write the page, and the table of the README where that has its marks."""
+def write(out: Path, page: Path) -> None:
+    """Write the page."""
     sections = [text for name in SETS if (text := section(name, out / name))]
     remarks = "\n".join(wrapped(remark, "- ") for remark in REMARKS)
     head = f"# Results\n\n{wrapped(INTRODUCTION)}\n\n{remarks}\n\n{wrapped(SCRIPT)}\n"
     page.write_text("\n".join([head, *sections]), encoding="utf-8")
     print(f"wrote {page}")
-    groups = read(out / "av-digits")
-    text = readme.read_text(encoding="utf-8")
-    if any(m in groups for m in IN_README) and all(mark in text for mark in MARKS):
-        head, rest = text.split(MARKS[0])
-        tail = rest.split(MARKS[1])[1]
-        made = head + MARKS[0] + readme_table(groups) + "\n" + MARKS[1] + tail
-        readme.write_text(made, encoding="utf-8")
-        print(f"wrote the table of {readme}")
 
 
 def main() -> int:
@@ -397,8 +353,7 @@ def main() -> int:
     parser.add_argument("--sets", default=",".join(SETS), help=f"data sets [{','.join(SETS)}]")
     parser.add_argument("--methods", help="other methods than those of the page")
     parser.add_argument("--page", type=Path, default=ROOT / "docs/results.md")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
-    parser.add_argument("--write", action="store_true", help="write the pages, train nothing")
+    parser.add_argument("--write", action="store_true", help="write the page, train nothing")
     given = parser.parse_args()
     if not given.write and given.data is None:
         parser.error("--data is needed, except with --write")
@@ -406,12 +361,12 @@ def main() -> int:
         for name in [] if given.write else given.sets.split(","):
             prepare(name, given.data, given.out / "data" / name)
             train(name, given.out / name, given.out / "data" / name, given.methods, given.jobs)
-            write(given.out, given.page, given.readme)
+            write(given.out, given.page)
     except EquipoiseError as error:
         print(f"{error}\n(this script goes on where it stopped; --write writes the page)")
         return 1
     if given.write:
-        write(given.out, given.page, given.readme)
+        write(given.out, given.page)
     return 0
 
 

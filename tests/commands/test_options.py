@@ -86,7 +86,7 @@ def test_what_the_demo_runs_can_be_run():
 
     plan = Plan(demo.DEMO_METHODS, shared=demo.DEMO_SETTINGS)
     plan.check()
-    assert len(plan.methods) == 5
+    assert len(plan.methods) == 6
     assert len(plan.seeds) == 3
 
 

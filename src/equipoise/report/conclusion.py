@@ -111,7 +111,7 @@ def _choice(groups: Sequence[MethodRuns]) -> str:
     chosen, runner_up = sorted(groups, key=lambda group: -group.validation())[:2]
     if chosen.validation() < 0:
         return ""
-    seeds = min(len(group.runs) for group in groups)
+    counts = sorted({len(group.runs) for group in groups})
     told = (
         f"Validation chooses {chosen.label}, which is right in {_percent(chosen)} of "
         f"the {chosen.runs[0].measured['count']} {chosen.runs[0].split} samples"
@@ -120,8 +120,9 @@ def _choice(groups: Sequence[MethodRuns]) -> str:
     if found is not None:
         sure = "is more than chance" if found.low > 0 or found.high < 0 else "may be chance"
         told += f"; its distance to the next, {runner_up.label} ({_points(found)}), {sure}"
-    if seeds == 1:
+    if counts[0] == 1:
         return f"{told}. With a single seed no interval holds what other seeds would change."
+    seeds = " to ".join(map(str, {counts[0]: "", counts[-1]: ""}))
     return f"{told}. Intervals are of 95 %, over {seeds} seeds and these samples."
 
 
