@@ -1,6 +1,6 @@
 """Make the recordings that come with the package from the Free Spoken Digit Dataset.
 
-    python examples/embed_spoken_digits.py free-spoken-digit-dataset spoken_digits.npz
+    python benchmarks/embed_spoken_digits.py free-spoken-digit-dataset spoken_digits.npz
 
 `src/equipoise/data/datasets/embedded/README.md` says what it writes, and under which licence.
 """
