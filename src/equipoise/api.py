@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -257,7 +258,7 @@ def auto(
 
     Args:
         data: as for `fit`; None to go on with a search whose data are a file.
-        time_limit: seconds, from the reading of the data to the result.
+        time_limit: seconds, from the start to the result.
         out: new run folder; the first free runs/<data>-auto-seed<seed> by default.
         workers: processes that fit members; by default one for each core, and one where the time
             limit is short. A script needs no guard.
@@ -289,6 +290,7 @@ def auto(
         >>> run.evaluate() == run.result["test"]
         True
     """
+    started = time.monotonic()
     from equipoise.diagnosis.inference import take_columns
     from equipoise.portfolio.progress import SearchProgress
     from equipoise.portfolio.run import NAME, resume_settings, search
@@ -312,6 +314,7 @@ def auto(
             resume=resume,
             watch=progress,
             callbacks=callbacks,
+            started=started,
         )
     # A copy, since the caller may change the original, and the splits would be others.
     source = chosen.data.source

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    started = time.monotonic()
     if args.resume and (args.config or args.overrides or args.rest or args.out):
         raise ConfigError(
             "--resume takes the settings of the search itself; leave out all other settings and "
@@ -77,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             resume=bool(args.resume),
             watch=progress,
+            started=started,
         )
     if args.json:
         print_json({"folder": str(folder), **done.result})

@@ -19,14 +19,19 @@ class Clock:
         limit: seconds.
         spent: seconds that were spent before.
         now: tells the time.
+        started: the time at which it began to count; None for now.
     """
 
     def __init__(
-        self, limit: float, spent: float = 0.0, now: Callable[[], float] = time.monotonic
+        self,
+        limit: float,
+        spent: float = 0.0,
+        now: Callable[[], float] = time.monotonic,
+        started: float | None = None,
     ) -> None:
         self.limit = limit
         self._now = now
-        self._start = now() - spent
+        self._start = (now() if started is None else started) - spent
 
     @property
     def spent(self) -> float:

@@ -63,18 +63,21 @@ def search(
     watch: Callable[[Progress], None] = lambda progress: None,
     splits: Splits | None = None,
     callbacks: Iterable[Any] = (),
+    started: float | None = None,
 ) -> Run:
     """Find the best model that a time limit allows, and write it down.
 
     Args:
         settings: of the data, and those of the networks that the user has set.
         folder: a new folder, unless `resume`.
-        time_limit: seconds, from the reading of the data to the result.
+        time_limit: seconds, from the start to the result.
         workers: processes; by default one for each core, and one where the time is short.
         resume: go on with the search in `folder`; what has finished there is kept.
         watch: called as each trial ends.
         splits: data that are loaded already; by default they are loaded as the settings say.
         callbacks: see `Callback`; a function stands for one with this `on_trial`.
+        started: the `time.monotonic` at which the time began to count; None for now. The imports of
+            this module take seconds, too.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -106,7 +109,7 @@ def search(
             f"{folder}: exists already; choose another folder, or go on with: "
             f"equipoise auto --resume {folder}"
         )
-    clock = Clock(time_limit, spent)
+    clock = Clock(time_limit, spent, started=started)
     import skops.io  # noqa: F401 — takes seconds, which the end of the search would not have planned
 
     forget_peak(pick_device(settings.device))

@@ -88,6 +88,15 @@ def test_time_is_left_for_the_last_fits_however_long_a_trial_takes(count, scale)
     assert found.clock.spent + refits <= 100
 
 
+def test_the_clock_counts_from_the_start_and_what_was_spent_before_an_interruption():
+    time = Time()
+    time.now = 50.0
+    clock = Clock(100.0, spent=20.0, now=time, started=45.0)
+    assert (clock.spent, clock.left) == (25.0, 75.0)
+    time.now += 80
+    assert clock.left == -5
+
+
 def test_cheap_members_predict_every_fold_before_later_waves_begin():
     found, crew = searched(1000.0, lambda member: 0.1)
     late = next(k for k, (name, _) in enumerate(crew.done) if name.startswith("network"))
