@@ -31,6 +31,8 @@ FEWEST_NETWORKS = 2
 """Networks that the time is enough for, however short it is."""
 SHORTEST = 1.0
 """Seconds below which a network is not worth starting."""
+GRACE = 10.0
+"""Seconds that a fold of a network may take, however quick the first look was."""
 SURVIVORS = 0.5
 """Fraction of the candidates that survive the first look."""
 FEWEST = 8
@@ -187,7 +189,9 @@ class Search:
         if fold > 0:
             if known is None or 1.1 * known.seconds > left:
                 return None
-            return Trial(member, fold, min(left, 2 * known.seconds), known.epochs, known.planned)
+            # Rather long: a stall of the machine must not cut short what ends in a moment.
+            seconds = min(left, max(2 * known.seconds, GRACE))
+            return Trial(member, fold, seconds, known.epochs, known.planned)
         # A network that is looked at must be affordable on all folds.
         shares = NETWORK_SHARE * self.clock.limit * self.workers / self.material.folds
         if spare:
