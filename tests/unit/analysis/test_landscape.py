@@ -113,17 +113,18 @@ def test_two_networks_of_one_architecture_move_alike():
 def test_the_curvature_of_a_trained_network(trio):
     """Lanczos and Hutchinson agree with the dense Hessian of the loss of one modality."""
     trained = Trained(trio["joint"].folder)
-    objective = Objective(trained.model.double(), _double(trained.own("train")))
+    objective = Objective(trained.model.double(), Doubled(trained.own("train")))
     weights = objective.weights("easy")
-    own = {id(p) for p in (*trained.model.encoders["easy"].parameters(),)}
+    own = {id(p) for p in trained.model.encoders["easy"].parameters()}
     assert own <= {id(w) for w in weights}
     assert not {id(w) for w in weights} & {
         id(p) for p in trained.model.encoders["hard"].parameters()
     }
     gradient = torch.autograd.grad(objective.loss("easy"), weights, create_graph=True)
     flat = torch.cat([g.flatten() for g in gradient])
-    rows = [torch.autograd.grad(one, weights, retain_graph=True) for one in flat]
-    dense = torch.stack([torch.cat([x.flatten() for x in row]) for row in rows])
+    every = torch.eye(len(flat), dtype=flat.dtype)
+    rows = torch.autograd.grad(flat, weights, every, is_grads_batched=True, retain_graph=True)
+    dense = torch.cat([x.flatten(1) for x in rows], 1)
     product = hessian_product(lambda: objective.loss("easy"), weights)
     generator = torch.Generator().manual_seed(0)
     largest = largest_eigenvalue(product, weights, generator, 30)
@@ -132,7 +133,7 @@ def test_the_curvature_of_a_trained_network(trio):
     assert abs(mean - float(dense.trace())) < 5 * error
 
 
-class _double:
+class Doubled:
     """A table whose batches hold float64."""
 
     def __init__(self, table):
