@@ -155,8 +155,8 @@ class Board:
     def columns(self) -> list[BoardColumn]:
         """The columns of page and tables.
 
-        They are the fused prediction under every metric, the gap between the modalities, and each
-        modality's accuracy, macro-F1 and mAP; of a sweep, the fused accuracy at each rate.
+        They are the accuracy of the fused prediction and of each modality with the gap between
+        these, then the other metrics of both; of a sweep, the fused accuracy at each rate.
         """
         if self.rates:
             return [BoardColumn(f"missing {rate:g}", rate=rate) for rate in self.rates]
@@ -169,7 +169,11 @@ class Board:
             for m in self.modalities
         ]
         gap = [BoardColumn("GAP", metric=GAP)] if len(self.modalities) > 1 else []
-        return [*fused, *gap, *alone]
+        columns = [*fused, *alone]
+        # The sort keeps the order otherwise; what readers look for first is seen without scrolling.
+        columns.sort(key=lambda column: column.metric != "accuracy")
+        after = 1 + len(self.modalities)
+        return [*columns[:after], *gap, *columns[after:]]
 
     def rows(self) -> dict[str, list[Score]]:
         """{method: a score for each of `columns`}, with places."""

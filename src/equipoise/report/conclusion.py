@@ -68,12 +68,12 @@ def _neglect(groups: Sequence[MethodRuns]) -> list[str]:
         if not lost:
             return []
         return [
-            f"No modality is neglected by {reference.label}: by itself, each is as often right as "
-            "after any other method, or nearly so."
+            f"Training by {reference.label} neglects no modality for sure: no other method brings "
+            "one further than chance may."
         ]
     found, modality, teacher = max(sure, key=lambda one: one[0].difference)
     return [
-        f"{reference.label} neglects {modality}: by itself it is right in "
+        f"Training by {reference.label} neglects {modality}: by itself it is right in "
         f"{_percent(reference, modality)} of the samples, where {teacher.label} brings it to "
         f"{_percent(teacher, modality)} ({_points(found)})."
     ]
@@ -133,7 +133,8 @@ def _percent(group: MethodRuns, part: str = "fused") -> str:
 def _points(found: Difference) -> str:
     """A difference in points with its interval."""
     low, high = 100 * found.low, 100 * found.high
-    return f"{100 * found.difference:+.1f} points [{low:+.1f}, {high:+.1f}]"
+    text = f"{100 * found.difference:+.1f} points [{low:+.1f}, {high:+.1f}]"
+    return text.replace("-", "−")
 
 
 def _list(measured: Sequence[tuple[str, Difference]]) -> str:

@@ -173,8 +173,12 @@ def test_means_and_deviations_are_over_seeds(tmp_path: Path) -> None:
 
 def test_calibration_is_best_where_it_is_lowest_and_ties_share_a_place(tmp_path: Path) -> None:
     shares = {"one": [0.95], "three": [0.95], "two": [0.5]}
-    table = read_board([make_bench(tmp_path, shares)]).rows()
-    assert {label: (row[0].place, row[3].place) for label, row in table.items()} == {
+    board = read_board([make_bench(tmp_path, shares)])
+    table = board.rows()
+    titles = [column.title for column in board.columns()]
+    accuracy, error = map(titles.index, ("fused accuracy", "fused calibration error"))
+    places = {label: (row[accuracy].place, row[error].place) for label, row in table.items()}
+    assert places == {
         "one": (1, 1),
         "three": (1, 1),
         "two": (2, 2),
@@ -298,17 +302,19 @@ def test_methods_with_other_modalities_have_empty_cells(tmp_path: Path) -> None:
     assert write_report(runs, tmp_path / "out").is_file()
 
 
-def last_cell(index: Path, label: str) -> str:
-    """The leaderboard's last cell of a method."""
-    return next(row[-1] for row in Page(index).rows if row and row[0] == label)
+def difference_cell(index: Path, label: str) -> str:
+    """The leaderboard's difference of a method from the first one."""
+    head, *rows = (row for row in Page(index).rows if row)
+    place = next(k for k, title in enumerate(head) if title.startswith("fused, against"))
+    return next(row[place] for row in rows if row[0] == label)
 
 
 def test_the_difference_is_in_points_against_the_first_method(tmp_path: Path) -> None:
     index = write_report(
         [make_bench(tmp_path / "bench", {"one": [0.5], "two": [0.8]})], tmp_path / "out"
     )
-    assert last_cell(index, "one") == "–"
-    assert re.fullmatch(r"\+30\.0\[\+\d+\.\d, \+\d+\.\d\]", last_cell(index, "two"))
+    assert difference_cell(index, "one") == "–"
+    assert re.fullmatch(r"\+30\.0\[\+\d+\.\d, \+\d+\.\d\]", difference_cell(index, "two"))
 
 
 def test_figures_show_the_yardstick_and_the_best_of_many_and_tables_show_all(
@@ -335,7 +341,7 @@ def test_runs_on_other_samples_are_not_paired(tmp_path: Path) -> None:
         other.index, (LABEL + 1) % 3, other.present, other.logits, other.fused, other.classes
     )
     save_predictions(turned, runs[1] / "predictions" / "test.npz")
-    assert last_cell(write_report(runs, tmp_path / "out"), "two") == "–"
+    assert difference_cell(write_report(runs, tmp_path / "out"), "two") == "–"
 
 
 def test_an_earlier_report_is_replaced_and_anything_else_is_not(tmp_path: Path) -> None:
@@ -508,6 +514,7 @@ def test_page_terminal_json_and_pandas_show_the_same_numbers(
     board = read_board([folder])
     rows = Page(write_report([folder], tmp_path / "out")).rows
     page = {row[0]: row for row in reversed(rows)}  # the leaderboard comes first
+    place = next(row for row in rows if row).index("fused accuracy")
     print_leaderboard(board)
     lines = capsys.readouterr().out.splitlines()
     terminal = {line.split()[0]: line for line in lines if line.strip()}
@@ -516,7 +523,7 @@ def test_page_terminal_json_and_pandas_show_the_same_numbers(
         mean, std = np.mean(rights), np.std(rights, ddof=1)
         text = f"{100 * mean:.1f} ± {100 * std:.1f}"
         assert board.score(name).text() == text
-        assert page[name][2] == text
+        assert page[name][place] == text
         assert terminal[name].count(text) == 4  # fused, both modalities, fused on validation
         assert tuple(frame.loc[name, "fused"]) == pytest.approx((mean, std))
         results = [r for r in board.to_json() if r["label"] == name]
