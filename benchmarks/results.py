@@ -300,13 +300,15 @@ def section(name: str, folder: Path) -> str:
         return ""
     chosen = SETS[name]
     text = chosen.text
-    if chosen.methods != "all":
+    methods = chosen.methods
+    if methods != "all":
+        methods = ",".join(method for method in methods.split(",") if method in groups)
         text += " Only some of the methods are trained on these data."
     changes = " ".join(f"--{key} {value}".lower() for key, value in chosen.settings.items())
     commands = (
         f"```bash\nequipoise prepare {chosen.prepare.format(data='DOWNLOADS')} --out data/{name}\n"
         f"equipoise bench --data data/{name} --preset {chosen.preset} {changes} \\\n"
-        f"    --methods {chosen.methods} --seeds 0,1,2 --out runs/{name}\n```"
+        f"    --methods {methods} --seeds 0,1,2 --out runs/{name}\n```"
     )
     parts = [
         f"## {chosen.title}",

@@ -142,6 +142,15 @@ def separate_responses(
     return gains + (fused - gains.sum(0)) / len(gains)
 
 
+def rotated(order: Tensor, index: Tensor) -> Tensor:
+    """The place (M, B) of each modality in the order of each sample, from a drawn order (M,).
+
+    The order is rotated by the row of a sample, so that neighbours differ, every modality has each
+    place equally often, and nothing depends on the rank that has the sample.
+    """
+    return (order.unsqueeze(1) + index) % len(order)
+
+
 def ordered_responses(levels: Tensor, place: Tensor) -> Tensor:
     """o (M, B, C) from one order of the modalities for each sample.
 
@@ -275,8 +284,7 @@ class AGM(Joint):
             return separate_responses(own, [logits[m] for m in shown], present, output.fused)
         if count > MOST_EXACT:
             order = torch.randperm(count, generator=ctx.rng).to(batch.index.device)
-            # By the row of a sample, so that its order does not depend on the rank that has it.
-            place = (order.unsqueeze(1) + batch.index) % count
+            place = rotated(order, batch.index)
             levels = [
                 fused_of(dict(zip(shown, place < k, strict=True)), features, output, batch, model)
                 for k in range(count)

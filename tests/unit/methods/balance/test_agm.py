@@ -20,6 +20,7 @@ from equipoise.methods.balance.agm import (
     ordered_responses,
     relative,
     response_factors,
+    rotated,
 )
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
@@ -167,6 +168,13 @@ def test_many_modalities_of_a_sum_have_exact_responses(
     }
     for modality, response in zip(MANY, found, strict=True):
         torch.testing.assert_close(response, shapley_value(modality, fused, len(MANY)))
+
+
+def test_every_modality_has_each_place_equally_often_in_a_batch(seed: int) -> None:
+    place = rotated(torch.randperm(5), torch.randperm(40))
+    assert (place.sort(0).values == torch.arange(5).unsqueeze(1)).all()
+    for of_modality in place:
+        assert torch.bincount(of_modality, minlength=5).tolist() == [8] * 5
 
 
 def test_orders_of_many_modalities_are_right_on_average(seed: int, world: SimpleNamespace) -> None:

@@ -12,7 +12,7 @@ import torch
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 
-from equipoise.batch import Batch
+from equipoise.batch import Batch, Output
 from equipoise.errors import ConfigError
 from equipoise.heads.parts.checks import one_width
 from equipoise.methods.parts.alignment import (
@@ -23,6 +23,7 @@ from equipoise.methods.parts.alignment import (
     jensen_shannon,
     mean_divergence,
 )
+from equipoise.training.context import Context
 
 INPUTS = {"a": 3, "b": 4, "c": 2}
 
@@ -97,16 +98,20 @@ def test_mean_divergence_is_from_the_mean_to_the_softmax_outputs(seed: int, scal
     assert float(mean_divergence(*apart)) == pytest.approx(25 - math.log(2))  # and no bound
 
 
+def answered(world: SimpleNamespace, count: int) -> tuple[dict[str, int], Batch, Output, Context]:
+    """Modalities, a batch where some samples lack one, and what a network answers."""
+    inputs = named(count)
+    model = world.model("sum", inputs)
+    batch = world.batch(inputs, absent={"a": [0, 3], "b": [1]})
+    return inputs, batch, model(batch), world.context(model, [batch])
+
+
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("kind", ["infonce", "js", "kl-mean"])
 def test_the_softmaxes_of_the_loss_have_its_curvature(
     seed: int, world: SimpleNamespace, count: int, kind: str
 ) -> None:
-    inputs = named(count)
-    model = world.model("sum", inputs)
-    batch = world.batch(inputs, absent={"a": [0, 3], "b": [1]})
-    output = model(batch)
-    ctx = world.context(model, [batch])
+    _, batch, output, ctx = answered(world, count)
     found = alignment_softmaxes(kind, output, batch, ctx, 0.2)
     pairs = count * (count - 1) // 2
     assert len(found) == 2 * pairs
@@ -127,10 +132,7 @@ def test_the_softmaxes_of_the_loss_have_its_curvature(
 def test_the_loss_is_the_mean_over_pairs_of_the_samples_that_have_both(
     seed: int, world: SimpleNamespace, count: int, kind: str
 ) -> None:
-    inputs = named(count)
-    model = world.model("sum", inputs)
-    batch = world.batch(inputs, absent={"a": [0, 3], "b": [1]})
-    output = model(batch)
+    inputs, batch, output, ctx = answered(world, count)
     losses = []
     for first, second in combinations(inputs, 2):
         both = batch.present[first] & batch.present[second]
@@ -140,7 +142,7 @@ def test_the_loss_is_the_mean_over_pairs_of_the_samples_that_have_both(
         else:
             pair = (output.features[m][both].detach() for m in (first, second))
             losses.append(by_hand(*pair, 0.2))
-    found = alignment_loss(kind, output, batch, world.context(model, [batch]), 0.2)
+    found = alignment_loss(kind, output, batch, ctx, 0.2)
     assert found.item() == pytest.approx(np.mean(losses), rel=1e-4)
 
 
