@@ -1,4 +1,4 @@
-"""What each modality contributes to the fused accuracy, with intervals.
+"""Contribution of each modality to the fused accuracy, with intervals.
 
 The Shapley value φ_m of a modality is a weighted sum of the accuracies with every set of
 modalities, minus that of the best guess without any. Each accuracy is a mean over samples, and so
@@ -26,7 +26,7 @@ from equipoise.progress import track
 
 
 def sample_values(model: Model, table: Table) -> dict[str, np.ndarray]:
-    """What each modality adds on each sample {modality: float64 (N,)}.
+    """Contribution of each modality on each sample, {modality: float64 (N,)}.
 
     The mean over samples is the Shapley value for the fused accuracy.
 

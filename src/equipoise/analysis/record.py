@@ -20,7 +20,7 @@ FORMATS = ("csv", "svg", "pdf", "png", "html")
 
 @dataclass(frozen=True)
 class Record:
-    """What an analysis found.
+    """The result of an analysis.
 
     Attributes:
         kind: name of the analysis.

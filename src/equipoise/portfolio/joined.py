@@ -111,7 +111,7 @@ def stack_inputs(
     available: Sequence[np.ndarray],
     temperatures: Sequence[float],
 ) -> np.ndarray:
-    """What a stack reads, float32 (N, M·C); arguments as those of `late_average`."""
+    """The inputs of a stack, float32 (N, M·C); arguments as those of `late_average`."""
     blocks = []
     for x, here, t in zip(logits, available, temperatures, strict=True):
         log_p = log_softmax(x / t)

@@ -15,7 +15,7 @@ from torch import Tensor
 from equipoise.settings import OptimiserSettings
 
 Memory = dict[str, Tensor]
-"""What a rule remembers of one parameter; empty until it first moves."""
+"""The memory of a rule for one parameter; empty until it first moves."""
 
 Rule = Callable[[list[Tensor], list[Tensor], list[Memory], float], None]
 """Moves parameters, given their gradients, their memories and the learning rate.
